@@ -1,0 +1,327 @@
+"""Artifact format 1: one folder holding one published model.
+
+Arrays are ``.npy`` and mapped, the rest is ``manifest.json``. Nothing is unpickled, and a file
+that is not what the manifest says is refused with its name, what was expected and what was found.
+The folder's name carries a hash of the manifest, which carries a hash of every file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidArtifact
+from app.id_map import IdMap, StringTable
+from app.interactions import UserItems
+from app.model import Model, Popularity, TopLists
+from app.weighting import Weighting
+
+FORMAT_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+_MAX_MANIFEST_BYTES: Final = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """What the format says of one array.
+
+    Attributes:
+        dtype: its numpy type, little-endian.
+        shape: sizes by name (equal names are equal sizes everywhere), by expression
+            (``n_users+1``), or free (a name that stands nowhere else).
+        optional: whether a model may lack it.
+    """
+
+    dtype: str
+    shape: tuple[str, ...]
+    optional: bool = False
+
+
+ARRAYS: Final[Mapping[str, ArraySpec]] = {
+    "user_factors": ArraySpec("<f4", ("n_users", "factors")),
+    "item_factors": ArraySpec("<f4", ("n_items", "factors")),
+    "item_gramian": ArraySpec("<f8", ("factors", "factors")),
+    "user_ids_data": ArraySpec("|u1", ("user_ids_bytes",)),
+    "user_ids_offsets": ArraySpec("<i8", ("n_users+1",)),
+    "user_ids_buckets": ArraySpec("<i8", ("user_ids_buckets",)),
+    "user_ids_order": ArraySpec("<i4", ("n_users",)),
+    "item_ids_data": ArraySpec("|u1", ("item_ids_bytes",)),
+    "item_ids_offsets": ArraySpec("<i8", ("n_items+1",)),
+    "item_ids_buckets": ArraySpec("<i8", ("item_ids_buckets",)),
+    "item_ids_order": ArraySpec("<i4", ("n_items",)),
+    "item_names_data": ArraySpec("|u1", ("item_names_bytes",)),
+    "item_names_offsets": ArraySpec("<i8", ("n_items+1",)),
+    "popularity_by_listeners": ArraySpec("<i4", ("n_items",)),
+    "popularity_by_plays": ArraySpec("<i4", ("n_items",)),
+    "popularity_listeners": ArraySpec("<i8", ("n_items",)),
+    "popularity_plays": ArraySpec("<f8", ("n_items",)),
+    "user_items_indptr": ArraySpec("<i8", ("n_users+1",)),
+    "user_items_indices": ArraySpec("<i4", ("nnz",)),
+    "user_items_plays": ArraySpec("<f4", ("nnz",)),
+    "weighting_idf": ArraySpec("<f4", ("n_idf",)),
+    "top_items": ArraySpec("<i4", ("n_users", "list_length"), optional=True),
+    "top_scores": ArraySpec("<f4", ("n_users", "list_length"), optional=True),
+}
+
+
+def model_arrays(model: Model) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of a model by their names in the format."""
+    arrays: dict[str, NDArray[Any]] = {
+        "user_factors": model.user_factors,
+        "item_factors": model.item_factors,
+        "item_gramian": model.item_gramian,
+        "item_names_data": model.item_names.data,
+        "item_names_offsets": model.item_names.offsets,
+        "popularity_by_listeners": model.popularity.by_listeners,
+        "popularity_by_plays": model.popularity.by_plays,
+        "popularity_listeners": model.popularity.listeners,
+        "popularity_plays": model.popularity.plays,
+        "user_items_indptr": model.user_items.indptr,
+        "user_items_indices": model.user_items.indices,
+        "user_items_plays": model.user_items.plays,
+        "weighting_idf": model.weighting.idf,
+    }
+    for prefix, ids in (("user_ids", model.users), ("item_ids", model.items)):
+        arrays[f"{prefix}_data"] = ids.strings.data
+        arrays[f"{prefix}_offsets"] = ids.strings.offsets
+        arrays[f"{prefix}_buckets"] = ids.buckets
+        arrays[f"{prefix}_order"] = ids.order
+    if model.top_lists is not None:
+        arrays["top_items"] = model.top_lists.items
+        arrays["top_scores"] = model.top_lists.scores
+    return arrays
+
+
+def version_of(manifest: Mapping[str, Any]) -> str:
+    """Returns the version that a manifest belongs to: its time and a hash of all it says."""
+    canonical = json.dumps(manifest, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    stamp = str(manifest["created_at"]).replace("-", "").replace(":", "")
+    return f"{stamp}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads and checks the manifest of a version folder.
+
+    Raises:
+        InvalidArtifact: it is missing, no JSON, of another format version, or not the one that
+            the folder's name was made from.
+    """
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise InvalidArtifact(
+                path,
+                expected=f"at most {_MAX_MANIFEST_BYTES} bytes",
+                found=f"{path.stat().st_size} bytes",
+            )
+        manifest = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidArtifact(
+            path, expected="a readable manifest", found=error.strerror or "an error"
+        ) from error
+    except ValueError as error:
+        raise InvalidArtifact(path, expected="a JSON object", found=f"{error}") from error
+    if not isinstance(manifest, dict) or "format_version" not in manifest:
+        raise InvalidArtifact(
+            path, expected="an object with format_version", found=str(manifest)[:80]
+        )
+    if manifest["format_version"] != FORMAT_VERSION:
+        raise InvalidArtifact(
+            path,
+            expected=f"format_version {FORMAT_VERSION}",
+            found=f"{manifest['format_version']!r}",
+        )
+    try:
+        version = version_of(manifest)
+    except (KeyError, ValueError) as error:
+        raise InvalidArtifact(path, expected="a whole manifest", found=f"{error!r}") from error
+    if version != folder.name:
+        raise InvalidArtifact(
+            path,
+            expected=f"the manifest that version {folder.name} was published with",
+            found=f"one that belongs to version {version}",
+        )
+    return manifest
+
+
+def open_model(folder: Path) -> Model:
+    """Maps a published model after checking sizes, shapes and dtypes of all files.
+
+    Args:
+        folder: ``models/<version>``.
+
+    Raises:
+        InvalidArtifact: something is not what the manifest or the format says.
+    """
+    manifest = read_manifest(folder)
+    unknown = [
+        name
+        for name, entry in _files(folder, manifest)
+        if name not in ARRAYS and not entry.get("optional")
+    ]
+    if unknown:
+        raise InvalidArtifact(
+            folder / MANIFEST,
+            expected="only files that this version of Encore knows, or optional ones",
+            found=", ".join(unknown),
+        )
+    arrays = {
+        name: _map_array(folder, name, spec, manifest["files"].get(name))
+        for name, spec in ARRAYS.items()
+        if not (spec.optional and name not in manifest["files"])
+    }
+    _check_sizes(folder, arrays)
+    return _assemble(folder, manifest, arrays)
+
+
+def total_bytes(manifest: Mapping[str, Any]) -> int:
+    """Returns the size of all files that the manifest lists."""
+    return sum(int(entry["bytes"]) for entry in manifest["files"].values())
+
+
+def verify_checksums(folder: Path) -> None:
+    """Compares the SHA-256 of every file with the manifest, optional files included.
+
+    Raises:
+        InvalidArtifact: a file is missing or its content is another.
+    """
+    for name, entry in _files(folder, read_manifest(folder)):
+        path = folder / f"{name}.npy"
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InvalidArtifact(
+                path, expected="a readable file", found=error.strerror or "an error"
+            ) from error
+        if found != entry["sha256"]:
+            raise InvalidArtifact(path, expected=f"SHA-256 {entry['sha256']}", found=found)
+
+
+def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
+        raise InvalidArtifact(
+            folder / MANIFEST, expected="an object of objects under files", found=str(files)[:80]
+        )
+    for name, entry in files.items():
+        if Path(name).name != name:
+            raise InvalidArtifact(folder / MANIFEST, expected="plain file names", found=name)
+        yield name, entry
+
+
+def _map_array(
+    folder: Path, name: str, spec: ArraySpec, entry: Mapping[str, Any] | None
+) -> NDArray[Any]:
+    path = folder / f"{name}.npy"
+    if entry is None:
+        raise InvalidArtifact(folder / MANIFEST, expected=f"an entry for {name}", found="none")
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise InvalidArtifact(
+            path, expected="a readable file", found=error.strerror or "an error"
+        ) from error
+    if size != entry.get("bytes"):
+        raise InvalidArtifact(path, expected=f"{entry.get('bytes')} bytes", found=f"{size} bytes")
+    # An empty array has nothing to map.
+    shape = entry.get("shape")
+    empty = isinstance(shape, list) and 0 in shape
+    try:
+        array = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InvalidArtifact(path, expected="a .npy array", found=str(error)) from error
+    for expected, place in ((spec.dtype, "the format"), (entry.get("dtype"), "the manifest")):
+        if array.dtype.str != expected:
+            raise InvalidArtifact(
+                path, expected=f"dtype {expected} as in {place}", found=array.dtype.str
+            )
+    if list(array.shape) != shape:
+        raise InvalidArtifact(path, expected=f"shape {shape}", found=str(list(array.shape)))
+    return np.asarray(array)  # a plain view of the mapping: memmap's own indexing is slow
+
+
+def _check_sizes(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Checks that sizes of one name agree across arrays."""
+    sizes: dict[str, int] = {}
+    for name, array in arrays.items():
+        path, shape = folder / f"{name}.npy", ARRAYS[name].shape
+        if array.ndim != len(shape):
+            raise InvalidArtifact(path, expected=f"{len(shape)} dimensions", found=f"{array.ndim}")
+        for size, label in zip(array.shape, shape, strict=True):
+            base, _, plus = label.partition("+")
+            expected = sizes.setdefault(base, size - int(plus or 0)) + int(plus or 0)
+            if size != expected:
+                raise InvalidArtifact(path, expected=f"{label} = {expected}", found=f"{size}")
+    if sizes["n_idf"] not in (0, sizes["n_items"]):
+        raise InvalidArtifact(
+            folder / "weighting_idf.npy",
+            expected=f"no entry or n_items = {sizes['n_items']}",
+            found=f"{sizes['n_idf']}",
+        )
+    for name, array in arrays.items():
+        if name.endswith(("_offsets", "_indptr")):
+            target = {"user_items_indptr": "user_items_indices"}.get(
+                name, name.replace("_offsets", "_data")
+            )
+            if array[0] != 0 or array[-1] != len(arrays[target]):
+                raise InvalidArtifact(
+                    folder / f"{name}.npy",
+                    expected=f"offsets from 0 to the {len(arrays[target])} entries of {target}",
+                    found=f"{array[0]} to {array[-1]}",
+                )
+
+
+def _assemble(
+    folder: Path, manifest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> Model:
+    def strings(prefix: str) -> StringTable:
+        return StringTable(arrays[f"{prefix}_data"], arrays[f"{prefix}_offsets"])
+
+    def ids(prefix: str) -> IdMap:
+        return IdMap(strings(prefix), arrays[f"{prefix}_buckets"], arrays[f"{prefix}_order"])
+
+    try:
+        weighting = Weighting.from_manifest(manifest["weighting"], arrays["weighting_idf"])
+        alpha = float(manifest["parameters"]["alpha"])
+        regularization = float(manifest["parameters"]["regularization"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidArtifact(
+            folder / MANIFEST, expected="weighting and parameters", found=repr(error)
+        ) from error
+    top_lists = None
+    if "top_items" in arrays and "top_scores" in arrays:
+        top_lists = TopLists(arrays["top_items"], arrays["top_scores"])
+    return Model(
+        version=folder.name,
+        card=manifest,
+        users=ids("user_ids"),
+        items=ids("item_ids"),
+        item_names=strings("item_names"),
+        user_factors=arrays["user_factors"],
+        item_factors=arrays["item_factors"],
+        item_gramian=arrays["item_gramian"],
+        user_items=UserItems(
+            arrays["user_items_indptr"],
+            arrays["user_items_indices"],
+            arrays["user_items_plays"],
+            n_items=len(arrays["item_factors"]),
+        ),
+        popularity=Popularity(
+            by_listeners=arrays["popularity_by_listeners"],
+            by_plays=arrays["popularity_by_plays"],
+            listeners=arrays["popularity_listeners"],
+            plays=arrays["popularity_plays"],
+        ),
+        weighting=weighting,
+        alpha=alpha,
+        regularization=regularization,
+        top_lists=top_lists,
+    )

@@ -1,0 +1,64 @@
+"""The exceptions of the service, one class for each situation a caller treats differently.
+
+    EncoreError
+    ├── InvalidId           an id that no part of Encore can carry
+    ├── InvalidArtifact     a published model that cannot be trusted
+    ├── ModelNotFound       no such version, or no version at all
+    ├── ModelUnavailable    a request came while no usable model is loaded
+    ├── UnknownUser         strategy ``als`` for somebody without usable history
+    ├── Unauthorized        a protected call without the right key
+    └── InvalidSettings     the service cannot start as configured
+
+Messages say what was wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class EncoreError(Exception):
+    """Base of every error that Encore raises on purpose."""
+
+
+class InvalidId(EncoreError, ValueError):
+    """An id that is no byte-exact UTF-8 text of at most 256 bytes."""
+
+
+class InvalidArtifact(EncoreError):
+    """A file of a published model is not what its manifest says.
+
+    Args:
+        path: the file in question.
+        expected: what the manifest or the format asks for.
+        found: what is there.
+    """
+
+    def __init__(self, path: Path, *, expected: str, found: str) -> None:
+        self.path = path
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"{path}: expected {expected}, found {found}. "
+            "Train again, or point models/current at another version."
+        )
+
+
+class ModelNotFound(EncoreError):
+    """A version, or any version, is missing from the models folder."""
+
+
+class ModelUnavailable(EncoreError):
+    """No usable model is loaded yet."""
+
+
+class UnknownUser(EncoreError):
+    """The strategy ``als`` was asked for somebody who has no usable history."""
+
+
+class Unauthorized(EncoreError):
+    """The API key is missing or wrong."""
+
+
+class InvalidSettings(EncoreError):
+    """The settings contradict each other or are out of range."""

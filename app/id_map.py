@@ -1,0 +1,141 @@
+"""Ids and names as mapped arrays: strings outside, integers inside.
+
+A table of ten million ids has to open without building ten million Python objects, so the text
+lies in one byte array with offsets, and look-ups go through a bucket index over a hash of the id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidId
+
+MAX_ID_BYTES: Final = 256
+
+
+def encode_id(text: str) -> bytes:
+    """Returns the bytes of an id.
+
+    Args:
+        text: the id as it came from outside.
+
+    Returns:
+        Its UTF-8 bytes, at most 256.
+
+    Raises:
+        InvalidId: the text is no valid UTF-8 (a lone surrogate) or longer than 256 bytes.
+    """
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidId(
+            f"an id has to be valid UTF-8; character {error.start} of this one is not"
+        ) from error
+    if len(encoded) > MAX_ID_BYTES:
+        raise InvalidId(f"an id has at most {MAX_ID_BYTES} bytes; this one has {len(encoded)}")
+    return encoded
+
+
+def _hash(encoded: bytes) -> int:
+    # A cryptographic hash: ids come from strangers, who must not be able to fill one bucket.
+    return int.from_bytes(blake2b(encoded, digest_size=8).digest(), "little")
+
+
+@dataclass(frozen=True, slots=True)
+class StringTable:
+    """Texts by index.
+
+    Attributes:
+        data: uint8, all texts as UTF-8, one after the other.
+        offsets: int64, shape (n + 1,); text ``i`` is ``data[offsets[i]:offsets[i + 1]]``.
+    """
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def build(cls, texts: Iterable[str]) -> StringTable:
+        """Builds a table from texts, in their order."""
+        encoded = [text.encode() for text in texts]
+        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+        np.cumsum([len(text) for text in encoded], out=offsets[1:])
+        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def encoded(self, index: int) -> bytes:
+        """Returns the UTF-8 bytes of the text at ``index``."""
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+
+    def __getitem__(self, index: int) -> str:
+        return self.encoded(index).decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[index] for index in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class IdMap:
+    """Maps ids to indices and back.
+
+    Attributes:
+        strings: the ids by index.
+        buckets: int64, shape (2**bits + 1,); the ids whose hash ends in ``b`` are
+            ``order[buckets[b]:buckets[b + 1]]``.
+        order: int32, shape (n,), indices grouped by bucket.
+    """
+
+    strings: StringTable
+    buckets: NDArray[np.int64]
+    order: NDArray[np.int32]
+
+    @classmethod
+    def build(cls, ids: Sequence[str]) -> IdMap:
+        """Builds the map; the id at position ``i`` gets index ``i``.
+
+        Raises:
+            InvalidId: an id is too long, no valid UTF-8, or stands there twice.
+        """
+        strings = StringTable.build(ids)
+        bits = max(1, len(ids) - 1).bit_length()
+        mask = (1 << bits) - 1
+        bucket = np.fromiter(
+            (_hash(encode_id(text)) & mask for text in ids), dtype=np.int64, count=len(ids)
+        )
+        order = np.argsort(bucket, kind="stable").astype(np.int32)
+        buckets = np.zeros(mask + 2, dtype=np.int64)
+        np.cumsum(np.bincount(bucket, minlength=mask + 1), out=buckets[1:])
+        result = cls(strings, buckets, order)
+        if len(set(ids)) != len(ids):
+            twice = next(text for i, text in enumerate(ids) if result.index(text) != i)
+            raise InvalidId(f"the id {twice!r} stands in the map twice")
+        return result
+
+    def __len__(self) -> int:
+        return len(self.strings)
+
+    def index(self, text: str) -> int | None:
+        """Returns the index of an id, None for one that is not in the map."""
+        encoded = text.encode(errors="surrogatepass")
+        bucket = _hash(encoded) & (len(self.buckets) - 2)
+        for position in range(int(self.buckets[bucket]), int(self.buckets[bucket + 1])):
+            candidate = int(self.order[position])
+            if self.strings.encoded(candidate) == encoded:
+                return candidate
+        return None
+
+    def indices(self, texts: Iterable[str]) -> NDArray[np.int64]:
+        """Returns the indices of those ids that are in the map; the others are left out."""
+        found = (self.index(text) for text in texts)
+        return np.fromiter((index for index in found if index is not None), dtype=np.int64)
+
+    def id(self, index: int) -> str:
+        """Returns the id at ``index``."""
+        return self.strings[index]

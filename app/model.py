@@ -1,0 +1,109 @@
+"""A trained model, mapped from a folder or still in memory; immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.id_map import IdMap, StringTable
+from app.interactions import UserItems
+from app.weighting import Weighting
+
+
+@dataclass(frozen=True, slots=True)
+class Popularity:
+    """Items by popularity, with the counts behind the order.
+
+    Attributes:
+        by_listeners: int32, shape (n_items,), item indices, most listeners first, ties by plays,
+            then by lower index.
+        by_plays: int32, shape (n_items,), item indices, most plays first, ties by lower index.
+        listeners: int64, shape (n_items,), users with the item, by item index.
+        plays: float64, shape (n_items,), summed plays, by item index.
+    """
+
+    by_listeners: NDArray[np.int32]
+    by_plays: NDArray[np.int32]
+    listeners: NDArray[np.int64]
+    plays: NDArray[np.float64]
+
+    @classmethod
+    def count(cls, user_items: UserItems) -> Popularity:
+        """Counts and ranks the items of a training matrix."""
+        listeners, plays = user_items.listeners(), user_items.total_plays()
+        by_index = np.arange(user_items.n_items)
+        return cls(
+            by_listeners=np.lexsort((by_index, -plays, -listeners)).astype(np.int32),
+            by_plays=np.lexsort((by_index, -plays)).astype(np.int32),
+            listeners=listeners,
+            plays=plays,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TopLists:
+    """The best unseen items of every user, computed once at publishing.
+
+    Attributes:
+        items: int32, shape (n_users, length), item indices, -1 past the end of a short list.
+        scores: float32, shape (n_users, length).
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that answering needs.
+
+    Attributes:
+        version: ``YYYYMMDDTHHMMSSZ-<8 hex>``, or a name of its own while in memory.
+        card: the manifest, shown by ``GET /model``.
+        users, items: the ids.
+        item_names: display name of each item, by item index.
+        user_factors: float32, shape (n_users, factors).
+        item_factors: float32, shape (n_items, factors).
+        item_gramian: float64, shape (factors, factors), of the item factors.
+        user_items: what training saw.
+        popularity: the popularity rankings.
+        weighting: how training weighted a pair.
+        alpha, regularization: the other two things that a fold-in needs.
+        top_lists: precomputed lists, or None.
+    """
+
+    version: str
+    card: Mapping[str, Any]
+    users: IdMap
+    items: IdMap
+    item_names: StringTable
+    user_factors: NDArray[np.float32]
+    item_factors: NDArray[np.float32]
+    item_gramian: NDArray[np.float64]
+    user_items: UserItems
+    popularity: Popularity
+    weighting: Weighting
+    alpha: float
+    regularization: float
+    top_lists: TopLists | None = field(default=None)
+
+    @cached_property
+    def max_item_norm(self) -> float:
+        """Largest Euclidean norm of an item vector."""
+        squares = np.einsum("ij,ij->i", self.item_factors, self.item_factors)
+        return float(np.sqrt(squares.max(initial=0.0)))
+
+    @cached_property
+    def unlistened(self) -> NDArray[np.int64]:
+        """Indices of items that nobody has in this model's data; ALS knows nothing of them."""
+        return np.flatnonzero(np.asarray(self.popularity.listeners) == 0)
+
+    def has_history(self, user_index: int) -> bool:
+        """Says whether the user has at least one item."""
+        indptr = self.user_items.indptr
+        return bool(indptr[user_index + 1] > indptr[user_index])

@@ -1,0 +1,1 @@
+"""Encore's offline side: from listening records to a published model."""

@@ -1,0 +1,101 @@
+"""Alternating least squares, by implicit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from app.interactions import UserItems
+from app.weighting import Weighting, WeightingName
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Hyperparameters of a model.
+
+    The confidence of a pair is c_ui = 1 + alpha * weight_ui (Hu, Koren and Volinsky 2008,
+    section 4). implicit 0.7.3 takes c_ui itself, so that is what it is given.
+
+    Attributes:
+        weighting: name of the weighting.
+        k1, b: parameters of the weighting ``bm25``.
+        factors: length of the vectors.
+        regularization: added to the diagonal of every solve.
+        alpha: scale of the weights in the confidence.
+        iterations: rounds of solving users, then items.
+        seed: of the initial factors.
+    """
+
+    weighting: WeightingName
+    k1: float
+    b: float
+    factors: int
+    regularization: float
+    alpha: float
+    iterations: int
+    seed: int
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Returns the parameters for the manifest, with the convention of the confidence."""
+        entry = asdict(self) | {"weighting": str(self.weighting)}
+        return entry | {"confidence": "1 + alpha * weight"}
+
+
+def confidence_matrix(
+    user_items: UserItems, weighting: Weighting, alpha: float
+) -> sparse.csr_matrix[np.float32]:
+    """Returns c_ui of every pair as a float32 CSR matrix, n_users x n_items."""
+    confidence = (1.0 + alpha * weighting.weigh(user_items).astype(np.float64)).astype(np.float32)
+    # implicit indexes with int32; its loops take int64 offsets only where they are needed.
+    indptr = user_items.indptr
+    if user_items.nnz <= np.iinfo(np.int32).max:
+        indptr = indptr.astype(np.int32)
+    return sparse.csr_matrix(
+        (confidence, user_items.indices, indptr),
+        shape=(user_items.n_users, user_items.n_items),
+    )
+
+
+def fit_item_factors(
+    confidence: sparse.csr_matrix[np.float32],
+    parameters: Parameters,
+    *,
+    progress: Callable[[int], None] | None = None,
+    threads: int = 0,
+) -> NDArray[np.float32]:
+    """Factorises a confidence matrix.
+
+    Args:
+        confidence: c_ui, n_users x n_items, as of ``confidence_matrix``.
+        parameters: factors, regularization, iterations and seed are used here.
+        progress: called with the number of finished iterations.
+        threads: 0 for one a core.
+
+    Returns:
+        float32, shape (n_items, factors). The same for the same input, whatever the threads.
+    """
+    from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415 - takes a second to load
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    def report(iteration: int, _seconds: float, _loss: float | None = None) -> None:
+        if progress:
+            progress(iteration + 1)
+
+    # BLAS threads fight with implicit's own.
+    with threadpool_limits(limits=1, user_api="blas"):
+        # Always a new object: a fitted one, refitted on another shape, ends in NaN.
+        als = AlternatingLeastSquares(
+            factors=parameters.factors,
+            regularization=parameters.regularization,
+            alpha=1.0,
+            iterations=parameters.iterations,
+            random_state=parameters.seed,
+            num_threads=threads,
+        )
+        als.fit(confidence, show_progress=False, callback=report)
+    return np.ascontiguousarray(als.item_factors, dtype=np.float32)

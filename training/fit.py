@@ -1,0 +1,148 @@
+"""From interactions to a model in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from app.fold_in import fold_in, gramian
+from app.id_map import IdMap, StringTable
+from app.model import Model, Popularity, TopLists
+from app.scoring import top_items, users_per_block
+from app.weighting import Weighting
+from training.als import Parameters, confidence_matrix, fit_item_factors
+from training.interactions import Interactions
+
+
+class Progress(Protocol):
+    """Shows how far a step has come."""
+
+    def step(self, name: str, total: int) -> Callable[[int], None]:
+        """Starts a step; the returned function is called with what has been done since."""
+        ...
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def step(self, name: str, total: int) -> Callable[[int], None]:
+        """Ignores the step."""
+        del name, total
+        return lambda _done: None
+
+
+def fit_model(
+    interactions: Interactions,
+    parameters: Parameters,
+    *,
+    progress: Progress | None = None,
+    threads: int = 0,
+) -> Model:
+    """Trains on all given pairs.
+
+    Args:
+        interactions: at least one pair.
+        parameters: the hyperparameters.
+        progress: told of ALS iterations and of the final solve.
+        threads: of ALS, 0 for one a core.
+
+    Returns:
+        A model named ``in-memory`` without precomputed lists.
+    """
+    progress = progress or NoProgress()
+    user_items = interactions.user_items
+    weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
+    iteration_done = progress.step("ALS iterations", parameters.iterations)
+    item_factors = fit_item_factors(
+        confidence_matrix(user_items, weighting, parameters.alpha),
+        parameters,
+        progress=lambda _iteration: iteration_done(1),
+        threads=threads,
+    )
+    return assemble_model(interactions, item_factors, weighting, parameters, progress=progress)
+
+
+def assemble_model(
+    interactions: Interactions,
+    item_factors: NDArray[np.float32],
+    weighting: Weighting,
+    parameters: Parameters,
+    *,
+    progress: Progress | None = None,
+) -> Model:
+    """Makes a model of given item factors: solves the users, counts popularity, maps the ids."""
+    progress = progress or NoProgress()
+    user_items = interactions.user_items
+    # An item that nobody has carries only the noise of its start; it must not enter a list.
+    item_factors = np.where((user_items.listeners() > 0)[:, None], item_factors, np.float32(0))
+    with threadpool_limits(limits=1, user_api="blas"):
+        item_gramian = gramian(item_factors)
+        user_factors = fold_in(
+            user_items,
+            item_factors,
+            item_gramian,
+            weighting,
+            alpha=parameters.alpha,
+            regularization=parameters.regularization,
+            progress=progress.step("user vectors", user_items.n_users),
+        )
+    return Model(
+        version="in-memory",
+        card={},
+        users=IdMap.build(interactions.user_ids.to_list()),
+        items=IdMap.build(interactions.item_ids.to_list()),
+        item_names=StringTable.build(interactions.item_names.to_list()),
+        user_factors=user_factors,
+        item_factors=item_factors,
+        item_gramian=item_gramian,
+        user_items=user_items,
+        popularity=Popularity.count(user_items),
+        weighting=weighting,
+        alpha=parameters.alpha,
+        regularization=parameters.regularization,
+    )
+
+
+def with_top_lists(model: Model, length: int, *, progress: Progress | None = None) -> Model:
+    """Adds everyone's best unseen items.
+
+    Args:
+        model: a model.
+        length: items a list, 0 for a model without lists.
+        progress: told of the users done.
+    """
+    if length == 0:
+        return replace(model, top_lists=None)
+    n_users = len(model.users)
+    items = np.full((n_users, length), -1, dtype=np.int32)
+    scores = np.zeros((n_users, length), dtype=np.float32)
+    done = (progress or NoProgress()).step("everyone's list", n_users)
+    block = users_per_block(len(model.items))
+    for start in range(0, n_users, block):
+        users = range(start, min(start + block, n_users))
+        hidden = [np.concatenate([model.user_items.row(u)[0], model.unlistened]) for u in users]
+        for user, (best, best_scores) in zip(
+            users,
+            top_items(
+                model.user_factors[users],
+                model.item_factors,
+                n=length,
+                hidden=hidden,
+                max_item_norm=model.max_item_norm,
+            ),
+            strict=True,
+        ):
+            items[user, : len(best)] = best
+            scores[user, : len(best)] = best_scores
+        done(len(users))
+    return replace(model, top_lists=TopLists(items, scores))
+
+
+def with_card(model: Model, card: Mapping[str, Any], version: str) -> Model:
+    """Returns the model under a name and with a card."""
+    return replace(model, card=card, version=version)

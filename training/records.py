@@ -1,0 +1,61 @@
+"""Listening records as read from a dataset, before any filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """What happened to the rows of the source files.
+
+    Attributes:
+        read: all rows, broken ones included.
+        dropped: rows left out, by reason.
+        noted: rows kept although something about them is odd, by what.
+    """
+
+    read: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    noted: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        """Rows that became records."""
+        return self.read - sum(self.dropped.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Listening records in terms of codes; a (user, item) pair may occur more than once.
+
+    Attributes:
+        user_codes: int32, shape (n_records,), positions in ``user_ids``.
+        item_codes: int32, shape (n_records,), positions in ``item_ids``.
+        plays: float32, shape (n_records,), above zero, finite.
+        user_ids: String, unique, sorted by their bytes.
+        item_ids: String, unique, sorted by their bytes.
+        item_names: String, by item code; the id itself where no name is known.
+        rows: what was read and dropped.
+        dataset: the dataset's name.
+        sources: what was read, for the manifest: file name to SHA-256, or generator parameters.
+    """
+
+    user_codes: NDArray[np.int32]
+    item_codes: NDArray[np.int32]
+    plays: NDArray[np.float32]
+    user_ids: pl.Series
+    item_ids: pl.Series
+    item_names: pl.Series
+    rows: RowCounts
+    dataset: str
+    sources: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.user_codes)
