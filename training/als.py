@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from scipy import sparse
 
 from app.interactions import UserItems
 from app.weighting import Weighting, WeightingName
+from training.errors import TrainingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,10 @@ class Parameters:
         alpha: scale of the weights in the confidence.
         iterations: rounds of solving users, then items.
         seed: of the initial factors.
+
+    Raises:
+        TrainingError: a value is out of range. Without regularization a user's system may have
+            no solution.
     """
 
     weighting: WeightingName
@@ -39,6 +45,14 @@ class Parameters:
     alpha: float
     iterations: int
     seed: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("factors", 1), ("iterations", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise TrainingError(f"{name} has to be at least {least}, not {getattr(self, name)}")
+        for name in ("regularization", "alpha"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise TrainingError(f"{name} has to be above 0, not {getattr(self, name)}")
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns the parameters for the manifest, with the convention of the confidence."""
@@ -78,8 +92,12 @@ def fit_item_factors(
 
     Returns:
         float32, shape (n_items, factors). The same for the same input, whatever the threads.
+
+    Raises:
+        TrainingError: the numbers ran away.
     """
     from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415 - takes a second to load
+    from implicit.recommender_base import ModelFitError  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     def report(iteration: int, _seconds: float, _loss: float | None = None) -> None:
@@ -97,5 +115,11 @@ def fit_item_factors(
             random_state=parameters.seed,
             num_threads=threads,
         )
-        als.fit(confidence, show_progress=False, callback=report)
+        try:
+            als.fit(confidence, show_progress=False, callback=report)
+        except ModelFitError as error:
+            raise TrainingError(
+                f"the factors are no numbers any more (alpha={parameters.alpha}, "
+                f"regularization={parameters.regularization}); try a smaller alpha"
+            ) from error
     return np.ascontiguousarray(als.item_factors, dtype=np.float32)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,8 +141,3 @@ def with_top_lists(model: Model, length: int, *, progress: Progress | None = Non
             scores[user, : len(best)] = best_scores
         done(len(users))
     return replace(model, top_lists=TopLists(items, scores))
-
-
-def with_card(model: Model, card: Mapping[str, Any], version: str) -> Model:
-    """Returns the model under a name and with a card."""
-    return replace(model, card=card, version=version)

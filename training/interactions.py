@@ -31,9 +31,9 @@ class Interactions:
     def with_pairs(self, keep: NDArray[np.bool_]) -> Interactions:
         """Returns the same users and items with only the pairs that ``keep`` (nnz,) marks."""
         old = self.user_items
-        indptr = np.zeros_like(old.indptr)
-        indptr[1:] = np.cumsum(keep, dtype=np.int64)[old.indptr[1:] - 1]
-        indptr[1:][old.indptr[1:] == 0] = 0
+        kept_before = np.zeros(old.nnz + 1, dtype=np.int64)
+        np.cumsum(keep, out=kept_before[1:])
+        indptr = kept_before[old.indptr]
         kept = UserItems(indptr, old.indices[keep], old.plays[keep], old.n_items)
         return Interactions(self.user_ids, self.item_ids, self.item_names, kept)
 

@@ -52,36 +52,46 @@ def publish(
     """
     models.mkdir(parents=True, exist_ok=True)
     with _locked(models), _building_folder(models) as folder:
+        content = folder / "content"
+        content.mkdir()
         files = {}
         for name, array in model_arrays(model).items():
-            files[name] = _write_array(folder / f"{name}.npy", name, array)
-        stamp = (created_at or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "created_at": stamp,
-            "code_version": __version__,
-            **card,
-            "weighting": model.weighting.to_manifest(),
-            "event_watermark": None,
-            "files": files,
-        }
+            files[name] = _write_array(content / f"{name}.npy", name, array)
+        manifest = _manifest(model, card, created_at or datetime.now(UTC), files)
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-        _write_flushed(folder / MANIFEST, text.encode())
+        _write_flushed(content / MANIFEST, text.encode())
+        sync_folder(content)
         version = version_of(json.loads(text))
-        final = models / version
-        if not final.exists():  # the same content within the same second is the same version
-            sync_folder(folder)
-            folder.rename(final)
+        # Read back under its name, but where nobody looks for versions yet.
+        staged = content.rename(folder / version)
+        open_model(staged)
+        verify_checksums(staged)
+        if not (models / version).exists():  # the same content in the same second is the same
+            staged.rename(models / version)
             sync_folder(models)
-    # Read back from where it will be served, before anybody is told of it.
-    try:
-        open_model(final)
-        verify_checksums(final)
-    except Exception:
-        shutil.rmtree(final, ignore_errors=True)
-        raise
     set_current_version(models, version)
     return version
+
+
+def _manifest(
+    model: Model, card: Mapping[str, Any], created_at: datetime, files: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Puts the manifest together; a card, even another manifest, cannot overrule the model."""
+    head = {
+        "format_version": FORMAT_VERSION,
+        "created_at": created_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "code_version": __version__,
+    }
+    solve = {"alpha": model.alpha, "regularization": model.regularization}
+    return {
+        **head,
+        **card,
+        **head,
+        "parameters": {**card.get("parameters", {}), **solve},
+        "weighting": model.weighting.to_manifest(),
+        "event_watermark": None,
+        "files": files,
+    }
 
 
 @contextmanager

@@ -1,0 +1,185 @@
+"""Chooses the hyperparameters of the preset ``default`` on validation parts of several data sets.
+
+    python -m benchmarks.preset --hetrec ../shared/data/hetrec2011-lastfm-2k --minutes 30
+
+Of every data set only the training part of its first split (seed 0) is ever looked at: a
+validation part is cut from it again, and NDCG@10 there decides. Trials are drawn at random, then
+around the best so far. Each trial is a line of the log; a second run goes on from it. The winner
+is the trial with the highest mean, over the data sets, of NDCG@10 relative to the best that any
+trial reached on that data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from training.datasets.synthetic import generate
+
+from app.interactions import UserItems
+from app.recommender import Strategy
+from app.weighting import WeightingName
+from training.als import Parameters
+from training.datasets import LoadOptions, load_dataset
+from training.evaluation import Contender, evaluate
+from training.fit import fit_model
+from training.interactions import Interactions
+from training.preprocessing import Filters, preprocess
+from training.split import RandomPerUser
+
+LOG: Final = Path(__file__).parent / "results" / "preset.jsonl"
+_VALIDATION_SEED: Final = 100
+
+Trial: TypeAlias = dict[str, float]
+Parts: TypeAlias = tuple[Interactions, Interactions]
+
+
+def load(name: str, path: Path) -> Interactions:
+    """Loads a data set whole."""
+    return preprocess(load_dataset(name, path, LoadOptions()), Filters())[0]
+
+
+def validation_parts(interactions: Interactions) -> Parts:
+    """Cuts a validation part from the training part; the test part is never looked at."""
+    train, _test = RandomPerUser(seed=0).split(interactions)
+    return RandomPerUser(seed=_VALIDATION_SEED).split(train)
+
+
+def bare(interactions: Interactions) -> Interactions:
+    """Sets all plays to one."""
+    old = interactions.user_items
+    ones = UserItems(old.indptr, old.indices, np.ones_like(old.plays), old.n_items)
+    return replace(interactions, user_items=ones)
+
+
+def data_sets(hetrec: Path, folder: Path) -> dict[str, Parts]:
+    """Returns the validation parts by data set."""
+    real = load("hetrec-lastfm-2k", hetrec)
+    small, large = folder / "small", folder / "large"
+    generate(small, users=2000, artists=3000, seed=1)
+    generate(large, users=6000, artists=20_000, seed=2)
+    return {
+        "hetrec": validation_parts(real),
+        "hetrec, bare pairs": validation_parts(bare(real)),
+        "generated 2000 x 3000": validation_parts(load("synthetic", small)),
+        "generated 6000 x 20000": validation_parts(load("synthetic", large)),
+    }
+
+
+def draw(rng: np.random.Generator) -> Trial:
+    """Draws a trial from the whole space."""
+    alpha = _log_uniform(rng, 2, 40)
+    return {
+        "k1": _log_uniform(rng, 0.2, 20),
+        "b": float(rng.choice([0, 0.25, 0.5, 0.75, 1])),
+        "factors": int(rng.choice([32, 48, 64, 96, 128])),
+        "alpha": alpha,
+        "regularization": _round(alpha * _log_uniform(rng, 0.5, 10)),
+        "iterations": int(rng.choice([10, 15, 20])),
+    }
+
+
+def draw_near(trial: Trial, rng: np.random.Generator) -> Trial:
+    """Draws a trial around another one: up to three of its values move."""
+    fresh = draw(rng)
+    moved = rng.choice(sorted(trial), size=int(rng.integers(1, 4)), replace=False)
+    near = dict(trial)
+    for name in map(str, moved):
+        if name in ("k1", "alpha", "regularization"):
+            near[name] = _round(trial[name] * float(np.exp(rng.normal(0, 0.35))))
+        else:
+            near[name] = fresh[name]
+    return near
+
+
+def score(parts: Mapping[str, Parts], trial: Trial) -> dict[str, float]:
+    """Returns NDCG@10 of a trial on every validation part."""
+    parameters = Parameters(
+        weighting=WeightingName.BM25,
+        k1=trial["k1"],
+        b=trial["b"],
+        factors=int(trial["factors"]),
+        regularization=trial["regularization"],
+        alpha=trial["alpha"],
+        iterations=int(trial["iterations"]),
+        seed=0,
+    )
+    return {name: _ndcg(train, test, parameters) for name, (train, test) in parts.items()}
+
+
+def relative(log: list[dict[str, Any]]) -> list[float]:
+    """Returns each trial's mean share of the best NDCG@10 seen on each data set."""
+    best = {name: max(line["ndcg"][name] for line in log) for name in log[0]["ndcg"]}
+    return [
+        float(np.mean([value / best[name] for name, value in line["ndcg"].items()])) for line in log
+    ]
+
+
+def search(parts: Mapping[str, Parts], log: Path, minutes: float) -> Iterator[dict[str, Any]]:
+    """Runs trials until the time is over; yields each line as it is appended to the log."""
+    lines = read_log(log)
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end:
+        rng = np.random.default_rng([7, len(lines)])
+        trial = draw(rng)
+        if len(lines) >= 40 and rng.random() < 0.7:
+            order = np.argsort(relative(lines))[::-1]
+            trial = draw_near(lines[int(order[int(rng.integers(5))])]["trial"], rng)
+        line = {"trial": trial, "ndcg": score(parts, trial)}
+        with log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        lines.append(line)
+        yield line
+
+
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """Reads the finished trials."""
+    if not log.exists():
+        return []
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def main() -> None:
+    """Searches and prints the best ten."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--hetrec", type=Path, required=True, help="folder of user_artists.dat")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--log", type=Path, default=LOG)
+    arguments = parser.parse_args()
+    arguments.log.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        parts = data_sets(arguments.hetrec, Path(folder))
+        for line in search(parts, arguments.log, arguments.minutes):
+            shown = " ".join(f"{value:.4f}" for value in line["ndcg"].values())
+            print(shown, line["trial"], flush=True)
+    lines = read_log(arguments.log)
+    shares = relative(lines)
+    print(f"\n{len(lines)} trials; share of the best NDCG@10, mean over {list(parts)}:")
+    for position in np.argsort(shares)[::-1][:10]:
+        line = lines[position]
+        shown = " ".join(f"{value:.4f}" for value in line["ndcg"].values())
+        print(f"{shares[position]:.4f}  {shown}  {line['trial']}")
+
+
+def _ndcg(train: Interactions, test: Interactions, parameters: Parameters) -> float:
+    model = fit_model(train, parameters)
+    return evaluate(model, test, {"als": Contender(Strategy.AUTO)}).models["als"]["ndcg"]
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return _round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from app.recommender import Query, Recommender
+from tests.builders import random_model
+from training.errors import TrainingError
+from training.export import export
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".tsv"])
+def test_exported_lists_equal_the_recommenders(
+    rng: np.random.Generator, tmp_path: Path, ending: str
+) -> None:
+    model = random_model(rng, list_length=5)
+    out = tmp_path / f"lists{ending}"
+    assert export(model, out, n=7) == 30
+    if ending == ".parquet":
+        table = pl.read_parquet(out)
+    else:
+        table = pl.read_csv(out, separator="\t" if ending == ".tsv" else ",")
+    recommender = Recommender(model)
+    for user in ("u0", "u17", "u29"):
+        answer = recommender.recommend(Query(user_id=user, n=7))
+        rows = table.filter(pl.col("user_id") == user).sort("rank")
+        assert rows["artist_id"].to_list() == [model.items.id(item) for item in answer.items]
+        assert rows["name"].to_list() == [model.item_names[item] for item in answer.items]
+        assert rows["source"].to_list() == [str(source) for source in answer.sources]
+        scores = [None if math.isnan(score) else score for score in answer.scores]
+        assert rows["score"].to_list() == pytest.approx(scores, rel=1e-6)
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_another_ending_is_refused_before_anything_is_written(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"lists\.xlsx: expected a name ending in \.parquet"):
+        export(random_model(rng), tmp_path / "lists.xlsx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_named(rng: np.random.Generator, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"nowhere: there is no such folder"):
+        export(random_model(rng), tmp_path / "nowhere" / "lists.csv")

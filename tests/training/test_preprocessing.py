@@ -1,0 +1,83 @@
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.errors import TrainingError
+from training.preprocessing import Filters, preprocess
+from training.records import Records, RowCounts
+
+
+def records_of(rows: Sequence[tuple[int, int, float]], n_users: int, n_items: int) -> Records:
+    users, items, plays = zip(*rows, strict=True) if rows else ((), (), ())
+    item_ids = [f"i{index:02}" for index in range(n_items)]
+    return Records(
+        user_codes=np.array(users, dtype=np.int32),
+        item_codes=np.array(items, dtype=np.int32),
+        plays=np.array(plays, dtype=np.float32),
+        user_ids=pl.Series([f"u{index:02}" for index in range(n_users)], dtype=pl.String),
+        item_ids=pl.Series(item_ids, dtype=pl.String),
+        item_names=pl.Series([f"name {one}" for one in item_ids], dtype=pl.String),
+        rows=RowCounts(read=len(rows)),
+        dataset="test",
+        sources={},
+    )
+
+
+def test_repeated_pairs_are_summed_and_unused_ids_fall_out() -> None:
+    records = records_of([(2, 1, 3), (2, 1, 4), (0, 3, 5)], n_users=3, n_items=4)
+    interactions, steps = preprocess(records, Filters())
+    assert interactions.user_ids.to_list() == ["u00", "u02"]
+    assert interactions.item_ids.to_list() == ["i01", "i03"]
+    assert interactions.item_names.to_list() == ["name i01", "name i03"]
+    assert interactions.user_items.indptr.tolist() == [0, 1, 2]
+    assert interactions.user_items.indices.tolist() == [1, 0]
+    assert interactions.user_items.plays.tolist() == [5, 7]
+    assert [(step.records, step.users, step.items) for step in steps] == [(3, 2, 2), (2, 2, 2)]
+
+
+def test_user_filter_counts_records_without_an_item_as_the_study_does() -> None:
+    rows = [(0, 0, 1), (0, -1, 1), (1, 0, 1)]
+    interactions, _ = preprocess(records_of(rows, 2, 1), Filters(min_user_records=2))
+    assert interactions.user_ids.to_list() == ["u00"]
+    assert interactions.user_items.nnz == 1
+
+
+def test_item_filter_counts_records_of_the_remaining_users_only() -> None:
+    # Item 1 has two listeners, but one of them has a single record and leaves first.
+    rows = [(0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 2, 1), (2, 1, 1)]
+    filters = Filters(min_user_records=2, min_item_records=2)
+    interactions, _ = preprocess(records_of(rows, 3, 3), filters)
+    assert interactions.item_ids.to_list() == ["i00"]
+
+
+def test_top_users_have_most_records_and_ties_go_to_the_lower_id() -> None:
+    rows = [(0, 0, 9), (1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 1, 1), (3, 1, 1), (3, 0, 1)]
+    interactions, _ = preprocess(records_of(rows, 4, 2), Filters(top_users=2))
+    assert interactions.user_ids.to_list() == ["u01", "u02"]
+
+
+def test_filters_that_leave_nothing_say_what_each_step_left() -> None:
+    records = records_of([(0, 0, 1), (1, 1, 1)], 2, 2)
+    with pytest.raises(
+        TrainingError, match=r"--min-user-records 5.*leave nothing.*2 records.*5 or more: 0"
+    ):
+        preprocess(records, Filters(min_user_records=5))
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(1, 9)), min_size=1),
+    top=st.integers(1, 6),
+)
+def test_plays_of_remaining_users_are_conserved(
+    rows: list[tuple[int, int, float]], top: int
+) -> None:
+    interactions, _ = preprocess(records_of(rows, 6, 8), Filters(top_users=top))
+    kept = {int(text[1:]) for text in interactions.user_ids}
+    assert len(kept) == min(top, len({user for user, _, _ in rows}))
+    expected = sum(plays for user, _, plays in rows if user in kept)
+    assert interactions.user_items.plays.sum() == expected

@@ -1,0 +1,159 @@
+"""What the command line shows: tables on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from training.datasets import DATASETS
+from training.pipeline import Figures, Prepared
+
+_FIGURES = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "ndcg": "NDCG",
+    "map": "MAP",
+    "mrr": "MRR",
+    "hit_rate": "Hit rate",
+    "coverage_items": "Artists shown",
+    "coverage": "Coverage",
+    "novelty": "Novelty",
+    "gini": "Gini",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Progress bars on stderr, one for each step; a repeated step gets a new bar."""
+
+    progress: Progress
+
+    def step(self, name: str, total: int) -> Callable[[int], None]:
+        """Starts a bar."""
+        task = self.progress.add_task(escape(name), total=total)
+        return lambda done: self.progress.advance(task, done)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The two streams of a command.
+
+    Attributes:
+        out: stdout, for results.
+        err: stderr, for everything else.
+        quiet: whether tables are left out, because the result is JSON.
+    """
+
+    quiet: bool = False
+    out: Console = field(default_factory=Console)
+    err: Console = field(default_factory=lambda: Console(stderr=True))
+
+    @contextmanager
+    def bars(self) -> Iterator[Bars]:
+        """Shows progress bars while the block runs."""
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.err,
+        ) as progress:
+            yield Bars(progress)
+
+    def show(self, *what: Any) -> None:
+        """Prints a line or a table, unless quiet."""
+        if not self.quiet:
+            self.out.print(*what)
+
+    def json(self, value: Any) -> None:
+        """Prints JSON."""
+        self.out.print_json(data=value)
+
+    def error(self, message: str) -> None:
+        """Prints an error in one paragraph."""
+        self.err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def records_table(prepared: Prepared) -> Table:
+    """Shows what was read, what fell out and why."""
+    rows = prepared.records.rows
+    table = _table(f"{prepared.records.dataset}: what was read")
+    _columns(table, "", "rows", "users", "artists")
+    table.add_row("rows in the files", f"{rows.read:,}", "", "")
+    for reason, count in sorted(rows.dropped.items(), key=lambda entry: -entry[1]):
+        table.add_row(f"  left out: {escape(reason)}", f"-{count:,}", "", "")
+    for remark, count in sorted(rows.noted.items(), key=lambda entry: -entry[1]):
+        table.add_row(f"  kept: {escape(remark)}", f"{count:,}", "", "", style="dim")
+    for step in prepared.steps:
+        table.add_row(step.name, f"{step.records:,}", f"{step.users:,}", f"{step.items:,}")
+    return table
+
+
+def figures_table(figures: Figures) -> Table:
+    """Shows the figures of all contenders, with their spread where there are repeats."""
+    first = figures.evaluations[0]
+    repeats = len(figures.evaluations)
+    spread = f", mean ± deviation of {repeats} splits" if repeats > 1 else ""
+    table = _table(f"at k = {first.k}, {first.users:,} users with test artists{spread}")
+    _columns(table, "", *first.models)
+    for name, label in _FIGURES.items():
+        cells = []
+        for contender in first.models:
+            mean = figures.mean(contender, name)
+            cell = f"{mean:,.0f}" if name == "coverage_items" else f"{mean:.4f}"
+            if repeats > 1:
+                cell += f" ± {figures.deviation(contender, name):.4f}"
+            cells.append(cell)
+        table.add_row(label, *cells)
+    return table
+
+
+def datasets_table() -> Table:
+    """Shows the known datasets."""
+    table = _table("datasets")
+    for title in ("name", "what", "files", "from", "licence"):
+        table.add_column(title, overflow="fold")
+    for dataset in DATASETS.values():
+        table.add_row(
+            f"[bold]{dataset.name}[/]",
+            escape(dataset.description),
+            escape(", ".join(dataset.files)),
+            escape(dataset.source),
+            escape(dataset.licence),
+        )
+    return table
+
+
+def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
+    """Shows published versions."""
+    table = _table("models")
+    titles = ("", "version", "dataset", "users", "artists", "factors", "NDCG", "state")
+    _columns(table, *titles)
+    for row in rows:
+        table.add_row(*(escape(row.get(title, "")) for title in titles))
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=escape(title), title_justify="left", title_style="bold")
+
+
+def _columns(table: Table, first: str, *others: str) -> None:
+    table.add_column(first, overflow="fold")
+    for title in others:
+        table.add_column(title, justify="right", no_wrap=True)

@@ -1,0 +1,158 @@
+"""Filters: from records to interactions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import TrainingError
+from training.interactions import Interactions, sum_pairs
+from training.records import Records
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which users and items take part; applied in this order, to records before summing.
+
+    Attributes:
+        min_user_records: users with fewer records fall out; records without an item count here.
+        min_item_records: items with fewer records of the remaining users fall out.
+        top_users: only so many users, those with most remaining records; None for all.
+    """
+
+    min_user_records: int = 1
+    min_item_records: int = 1
+    top_users: int | None = None
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Returns the filters for the manifest."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is left after a filter.
+
+    Attributes:
+        name: of the filter.
+        records, users, items: how many are left.
+    """
+
+    name: str
+    records: int
+    users: int
+    items: int
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Returns the step for the manifest."""
+        return asdict(self)
+
+
+def preprocess(records: Records, filters: Filters) -> tuple[Interactions, list[Step]]:
+    """Applies the filters and sums repeated pairs.
+
+    Args:
+        records: listening records; those with item code -1 have no item and fall out here.
+        filters: what to keep.
+
+    Returns:
+        Interactions of the remaining users and items, and what was left after each step.
+
+    Raises:
+        TrainingError: the filters leave nothing.
+    """
+    users, items = records.user_codes, records.item_codes
+    keep = np.ones(len(records), dtype=bool)
+    steps = [_count("records read", records, keep)]
+
+    per_user = np.bincount(users, minlength=len(records.user_ids))
+    keep &= per_user[users] >= filters.min_user_records
+    if filters.min_user_records > 1:
+        steps.append(_count(f"users with {filters.min_user_records} or more", records, keep))
+
+    keep &= items >= 0
+    per_item = np.bincount(items[keep], minlength=len(records.item_ids))
+    keep[keep] = per_item[items[keep]] >= filters.min_item_records
+    if filters.min_item_records > 1:
+        steps.append(_count(f"artists with {filters.min_item_records} or more", records, keep))
+
+    if filters.top_users is not None:
+        keep[keep] = np.isin(users[keep], _top(users[keep], filters.top_users))
+        steps.append(_count(f"the {filters.top_users} users with most", records, keep))
+
+    if not keep.any():
+        raise TrainingError(_nothing_left(filters, steps))
+    interactions = _sum(records, keep)
+    steps.append(
+        Step(
+            "repeated pairs summed",
+            interactions.user_items.nnz,
+            len(interactions.user_ids),
+            len(interactions.item_ids),
+        )
+    )
+    return interactions, steps
+
+
+def _top(users: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Returns the users with most records, ties by lower code."""
+    per_user = np.bincount(users)
+    return np.argsort(-per_user, kind="stable")[:count]
+
+
+def _count(name: str, records: Records, keep: NDArray[np.bool_]) -> Step:
+    users, items = records.user_codes[keep], records.item_codes[keep]
+    return Step(
+        name,
+        int(keep.sum()),
+        _distinct(users, len(records.user_ids)),
+        _distinct(items[items >= 0], len(records.item_ids)),
+    )
+
+
+def _distinct(codes: NDArray[np.int32], size: int) -> int:
+    present = np.zeros(size, dtype=bool)
+    present[codes] = True
+    return int(present.sum())
+
+
+def _sum(records: Records, keep: NDArray[np.bool_]) -> Interactions:
+    users, items = records.user_codes[keep], records.item_codes[keep]
+    user_kept, user_indices = _compact(users, len(records.user_ids))
+    item_kept, item_indices = _compact(items, len(records.item_ids))
+    return Interactions(
+        records.user_ids.gather(user_kept),
+        records.item_ids.gather(item_kept),
+        records.item_names.gather(item_kept),
+        sum_pairs(
+            user_indices,
+            item_indices,
+            records.plays[keep],
+            n_users=len(user_kept),
+            n_items=len(item_kept),
+        ),
+    )
+
+
+def _compact(codes: NDArray[np.int32], size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Returns the codes that occur, in order, and each code's position among them."""
+    present = np.zeros(size, dtype=bool)
+    present[codes] = True
+    position = np.cumsum(present, dtype=np.int32) - 1
+    return np.flatnonzero(present), position[codes].astype(np.int32)
+
+
+def _nothing_left(filters: Filters, steps: list[Step]) -> str:
+    options = ", ".join(
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in filters.to_manifest().items()
+        if value is not None
+    )
+    history = "; ".join(
+        f"{step.name}: {step.records} records of {step.users} users and {step.items} artists"
+        for step in steps
+    )
+    return f"the filters {options} leave nothing to train on ({history}); loosen them"

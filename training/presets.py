@@ -1,0 +1,84 @@
+"""Presets: complete recipes from records to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from app.recommender import PopularityBy, Strategy
+from app.weighting import WeightingName
+from training.als import Parameters
+from training.evaluation import Contender
+from training.preprocessing import Filters
+from training.split import RandomPerUser
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A recipe.
+
+    Attributes:
+        name: what ``--preset`` takes.
+        drop_items_without_id: whether artists known only by their name are left out.
+        filters: which users and artists take part.
+        split: how the test part is cut.
+        parameters: hyperparameters.
+        contenders: what is measured.
+    """
+
+    name: str
+    drop_items_without_id: bool
+    filters: Filters
+    split: RandomPerUser
+    parameters: Parameters
+    contenders: Mapping[str, Contender]
+
+
+# Chosen by benchmarks/preset.py on validation parts of several data sets; its log lies beside it.
+DEFAULT: Final = Preset(
+    name="default",
+    drop_items_without_id=False,
+    filters=Filters(),
+    split=RandomPerUser(),
+    parameters=Parameters(
+        weighting=WeightingName.BM25,
+        k1=1.0,
+        b=0.5,
+        factors=64,
+        regularization=40.0,
+        alpha=10.0,
+        iterations=15,
+        seed=0,
+    ),
+    contenders={
+        "popularity": Contender(Strategy.POPULARITY),
+        "als": Contender(Strategy.AUTO),
+    },
+)
+
+# The public study, step by step: raw plays as weights, popularity by plays with seen artists in.
+REFERENCE: Final = Preset(
+    name="reference",
+    drop_items_without_id=True,
+    filters=Filters(min_user_records=5, min_item_records=5, top_users=20_000),
+    split=RandomPerUser(test_fraction=0.2, min_items=5),
+    parameters=Parameters(
+        weighting=WeightingName.RAW,
+        k1=1.0,
+        b=0.5,
+        factors=100,
+        regularization=0.1,
+        alpha=0.5,
+        iterations=15,
+        seed=0,
+    ),
+    contenders={
+        "popularity": Contender(
+            Strategy.POPULARITY, popularity_by=PopularityBy.PLAYS, include_seen=True
+        ),
+        "als": Contender(Strategy.AUTO),
+    },
+)
+
+PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in (DEFAULT, REFERENCE)}
