@@ -70,6 +70,16 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "top_scores": ArraySpec("<f4", ("n_users", "list_length"), optional=True),
 }
 
+# Arrays of offsets, and what they cut into pieces.
+_POINTS_INTO: Final[Mapping[str, str]] = {
+    "user_ids_offsets": "user_ids_data",
+    "user_ids_buckets": "user_ids_order",
+    "item_ids_offsets": "item_ids_data",
+    "item_ids_buckets": "item_ids_order",
+    "item_names_offsets": "item_names_data",
+    "user_items_indptr": "user_items_indices",
+}
+
 
 def model_arrays(model: Model) -> dict[str, NDArray[Any]]:
     """Returns the arrays of a model by their names in the format."""
@@ -126,7 +136,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InvalidArtifact(
             path, expected="a readable manifest", found=error.strerror or "an error"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArtifact(path, expected="a JSON object", found=f"{error}") from error
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise InvalidArtifact(
@@ -177,6 +187,10 @@ def open_model(folder: Path) -> Model:
         for name, spec in ARRAYS.items()
         if not (spec.optional and name not in manifest["files"])
     }
+    if ("top_items" in arrays) != ("top_scores" in arrays):
+        raise InvalidArtifact(
+            folder / MANIFEST, expected="both of top_items and top_scores", found="one of them"
+        )
     _check_sizes(folder, arrays)
     return _assemble(folder, manifest, arrays)
 
@@ -212,8 +226,12 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, Map
             folder / MANIFEST, expected="an object of objects under files", found=str(files)[:80]
         )
     for name, entry in files.items():
-        if Path(name).name != name:
-            raise InvalidArtifact(folder / MANIFEST, expected="plain file names", found=name)
+        if Path(name).name != name or "\0" in name:
+            raise InvalidArtifact(folder / MANIFEST, expected="plain file names", found=repr(name))
+        if not (isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)):
+            raise InvalidArtifact(
+                folder / MANIFEST, expected=f"bytes and sha256 of {name}", found=str(entry)[:80]
+            )
         yield name, entry
 
 
@@ -229,14 +247,12 @@ def _map_array(
         raise InvalidArtifact(
             path, expected="a readable file", found=error.strerror or "an error"
         ) from error
-    if size != entry.get("bytes"):
-        raise InvalidArtifact(path, expected=f"{entry.get('bytes')} bytes", found=f"{size} bytes")
-    # An empty array has nothing to map.
+    if size != entry["bytes"]:
+        raise InvalidArtifact(path, expected=f"{entry['bytes']} bytes", found=f"{size} bytes")
     shape = entry.get("shape")
-    empty = isinstance(shape, list) and 0 in shape
     try:
-        array = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        array = _map_npy(path, empty=isinstance(shape, list) and 0 in shape)
+    except Exception as error:  # parsing a damaged header raises nearly anything
         raise InvalidArtifact(path, expected="a .npy array", found=str(error)) from error
     for expected, place in ((spec.dtype, "the format"), (entry.get("dtype"), "the manifest")):
         if array.dtype.str != expected:
@@ -245,7 +261,18 @@ def _map_array(
             )
     if list(array.shape) != shape:
         raise InvalidArtifact(path, expected=f"shape {shape}", found=str(list(array.shape)))
+    if not array.flags.c_contiguous:
+        raise InvalidArtifact(path, expected="row-major order", found="column-major order")
     return np.asarray(array)  # a plain view of the mapping: memmap's own indexing is slow
+
+
+def _map_npy(path: Path, *, empty: bool) -> NDArray[Any]:
+    # Not np.load, which would also open a zip file or look for a pickle.
+    if not empty:
+        return np.lib.format.open_memmap(path, mode="r")
+    with path.open("rb") as file:  # an empty array has nothing to map
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 def _check_sizes(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -266,17 +293,19 @@ def _check_sizes(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             expected=f"no entry or n_items = {sizes['n_items']}",
             found=f"{sizes['n_idf']}",
         )
-    for name, array in arrays.items():
-        if name.endswith(("_offsets", "_indptr")):
-            target = {"user_items_indptr": "user_items_indices"}.get(
-                name, name.replace("_offsets", "_data")
+    for name, target in _POINTS_INTO.items():
+        pointers, path = arrays[name], folder / f"{name}.npy"
+        n_buckets = len(pointers) - 1
+        if name.endswith("_buckets") and (n_buckets < 1 or n_buckets.bit_count() != 1):
+            raise InvalidArtifact(
+                path, expected="a power of two of buckets, plus 1", found=f"{len(pointers)}"
             )
-            if array[0] != 0 or array[-1] != len(arrays[target]):
-                raise InvalidArtifact(
-                    folder / f"{name}.npy",
-                    expected=f"offsets from 0 to the {len(arrays[target])} entries of {target}",
-                    found=f"{array[0]} to {array[-1]}",
-                )
+        if pointers[0] != 0 or pointers[-1] != len(arrays[target]):
+            raise InvalidArtifact(
+                path,
+                expected=f"offsets from 0 to the {len(arrays[target])} entries of {target}",
+                found=f"{pointers[0]} to {pointers[-1]}",
+            )
 
 
 def _assemble(

@@ -62,7 +62,11 @@ class StringTable:
     @classmethod
     def build(cls, texts: Iterable[str]) -> StringTable:
         """Builds a table from texts, in their order."""
-        encoded = [text.encode() for text in texts]
+        return cls.of_encoded([text.encode() for text in texts])
+
+    @classmethod
+    def of_encoded(cls, encoded: Sequence[bytes]) -> StringTable:
+        """Builds a table from texts that are UTF-8 already."""
         offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
         np.cumsum([len(text) for text in encoded], out=offsets[1:])
         return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
@@ -71,7 +75,13 @@ class StringTable:
         return len(self.offsets) - 1
 
     def encoded(self, index: int) -> bytes:
-        """Returns the UTF-8 bytes of the text at ``index``."""
+        """Returns the UTF-8 bytes of the text at ``index``.
+
+        Raises:
+            IndexError: there is no such index; -1, which marks the end of a list, is none either.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} texts")
         return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
     def __getitem__(self, index: int) -> str:
@@ -103,11 +113,12 @@ class IdMap:
         Raises:
             InvalidId: an id is too long, no valid UTF-8, or stands there twice.
         """
-        strings = StringTable.build(ids)
+        encoded = [encode_id(text) for text in ids]
+        strings = StringTable.of_encoded(encoded)
         bits = max(1, len(ids) - 1).bit_length()
         mask = (1 << bits) - 1
         bucket = np.fromiter(
-            (_hash(encode_id(text)) & mask for text in ids), dtype=np.int64, count=len(ids)
+            (_hash(text) & mask for text in encoded), dtype=np.int64, count=len(encoded)
         )
         order = np.argsort(bucket, kind="stable").astype(np.int32)
         buckets = np.zeros(mask + 2, dtype=np.int64)

@@ -92,10 +92,14 @@ class Model:
     regularization: float
     top_lists: TopLists | None = field(default=None)
 
+    def __repr__(self) -> str:
+        return f"<Model {self.version}: {len(self.users)} users, {len(self.items)} items>"
+
     @cached_property
     def max_item_norm(self) -> float:
         """Largest Euclidean norm of an item vector."""
-        squares = np.einsum("ij,ij->i", self.item_factors, self.item_factors)
+        # In float64: the square of a float32 may overflow, or vanish, in float32.
+        squares = np.einsum("ij,ij->i", self.item_factors, self.item_factors, dtype=np.float64)
         return float(np.sqrt(squares.max(initial=0.0)))
 
     @cached_property
@@ -104,6 +108,9 @@ class Model:
         return np.flatnonzero(np.asarray(self.popularity.listeners) == 0)
 
     def has_history(self, user_index: int) -> bool:
-        """Says whether the user has at least one item."""
-        indptr = self.user_items.indptr
-        return bool(indptr[user_index + 1] > indptr[user_index])
+        """Says whether the user has items that ALS can answer from.
+
+        Not so with a zero vector, which would rank arbitrarily: it comes from an empty row, or from
+        a regularization so strong that nothing is left of the factors.
+        """
+        return bool(self.user_factors[user_index].any())

@@ -156,9 +156,7 @@ class Recommender:
     def _resolve(self, query: Query) -> _Resolved:
         model = self.model
         known = None if query.user_id is None else model.users.index(query.user_id)
-        user_index = known
-        if known is not None and not model.has_history(known):
-            user_index = None  # a zero vector would rank arbitrarily
+        user_index = known if known is not None and model.has_history(known) else None
         if query.strategy is Strategy.ALS and user_index is None:
             raise UnknownUser(
                 "this user has no listening history in the model; "

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 _BLOCK_BYTES: Final = 64 * 2**20
 # Selection first looks at the maxima of runs of this many items.
 _RUN: Final = 128
+# Where the bound of the rounding error is below this, no float32 dot product reaches infinity.
+_OVERFLOW: Final = float(np.finfo(np.float32).max * np.finfo(np.float32).eps) / 4
 
 Ranked: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -51,9 +53,13 @@ def top_items(
     block = users_per_block(len(item_factors))
     for start in range(0, len(user_vectors), block):
         vectors = user_vectors[start : start + block]
-        for row, scores in enumerate(vectors @ item_factors.T):
-            scores[hidden[start + row]] = -np.inf
+        with np.errstate(over="ignore", invalid="ignore"):
+            proposals = vectors @ item_factors.T
+        for row, scores in enumerate(proposals):
             error = _rounding_error(vectors[row], max_item_norm)
+            if not error < _OVERFLOW:
+                scores[:] = 0.0  # a product may have overflowed, so every item is a candidate
+            scores[hidden[start + row]] = -np.inf
             # Two scores may each be off by ``error``, so a true top-n item is this close at least.
             floor = _nth_largest_bound(scores, n) - 2 * error
             candidates = np.flatnonzero((scores >= floor) & (scores > -np.inf))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from app.artifact import MANIFEST
 from app.errors import ModelNotFound
 
 POINTER: Final = "current"
-_VERSION: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_VERSION: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 
 
 def is_version(name: str) -> bool:
@@ -34,13 +35,16 @@ def current_version(models: Path) -> str | None:
     """Returns the version that the pointer names, None where nothing has been published.
 
     Raises:
-        ModelNotFound: the pointer names no version.
+        ModelNotFound: the pointer names no version, or cannot be read.
     """
     path = models / POINTER
     try:
-        text = path.read_text(errors="replace")[:200].strip()
+        with path.open(errors="replace") as file:
+            text = file.read(200).strip()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ModelNotFound(f"{path}: expected a readable file, found: {error.strerror}") from error
     if not is_version(text):
         raise ModelNotFound(
             f"{path}: expected one version such as 20261123T150405Z-3f9c2a1b, found {text!r}"
@@ -56,7 +60,8 @@ def set_current_version(models: Path, version: str) -> None:
     """
     if version not in list_versions(models):
         raise ModelNotFound(f"{models}: there is no version {version}")
-    temporary = models / f".{POINTER}-{os.getpid()}"
+    # Neither threads nor containers, where everyone is process 1, may share a temporary file.
+    temporary = models / f".{POINTER}-{secrets.token_hex(8)}"
     try:
         with temporary.open("w") as file:
             file.write(f"{version}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -149,6 +149,8 @@ def train(
         as_json: Print JSON instead of tables.
     """
     output = Output(quiet=as_json)
+    if models.exists() and not models.is_dir():
+        raise TrainingError(f"{models}: expected a folder for models, found a file")
     recipe = (options or RecipeOptions()).recipe()
     prepared = _prepare(output, source or SourceOptions(), columns or ColumnOptions(), recipe)
     figures = None
@@ -183,7 +185,7 @@ def evaluate(
     options: RecipeOptions | None = None,
     k: Cutoff = 10,
     repeats: Annotated[int, AtLeastOne] = 1,
-    json_out: Annotated[Path | None, Parameter(name="--json")] = None,
+    json_out: Annotated[Path | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
 ) -> None:
     """Measures popularity and ALS on held-out artists; publishes nothing.
 
@@ -267,7 +269,7 @@ def list_models(*, models: Models = Path("models"), as_json: AsJson = False) -> 
 
 
 @models_cli.command
-def verify(version: str | None = None, *, models: Models = Path("models")) -> None:
+def verify(version: str | None = None, *, models: Models = Path("models")) -> int:
     """Checks sizes, shapes, dtypes and checksums of one model, or of all.
 
     Args:
@@ -290,25 +292,32 @@ def verify(version: str | None = None, *, models: Models = Path("models")) -> No
         else:
             size = total_bytes(read_manifest(folder)) / 2**20
             output.show(f"{name}: {size:,.1f} MiB, as published")
-    if broken:
-        sys.exit(1)
+    return 1 if broken else 0
 
 
-def main() -> None:
-    """Runs the command line; errors that Encore raises on purpose are one paragraph, exit 1."""
-    # A terminated training cleans up behind itself like an interrupted one.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        tokens: the arguments; default those of the process.
+
+    Returns:
+        The exit code. Errors that Encore raises on purpose are one paragraph and code 1; wrong
+        options exit with 2 by themselves.
+    """
     try:
-        cli()
+        code = cli(tokens, result_action="return_value")
     except EncoreError as error:
         Output().error(str(error))
-        sys.exit(1)
+        return 1
     except OSError as error:
-        Output().error(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
-        sys.exit(1)
+        where = f"{error.filename}: " if error.filename else ""
+        Output().error(f"{where}{error.strerror or error}")
+        return 1
     except KeyboardInterrupt:
         Output().error("interrupted; nothing was published")
-        sys.exit(128 + signal.SIGINT)
+        return 128 + signal.SIGINT
+    return code if isinstance(code, int) else 0
 
 
 def _prepare(
@@ -351,22 +360,18 @@ def _version(models: Path, wanted: str | None) -> str:
 
 
 def _describe(models: Path, version: str, current: str | None) -> dict[str, str]:
-    row = {"": "current" if version == current else "", "version": version}
+    row = {"version": version, "state": "current" if version == current else ""}
     try:
         card = read_manifest(models / version)
-        metrics = card.get("metrics") or {}
-        ndcg = metrics.get("models", {}).get("als", {}).get("ndcg")
-        row |= {
+        ndcg = ((card["metrics"] or {}).get("models") or {}).get("als", {}).get("ndcg")
+        return row | {
             "dataset": str(card["dataset"]["name"]),
             "users": f"{card['dataset']['users']:,}",
             "artists": f"{card['dataset']['artists']:,}",
-            "factors": str(card["parameters"]["factors"]),
-            "NDCG": "" if ndcg is None else f"{ndcg:.4f} at {metrics['k']}",
-            "state": "published",
+            "NDCG": "" if ndcg is None else f"{ndcg:.4f}",
         }
-    except (InvalidArtifact, KeyError, TypeError) as error:
-        row |= {"state": f"broken: {error}"}
-    return row
+    except InvalidArtifact as error:
+        return row | {"state": f"broken: {error}"}
 
 
 def _write_json(output: Output, path: Path, value: dict[str, Any]) -> None:

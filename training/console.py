@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -22,7 +23,7 @@ from rich.table import Table
 from training.datasets import DATASETS
 from training.pipeline import Figures, Prepared
 
-_FIGURES = {
+_FIGURES: Final = {
     "precision": "Precision",
     "recall": "Recall",
     "ndcg": "NDCG",
@@ -142,15 +143,17 @@ def datasets_table() -> Table:
 def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
     """Shows published versions."""
     table = _table("models")
-    titles = ("", "version", "dataset", "users", "artists", "factors", "NDCG", "state")
-    _columns(table, *titles)
+    titles = ("version", "users", "artists", "NDCG", "dataset", "state")
+    _columns(table, *titles[:4])
+    table.add_column("dataset", overflow="fold")
+    table.add_column("state", overflow="fold")
     for row in rows:
         table.add_row(*(escape(row.get(title, "")) for title in titles))
     return table
 
 
 def _table(title: str) -> Table:
-    return Table(title=escape(title), title_justify="left", title_style="bold")
+    return Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
 
 
 def _columns(table: Table, first: str, *others: str) -> None:

@@ -12,16 +12,15 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from training import metrics
 from training.errors import TrainingError
-from training.fit import NoProgress, Progress
+from training.fit import NoProgress, Progress, in_threads
 from training.interactions import Interactions
 
-_BLOCK: Final = 1024
+_BLOCK: Final = 256
 
 _PER_USER: Final[Mapping[str, Callable[[metrics.Hits, metrics.Counts], metrics.PerUser]]] = {
     "precision": metrics.precision,
@@ -95,7 +94,7 @@ def evaluate(
     """
     n_items = len(model.items)
     if not 1 <= k <= n_items:
-        raise TrainingError(f"k has to lie between 1 and the {n_items} artists, not {k}")
+        raise TrainingError(f"k has to lie between 1 and the {n_items} artists, not {k}; see --k")
     users = np.flatnonzero(test.user_items.row_lengths() > 0)
     if len(users) == 0:
         raise TrainingError("no user has a test item, so there is nothing to measure")
@@ -142,14 +141,15 @@ def recommend_lists(
     recommender = Recommender(model, popularity_by=contender.popularity_by)
     wanted = Query(n=k, strategy=contender.strategy, include_seen=contender.include_seen)
     lists = np.full((len(users), k), -1, dtype=np.int64)
-    for start in range(0, len(users), _BLOCK):
+
+    def fill(start: int) -> None:
         part = users[start : start + _BLOCK]
         queries = [replace(wanted, user_id=model.users.id(user)) for user in part]
-        with threadpool_limits(limits=1, user_api="blas"):
-            answers = recommender.recommend_many(queries)
-        for row, answer in enumerate(answers, start=start):
+        for row, answer in enumerate(recommender.recommend_many(queries), start=start):
             lists[row, : len(answer.items)] = answer.items
         done(len(part))
+
+    in_threads(fill, range(0, len(users), _BLOCK))
     return lists
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -34,6 +35,12 @@ class NoProgress:
         """Ignores the step."""
         del name, total
         return lambda _done: None
+
+
+def in_threads(work: Callable[[int], None], starts: Iterable[int]) -> None:
+    """Does independent blocks of numpy work on all cores; one BLAS thread in each."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        Parallel(n_jobs=-1, prefer="threads")(delayed(work)(start) for start in starts)
 
 
 def fit_model(
@@ -109,7 +116,7 @@ def assemble_model(
 
 
 def with_top_lists(model: Model, length: int, *, progress: Progress | None = None) -> Model:
-    """Adds everyone's best unseen items.
+    """Adds the best unseen items of everyone with a history.
 
     Args:
         model: a model.
@@ -123,21 +130,22 @@ def with_top_lists(model: Model, length: int, *, progress: Progress | None = Non
     scores = np.zeros((n_users, length), dtype=np.float32)
     done = (progress or NoProgress()).step("everyone's list", n_users)
     block = users_per_block(len(model.items))
-    for start in range(0, n_users, block):
-        users = range(start, min(start + block, n_users))
-        hidden = [np.concatenate([model.user_items.row(u)[0], model.unlistened]) for u in users]
-        for user, (best, best_scores) in zip(
-            users,
-            top_items(
-                model.user_factors[users],
-                model.item_factors,
-                n=length,
-                hidden=hidden,
-                max_item_norm=model.max_item_norm,
-            ),
-            strict=True,
-        ):
+
+    def fill(start: int) -> None:
+        within = range(start, min(start + block, n_users))
+        # A user without history has a zero vector, which would rank arbitrarily.
+        users = [user for user in within if model.has_history(user)]
+        ranked = top_items(
+            model.user_factors[users],
+            model.item_factors,
+            n=length,
+            hidden=[np.concatenate([model.user_items.row(u)[0], model.unlistened]) for u in users],
+            max_item_norm=model.max_item_norm,
+        )
+        for user, (best, best_scores) in zip(users, ranked, strict=True):
             items[user, : len(best)] = best
             scores[user, : len(best)] = best_scores
-        done(len(users))
+        done(len(within))
+
+    in_threads(fill, range(0, n_users, block))
     return replace(model, top_lists=TopLists(items, scores))

@@ -48,9 +48,9 @@ class ColumnOptions:
     weight_column: str | None = None
     "Column of plays, in a table. Default: `weight` if there is one, else each row is one play."
     name_column: str | None = None
-    "Column of artist names, in a table."
+    "Column of artist names, in a table. Default: `name` if there is one."
     timestamp_column: str | None = None
-    "Column of times, in a table."
+    "Column of times, in a table; read only where it is named."
 
 
 @Parameter(name="*")

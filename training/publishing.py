@@ -69,7 +69,7 @@ def publish(
         if not (models / version).exists():  # the same content in the same second is the same
             staged.rename(models / version)
             sync_folder(models)
-    set_current_version(models, version)
+        set_current_version(models, version)
     return version
 
 

@@ -37,14 +37,17 @@ class Records:
 
     Attributes:
         user_codes: int32, shape (n_records,), positions in ``user_ids``.
-        item_codes: int32, shape (n_records,), positions in ``item_ids``.
+        item_codes: int32, shape (n_records,), positions in ``item_ids``; -1 for a record whose
+            artist is no item because it has no id: it counts as a row of its user until the filter
+            of artists, where it falls out.
         plays: float32, shape (n_records,), above zero, finite.
         user_ids: String, unique, sorted by their bytes.
         item_ids: String, unique, sorted by their bytes.
         item_names: String, by item code; the id itself where no name is known.
         rows: what was read and dropped.
         dataset: the dataset's name.
-        sources: what was read, for the manifest: file name to SHA-256, or generator parameters.
+        sources: what was read, for the manifest: file name to its ``sha256`` and ``bytes``.
+        timestamps: int64, shape (n_records,), seconds since 1970 in UTC; None where unknown.
     """
 
     user_codes: NDArray[np.int32]
@@ -56,6 +59,7 @@ class Records:
     rows: RowCounts
     dataset: str
     sources: Mapping[str, Any]
+    timestamps: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.user_codes)

@@ -1,0 +1,99 @@
+# The two commands: `make serve` and `make test`. Everything else: `make help`.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Where the service looks for models; an empty variable counts as unset, as it does there.
+MODELS := $(or $(ENCORE_MODELS),models)
+SAMPLE := data/synthetic
+# What `make train` trains on; ARGS takes more options of `python -m training train`.
+DATASET ?= synthetic
+DATA ?= $(SAMPLE)
+ARGS ?=
+JOBS ?= auto
+COVERAGE_FLOOR ?= 0
+# The tool that makes the locks, the same one everywhere.
+UV ?= build/lock/bin/uv
+UV_VERSION := 0.13.9
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all:
+TRAINING_READY := $(VENV)/.training-installed
+DEV_READY := $(VENV)/.dev-installed
+
+# BLAS threads fight with those of the training and of the workers.
+export OPENBLAS_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test check lint format train lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+serve: $(TRAINING_READY) ## Serve on http://localhost:8000; first trains on made-up data if no model is there
+	@if [ ! -f "$(MODELS)/current" ]; then \
+		echo "encore: no model in $(MODELS), training one on made-up data"; \
+		$(MAKE) --no-print-directory train DATASET=synthetic DATA=$(SAMPLE) ARGS=; \
+	fi
+	@exec $(BIN)/python -m app
+
+train: $(TRAINING_READY) ## Train and publish: DATASET=name DATA=path ARGS="more options"
+	@if [ "$(DATA)" = "$(SAMPLE)" ] && [ ! -d "$(SAMPLE)" ]; then \
+		$(BIN)/python -m training generate --users 2000 --artists 3000 --out $(SAMPLE); \
+	fi
+	@$(BIN)/python -m training train --dataset "$(DATASET)" --data "$(DATA)" --models "$(MODELS)" $(ARGS)
+
+test: $(DEV_READY) ## Test everything, with coverage
+	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+
+check: lint ## Quick round for every commit: lint and the fast tests
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+
+lint: $(DEV_READY) ## Format, lint, types, import rules, Dockerfile; changes nothing
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/hadolint Dockerfile
+
+format: $(DEV_READY) ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# Each lock is cut from the larger one, so that what is tested is what is served.
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --quiet $(if $(UPGRADE),--upgrade) \
+	--universal --python-version 3.11 --fork-strategy fewest --only-binary :all: \
+	--generate-hashes --no-emit-index-url --no-emit-find-links
+
+lock: $(UV) ## Pin what pyproject.toml asks for; UPGRADE=1 takes the newest of everything
+	@mkdir -p requirements
+	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
+	@$(LOCK) --extra training --constraint requirements/dev.txt --output-file requirements/training.txt
+	@$(LOCK) --constraint requirements/training.txt --output-file requirements/serve.txt
+
+clean: ## Remove the environment, caches and builds; keeps data and models
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find app training tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# pip is the last thing that venv makes, so a half-made environment is made again.
+$(BIN)/pip:
+	@command -v "$(PYTHON)" >/dev/null || { echo "encore: $(PYTHON) is not there; Encore needs Python 3.11 or newer" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "encore: needs Python 3.11 or newer, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1); name another one, as in: make PYTHON=python3.13 serve" >&2; exit 1; }
+	@echo "encore: making the environment $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv "$(VENV)"
+
+$(TRAINING_READY): requirements/training.txt | $(BIN)/pip
+	@echo "encore: installing requirements/training.txt (about 30 s)"
+	@$(INSTALL) -r requirements/training.txt
+	@touch $@
+
+# The dev lock holds all of the training lock.
+$(DEV_READY): requirements/dev.txt | $(BIN)/pip
+	@echo "encore: installing requirements/dev.txt (about 40 s)"
+	@$(INSTALL) -r requirements/dev.txt
+	@touch $(TRAINING_READY) $@
+
+build/lock/bin/uv:
+	@"$(PYTHON)" -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

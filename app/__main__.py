@@ -1,0 +1,175 @@
+"""``python -m app``: the service."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from pydantic import ByteSize
+from pydantic.fields import FieldInfo
+
+from app import __version__
+from app.errors import EncoreError, InvalidSettings
+from app.settings import Settings, flag, load_settings, variable
+
+# A worker answers one request at a time; more threads of BLAS would only fight with the others.
+BLAS_VARIABLES: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_BACKLOG: Final = 2048
+_GRACE_SECONDS: Final = 10
+# A command line is readable by everyone on the machine.
+_VARIABLE_ONLY: Final = frozenset({"api_key"})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the service until it is told to end, and returns the exit status."""
+    given = vars(_parser().parse_args(arguments))
+    # Into the environment, so that worker processes are set up alike.
+    os.environ.update({variable(name): value for name, value in given.items() if value is not None})
+    for name in BLAS_VARIABLES:
+        os.environ.setdefault(name, "1")
+    try:
+        settings = load_settings()
+        listener = _listen(settings.host, settings.port)
+    except InvalidSettings as error:
+        for line in str(error).splitlines():
+            _say(f"error: {line}", stream=sys.stderr)
+        return 2
+    with listener:
+        _say(_start_line(settings, listener.getsockname()[1]))
+        _serve(settings, listener)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        allow_abbrev=False,
+        description=f"Encore {__version__}, the service. Each setting is a variable or a flag; "
+        "the flag wins, and an empty variable counts as unset.",
+    )
+    for name, info in Settings.model_fields.items():
+        if name not in _VARIABLE_ONLY:
+            parser.add_argument(flag(name), **_flag_options(name, info))
+    only = "; ".join(
+        f"{variable(name)}: {Settings.model_fields[name].description}" for name in _VARIABLE_ONLY
+    )
+    parser.epilog = f"Only as a variable, since others can read a command line: {only}"
+    return parser
+
+
+def _flag_options(name: str, info: FieldInfo) -> dict[str, Any]:
+    text = f"{info.description} [{variable(name)}, default {shown_default(info)}]"
+    options: dict[str, Any] = {"dest": name, "help": text.replace("%", "%%"), "metavar": "VALUE"}
+    if info.annotation is bool:
+        options |= {"nargs": "?", "const": "true", "metavar": "true|false"}
+    return options
+
+
+def shown_default(info: FieldInfo) -> str:
+    """Returns a setting's default as somebody would write it."""
+    default = info.default
+    if default is None:
+        return "none"
+    if isinstance(default, ByteSize):
+        return default.human_readable(separator="").replace(".0", "")
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Opens the port before any worker starts, so that a failure is one sentence.
+
+    Raises:
+        InvalidSettings: the address cannot be listened on.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise InvalidSettings(
+            f"ENCORE_HOST is {host!r}: no address to listen on ({error.strerror})"
+        ) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise InvalidSettings(_bind_failure(error, host, port)) from error
+    return listener
+
+
+def _bind_failure(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is in use: end what listens there, or take another with "
+            "ENCORE_PORT or --port"
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} is not permitted: take one from 1024 on with ENCORE_PORT or --port"
+    return f"cannot listen on {host}, port {port}: {error.strerror}"
+
+
+def _start_line(settings: Settings, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"Encore {__version__} on {url} (calls: {url}/docs), {_model_note(settings.models)}"
+
+
+def _model_note(models: Path) -> str:
+    from app.versions import current_version  # noqa: PLC0415 - numpy only after its variables
+
+    try:
+        version = current_version(models)
+    except (EncoreError, OSError) as error:
+        return f"current model unknown: {error}"
+    if version:
+        return f"model {version}"
+    return (
+        f"no model in {models} yet: run `python -m training train --dataset NAME --data PATH "
+        f"--models {models}`"
+    )
+
+
+def _serve(settings: Settings, listener: socket.socket) -> None:
+    import uvicorn  # noqa: PLC0415 - a refusal should not wait for its import
+    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
+
+    from app.logs import log_config  # noqa: PLC0415
+
+    config = uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        workers=settings.workers,
+        ws="none",
+        log_config=log_config(settings.log_level),
+        access_log=settings.log_level == "debug",
+        proxy_headers=False,
+        server_header=False,
+        headers=[("X-Content-Type-Options", "nosniff")],
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    # Uvicorn finishes its requests and then raises the signal again: that is a clean end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: sys.exit(0))
+    server = uvicorn.Server(config)
+    if settings.workers == 1:
+        server.run(sockets=[listener])
+    else:
+        Multiprocess(config, sockets=[listener]).run()
+
+
+def _say(line: str, stream: TextIO | None = None) -> None:
+    print(line, file=stream or sys.stdout, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Refuses request bodies over a limit, announced or not."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.problems import problem_response
+
+
+class BodyLimit:
+    """ASGI middleware that answers 413 for bodies over the limit.
+
+    Args:
+        app: the application.
+        max_bytes: the longest body let through.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http" or not _has_body(scope):
+            await self.app(scope, receive, send)
+            return
+        if _announced_bytes(scope) > self.max_bytes:
+            response = problem_response(Request(scope), self._refusal())
+            await response(scope, receive, send)
+            return
+
+        received = 0
+
+        async def limited_receive() -> Message:
+            # A chunked body announces no length, so it is counted as it comes.
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                raise self._refusal()
+            return message
+
+        await self.app(scope, limited_receive, send)
+
+    def _refusal(self) -> HTTPException:
+        return HTTPException(
+            413,
+            f"the body has more than {self.max_bytes} bytes (ENCORE_MAX_BODY_BYTES); "
+            "send it in several requests",
+        )
+
+
+def _has_body(scope: Scope) -> bool:
+    names = {name for name, _ in scope["headers"]}
+    return b"content-length" in names or b"transfer-encoding" in names
+
+
+def _announced_bytes(scope: Scope) -> int:
+    value = dict(scope["headers"]).get(b"content-length", b"0")
+    # The server has refused whatever is no number.
+    return int(value) if value.isdigit() else 0

@@ -1,0 +1,100 @@
+"""The OpenAPI schema and the page that shows it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from app import __version__
+from app.schemas import Problem
+
+_TITLE: Final = "Encore"
+_ASSETS: Final = "/docs/assets"
+_DESCRIPTION: Final = """\
+Music recommendations from listening history.
+
+Ids are strings of at most 256 bytes of UTF-8; in a path they are percent-encoded. Every error is
+`application/problem+json` (RFC 9457). Unknown parameters and fields are refused.
+"""
+_TAGS: Final = [
+    {"name": "recommend", "description": "Lists made for somebody."},
+    {"name": "browse", "description": "The same for everyone."},
+    {"name": "model", "description": "What answers, and how good it is."},
+    {"name": "health", "description": "Probes for load balancers and orchestrators."},
+    {"name": "admin", "description": "Behind the key, once one is set."},
+]
+
+
+def install_documentation(app: FastAPI) -> None:
+    """Adds ``/docs`` and ``/openapi.json``, and leads ``/`` to the page."""
+    app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
+    assets = _asset_folder()
+    if assets:
+        app.router.routes.append(Mount(_ASSETS, StaticFiles(directory=assets)))
+    page = _page(local=assets is not None)
+
+    async def docs(_request: Request) -> HTMLResponse:
+        return page
+
+    async def index(_request: Request) -> RedirectResponse:
+        return RedirectResponse("docs")
+
+    app.router.routes.append(Route("/docs", docs))
+    app.router.routes.append(Route("/", index))
+
+
+def _asset_folder() -> Path | None:
+    """Returns where Swagger UI lies, so that the page works without the internet."""
+    package = find_spec("fastapi_offline")
+    if package is None or package.origin is None:
+        return None
+    return Path(package.origin).parent / "static"
+
+
+def _page(*, local: bool) -> HTMLResponse:
+    if not local:
+        return get_swagger_ui_html(openapi_url="openapi.json", title=_TITLE)
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title=_TITLE,
+        swagger_js_url=f".{_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f".{_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f".{_ASSETS}/favicon.png",
+    )
+
+
+def _schema(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=_TITLE,
+            version=__version__,
+            summary="Recommends music.",
+            description=_DESCRIPTION,
+            routes=app.routes,
+            tags=_TAGS,
+        )
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        components = schema.setdefault("components", {}).setdefault("schemas", {})
+        components.update(problem.pop("$defs"), Problem=problem)
+        _add_answer_examples(schema)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _add_answer_examples(schema: dict[str, Any]) -> None:
+    """Shows a whole answer of each operation, made of its fields' examples."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            content = operation["responses"]["200"]["content"]["application/json"]
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            properties = schema["components"]["schemas"][name]["properties"]
+            content["example"] = {key: value["examples"][0] for key, value in properties.items()}

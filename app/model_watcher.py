@@ -1,0 +1,219 @@
+"""Follows ``models/current``: opens what it names, swaps it in, and keeps out what is broken."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
+from app.errors import EncoreError, ModelUnavailable
+from app.recommender import Recommender
+from app.versions import current_version
+
+_FIRST_RETRY_SECONDS: Final = 1.0
+_LONGEST_RETRY_SECONDS: Final = 60.0
+_CLOSE_SECONDS: Final = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Rejection:
+    """A version that could not be taken, and when to try it again."""
+
+    version: str
+    reason: str
+    wait_seconds: float
+    retry_at: float
+
+
+class ModelWatcher:
+    """Holds the recommender in service and exchanges it when another version becomes current.
+
+    A request takes ``recommender`` once and keeps it; exchanging is one assignment.
+
+    Args:
+        models: the models folder; it may come into being later.
+        poll_seconds: time between two looks at the pointer.
+        verify_bytes: up to this size a model's checksums are compared before it serves, above it
+            in the background.
+    """
+
+    def __init__(self, models: Path, *, poll_seconds: float, verify_bytes: int) -> None:
+        self._models = models
+        self._poll_seconds = poll_seconds
+        self._verify_bytes = verify_bytes
+        self._serving: Recommender | None = None
+        # The last one whose checksums agreed: what to go back to.
+        self._verified: Recommender | None = None
+        self._rejection: _Rejection | None = None
+        # Failed once, so never again served before its checksums are compared.
+        self._distrusted: set[str] = set()
+        self._complaint = ""
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._poller: threading.Thread | None = None
+        self._verifiers: list[threading.Thread] = []
+
+    @property
+    def recommender(self) -> Recommender:
+        """The recommender in service.
+
+        Raises:
+            ModelUnavailable: there is none; the message says why, and what to do.
+        """
+        serving = self._serving
+        if serving is None:
+            raise ModelUnavailable(self._hint())
+        return serving
+
+    @property
+    def version(self) -> str | None:
+        """The version in service."""
+        return self._serving.model.version if self._serving else None
+
+    def start(self) -> None:
+        """Opens the current version, if there is one, and begins to follow the pointer."""
+        self._check()
+        self._poller = threading.Thread(target=self._poll, name="model-watcher", daemon=True)
+        self._poller.start()
+
+    def close(self) -> None:
+        """Stops following and lets the model go; may be called twice."""
+        self._closed.set()
+        for thread in filter(None, (self._poller, *self._verifiers)):
+            # Comparing a huge model's checksums is not waited for: its thread ends by itself.
+            thread.join(_CLOSE_SECONDS)
+        with self._lock:
+            self._serving = self._verified = self._poller = None
+            self._verifiers.clear()
+
+    def reload(self) -> str:
+        """Looks at the pointer now, also at a version that was rejected before.
+
+        Returns:
+            The version in service.
+
+        Raises:
+            ModelUnavailable: what the pointer names cannot be served; what was in service stays.
+        """
+        self._check(at_once=True)
+        with self._lock:
+            reason = self._complaint or (self._rejection.reason if self._rejection else "")
+            served = self.version
+        if served is None:
+            raise ModelUnavailable(self._hint())
+        if reason:
+            raise ModelUnavailable(f"{reason} Version {served} stays in service.")
+        return served
+
+    def _poll(self) -> None:
+        while not self._closed.wait(self._poll_seconds):
+            try:
+                self._check()
+            except Exception:
+                logger.exception("could not look at %s", self._models)
+
+    def _check(self, *, at_once: bool = False) -> None:
+        with self._lock:
+            try:
+                version = current_version(self._models)
+            except (EncoreError, OSError) as error:
+                self._complain(f"{error}.")
+                return
+            self._complaint = ""
+            if version is None or version == self.version:
+                self._rejection = None
+            elif at_once or self._is_due(version):
+                self._take(version)
+
+    def _is_due(self, version: str) -> bool:
+        rejection = self._rejection
+        if rejection is None or rejection.version != version:
+            return True
+        return time.monotonic() >= rejection.retry_at
+
+    def _take(self, version: str) -> None:
+        """Opens a version and puts it into service, or notes why not."""
+        folder = self._models / version
+        try:
+            size = total_bytes(read_manifest(folder))
+            model = open_model(folder)
+            verify_now = size <= self._verify_bytes or version in self._distrusted
+            if verify_now:
+                verify_checksums(folder)
+            # Both are computed once and kept; no request should have to wait for them.
+            _ = model.max_item_norm, model.unlistened
+        except EncoreError as error:
+            self._reject(version, str(error))
+            return
+        except Exception as error:
+            logger.debug("version %s", version, exc_info=True)
+            self._reject(version, f"{folder}: {error!r}.")
+            return
+        previous = self.version
+        self._serving = Recommender(model)
+        self._rejection = None
+        if verify_now:
+            self._verified = self._serving
+        else:
+            self._verify_later(folder)
+        logger.info("serving model %s%s", version, f" instead of {previous}" if previous else "")
+
+    def _reject(self, version: str, reason: str) -> None:
+        last = self._rejection
+        again = last is not None and last.version == version
+        wait = (
+            min(2 * last.wait_seconds, _LONGEST_RETRY_SECONDS)
+            if last and again
+            else (_FIRST_RETRY_SECONDS)
+        )
+        self._distrusted.add(version)
+        self._rejection = _Rejection(version, reason, wait, time.monotonic() + wait)
+        if last is None or (last.version, last.reason) != (version, reason):
+            stays = (
+                f"version {self.version} stays in service" if self.version else "no model serves"
+            )
+            logger.error("model %s is not usable: %s (%s)", version, reason, stays)
+
+    def _complain(self, reason: str) -> None:
+        if reason != self._complaint:
+            logger.error("the current model is unknown: %s", reason)
+        self._complaint = reason
+
+    def _verify_later(self, folder: Path) -> None:
+        thread = threading.Thread(
+            target=self._verify, args=(folder,), name="model-verifier", daemon=True
+        )
+        self._verifiers = [old for old in self._verifiers if old.is_alive()] + [thread]
+        thread.start()
+
+    def _verify(self, folder: Path) -> None:
+        """Compares the checksums of the version in service; takes it out where they differ."""
+        version, reason = folder.name, ""
+        try:
+            verify_checksums(folder)
+        except Exception as error:
+            reason = str(error) or repr(error)
+        with self._lock:
+            if self._closed.is_set() or self.version != version:
+                return  # another version has taken over meanwhile
+            if not reason:
+                self._verified = self._serving
+                logger.info("the checksums of model %s agree", version)
+                return
+            self._serving = self._verified
+            self._reject(version, reason)
+
+    def _hint(self) -> str:
+        command = f"python -m training train --dataset NAME --data PATH --models {self._models}"
+        if reason := self._complaint or (self._rejection.reason if self._rejection else ""):
+            return f"no model is usable: {reason} A new one comes from `{command}`"
+        return (
+            f"no model is published in {self._models}: run `{command}`; "
+            "it is served as soon as it is there"
+        )

@@ -1,0 +1,86 @@
+"""Strict reading of what stands in a request's path and query."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Path
+from fastapi.exceptions import RequestValidationError
+from pydantic import AfterValidator
+
+from app.errors import InvalidId
+from app.schemas import USER_ID_EXAMPLE, check_id
+
+_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def decode(text: str) -> str:
+    """Decodes percent-encoded text.
+
+    Raises:
+        InvalidId: an escape is malformed, or the bytes are no UTF-8.
+    """
+    if broken := _BROKEN_ESCAPE.search(text):
+        raise InvalidId(
+            f"the % at character {broken.start()} starts no escape such as %2F; write it as %25"
+        )
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidId(
+            f"byte {error.start} after percent-decoding is no UTF-8; encode the id as UTF-8 first"
+        ) from error
+
+
+def _decode_id(segment: str) -> str:
+    return check_id(decode(segment))
+
+
+UserIdInPath = Annotated[
+    str,
+    Path(
+        description="The user's id, percent-encoded UTF-8 of at most 256 bytes (`/` as `%2F`; `+` "
+        "is a plus). An id that a path cannot carry goes in the body of `POST /recommend`.",
+        examples=[USER_ID_EXAMPLE],
+    ),
+    AfterValidator(_decode_id),
+]
+
+
+def check_query(query_string: str, repeatable: Mapping[str, bool]) -> None:
+    """Refuses what a lenient parser would overlook or guess at.
+
+    Args:
+        query_string: as it was sent, without the question mark.
+        repeatable: the known parameters, and whether each may be given more than once.
+
+    Raises:
+        RequestValidationError: an unknown name, a repeated one, or broken encoding.
+    """
+    errors = list(_query_errors(query_string, repeatable))
+    if errors:
+        raise RequestValidationError(
+            [{"loc": ("query", name), "msg": message, "type": "query"} for name, message in errors]
+        )
+
+
+def _query_errors(query_string: str, repeatable: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    counts: Counter[str] = Counter()
+    for pair in filter(None, query_string.split("&")):
+        encoded_name, _, value = pair.replace("+", " ").partition("=")
+        try:
+            name = decode(encoded_name)
+            counts[name] += 1
+            decode(value)
+        except InvalidId as error:
+            yield encoded_name, str(error)
+    for name, count in counts.items():
+        if name not in repeatable:
+            known = f"known: {', '.join(repeatable)}" if repeatable else "this call takes none"
+            yield name, f"is no parameter of this call; {known}"
+        elif count > 1 and not repeatable[name]:
+            yield name, f"stands there {count} times; give it once"

@@ -1,0 +1,248 @@
+"""From exceptions to HTTP: the only place that knows which error answers with which status.
+
+Every error has one body, ``application/problem+json`` (RFC 9457).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from app import errors
+from app.raw_target import encoded_path
+from app.schemas import Problem, Violation
+
+MEDIA_TYPE: Final = "application/problem+json"
+_BLANK: Final = "about:blank"
+_URN: Final = "urn:encore:problem:"
+_RETRY: Final = {"Retry-After": "5"}
+_MAX_ECHO: Final = 100
+_MAX_VIOLATIONS: Final = 20
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+# Python's own words for these two changed between versions.
+_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+_UNEXPECTED: Final = "something went wrong inside the service; its log has the details"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one class of exceptions answers.
+
+    Attributes:
+        status: the HTTP status.
+        type: the problem's ``type``.
+        title: the problem's ``title``.
+        headers: what goes with it.
+        shown: whether the exception's message is for the client.
+    """
+
+    status: int
+    type: str
+    title: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    shown: bool = True
+
+
+INVALID_REQUEST: Final = Kind(422, f"{_URN}invalid-request", "Invalid request")
+_INTERNAL: Final = Kind(500, _BLANK, "Internal Server Error", shown=False)
+
+KINDS: Final[Mapping[type[errors.EncoreError], Kind]] = {
+    errors.InvalidId: INVALID_REQUEST,
+    errors.InvalidArtifact: Kind(503, f"{_URN}model-unavailable", "Model unavailable", _RETRY),
+    errors.ModelNotFound: Kind(404, f"{_URN}model-not-found", "No such model"),
+    errors.ModelUnavailable: Kind(503, f"{_URN}model-unavailable", "Model unavailable", _RETRY),
+    errors.UnknownUser: Kind(404, f"{_URN}unknown-user", "Unknown user"),
+    errors.Unauthorized: Kind(
+        401, f"{_URN}unauthorized", "Unauthorized", {"WWW-Authenticate": 'ApiKey realm="encore"'}
+    ),
+    errors.InvalidSettings: _INTERNAL,
+}
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Makes the app answer every error with a problem."""
+    for exception in (RequestValidationError, HTTPException, errors.EncoreError, ClientDisconnect):
+        app.add_exception_handler(exception, _handle)
+    # Starlette answers with this one and raises the exception again, so that it gets logged.
+    app.add_exception_handler(Exception, _handle)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    return problem_response(request, error)
+
+
+def problem_response(request: Request, error: Exception) -> Response:
+    """Returns the answer to a request that ended in an exception."""
+    violations: list[Violation] | None = None
+    if isinstance(error, RequestValidationError):
+        kind = INVALID_REQUEST
+        violations = list(_violations(error))
+        detail = _summary(violations, len(error.errors()))
+    elif isinstance(error, HTTPException):
+        kind = _http_kind(request, error)
+        detail = _http_detail(error)
+    elif isinstance(error, ClientDisconnect):
+        kind, detail = _blank_kind(400), "the connection closed before the body was whole"
+    else:
+        kind = _kind_of(error)
+        detail = str(error) if kind.shown else _UNEXPECTED
+    problem = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        instance=_short(encoded_path(request.scope)),
+        errors=violations,
+    )
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        status_code=kind.status,
+        headers=dict(kind.headers),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Returns what OpenAPI says of an operation's errors; 422 and 500 belong to each."""
+    return {status: _EXAMPLES[status] for status in sorted({*statuses, 422, 500})}
+
+
+def _kind_of(error: Exception) -> Kind:
+    for base in type(error).__mro__:
+        if base in KINDS:
+            return KINDS[base]
+    return _INTERNAL
+
+
+def _blank_kind(status: int, headers: Mapping[str, str] | None = None) -> Kind:
+    title = _TITLES.get(status) or HTTPStatus(status).phrase
+    return Kind(status, _BLANK, title, headers or {})
+
+
+def _http_kind(request: Request, error: HTTPException) -> Kind:
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The framework names the methods of one route only, others may share the path.
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return _blank_kind(error.status_code, headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    routes = request.app.router.routes
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches(dict(request.scope) | {"method": method})[0] is Match.FULL
+            for route in routes
+        )
+    ]
+
+
+def _http_detail(error: HTTPException) -> str:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "there is nothing at this path; GET /docs shows every call"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return "this path has no such method; the header Allow lists those that it has"
+    return _short(str(error.detail))
+
+
+def _violations(error: RequestValidationError) -> Iterator[Violation]:
+    for entry in error.errors()[:_MAX_VIOLATIONS]:
+        location = ".".join(str(part) for part in entry["loc"])
+        yield Violation(location=_short(location), message=_message(entry))
+
+
+def _message(entry: Mapping[str, Any]) -> str:
+    kind, message = entry["type"], str(entry["msg"]).removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        return "is no field of this call; GET /docs shows those that it has"
+    if kind == "missing":
+        return "is required"
+    if kind == "string_unicode":
+        return "is no valid Unicode: it has a lone surrogate"
+    message = message.replace("Input should be", "should be", 1)
+    found = entry.get("input")
+    if kind not in {"form", "query", "value_error"} and isinstance(found, str | int | float):
+        message += f", found {_short(repr(found), 60)}"
+    return message
+
+
+def _summary(violations: list[Violation], count: int) -> str:
+    first = violations[0]
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    return f"{first.location}: {first.message}{more}"
+
+
+def _short(text: str, length: int = _MAX_ECHO) -> str:
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _example(
+    status: int, kind: Kind, detail: str, path: str, violation: Violation | None = None
+) -> dict[str, Any]:
+    example = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=status,
+        detail=detail,
+        instance=path,
+        errors=[violation] if violation else None,
+    )
+    return {
+        "description": kind.title,
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": example.model_dump(exclude_none=True),
+            }
+        },
+    }
+
+
+_EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
+    401: _example(
+        401,
+        KINDS[errors.Unauthorized],
+        "this call wants the API key in the header X-API-Key",
+        "/admin/reload",
+    ),
+    404: _example(
+        404,
+        KINDS[errors.UnknownUser],
+        "this user has no listening history in the model; "
+        "strategy=auto answers with popular artists instead",
+        "/recommend/nobody",
+    ),
+    413: _example(
+        413,
+        _blank_kind(413),
+        "the body has more than 1048576 bytes (ENCORE_MAX_BODY_BYTES); send it in several requests",
+        "/recommend",
+    ),
+    422: _example(
+        422,
+        INVALID_REQUEST,
+        "query.n: should be less than or equal to 500, found 100000",
+        "/recommend/8f1c2a9e5d",
+        Violation(location="query.n", message="should be less than or equal to 500, found 100000"),
+    ),
+    500: _example(500, _INTERNAL, _UNEXPECTED, "/recommend/8f1c2a9e5d"),
+    503: _example(
+        503,
+        KINDS[errors.ModelUnavailable],
+        "no model is published in models: run `python -m training train --dataset NAME --data "
+        "PATH --models models`; it is served as soon as it is there",
+        "/health/ready",
+    ),
+}

@@ -1,0 +1,35 @@
+"""Administration, behind the key."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from app.dependencies import Threads, Watcher
+from app.problems import problem_responses
+from app.schemas import ModelVersion
+from app.security import require_key
+from app.strict_route import StrictRoute
+
+router = APIRouter(
+    prefix="/admin",
+    tags=["admin"],
+    route_class=StrictRoute,
+    dependencies=[Depends(require_key)],
+)
+
+
+@router.post(
+    "/reload",
+    operation_id="reload",
+    summary="Look for a new model now",
+    response_description="The version in service.",
+    responses=problem_responses(401, 413, 503),
+)
+async def reload(watcher: Watcher, threads: Threads) -> ModelVersion:
+    """Looks at `models/current` at once, also at a version that was refused before.
+
+    Answers the version in service. 503 where the pointer names one that is not usable; what was in
+    service stays. The worker process that takes the call reloads at once, the others within the
+    poll interval.
+    """
+    return ModelVersion(model_version=await threads.run(watcher.reload))

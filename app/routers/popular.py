@@ -1,0 +1,31 @@
+"""The popularity ranking."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app import answers
+from app.dependencies import CurrentRecommender
+from app.problems import problem_responses
+from app.schemas import PopularArtists, PopularParameters
+from app.strict_route import StrictRoute
+
+router = APIRouter(tags=["browse"], route_class=StrictRoute)
+
+
+@router.get(
+    "/popular",
+    operation_id="popular",
+    summary="List the most popular artists",
+    response_description="The ranking.",
+    responses=problem_responses(503),
+)
+async def popular(
+    parameters: Annotated[PopularParameters, Query()], recommender: CurrentRecommender
+) -> PopularArtists:
+    """What most people listen to, or what is played most."""
+    return answers.popular(
+        recommender.model, n=parameters.n, offset=parameters.offset, by=parameters.by
+    )

@@ -1,0 +1,147 @@
+"""The settings of the service, from ``ENCORE_*`` variables."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import (
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import InvalidSettings
+
+PREFIX: Final = "ENCORE_"
+_MASK: Final = "**********"
+
+
+class Settings(BaseSettings):
+    """What the service can be told, each by a variable; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
+
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; one that other machines can reach wants an API key.",
+    )
+    port: int = Field(
+        default=8000,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes a free one, which the start line names.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="Key that protected calls want in the header X-API-Key; printable ASCII.",
+    )
+    allow_unauthenticated: bool = Field(
+        default=False,
+        description="Lets the service listen beyond loopback without a key: "
+        "everyone who reaches it may then administer it.",
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Worker processes; they share the model's pages in memory.",
+    )
+    models: Path = Field(
+        default=Path("models"),
+        description="Folder of published models, which training writes and the service follows.",
+    )
+    poll_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds between two looks at models/current, for each worker.",
+    )
+    verify_bytes: ByteSize = Field(
+        default=ByteSize(256 * 2**20),
+        ge=0,
+        description="Models up to this size have their checksums compared before they serve, "
+        "larger ones in the background; in bytes, or with a unit as in 256MiB.",
+    )
+    max_body_bytes: ByteSize = Field(
+        default=ByteSize(2**20),
+        ge=1,
+        description="Largest request body; in bytes, or with a unit as in 1MiB.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="Least serious messages that are logged; debug also logs every request.",
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_sendable(cls, key: SecretStr | None) -> SecretStr | None:
+        # A header carries nothing else unharmed, so another key would never be accepted.
+        if key and not all("!" <= character <= "~" for character in key.get_secret_value()):
+            raise ValueError("expected printable ASCII characters without spaces")
+        return key
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> Settings:
+        if self.api_key or self.allow_unauthenticated or is_loopback(self.host):
+            return self
+        raise ValueError(
+            f"{PREFIX}HOST is {self.host!r}, which other machines may reach, and no "
+            f"{PREFIX}API_KEY is set. Set a key, listen on 127.0.0.1, or accept that everyone "
+            f"may administer the service with {PREFIX}ALLOW_UNAUTHENTICATED=true"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Says whether only this machine can reach a server that listens on ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def variable(name: str) -> str:
+    """Returns the environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def flag(name: str) -> str:
+    """Returns the command line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def load_settings() -> Settings:
+    """Reads the settings from the environment.
+
+    Raises:
+        InvalidSettings: one is no acceptable value, or two contradict each other; the message
+            has a line for each.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [_describe(entry) for entry in error.errors(include_url=False)]
+        raise InvalidSettings("\n".join(lines)) from None  # its cause would show the key
+
+
+def _describe(error: Mapping[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0])
+    value = _MASK if name == "api_key" else repr(str(error["input"])[:100])
+    message = message.replace("Input should be", "expected", 1)
+    return f"{variable(name)} is {value}: {message}"

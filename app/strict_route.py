@@ -1,0 +1,118 @@
+"""A route that refuses what FastAPI would let pass: odd queries, odd JSON, odd content types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, NoReturn, get_origin
+
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.parameters import check_query
+
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class StrictRoute(APIRoute):
+    """Checks the query and the body's form before FastAPI checks their content."""
+
+    def get_route_handler(self) -> _Handler:
+        """Returns the handler of this route."""
+        handle = super().get_route_handler()
+        repeatable = _query_parameters(self.dependant)
+        has_body = self.body_field is not None
+
+        async def strict(request: Request) -> Response:
+            check_query(request.scope["query_string"].decode(), repeatable)
+            if has_body:
+                request = _JsonRequest(request.scope, request.receive)
+                await request.parse()
+            return await handle(request)
+
+        return strict
+
+
+class _JsonRequest(Request):
+    """A request whose JSON has been read strictly."""
+
+    _content: Any = None
+
+    async def parse(self) -> None:
+        """Reads the body.
+
+        Raises:
+            RequestValidationError: it is not announced as JSON, or is none.
+        """
+        content_type = self.headers.get("content-type", "")
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            _refuse(
+                ("header", "content-type"),
+                f"expected application/json, found {media_type[:60] or 'none'}; "
+                "send the header Content-Type: application/json",
+            )
+        try:
+            self._content = _parse_json(await self.body())
+        except json.JSONDecodeError as error:
+            _refuse(("body",), f"is no JSON: {error.msg} at character {error.pos}")
+        except UnicodeDecodeError as error:
+            _refuse(("body",), f"is no UTF-8: byte {error.start} is out of place")
+        except RecursionError:
+            _refuse(("body",), "is nested too deeply")
+        except ValueError as error:
+            _refuse(("body",), str(error))
+
+    async def json(self) -> Any:
+        """Returns what ``parse`` has read."""
+        return self._content
+
+
+def _parse_json(body: bytes) -> Any:
+    return json.loads(
+        body.decode(),
+        parse_constant=_refuse_constant,
+        parse_int=_parse_int,
+        object_pairs_hook=_unique_keys,
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _parse_int(digits: str) -> int:
+    # Nothing here counts that far, and Python refuses to read very long ones.
+    if len(digits) > 100:
+        raise ValueError(f"a number of {len(digits)} digits is too long")
+    return int(digits)
+
+
+def _unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the field {key[:100]!a} stands there twice; give it once")
+        result[key] = value
+    return result
+
+
+def _refuse(location: tuple[str, ...], message: str) -> NoReturn:
+    raise RequestValidationError([{"loc": location, "msg": message, "type": "form"}])
+
+
+def _query_parameters(dependant: Dependant) -> Mapping[str, bool]:
+    """Returns a route's query parameters, and whether each may be repeated."""
+    annotations: dict[str, Any] = {}
+    for field in dependant.query_params:
+        annotation = field.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            fields = annotation.model_fields
+            annotations |= {name: info.annotation for name, info in fields.items()}
+        else:
+            annotations[field.alias] = annotation
+    return {name: get_origin(annotation) is list for name, annotation in annotations.items()}

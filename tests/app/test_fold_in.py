@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from implicit.cpu.als import AlternatingLeastSquares
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from app.fold_in import fold_in, gramian
+from app.interactions import UserItems
+from app.model import Model
+from app.weighting import Weighting, WeightingName
+from tests.builders import (
+    interactions_of,
+    random_model,
+    random_plays,
+    small_model,
+    user_items_of,
+)
+from training.als import confidence_matrix
+
+ALPHA, REGULARIZATION = 2.5, 0.3
+
+
+def direct_solve(
+    plays: NDArray[np.float32], item_factors: NDArray[np.float32], weighting: Weighting
+) -> NDArray[np.float64]:
+    """Equation 4 of Hu, Koren and Volinsky as it is written, C_u a full diagonal matrix."""
+    factors = item_factors.astype(np.float64)
+    weights = np.zeros_like(plays, dtype=np.float64)
+    weights[plays > 0] = weighting.weigh(user_items_of(plays[None]))
+    confidence = np.diag(1 + ALPHA * weights)
+    preference = (plays > 0).astype(np.float64)
+    system = factors.T @ confidence @ factors + REGULARIZATION * np.eye(factors.shape[1])
+    return np.linalg.solve(system, factors.T @ confidence @ preference).astype(np.float64)
+
+
+def fold(
+    rows: UserItems, item_factors: NDArray[np.float32], weighting: Weighting
+) -> NDArray[np.float32]:
+    return fold_in(
+        rows,
+        item_factors,
+        gramian(item_factors),
+        weighting,
+        alpha=ALPHA,
+        regularization=REGULARIZATION,
+    )
+
+
+def refold(model: Model, rows: UserItems) -> NDArray[np.float32]:
+    return fold_in(
+        rows,
+        model.item_factors,
+        model.item_gramian,
+        model.weighting,
+        alpha=model.alpha,
+        regularization=model.regularization,
+    )
+
+
+def only_user(user_items: UserItems, user_index: int) -> UserItems:
+    items, plays = user_items.row(user_index)
+    return UserItems(np.array([0, len(items)]), items, plays, user_items.n_items)
+
+
+@pytest.mark.parametrize("name", list(WeightingName))
+def test_a_vector_solves_the_papers_equation(rng: np.random.Generator, name: WeightingName) -> None:
+    plays = random_plays(rng)
+    user_items = user_items_of(plays)
+    item_factors = rng.normal(size=(plays.shape[1], 6)).astype(np.float32)
+    weighting = Weighting.fit(user_items, name)
+    vectors = fold(user_items, item_factors, weighting)
+    expected = np.stack([direct_solve(row, item_factors, weighting) for row in plays])
+    np.testing.assert_allclose(vectors, expected, rtol=2e-6, atol=1e-7)
+
+
+def test_one_item_and_one_factor_by_hand() -> None:
+    # y = 2, c = 1 + 2.5 * 1: x = c y / (y^2 + (c - 1) y^2 + 0.3) = 7 / 14.3
+    user_items = user_items_of([[3.0]])
+    vectors = fold(
+        user_items,
+        np.array([[2.0]], dtype=np.float32),
+        Weighting.fit(user_items, WeightingName.LINEAR),
+    )
+    assert vectors.tolist() == [[float(np.float32(7 / 14.3))]]
+
+
+@pytest.mark.parametrize("factors", [1, 8, 48])
+def test_a_training_user_is_folded_in_bit_for_bit_alone_and_in_any_batch(
+    rng: np.random.Generator, factors: int
+) -> None:
+    model = random_model(rng, n_users=40, n_items=60, factors=factors)
+    user_items = model.user_items
+    assert refold(model, user_items).tobytes() == model.user_factors.tobytes()
+    for user in range(user_items.n_users):
+        alone = refold(model, only_user(user_items, user))
+        assert alone.tobytes() == model.user_factors[user].tobytes()
+    tail = UserItems(
+        user_items.indptr[30:] - user_items.indptr[30],
+        user_items.indices[user_items.indptr[30] :],
+        user_items.plays[user_items.indptr[30] :],
+        user_items.n_items,
+    )
+    assert refold(model, tail).tobytes() == model.user_factors[30:].tobytes()
+
+
+def test_the_vector_does_not_depend_on_blas_threads(rng: np.random.Generator) -> None:
+    model = random_model(rng, n_users=8, n_items=300, factors=128)
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads, user_api="blas"):
+            again = refold(model, model.user_items)
+        assert again.tobytes() == model.user_factors.tobytes()
+
+
+def test_rows_without_items_get_the_zero_vector_among_others(rng: np.random.Generator) -> None:
+    plays = random_plays(rng, n_users=6)
+    item_factors = rng.normal(size=(plays.shape[1], 5)).astype(np.float32)
+    weighting = Weighting.fit(user_items_of(plays), WeightingName.BM25)
+    full = fold(user_items_of(plays), item_factors, weighting)
+    plays[[0, 3, 5]] = 0
+    vectors = fold(user_items_of(plays), item_factors, weighting)
+    assert not vectors[[0, 3, 5]].any()
+    assert vectors[[1, 2, 4]].tobytes() == full[[1, 2, 4]].tobytes()
+    assert fold(user_items_of(np.zeros((0, 40))), item_factors, weighting).shape == (0, 5)
+
+
+def test_more_plays_of_an_item_bring_the_vector_nearer_to_it(rng: np.random.Generator) -> None:
+    model = random_model(rng, weighting=WeightingName.LINEAR)
+    scores = []
+    for plays in (1.0, 10.0, 100.0):
+        row = np.zeros((1, len(model.items)))
+        row[0, [2, 5]] = [plays, 10.0]
+        vector = refold(model, user_items_of(row))[0]
+        scores.append(float(vector @ model.item_factors[2]))
+    assert scores == sorted(scores)
+    assert scores[0] < scores[-1]
+
+
+def test_implicit_with_an_exact_solver_gives_the_same_vectors(rng: np.random.Generator) -> None:
+    model = random_model(rng, regularization=0.05, alpha=3.0)
+    confidence = confidence_matrix(model.user_items, model.weighting, model.alpha)
+    with threadpool_limits(limits=1, user_api="blas"):
+        als = AlternatingLeastSquares(
+            factors=model.item_factors.shape[1],
+            regularization=0.05,
+            alpha=1.0,
+            use_cg=False,
+            use_native=True,
+        )
+        als.item_factors = model.item_factors
+        users = np.arange(model.user_items.n_users)
+        expected = als.recalculate_user(users, confidence)
+    np.testing.assert_allclose(model.user_factors, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_gramian_is_that_of_all_blocks(rng: np.random.Generator) -> None:
+    item_factors = rng.normal(size=(40_000, 3)).astype(np.float32)
+    expected = item_factors.astype(np.float64).T @ item_factors.astype(np.float64)
+    np.testing.assert_allclose(gramian(item_factors), expected, rtol=1e-12)
+    assert gramian(np.zeros((0, 3), dtype=np.float32)).tolist() == np.zeros((3, 3)).tolist()
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 1023, 1024, 1025, 3000])
+def test_progress_adds_up_to_the_rows(n_rows: int) -> None:
+    told: list[int] = []
+    weighting = Weighting.fit(user_items_of([[1.0]]), WeightingName.RAW)
+    ones = np.ones((1, 1), dtype=np.float32)
+    fold_in(
+        user_items_of(np.zeros((n_rows, 1))),
+        ones,
+        gramian(ones),
+        weighting,
+        alpha=1.0,
+        regularization=1.0,
+        progress=told.append,
+    )
+    assert sum(told) == n_rows
+    assert all(0 < one <= 1024 for one in told)
+
+
+def test_users_with_one_history_have_one_vector() -> None:
+    plays = np.array([[5, 0, 2, 0], [0, 1, 0, 9], [5, 0, 2, 0]])
+    model = small_model(interactions_of(plays), factors=3)
+    assert model.user_factors[0].tobytes() == model.user_factors[2].tobytes()

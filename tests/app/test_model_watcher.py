@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from app import model_watcher
+from app.errors import ModelUnavailable
+from app.main import create_app
+from app.model import Model
+from app.model_watcher import ModelWatcher
+from app.recommender import Query, Recommendation, Recommender
+from app.settings import Settings
+from app.versions import set_current_version
+from tests.builders import CREATED_AT, publish_small, random_model
+
+NEVER = 3600.0
+VERIFY_ALL = 2**40
+
+
+@contextmanager
+def watching(
+    models: Path, *, poll_seconds: float = 0.01, verify_bytes: int = VERIFY_ALL
+) -> Iterator[ModelWatcher]:
+    watcher = ModelWatcher(models, poll_seconds=poll_seconds, verify_bytes=verify_bytes)
+    try:
+        watcher.start()
+        yield watcher
+    finally:
+        watcher.close()
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.005)
+
+
+def edit(file: Path) -> None:
+    """Changes a file's last byte; size and header stay right."""
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def names_of(model: Model, answer: Recommendation) -> list[str]:
+    return [model.item_names[item] for item in answer.items.tolist()]
+
+
+@pytest.fixture
+def publish_next(model: Model, tmp_path: Path) -> Callable[[], str]:
+    """Publishes the model under a new version, without making it current before it is whole."""
+    times = iter(range(1000))
+
+    def publish() -> str:
+        return publish_small(
+            model, tmp_path, created_at=CREATED_AT + timedelta(seconds=next(times))
+        )
+
+    return publish
+
+
+@pytest.fixture
+def publish_edited(
+    model: Model, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """Makes a version current in which one file has been edited."""
+
+    def publish(file: str) -> str:
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        version = publish_small(model, elsewhere, created_at=CREATED_AT - timedelta(days=1))
+        edit(elsewhere / version / file)
+        shutil.copytree(elsewhere / version, tmp_path / version)
+        set_current_version(tmp_path, version)
+        return version
+
+    return publish
+
+
+@pytest.fixture(autouse=True)
+def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_watcher, "_FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(model_watcher, "_LONGEST_RETRY_SECONDS", 0.05)
+
+
+def test_the_current_version_is_open_when_start_returns(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    version = publish_next()
+    with watching(tmp_path, poll_seconds=NEVER) as watcher:
+        assert watcher.recommender.model.version == watcher.version == version
+
+
+def test_a_folder_that_comes_later_is_found(model: Model, tmp_path: Path) -> None:
+    models = tmp_path / "not" / "yet"
+    with watching(models) as watcher:
+        with pytest.raises(ModelUnavailable, match=r"no model is published in .*: run `python -m"):
+            _ = watcher.recommender
+        version = publish_small(model, models)
+        eventually(lambda: watcher.version == version)
+
+
+def test_each_new_version_is_followed(tmp_path: Path, publish_next: Callable[[], str]) -> None:
+    first = publish_next()
+    with watching(tmp_path) as watcher:
+        second = publish_next()
+        eventually(lambda: watcher.version == second)
+        set_current_version(tmp_path, first)
+        eventually(lambda: watcher.version == first)
+
+
+def test_who_has_taken_a_recommender_keeps_it(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    first = publish_next()
+    with watching(tmp_path, poll_seconds=NEVER) as watcher:
+        pinned = watcher.recommender
+        before = pinned.recommend(Query("u30", n=500, include_seen=True))
+        publish_next()
+        watcher.reload()
+        shutil.rmtree(tmp_path / first)
+        after = pinned.recommend(Query("u30", n=500, include_seen=True))
+        assert pinned.model.version == first != watcher.version
+        assert after.items.tolist() == before.items.tolist()
+        assert after.scores.tolist() == pytest.approx(before.scores.tolist(), abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize("file", ["item_factors.npy", "manifest.json", "user_ids_data.npy"])
+def test_an_edited_version_is_refused_once_and_the_old_one_stays(
+    tmp_path: Path,
+    publish_next: Callable[[], str],
+    publish_edited: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+    file: str,
+) -> None:
+    caplog.set_level(logging.ERROR)
+    good = publish_next()
+    with watching(tmp_path, poll_seconds=0.001) as watcher:
+        bad = publish_edited(file)
+        eventually(lambda: bool(caplog.records))
+        time.sleep(0.2)  # several more looks and retries
+        assert watcher.version == good
+    (record,) = caplog.records
+    assert bad in record.getMessage()
+    assert f"version {good} stays in service" in record.getMessage()
+
+
+def test_a_truncated_only_version_leaves_the_service_without_a_model(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    version = publish_next()
+    file = tmp_path / version / "top_items.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    with (
+        watching(tmp_path) as watcher,
+        pytest.raises(ModelUnavailable, match=r"no model is usable: .*top_items\.npy: expected"),
+    ):
+        _ = watcher.recommender
+
+
+def test_a_missing_version_is_refused_and_taken_once_it_is_there(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    version = publish_next()
+    (tmp_path / version).rename(tmp_path / "away")
+    with watching(tmp_path) as watcher:
+        assert watcher.version is None
+        (tmp_path / "away").rename(tmp_path / version)
+        eventually(lambda: watcher.version == version)
+
+
+def test_a_good_version_after_a_broken_one_is_taken(
+    tmp_path: Path, publish_next: Callable[[], str], publish_edited: Callable[[str], str]
+) -> None:
+    publish_edited("item_factors.npy")
+    with watching(tmp_path) as watcher:
+        assert watcher.version is None
+        good = publish_next()
+        eventually(lambda: watcher.version == good)
+
+
+def test_a_pointer_that_is_no_version_is_logged_once(
+    tmp_path: Path, publish_next: Callable[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    version = publish_next()
+    with watching(tmp_path, poll_seconds=0.001) as watcher:
+        (tmp_path / "next").write_bytes(b"\xff" * 10_000)
+        (tmp_path / "next").replace(tmp_path / "current")
+        eventually(lambda: bool(caplog.records))
+        time.sleep(0.1)
+        assert len(caplog.records) == 1
+        (tmp_path / "current").unlink()
+        time.sleep(0.05)
+        assert watcher.version == version
+
+
+def test_a_large_version_serves_before_its_checksums_are_compared(
+    tmp_path: Path,
+    publish_next: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    may_verify = threading.Event()
+    monkeypatch.setattr(model_watcher, "verify_checksums", lambda _folder: may_verify.wait(20))
+    version = publish_next()
+    with watching(tmp_path, verify_bytes=0) as watcher:
+        assert watcher.version == version
+        assert "agree" not in caplog.text
+        may_verify.set()
+        eventually(lambda: f"checksums of model {version} agree" in caplog.text)
+        assert watcher.version == version
+
+
+def test_a_mismatch_found_in_the_background_takes_the_version_out_of_service(
+    tmp_path: Path, publish_edited: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    bad = publish_edited("top_scores.npy")
+    with watching(tmp_path, verify_bytes=0) as watcher:
+        eventually(lambda: watcher.version is None)
+        time.sleep(0.2)  # retries must not bring it back
+        assert watcher.version is None
+        with pytest.raises(ModelUnavailable, match=r"top_scores\.npy: expected SHA-256"):
+            _ = watcher.recommender
+    assert [bad in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_mismatch_found_in_the_background_brings_the_last_good_version_back(
+    tmp_path: Path,
+    publish_next: Callable[[], str],
+    publish_edited: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    good = publish_next()
+    with watching(tmp_path, verify_bytes=0) as watcher:
+        eventually(lambda: f"checksums of model {good} agree" in caplog.text)
+        bad = publish_edited("top_scores.npy")
+        eventually(lambda: f"serving model {bad}" in caplog.text)
+        eventually(lambda: watcher.version == good)
+        with pytest.raises(ModelUnavailable, match=f"Version {good} stays in service"):
+            watcher.reload()
+        assert watcher.version == good
+
+
+def test_close_may_be_called_twice_and_lets_the_model_go(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    publish_next()
+    with watching(tmp_path) as watcher:
+        watcher.close()
+        assert watcher.version is None
+
+
+def test_a_request_answers_from_one_model_while_versions_change(
+    model: Model, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    models = [model, random_model(rng, n_users=40, list_length=10)]
+    versions = [publish_small(one, tmp_path) for one in models]
+    lists = {
+        version: names_of(one, Recommender(one).recommend(Query("u30", n=40)))
+        for version, one in zip(versions, models, strict=True)
+    }
+    seen = set()
+    settings = Settings(models=tmp_path, poll_seconds=0.001)
+    with TestClient(create_app(settings)) as client:
+        for turn in range(20):
+            set_current_version(tmp_path, versions[turn % 2])
+            for _ in range(10):
+                answer = client.get("/recommend/u30?n=40").json()
+                names = [item["name"] for item in answer["items"]]
+                assert names == lists[answer["model_version"]]
+                seen.add(answer["model_version"])
+    assert seen == set(versions)
+
+
+def test_opening_and_closing_fifty_times_leaks_nothing(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    publish_next()
+    app = create_app(Settings(models=tmp_path, verify_bytes=0))
+
+    def open_and_close() -> None:
+        with TestClient(app) as client:
+            assert client.get("/recommend/u30?include_seen=true").status_code == 200
+
+    def held() -> tuple[int, int, int]:
+        maps = Path("/proc/self/maps")
+        return (
+            threading.active_count(),
+            len(list(Path("/proc/self/fd").iterdir())),
+            maps.read_text().count(str(tmp_path)),
+        )
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("counts descriptors in /proc")
+    open_and_close()
+    before = held()
+    for _ in range(50):
+        open_and_close()
+    eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
+    assert held()[2] == 0

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from app import scoring
+from app.scoring import Ranked, rank, top_items, users_per_block
+
+Hidden = Sequence[NDArray[np.integer]]
+
+
+def brute_force(
+    vector: NDArray[np.float32], items: NDArray[np.float32], n: int, hidden: NDArray[np.integer]
+) -> list[tuple[int, float]]:
+    """Every item's exact score, sorted; ties by index."""
+    scored = [
+        (float((item.astype(np.float64) * vector.astype(np.float64)).sum()), index)
+        for index, item in enumerate(items)
+        if index not in set(hidden.tolist())
+    ]
+    best = sorted(scored, key=lambda one: (-one[0], one[1]))[:n]
+    return [(index, float(np.float32(score))) for score, index in best]
+
+
+def top(
+    vectors: NDArray[np.float32],
+    items: NDArray[np.float32],
+    n: int,
+    hidden: Hidden | None = None,
+) -> list[Ranked]:
+    norms = np.linalg.norm(items.astype(np.float64), axis=1)
+    none: Hidden = [np.zeros(0, dtype=np.int64)] * len(vectors)
+    return top_items(
+        vectors,
+        items,
+        n=n,
+        hidden=none if hidden is None else hidden,
+        max_item_norm=float(norms.max(initial=0.0)),
+    )
+
+
+def pairs(ranked: Ranked) -> list[tuple[int, float]]:
+    items, scores = ranked
+    assert items.dtype == np.int64
+    assert scores.dtype == np.float32
+    return list(zip(items.tolist(), scores.tolist(), strict=True))
+
+
+def normal(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 50, 999, 1000, 1001, 10**6])
+def test_lists_are_those_of_a_brute_force_ranking(rng: np.random.Generator, n: int) -> None:
+    vectors, items = normal(rng, 4, 8), normal(rng, 1000, 8)
+    hidden = [rng.choice(1000, size=size, replace=False) for size in (0, 1, 300, 999)]
+    for row, ranked in enumerate(top(vectors, items, n, hidden)):
+        assert pairs(ranked) == brute_force(vectors[row], items, n, hidden[row])
+
+
+@pytest.mark.parametrize("n_items", [0, 1, 127, 128, 129, 1285, 3000])
+def test_a_catalogue_of_any_size_is_ranked_to_its_last_item(
+    rng: np.random.Generator, n_items: int
+) -> None:
+    vectors, items = normal(rng, 2, 4), normal(rng, n_items, 4)
+    if n_items:
+        items[-1] = vectors[0] * 100  # the best stands in the incomplete last run
+    for row, ranked in enumerate(top(vectors, items, 5)):
+        assert pairs(ranked) == brute_force(vectors[row], items, 5, np.zeros(0, dtype=int))
+
+
+def test_equal_items_are_ranked_by_index(rng: np.random.Generator) -> None:
+    items = np.repeat(normal(rng, 10, 6), 60, axis=0)
+    items = items[rng.permutation(len(items))]
+    vector = normal(rng, 1, 6)
+    assert pairs(top(vector, items, 90)[0]) == brute_force(
+        vector[0], items, 90, np.zeros(0, dtype=int)
+    )
+    zero = np.zeros((1, 6), dtype=np.float32)
+    assert top(zero, items, 5)[0][0].tolist() == [0, 1, 2, 3, 4]
+    assert top(zero, items, 5, [np.array([1, 3])])[0][0].tolist() == [0, 2, 4, 5, 6]
+
+
+def test_scores_that_float32_cannot_tell_apart_are_ordered_exactly(
+    rng: np.random.Generator,
+) -> None:
+    # Cancellation: a float32 product gets these scores, and so their order, quite wrong.
+    vector = normal(rng, 1, 32) * 1000
+    item = normal(rng, 32)
+    item[-1] = -(item[:-1].astype(np.float64) @ vector[0, :-1].astype(np.float64)) / vector[0, -1]
+    items = np.tile(item, (2000, 1))
+    items[:, :4] += rng.normal(scale=1e-7, size=(2000, 4)).astype(np.float32)
+    ranked = pairs(top(vector, items, 20)[0])
+    assert ranked == brute_force(vector[0], items, 20, np.zeros(0, dtype=int))
+    rough = np.argsort(-(items @ vector[0]), kind="stable")[:20]
+    assert [index for index, _ in ranked] != rough.tolist()
+
+
+def test_all_scores_may_be_below_zero(rng: np.random.Generator) -> None:
+    items = np.abs(normal(rng, 500, 5))
+    vector = -np.abs(normal(rng, 1, 5))
+    ranked = pairs(top(vector, items, 30)[0])
+    assert ranked == brute_force(vector[0], items, 30, np.zeros(0, dtype=int))
+    assert all(score < 0 for _, score in ranked)
+
+
+@pytest.mark.parametrize("vector_scale", [1e-38, 1e-20, 1.0, 1e15, 1e19])
+@pytest.mark.parametrize("item_scale", [1e-38, 1e-20, 1.0, 1e15, 1e18])
+def test_vectors_may_be_tiny_or_huge(
+    rng: np.random.Generator, vector_scale: float, item_scale: float
+) -> None:
+    vector = normal(rng, 1, 8) * np.float32(vector_scale)
+    items = normal(rng, 600, 8) * np.float32(item_scale)
+    assert pairs(top(vector, items, 9)[0]) == brute_force(
+        vector[0], items, 9, np.zeros(0, dtype=int)
+    )
+
+
+def test_a_product_that_overflows_float32_on_its_way_loses_no_item() -> None:
+    # Was wrong: inf - inf made the floor NaN, and the list came back empty.
+    items = np.array([[1e20, 1e20], [1e20, -1e20], [2e20, 1.0]], dtype=np.float32)
+    vector = np.array([[1e19, -1e19]], dtype=np.float32)
+    for repeats in (1, 200):
+        many = np.tile(items, (repeats, 1))
+        hidden = np.flatnonzero(np.arange(len(many)) % 3 > 0)  # those beyond float32
+        ranked = pairs(top(vector, many, 2, [hidden])[0])
+        assert ranked == [(0, 0.0), (3, 0.0)][:repeats]
+
+
+def test_hiding_everything_gives_an_empty_list(rng: np.random.Generator) -> None:
+    items = normal(rng, 300, 3)
+    everything = np.arange(300)
+    ranked = top(normal(rng, 2, 3), items, 2, [everything, everything[1:]])
+    assert pairs(ranked[0]) == []
+    assert ranked[1][0].tolist() == [0]
+
+
+def test_an_item_hidden_twice_is_hidden(rng: np.random.Generator) -> None:
+    vector, items = normal(rng, 1, 3), normal(rng, 10, 3)
+    best = brute_force(vector[0], items, 2, np.zeros(0, dtype=int))
+    hidden = np.array([best[0][0]] * 3, dtype=np.int32)
+    assert pairs(top(vector, items, 1, [hidden])[0]) == [best[1]]
+
+
+def test_a_list_does_not_depend_on_what_it_is_batched_with(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, items = normal(rng, 23, 16), normal(rng, 700, 16)
+    hidden = [rng.choice(700, size=row * 3, replace=False) for row in range(23)]
+    together = [pairs(ranked) for ranked in top(vectors, items, 12, hidden)]
+    for row in range(23):
+        alone = top(vectors[row : row + 1], items, 12, [hidden[row]])[0]
+        assert pairs(alone) == together[row]
+    monkeypatch.setattr(scoring, "_BLOCK_BYTES", 5 * 700 * 4)
+    assert users_per_block(700) == 5
+    assert [pairs(ranked) for ranked in top(vectors, items, 12, hidden)] == together
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_any_ranking_is_ordered_unique_unhidden_full_and_a_prefix_of_the_longer(
+    data: st.DataObject,
+) -> None:
+    n_items = data.draw(st.integers(1, 300))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    # Whole numbers in a small range: many ties.
+    items = rng.integers(-2, 3, size=(n_items, 3)).astype(np.float32)
+    vector = rng.integers(-2, 3, size=(1, 3)).astype(np.float32)
+    hidden = np.array(sorted(data.draw(st.sets(st.integers(0, n_items - 1)))), dtype=np.int64)
+    n = data.draw(st.integers(1, n_items + 5))
+    ranked = pairs(top(vector, items, n, [hidden])[0])
+    indices = [index for index, _ in ranked]
+    assert ranked == brute_force(vector[0], items, n, hidden)
+    assert len(set(indices)) == len(indices) == min(n, n_items - len(hidden))
+    assert not set(indices) & set(hidden.tolist())
+    longer = pairs(top(vector, items, n + 7, [hidden])[0])
+    assert longer[:n] == ranked
+
+
+def test_given_candidates_are_ranked_whatever_their_order(rng: np.random.Generator) -> None:
+    vector, items = normal(rng, 5), normal(rng, 50, 5)
+    candidates = rng.permutation(50)[:20]
+    others = np.setdiff1d(np.arange(50), candidates)
+    expected = brute_force(vector, items, 50, others)
+    assert pairs(rank(vector, items, candidates, 50)) == expected
+    assert pairs(rank(vector, items, np.sort(candidates), 3)) == expected[:3]
+    assert pairs(rank(vector, items, candidates[:0], 3)) == []
+
+
+def test_a_score_is_the_same_whatever_it_is_ranked_with(rng: np.random.Generator) -> None:
+    vector, items = normal(rng, 100), normal(rng, 300, 100)
+    together = dict(pairs(rank(vector, items, np.arange(300), 300)))
+    for index in range(300):
+        assert pairs(rank(vector, items, np.array([index]), 1)) == [(index, together[index])]
+
+
+def test_a_block_of_users_stays_bounded() -> None:
+    assert users_per_block(160_112) * 160_112 * 4 <= 64 * 2**20
+    assert users_per_block(10**9) == 1
+    assert users_per_block(0) == users_per_block(1) == 1024

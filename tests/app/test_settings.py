@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.__main__ import main, shown_default
+from app.errors import InvalidSettings
+from app.settings import Settings, flag, is_loopback, load_settings, variable
+
+ROOT = Path(__file__).parents[2]
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("ENCORE_"):
+            monkeypatch.delenv(name)
+    # main() writes flags into the environment: let that end with the test.
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+
+def test_the_defaults_serve_this_machine_only() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+    assert settings.models == Path("models")
+    assert settings.api_key is None
+    assert (settings.max_body_bytes, settings.verify_bytes) == (2**20, 2**28)
+
+
+def test_variables_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCORE_PORT", "8001")
+    monkeypatch.setenv("ENCORE_MODELS", "/srv/models")
+    monkeypatch.setenv("ENCORE_VERIFY_BYTES", "2GiB")
+    monkeypatch.setenv("ENCORE_LOG_LEVEL", "WARNING")
+    settings = load_settings()
+    assert (settings.port, settings.models) == (8001, Path("/srv/models"))
+    assert (settings.verify_bytes, settings.log_level) == (2**31, "warning")
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(variable(name), "")
+    assert load_settings() == Settings()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        load_settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("ENCORE_PORT", "eighty", "a valid integer"),
+        ("ENCORE_PORT", "65536", "less than or equal to 65535"),
+        ("ENCORE_PORT", "-1", "greater than or equal to 0"),
+        ("ENCORE_WORKERS", "0", "greater than or equal to 1"),
+        ("ENCORE_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("ENCORE_POLL_SECONDS", "0", "greater than 0"),
+        ("ENCORE_POLL_SECONDS", "nan", "finite number"),
+        ("ENCORE_VERIFY_BYTES", "12XB", "could not interpret byte unit"),
+        ("ENCORE_MAX_BODY_BYTES", "0", "greater than or equal to 1"),
+        ("ENCORE_ALLOW_UNAUTHENTICATED", "perhaps", "a valid boolean"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_expected(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"{name} is '{value}': ")
+    assert expected in str(caught.value)
+
+
+def test_each_bad_value_has_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ENCORE_PORT", "x")
+    assert main(["--workers", "y"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert [line.split(":")[1] for line in printed.err.splitlines()] == [
+        " ENCORE_PORT is 'x'",
+        " ENCORE_WORKERS is 'y'",
+    ]
+
+
+@pytest.mark.parametrize("key", ["with space", "new\nline", "schlüssel"])
+def test_a_key_that_no_header_carries_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ENCORE_API_KEY", key)
+    assert main([]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ENCORE_API_KEY is **********: expected printable ASCII")
+    assert key not in printed
+
+
+@pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.7", "example.org"])
+def test_listening_for_others_wants_a_key(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("ENCORE_HOST", host)
+    with pytest.raises(InvalidSettings, match="no ENCORE_API_KEY is set") as caught:
+        load_settings()
+    assert "ENCORE_ALLOW_UNAUTHENTICATED=true" in str(caught.value)
+    monkeypatch.setenv("ENCORE_ALLOW_UNAUTHENTICATED", "true")
+    assert load_settings().host == host
+    monkeypatch.setenv("ENCORE_ALLOW_UNAUTHENTICATED", "")
+    monkeypatch.setenv("ENCORE_API_KEY", "k")
+    assert load_settings().host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_wants_none(host: str) -> None:
+    assert is_loopback(host)
+    assert Settings(host=host).api_key is None
+
+
+def test_help_shows_every_setting_with_its_variable_and_default(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for name, info in Settings.model_fields.items():
+        assert info.description in text
+        if name == "api_key":  # a command line is readable by others
+            assert variable(name) in text
+            assert flag(name) not in text
+        else:
+            assert flag(name) in text
+            assert f"[{variable(name)}, default {shown_default(info)}]" in text
+
+
+def test_the_docs_list_every_setting_with_its_default_and_sentence() -> None:
+    lines = (ROOT / "docs" / "settings.md").read_text().splitlines()
+    rows = {}
+    for line in lines:
+        if match := re.match(r"\| `(ENCORE_\w+)` \| `([^`]*)` \| (.*) \|$", line):
+            rows[match[1]] = (match[2], match[3])
+    assert rows == {
+        variable(name): (shown_default(info), info.description)
+        for name, info in Settings.model_fields.items()
+    }

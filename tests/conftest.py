@@ -1,0 +1,28 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.model import Model
+from tests.builders import checkerboard_interactions, small_model
+from training.interactions import Interactions
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator that gives every test the same numbers in every run."""
+    return np.random.default_rng(20_261_123)
+
+
+@pytest.fixture(scope="session")
+def checkerboard() -> Interactions:
+    """Interactions in which item ``i{u}`` is the right answer for user ``u{u}``."""
+    return checkerboard_interactions()
+
+
+@pytest.fixture(scope="session")
+def checkerboard_model(checkerboard: Interactions) -> Model:
+    """A model of the checkerboard without precomputed lists."""
+    return small_model(checkerboard, factors=2, iterations=15)

@@ -1,0 +1,259 @@
+"""What is shipped: locks, the wheel, the Makefile, and what no file of the project may say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from ast import Import, ImportFrom, parse, walk
+from collections.abc import Iterator
+from email import message_from_bytes
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import httpx2
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from app import __version__
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+OURS = {"app", "training", "tests", "benchmarks"}
+LOCKS = ("serve", "training", "dev")
+
+
+def declared() -> dict[str, list[Requirement]]:
+    """What pyproject asks for, by the lock that has to hold it."""
+    serve = PROJECT["project"]["dependencies"]
+    training = serve + PROJECT["project"]["optional-dependencies"]["training"]
+    extras = [r for extra in PROJECT["project"]["optional-dependencies"].values() for r in extra]
+    dev = serve + extras + PROJECT["dependency-groups"]["dev"]
+    lines = {"serve": serve, "training": training, "dev": dev}
+    return {lock: [Requirement(line) for line in wanted] for lock, wanted in lines.items()}
+
+
+def pins(lock: str) -> dict[str, tuple[str, int]]:
+    """The version of each package in a lock, and how many hashes it has."""
+    text = (ROOT / f"requirements/{lock}.txt").read_text(encoding="utf-8")
+    text = re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+    found: dict[str, tuple[str, int]] = {}
+    for line in text.splitlines():
+        requirement = Requirement(line.split(" --hash=")[0])
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "==", line
+        found[canonicalize_name(requirement.name)] = (
+            specifier.version,
+            line.count("--hash=sha256:"),
+        )
+    return found
+
+
+def project_files() -> list[Path]:
+    """The files of the project, whether committed yet or not."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    paths = (ROOT / name.decode() for name in listed.stdout.split(b"\0") if name)
+    return sorted(path for path in paths if path.is_file())
+
+
+class TestLocks:
+    @pytest.mark.parametrize("lock", LOCKS)
+    def test_hold_what_pyproject_asks_for(self, lock: str) -> None:
+        pinned = pins(lock)
+        for requirement in declared()[lock]:
+            name = canonicalize_name(requirement.name)
+            assert name in pinned, f"{requirement} is not in {lock}.txt; run `make lock`"
+            version, _ = pinned[name]
+            assert version in requirement.specifier, f"{lock}.txt pins {name} {version}"
+
+    @pytest.mark.parametrize("lock", LOCKS)
+    def test_pin_every_package_with_a_hash(self, lock: str) -> None:
+        assert [name for name, (_, hashes) in pins(lock).items() if not hashes] == []
+
+    def test_agree_with_each_other(self) -> None:
+        serve, training, dev = (pins(lock) for lock in LOCKS)
+        assert serve.items() < training.items() < dev.items()
+
+    def test_serving_goes_without_what_only_training_needs(self) -> None:
+        assert not pins("serve").keys() & {"implicit", "polars", "scipy", "joblib", "pyspark"}
+
+
+class TestDependencies:
+    @pytest.mark.parametrize(
+        ("package", "lock"),
+        [("app", "serve"), ("training", "training"), ("tests", "dev"), ("benchmarks", "dev")],
+    )
+    def test_are_declared_where_they_are_imported(self, package: str, lock: str) -> None:
+        distributions = packages_distributions()
+        wanted = {canonicalize_name(requirement.name) for requirement in declared()[lock]}
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for module in imported(path) - sys.stdlib_module_names - OURS:
+                names = {canonicalize_name(name) for name in distributions.get(module, [])}
+                assert names & wanted, f"{path.relative_to(ROOT)} imports {module}"
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level modules that a file imports, wherever in it."""
+    modules = set()
+    for node in walk(parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ImportFrom) and node.module and not node.level:
+            modules.add(node.module.partition(".")[0])
+    return modules
+
+
+class TestFiles:
+    def test_name_no_registry_and_no_folder_of_one_machine(self) -> None:
+        # Joined here, so that this file is not what it finds.
+        forbidden = [
+            "pypi" + ".org",
+            "files.python" + "hosted",
+            "registry." + "npmjs",
+            "crates" + ".io",
+            "proxy.golang" + ".org",
+            "repo1." + "maven",
+            "deb." + "debian.org",
+            "/" + "work/",
+        ]
+        pattern = re.compile("|".join(map(re.escape, forbidden)).encode())
+        found = [
+            f"{path.relative_to(ROOT)}: {match[0].decode()}"
+            for path in project_files()
+            if (match := pattern.search(path.read_bytes()))
+        ]
+        assert found == []
+
+    def test_ignored_are_only_results_and_caches(self) -> None:
+        """A pattern for data at the top once could have hidden a package's own files."""
+        kept = ["app/data/x.py", "training/data/x.py", "tests/golden/x.db", "models/README.md"]
+        gone = ["data/x.tsv", "models/current", "models/v/manifest.json", "encore.db", ".venv/x"]
+        ignored = subprocess.run(
+            ["git", "check-ignore", "--no-index", *kept, *gone],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ignored.stdout.split() == gone
+
+    def test_licence_is_mit(self) -> None:
+        text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+        assert text.startswith("MIT License")
+        assert "The Encore authors" in text
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+class TestWheel:
+    def test_holds_the_two_packages_and_nothing_else(self, wheel: zipfile.ZipFile) -> None:
+        info = f"encore_recommender-{__version__}.dist-info"
+        names = set(wheel.namelist())
+        assert {name.partition("/")[0] for name in names} == {"app", "training", info}
+        assert {"app/py.typed", "training/py.typed", f"{info}/licenses/LICENSE"} <= names
+
+    def test_holds_every_file_of_the_packages(self, wheel: zipfile.ZipFile) -> None:
+        files = {path.relative_to(ROOT).as_posix() for path in project_files()}
+        shipped = {name for name in files if name.startswith(("app/", "training/"))}
+        assert shipped == {name for name in wheel.namelist() if "dist-info" not in name}
+
+    def test_says_what_it_is(self, wheel: zipfile.ZipFile) -> None:
+        metadata = message_from_bytes(
+            wheel.read(f"encore_recommender-{__version__}.dist-info/METADATA")
+        )
+        assert metadata["Name"] == "encore-recommender"
+        assert metadata["Version"] == __version__
+        assert metadata["Requires-Python"] == ">=3.11"
+        assert metadata["License-Expression"] == "MIT"
+        assert metadata.get_all("Provides-Extra") == ["training"]
+        assert "make serve" in str(metadata.get_payload())
+
+
+class TestMakefile:
+    def test_old_python_is_refused_with_what_to_do(self, tmp_path: Path) -> None:
+        old = tmp_path / "python3.9"
+        old.write_text(
+            '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" && exit\nexit 1\n',
+            encoding="utf-8",
+        )
+        old.chmod(0o755)
+        made = make("serve", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}")
+        assert made.returncode == 2
+        assert f"needs Python 3.11 or newer, and {old} is Python 3.9.2" in made.stderr
+        assert not (tmp_path / "venv").exists()
+
+    def test_missing_python_is_named(self, tmp_path: Path) -> None:
+        made = make("serve", "PYTHON=no-such-python", f"VENV={tmp_path / 'venv'}")
+        assert made.returncode == 2
+        assert "no-such-python is not there" in made.stderr
+
+    def test_help_lists_the_two_commands(self) -> None:
+        made = make("help")
+        assert "make serve" in made.stdout
+        assert "make test" in made.stdout
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_service_runs_from_the_base_lock_alone(tmp_path: Path) -> None:
+    """The steps of the image ``serve``, in a fresh environment and a folder with ``app`` only."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv/bin/python")
+    lock = str(ROOT / "requirements/serve.txt")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--require-hashes", "--only-binary=:all:", "-r", lock], check=True)
+    home = tmp_path / "srv"
+    shutil.copytree(ROOT / "app", home / "app", ignore=shutil.ignore_patterns("__pycache__"))
+
+    absent = ["implicit", "scipy", "polars", "pyspark", "training", "pytest"]
+    look = f"import importlib.util as u; print([n for n in {absent} if u.find_spec(n)])"
+    found = subprocess.run(
+        [python, "-c", look], cwd=home, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
+
+    with subprocess.Popen(
+        [python, "-m", "app"], cwd=home, env={"ENCORE_PORT": "0"}, stdout=subprocess.PIPE, text=True
+    ) as service:
+        assert service.stdout is not None
+        try:
+            url = re.search(r"http://[\d.:]+", service.stdout.readline())
+            assert url is not None
+            assert httpx2.get(f"{url[0]}/health/live", timeout=30).status_code == 200
+        finally:
+            service.terminate()
+    assert service.returncode == 0

@@ -1,0 +1,79 @@
+"""What every entry of the registry has, and how datasets are found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
+from training.errors import DatasetError
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_knows_the_datasets() -> None:
+    assert list(DATASETS) == ["lastfm-360k", "hetrec-lastfm-2k", "table", "synthetic"]
+    for name, dataset in DATASETS.items():
+        assert dataset.name == name
+        assert dataset.description
+        assert dataset.licence
+        assert dataset.source
+        assert dataset.files
+
+
+def test_the_docs_describe_every_dataset() -> None:
+    text = (ROOT / "docs" / "datasets.md").read_text()
+
+    for name, dataset in DATASETS.items():
+        assert f"## `{name}`" in text
+        for file in dataset.files:
+            assert f"`{file}`" in text
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    known = "known are lastfm-360k, hetrec-lastfm-2k, table, synthetic"
+    with pytest.raises(DatasetError, match=f"no dataset 'lastfm'; {known}"):
+        load_dataset("lastfm", Path())
+    with pytest.raises(DatasetError, match=known):
+        ensure_dataset("lastfm")
+
+
+def test_loads_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "plays.csv"
+    file.write_text("who,item_id\nu,x\n")
+
+    records = load_dataset("table", file, LoadOptions(user_column="who"))
+
+    assert records.user_ids.to_list() == ["u"]
+
+
+def test_a_given_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert ensure_dataset("lastfm-360k", tmp_path / "x", data=tmp_path) == tmp_path / "x"
+
+
+def test_what_lies_in_the_data_folder_is_not_fetched_again(tmp_path: Path) -> None:
+    folder = tmp_path / "hetrec-lastfm-2k"
+    folder.mkdir()
+    for name in ("user_artists.dat", "artists.dat"):
+        (folder / name).touch()
+
+    assert ensure_dataset("hetrec-lastfm-2k", data=tmp_path) == folder
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("table", "Give --data"), ("synthetic", "python -m training generate")]
+)
+def test_what_cannot_be_downloaded_says_where_it_comes_from(
+    tmp_path: Path, name: str, hint: str
+) -> None:
+    with pytest.raises(DatasetError, match=hint):
+        ensure_dataset(name, data=tmp_path)
+
+
+def test_something_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(DatasetError, match="neither a file nor a folder"):
+        load_dataset("lastfm-360k", tmp_path / "pipe")

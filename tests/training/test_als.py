@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.fold_in import fold_in, gramian
+from app.weighting import Weighting, WeightingName
+from tests.builders import PARAMETERS, checkerboard_interactions, random_plays, user_items_of
+from training.als import confidence_matrix, fit_item_factors
+from training.errors import TrainingError
+
+
+def test_confidence_is_one_plus_alpha_times_weight_of_every_pair() -> None:
+    user_items = user_items_of([[1, 2, 0], [0, 2, 6]])
+    weighting = Weighting.fit(user_items, WeightingName.RAW)
+    matrix = confidence_matrix(user_items, weighting, 0.5)
+    assert matrix.toarray().tolist() == [[1.5, 2, 0], [0, 2, 4]]
+    assert matrix.dtype == np.float32
+
+
+def test_a_small_alpha_is_not_rounded_away() -> None:
+    user_items = user_items_of([[1.0]])
+    weighting = Weighting.fit(user_items, WeightingName.RAW)
+    assert confidence_matrix(user_items, weighting, 1e-6).toarray()[0, 0] > 1
+
+
+def test_after_many_iterations_items_and_users_solve_each_other(rng: np.random.Generator) -> None:
+    # Stationarity: folding the items in against the users gives back the item factors.
+    pairs = random_plays(rng, n_users=50, n_items=30) > 0
+    has = user_items_of(pairs)
+    weighting = Weighting.fit(has, WeightingName.LINEAR)  # every weight is 1, on either side
+    parameters = replace(PARAMETERS, factors=3, iterations=300, regularization=1.0)
+    items = fit_item_factors(
+        confidence_matrix(has, weighting, parameters.alpha),
+        parameters,
+        threads=1,
+    )
+    solve = partial(
+        fold_in,
+        weighting=weighting,
+        alpha=parameters.alpha,
+        regularization=parameters.regularization,
+    )
+    users = solve(has, items, gramian(items))
+    again = solve(user_items_of(pairs.T), users, gramian(users))
+    np.testing.assert_allclose(again, items, atol=2e-4 * np.abs(items).max())
+    assert np.abs(items).max() > 0.1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_seed_gives_the_same_factors_whatever_the_threads(
+    rng: np.random.Generator, threads: int
+) -> None:
+    user_items = user_items_of(random_plays(rng, n_users=200, n_items=100))
+    weighting = Weighting.fit(user_items, WeightingName.BM25)
+    confidence = confidence_matrix(user_items, weighting, 1.0)
+    first = fit_item_factors(confidence, PARAMETERS, threads=1)
+    again = fit_item_factors(confidence, PARAMETERS, threads=threads)
+    assert again.tobytes() == first.tobytes()
+    other = fit_item_factors(confidence, replace(PARAMETERS, seed=8), threads=threads)
+    assert other.tobytes() != first.tobytes()
+
+
+def test_factors_have_the_shape_asked_for_and_progress_counts_iterations() -> None:
+    user_items = checkerboard_interactions().user_items
+    weighting = Weighting.fit(user_items, WeightingName.BM25)
+    told: list[int] = []
+    factors = fit_item_factors(
+        confidence_matrix(user_items, weighting, 1.0), PARAMETERS, progress=told.append, threads=1
+    )
+    assert factors.shape == (20, 8)
+    assert factors.dtype == np.float32
+    assert factors.flags.c_contiguous
+    assert told == [1, 2, 3, 4, 5]
+
+
+def test_training_changes_neither_the_matrix_nor_numpys_global_generator(
+    rng: np.random.Generator,
+) -> None:
+    user_items = user_items_of(random_plays(rng))
+    confidence = confidence_matrix(
+        user_items, Weighting.fit(user_items, WeightingName.BM25), PARAMETERS.alpha
+    )
+    before = confidence.copy()
+    state = str(np.random.get_state())
+    fit_item_factors(confidence, PARAMETERS, threads=1)
+    assert confidence.data.tobytes() == before.data.tobytes()
+    assert confidence.indices.tobytes() == before.indices.tobytes()
+    assert str(np.random.get_state()) == state
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"factors": 0}, "factors has to be at least 1, not 0"),
+        ({"iterations": 0}, "iterations has to be at least 1, not 0"),
+        ({"seed": -1}, "seed has to be at least 0, not -1"),
+        ({"regularization": 0.0}, "regularization has to be above 0, not 0.0"),
+        ({"alpha": -1.0}, "alpha has to be above 0, not -1.0"),
+        ({"alpha": float("nan")}, "alpha has to be above 0, not nan"),
+        ({"regularization": float("inf")}, "regularization has to be above 0, not inf"),
+    ],
+)
+def test_hyperparameters_out_of_range_are_refused_with_their_value(
+    change: dict[str, Any], message: str
+) -> None:
+    # Was wrong: regularization 0 could end in LinAlgError, factors 0 in a model of nothing.
+    with pytest.raises(TrainingError, match=message):
+        replace(PARAMETERS, **change)
+
+
+def test_numbers_that_run_away_are_a_training_error_with_a_way_out() -> None:
+    # Was wrong: implicit's own ModelFitError came through.
+    user_items = user_items_of([[1, 2], [3, 0]])
+    weighting = Weighting.fit(user_items, WeightingName.RAW)
+    confidence = confidence_matrix(user_items, weighting, 1.0)
+    confidence.data[:] = np.float32(3e38)
+    with pytest.raises(TrainingError, match="smaller alpha") as caught:
+        fit_item_factors(confidence, PARAMETERS, threads=1)
+    assert caught.value.__cause__ is not None
+
+
+def test_the_manifest_names_the_convention_of_the_confidence() -> None:
+    entry = json.loads(json.dumps(PARAMETERS.to_manifest()))
+    assert entry == {
+        "weighting": "bm25",
+        "k1": 1.0,
+        "b": 0.5,
+        "factors": 8,
+        "regularization": 0.1,
+        "alpha": 1.0,
+        "iterations": 5,
+        "seed": 7,
+        "confidence": "1 + alpha * weight",
+    }

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from app.artifact import model_arrays
+from app.errors import InvalidId
+from app.recommender import Query, Recommender
+from app.weighting import WeightingName
+from tests.builders import (
+    PARAMETERS,
+    interactions_of,
+    random_model,
+    random_plays,
+    small_model,
+)
+from training.fit import fit_model, with_top_lists
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", list(WeightingName))
+def test_the_same_data_and_seed_give_the_same_arrays_byte_for_byte(
+    rng: np.random.Generator, threads: int, name: WeightingName
+) -> None:
+    interactions = interactions_of(random_plays(rng, n_users=80, n_items=60))
+    one, other = (
+        model_arrays(small_model(interactions, list_length=6, threads=count, weighting=name))
+        for count in (1, threads)
+    )
+    assert one.keys() == other.keys()
+    for key in one:
+        assert one[key].tobytes() == other[key].tobytes(), key
+
+
+def test_user_vectors_solve_against_the_final_items(rng: np.random.Generator) -> None:
+    model = random_model(rng)
+    scores = model.user_factors @ model.item_factors.T
+    has = np.zeros(scores.shape, dtype=bool)
+    has[model.user_items.row_of_each_pair(), model.user_items.indices] = True
+    assert scores[has].mean() > scores[~has].mean() + 0.3
+
+
+def test_an_item_without_listeners_has_the_zero_vector_and_enters_no_list(
+    rng: np.random.Generator,
+) -> None:
+    plays = random_plays(rng)
+    plays[:, [0, 7]] = 0
+    model = small_model(interactions_of(plays), list_length=40)
+    assert not model.item_factors[[0, 7]].any()
+    assert model.item_factors[1:7].any(axis=1).all()
+    assert model.unlistened.tolist() == [0, 7]
+    assert model.top_lists is not None
+    assert not np.isin(model.top_lists.items, [0, 7]).any()
+
+
+def test_ids_and_names_follow_the_interactions() -> None:
+    model = small_model(
+        interactions_of(
+            [[1, 2], [0, 1]],
+            user_ids=["é", "a/b"],
+            item_ids=["name:x", "y"],
+            item_names=["X", "Ÿ"],
+        )
+    )
+    assert [model.users.index("é"), model.users.index("a/b")] == [0, 1]
+    assert [model.items.index("name:x"), model.items.index("y")] == [0, 1]
+    assert list(model.item_names) == ["X", "Ÿ"]
+
+
+def test_an_id_that_is_too_long_is_refused() -> None:
+    with pytest.raises(InvalidId, match="at most 256 bytes"):
+        small_model(interactions_of([[1.0]], user_ids=["x" * 257]))
+
+
+def test_top_lists_are_the_best_unseen_items_padded_at_the_end(rng: np.random.Generator) -> None:
+    plays = random_plays(rng, n_users=9, n_items=12, density=0.5)
+    model = small_model(interactions_of(plays), list_length=20)
+    assert model.top_lists is not None
+    live = Recommender(with_top_lists(model, 0))
+    for user in range(9):
+        answer = live.recommend(Query(f"u{user}", n=20))
+        length = len(answer.items)
+        assert length == 12 - np.count_nonzero(plays[user])
+        assert model.top_lists.items[user, :length].tolist() == answer.items.tolist()
+        assert model.top_lists.scores[user, :length].tolist() == answer.scores.tolist()
+        assert (model.top_lists.items[user, length:] == -1).all()
+        assert (model.top_lists.scores[user, length:] == 0).all()
+
+
+def test_a_user_without_history_has_an_empty_list(rng: np.random.Generator) -> None:
+    # Was wrong: got the first items of the catalogue, which a zero vector ranks highest.
+    plays = random_plays(rng, n_users=6)
+    plays[4] = 0
+    lists = small_model(interactions_of(plays), list_length=3).top_lists
+    assert lists is not None
+    assert lists.items[4].tolist() == [-1, -1, -1]
+    assert lists.scores[4].tolist() == [0, 0, 0]
+    assert (np.delete(lists.items, 4, axis=0) >= 0).all()
+
+
+def test_a_list_length_of_zero_means_no_lists(rng: np.random.Generator) -> None:
+    model = random_model(rng, list_length=3)
+    assert model.top_lists is not None
+    assert with_top_lists(model, 0).top_lists is None
+
+
+def test_progress_is_told_of_every_step_and_all_of_it(rng: np.random.Generator) -> None:
+    class Recorder:
+        def __init__(self) -> None:
+            self.steps: dict[str, tuple[int, list[int]]] = {}
+
+        def step(self, name: str, total: int) -> Callable[[int], None]:
+            self.steps[name] = (total, [])
+            return self.steps[name][1].append
+
+    recorder = Recorder()
+    interactions = interactions_of(random_plays(rng, n_users=30))
+    model = fit_model(interactions, PARAMETERS, progress=recorder, threads=1)
+    with_top_lists(model, 3, progress=recorder)
+    totals = {name: (total, sum(done)) for name, (total, done) in recorder.steps.items()}
+    assert totals == {
+        "ALS iterations": (5, 5),
+        "user vectors": (30, 30),
+        "everyone's list": (30, 30),
+    }
+
+
+@pytest.mark.parametrize(("factor", "least"), [(64.0, 1.0), (100.0, 0.99), (0.01, 0.99)])
+def test_the_unit_of_plays_does_not_change_the_lists(
+    rng: np.random.Generator, factor: float, least: float
+) -> None:
+    plays = random_plays(rng, n_users=60, n_items=50)
+    one, other = (
+        small_model(interactions_of(table), list_length=10, iterations=15).top_lists
+        for table in (plays, plays * np.float32(factor))
+    )
+    assert one is not None
+    assert other is not None
+    common = [len(set(a) & set(b)) for a, b in zip(one.items, other.items, strict=True)]
+    # A power of two is exact; another factor rounds each play, and swaps near ties.
+    assert sum(common) >= least * one.items.size

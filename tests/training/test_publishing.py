@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.artifact import open_model, read_manifest, verify_checksums
+from app.errors import InvalidArtifact
+from app.model import Model
+from app.versions import current_version, list_versions
+from tests.builders import (
+    CREATED_AT,
+    card_of,
+    interactions_of,
+    publish_small,
+    random_model,
+    random_plays,
+    small_model,
+)
+from training import publishing
+from training.publishing import publish
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return random_model(np.random.default_rng(11), n_users=6, n_items=5, list_length=2)
+
+
+def entries(models: Path) -> list[str]:
+    """What lies in the models folder, but for the lock."""
+    return sorted(path.name for path in models.iterdir() if path.name != ".lock")
+
+
+# Publishes a model like the fixture's under a time given as seconds, after the lines that
+# a test puts in front.
+SCRIPT = """
+import os, signal, sys
+from datetime import timedelta
+from pathlib import Path
+import numpy as np
+from tests.builders import CREATED_AT, publish_small, random_model
+from training import publishing
+models, seconds = Path(sys.argv[1]), int(sys.argv[2])
+model = random_model(np.random.default_rng(seconds), n_users=6, n_items=5, list_length=2)
+{prelude}
+print(publish_small(model, models, created_at=CREATED_AT + timedelta(seconds=seconds)))
+"""
+
+
+def start(models: Path, seconds: int, prelude: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.format(prelude=prelude), str(models), str(seconds)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_version_is_its_time_and_eight_hex_digits(model: Model, tmp_path: Path) -> None:
+    version = publish_small(model, tmp_path / "new" / "models")
+    assert re.fullmatch(r"20261123T150405Z-[0-9a-f]{8}", version)
+    assert entries(tmp_path / "new" / "models") == [version, "current"]
+    assert current_version(tmp_path / "new" / "models") == version
+
+
+def test_the_time_of_a_version_is_utc_whatever_the_zone_given(model: Model, tmp_path: Path) -> None:
+    # Was wrong: the local time was written with a Z.
+    local = CREATED_AT.astimezone(timezone(timedelta(hours=-8)))
+    assert publish_small(model, tmp_path, created_at=local).startswith("20261123T150405Z-")
+
+
+def test_without_a_time_it_is_now(model: Model, tmp_path: Path) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    version = publish(model, tmp_path, card=card_of(model))
+    stamp = datetime.strptime(version[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert before <= stamp <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_two_trainings_on_the_same_data_publish_the_same_bytes(
+    rng: np.random.Generator, tmp_path: Path, threads: int
+) -> None:
+    interactions = interactions_of(random_plays(rng, n_users=50, n_items=40))
+    folders = []
+    for name, count in (("one", 1), ("other", threads)):
+        model = small_model(interactions, list_length=5, threads=count)
+        folders.append(tmp_path / name / publish_small(model, tmp_path / name))
+    one, other = folders
+    assert one.name == other.name
+    for path in one.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes(), path.name
+
+
+def test_publishing_the_same_again_is_the_same_version(model: Model, tmp_path: Path) -> None:
+    assert publish_small(model, tmp_path) == publish_small(model, tmp_path)
+    assert len(list_versions(tmp_path)) == 1
+
+
+def test_the_newest_publication_is_current_and_the_older_stays(
+    model: Model, tmp_path: Path
+) -> None:
+    old = publish_small(model, tmp_path)
+    new = publish_small(model, tmp_path, created_at=CREATED_AT + timedelta(seconds=1))
+    assert list_versions(tmp_path) == [old, new]
+    assert current_version(tmp_path) == new
+    verify_checksums(tmp_path / old)
+
+
+def test_the_manifest_holds_the_card_and_what_fold_in_needs(model: Model, tmp_path: Path) -> None:
+    card = {"dataset": {"name": "d"}, "parameters": {"factors": 8}, "metrics": {"als": 0.2}}
+    manifest = read_manifest(tmp_path / publish(model, tmp_path, card=card))
+    assert manifest["dataset"] == {"name": "d"}
+    assert manifest["metrics"] == {"als": 0.2}
+    assert manifest["parameters"] == {
+        "factors": 8,
+        "alpha": model.alpha,
+        "regularization": model.regularization,
+    }
+    assert manifest["event_watermark"] is None
+
+
+def test_a_card_cannot_overrule_what_the_model_is(model: Model, tmp_path: Path) -> None:
+    # Was wrong: publishing an opened model with its own card kept the old time, and a card's
+    # alpha was served instead of the one that the model was trained with.
+    old = open_model(tmp_path / publish_small(model, tmp_path))
+    card = dict(old.card, format_version=9, files={}, parameters={"alpha": 77.0})
+    new = publish(old, tmp_path, card=card, created_at=CREATED_AT + timedelta(days=1))
+    assert new.startswith("20261124T150405Z-")
+    again = open_model(tmp_path / new)
+    assert again.alpha == model.alpha
+    assert again.regularization == model.regularization
+    assert again.card["format_version"] == 1
+    assert again.user_factors.tobytes() == model.user_factors.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "raised"), [(float("nan"), ValueError), (np.float32(1), TypeError)]
+)
+def test_a_card_that_is_no_json_publishes_nothing(
+    model: Model, tmp_path: Path, metrics: object, raised: type[Exception]
+) -> None:
+    card = card_of(model) | {"metrics": metrics}
+    with pytest.raises(raised):
+        publish(model, tmp_path, card=card)
+    assert entries(tmp_path) == []
+
+
+def test_an_exception_in_mid_write_leaves_nothing_and_the_pointer_intact(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = publish_small(model, tmp_path)
+    written: list[Path] = []
+
+    def fail(path: Path, content: bytes) -> None:
+        written.extend(path.parent.iterdir())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publishing, "_write_flushed", fail)
+    with pytest.raises(OSError, match="No space left"):
+        publish_small(model, tmp_path, created_at=CREATED_AT + timedelta(days=1))
+    assert len(written) > 20  # it was in mid-write
+    assert entries(tmp_path) == [old, "current"]
+    assert current_version(tmp_path) == old
+
+
+def test_what_does_not_read_back_is_never_visible(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Was wrong: the version stood in the models folder while it was being verified.
+    seen: list[list[str]] = []
+
+    def refuse(folder: Path) -> None:
+        seen.append(list_versions(tmp_path))
+        raise InvalidArtifact(folder, expected="SHA-256 0", found="SHA-256 1")
+
+    monkeypatch.setattr(publishing, "verify_checksums", refuse)
+    with pytest.raises(InvalidArtifact, match="SHA-256 0"):
+        publish_small(model, tmp_path)
+    assert seen == [[]]
+    assert entries(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    # The limit on the size of a file stands for the disk: writing fails in the kernel.
+    prelude = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))"
+    process = start(tmp_path, 0, prelude)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "OSError" in errors
+    assert entries(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["_write_flushed", "verify_checksums"])
+def test_a_kill_leaves_no_version_and_the_next_publication_sweeps_up(
+    model: Model, tmp_path: Path, moment: str
+) -> None:
+    old = publish_small(model, tmp_path)
+    prelude = f"publishing.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
+    process = start(tmp_path, 5, prelude)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    leftover = [name for name in entries(tmp_path) if name.startswith(".building-")]
+    assert len(leftover) == 1
+    assert list_versions(tmp_path) == [old]
+    assert current_version(tmp_path) == old
+    new = publish_small(model, tmp_path, created_at=CREATED_AT + timedelta(days=1))
+    assert entries(tmp_path) == [old, new, "current"]
+
+
+@pytest.mark.slow
+def test_two_processes_that_publish_at_once_both_succeed(tmp_path: Path) -> None:
+    processes = [start(tmp_path, seconds) for seconds in (1, 2)]
+    results = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], results
+    versions = sorted(output.strip() for output, _ in results)
+    assert list_versions(tmp_path) == versions
+    assert current_version(tmp_path) in versions
+    assert entries(tmp_path) == [*versions, "current"]
+    for version in versions:
+        verify_checksums(tmp_path / version)
+        open_model(tmp_path / version)
+
+
+def test_a_folder_that_cannot_be_made_is_an_os_error(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(OSError, match="exists"):
+        publish_small(model, tmp_path / "models")
+    assert (tmp_path / "models").read_text() == "a file"

@@ -1,0 +1,120 @@
+"""Datasets: what is known, where it comes from, and how it becomes records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from training.datasets import hetrec_lastfm_2k, lastfm_360k, table
+from training.datasets.dataset import Dataset, Download, LoadOptions
+from training.errors import DatasetError
+from training.records import Records
+
+__all__ = ["DATASETS", "Dataset", "Download", "LoadOptions", "ensure_dataset", "load_dataset"]
+
+DATA: Final = Path("data")
+
+_NON_COMMERCIAL: Final = "non-commercial use; other use: ask Last.fm"
+
+
+def _load_synthetic(path: Path, options: LoadOptions) -> Records:
+    from training.datasets import synthetic  # noqa: PLC0415 - it reads through this package
+
+    return synthetic.load(path, options)
+
+
+DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
+    {
+        dataset.name: dataset
+        for dataset in (
+            Dataset(
+                name=lastfm_360k.NAME,
+                description="Artists that 359,000 users of Last.fm played most, 17.5 million rows",
+                licence=_NON_COMMERCIAL,
+                source=lastfm_360k.SOURCE,
+                files=(lastfm_360k.PLAYS_FILE, lastfm_360k.PROFILE_FILE),
+                load=lastfm_360k.load,
+                download=lastfm_360k.DOWNLOAD,
+            ),
+            Dataset(
+                name=hetrec_lastfm_2k.NAME,
+                description="Artists of 1,892 users of Last.fm, 92,834 rows",
+                licence=_NON_COMMERCIAL + "; cite Last.fm and HetRec 2011",
+                source=hetrec_lastfm_2k.SOURCE,
+                files=(hetrec_lastfm_2k.PLAYS_FILE, hetrec_lastfm_2k.ARTISTS_FILE),
+                load=hetrec_lastfm_2k.load,
+                download=hetrec_lastfm_2k.DOWNLOAD,
+            ),
+            Dataset(
+                name=table.NAME,
+                description="Your own CSV, TSV or Parquet file; options name its columns",
+                licence="yours",
+                source="--data FILE",
+                files=("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.parquet"),
+                load=table.load,
+            ),
+            Dataset(
+                name="synthetic",
+                description="A made-up sample in the format of lastfm-360k",
+                licence="none needed: nobody in it exists",
+                source="python -m training generate",
+                files=(lastfm_360k.PLAYS_FILE, lastfm_360k.PROFILE_FILE),
+                load=_load_synthetic,
+            ),
+        )
+    }
+)
+
+
+def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> Records:
+    """Reads a dataset.
+
+    Args:
+        name: one of ``DATASETS``.
+        path: where it lies; see the loader of the dataset.
+        options: how to read it.
+
+    Returns:
+        Its records. Two readings of the same files give the same arrays.
+
+    Raises:
+        DatasetError: there is no such dataset, or it cannot be read.
+    """
+    return _dataset(name).load(path, options or LoadOptions())
+
+
+def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) -> Path:
+    """Returns where a dataset lies, and downloads it if nothing says where.
+
+    Args:
+        name: one of ``DATASETS``.
+        path: where it lies; taken as it is.
+        data: folder of downloads, in which the dataset has a folder under its name.
+
+    Raises:
+        DatasetError: there is no such dataset, or it is neither there nor to be downloaded.
+        DownloadError: it cannot be downloaded.
+    """
+    dataset = _dataset(name)
+    if path is not None:
+        return path
+    folder = data / name
+    if dataset.download is not None:
+        from training.datasets.download import download  # noqa: PLC0415 - httpx, only if needed
+
+        download(dataset, folder)
+    elif not folder.exists():
+        raise DatasetError(
+            f"where is the dataset {name}? Give --data; it comes from: {dataset.source}"
+        )
+    return folder
+
+
+def _dataset(name: str) -> Dataset:
+    try:
+        return DATASETS[name]
+    except KeyError:
+        known = ", ".join(DATASETS)
+        raise DatasetError(f"there is no dataset {name!r}; known are {known}") from None

@@ -1,0 +1,296 @@
+"""The dataset ``synthetic``: made-up listening records in the format of Last.fm 360K.
+
+Listeners have a country, an age and a gender, one to four genres, a preferred time and a liking
+for what everybody knows. They come to artists through scenes (see ``synthetic_world``), and play
+what they like more somewhat more often. Written in chunks of users, so memory stays flat.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from training.datasets import lastfm_360k
+from training.datasets.dataset import LoadOptions
+from training.datasets.listeners import Listeners, draw_listeners, draw_listens
+from training.datasets.synthetic_world import COUNTRIES, build_world
+from training.errors import DatasetError
+from training.records import Records
+
+PLAYS: Final = lastfm_360k.PLAYS_FILE
+PROFILES: Final = lastfm_360k.PROFILE_FILE
+CARD: Final = "synthetic.json"
+
+# Part of the card: the same parameters give the same bytes as long as this is the same.
+_RECIPE: Final = 1
+# Part of the recipe: every chunk has its own random stream.
+_CHUNK: Final = 2048
+_PARTIAL: Final = ".partial-"
+# Not strftime("%b"): the month must not follow the locale.
+_MONTHS: Final = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
+_FIRST_SIGNUP: Final = date(2002, 10, 29)
+_LAST_SIGNUP: Final = date(2009, 9, 15)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedSample:
+    """What ``generate`` wrote.
+
+    Attributes:
+        paths: the file of plays, the file of profiles, the card with the parameters.
+        rows: lines of the file of plays.
+        users: lines of the file of profiles; each has rows.
+        artists: distinct artists that have rows.
+    """
+
+    paths: tuple[Path, ...]
+    rows: int
+    users: int
+    artists: int
+
+
+def generate(
+    out: Path,
+    *,
+    users: int,
+    artists: int,
+    mean_artists_per_user: float = 48.9,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> GeneratedSample:
+    """Writes a made-up sample; the same arguments give the same bytes.
+
+    Args:
+        out: folder, made if it is missing.
+        users: number of users, at least 1.
+        artists: number of artists, at least 1; where there are fewer than three rows an artist,
+            some go unheard and have no row.
+        mean_artists_per_user: rows a user, at least 1 and at most ``artists``.
+        seed: of everything, 0 or above.
+        overwrite: replaces an earlier sample; never files that ``generate`` did not write.
+        progress: called with the number of users done since the last call.
+
+    Returns:
+        What was written. The files appear under their names when they are complete.
+
+    Raises:
+        DatasetError: an argument makes no sense, or the folder cannot be used.
+    """
+    _check_sizes(users, artists, mean_artists_per_user, seed)
+    parameters = {
+        "recipe": _RECIPE,
+        "users": users,
+        "artists": artists,
+        "mean_artists_per_user": float(mean_artists_per_user),
+        "seed": seed,
+    }
+    with _translated(out), _locked_folder(out), _partial_files(out, overwrite=overwrite) as files:
+        rows, heard = _write(files, parameters, progress or (lambda _users: None))
+        counts = {"rows": rows, "users": users, "artists": heard}
+        card = {"generator": parameters, "written": counts}
+        files[CARD].write(json.dumps(card, indent=2).encode() + b"\n")
+    return GeneratedSample(
+        tuple(out / name for name in (PLAYS, PROFILES, CARD)), rows, users, heard
+    )
+
+
+def load(path: Path, options: LoadOptions) -> Records:
+    """Reads a generated sample as the Last.fm 360K file that it imitates.
+
+    Args:
+        path: folder that ``generate`` wrote, or its file of plays.
+        options: those of ``lastfm-360k``.
+    """
+    records = lastfm_360k.load(path, options)
+    card = (path if path.is_dir() else path.parent) / CARD
+    sources = dict(records.sources)
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        sources["generator"] = json.loads(card.read_text())["generator"]
+    return replace(records, dataset="synthetic", sources=sources)
+
+
+def _check_sizes(users: int, artists: int, mean_artists_per_user: float, seed: int) -> None:
+    if users < 1 or artists < 1:
+        raise DatasetError(
+            f"a sample needs at least 1 user and 1 artist, not {users} and {artists}"
+        )
+    # Ids of users begin with 32 bits that count them.
+    if users > 2**32 or artists > 2**24:
+        raise DatasetError(f"{users} users and {artists} artists: at most 2^32 and 2^24 are made")
+    if not 1 <= mean_artists_per_user <= artists:
+        raise DatasetError(
+            f"{mean_artists_per_user} artists a user cannot be drawn from {artists} artists: "
+            "ask for a number from 1 to the number of artists"
+        )
+    if seed < 0:
+        raise DatasetError(f"the seed must be 0 or above, not {seed}")
+
+
+@contextmanager
+def _translated(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise DatasetError(
+            f"{out}: cannot write the sample there ({error}). "
+            "Choose a folder that can be written and has room, about 100 bytes a row."
+        ) from error
+
+
+@contextmanager
+def _locked_folder(out: Path) -> Iterator[None]:
+    """Lets one ``generate`` at a time into the folder; the kernel frees a killed one's lock."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise DatasetError(f"{out} is a file: give the folder to write into") from None
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatasetError(f"another generate is writing into {out}: wait for it") from None
+        yield
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _partial_files(out: Path, *, overwrite: bool) -> Iterator[dict[str, IO[bytes]]]:
+    """Opens the three files under names of their own and renames them when all is done."""
+    _refuse_foreign(out, overwrite=overwrite)
+    # The plays last: once they are there, everything is, and all of one run.
+    names = (CARD, PROFILES, PLAYS)
+    files: dict[str, IO[bytes]] = {}
+    try:
+        for name in names:
+            files[name] = (out / f"{_PARTIAL}{name}").open("wb")
+        yield files
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        (out / PLAYS).unlink(missing_ok=True)
+        for name in names:
+            (out / f"{_PARTIAL}{name}").replace(out / name)
+    finally:
+        for file in files.values():
+            with suppress(OSError):
+                file.close()
+        for name in files:
+            (out / f"{_PARTIAL}{name}").unlink(missing_ok=True)
+
+
+def _refuse_foreign(out: Path, *, overwrite: bool) -> None:
+    present = [name for name in (PLAYS, PROFILES, CARD) if (out / name).exists()]
+    if not present:
+        return
+    if CARD not in present:
+        raise DatasetError(
+            f"{out / present[0]} is there and was not made by generate (no {CARD} beside it): "
+            "choose another folder"
+        )
+    # Without the plays, which come last, an earlier run was killed.
+    if PLAYS in present and not overwrite:
+        raise DatasetError(
+            f"{out} holds a sample already: choose another folder, or ask to overwrite it"
+        )
+
+
+def _write(
+    files: Mapping[str, IO[bytes]], parameters: Mapping[str, Any], progress: Callable[[int], None]
+) -> tuple[int, int]:
+    """Writes plays and profiles; returns the number of rows and of artists that have one."""
+    users, artists = parameters["users"], parameters["artists"]
+    mean = parameters["mean_artists_per_user"]
+    n_chunks = -(-users // _CHUNK)
+    seeds = np.random.SeedSequence(parameters["seed"])
+    rng = np.random.default_rng(seeds.spawn(1)[0])
+    world = build_world(artists, mean, rng)
+    debut = _draw_debuts(artists, n_chunks, int(users * mean / 3), rng)
+    mbids, names = pl.Series(world.mbids), pl.Series(world.names)
+    heard = np.zeros(artists, dtype=np.bool_)
+    rows = 0
+    for chunk in range(n_chunks):
+        rng = np.random.default_rng(seeds.spawn(1)[0])
+        first = chunk * _CHUNK
+        count = min(_CHUNK, users - first)
+        ids = pl.Series(_user_ids(first, count, users, rng))
+        listeners = draw_listeners(world, count, mean, rng)
+        listens = draw_listens(world, listeners, np.flatnonzero(debut == chunk), rng)
+        _profiles(ids, listeners, rng).write_csv(
+            files[PROFILES], include_header=False, separator="\t", quote_style="never"
+        )
+        pl.DataFrame(
+            {
+                "user": ids.gather(listens.users),
+                "mbid": mbids.gather(listens.artists),
+                "name": names.gather(listens.artists),
+                "plays": listens.plays,
+            }
+        ).write_csv(files[PLAYS], include_header=False, separator="\t", quote_style="never")
+        heard[listens.artists] = True
+        rows += len(listens.users)
+        progress(count)
+    return rows, int(heard.sum())
+
+
+def _draw_debuts(
+    artists: int, n_chunks: int, at_most: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Returns the chunk in which an artist has a certain listener, -1 for one left to chance."""
+    debut = (rng.random(artists) * n_chunks).astype(np.int64)
+    debut[np.argsort(rng.random(artists))[at_most:]] = -1
+    return debut
+
+
+def _user_ids(first: int, count: int, users: int, rng: np.random.Generator) -> list[str]:
+    """Returns 40 hexadecimal digits a user, ascending over the whole file as in the real one."""
+    # The first 32 bits spread the users over the range, so no two chunks can collide.
+    places = ((first + np.arange(count) + rng.random(count)) * 2**32 / users).astype(np.uint64)
+    rest = rng.bytes(16 * count).hex()
+    return [
+        f"{place:08x}{rest[32 * user : 32 * user + 32]}"
+        for user, place in enumerate(places.tolist())
+    ]
+
+
+def _profiles(ids: pl.Series, listeners: Listeners, rng: np.random.Generator) -> pl.DataFrame:
+    """Returns the chunk's lines of the file of profiles; a part of the people say little."""
+    count = len(ids)
+    gender = np.where(listeners.woman, "f", "m").astype(object)
+    gender[rng.random(count) < 0.09] = ""
+    age = listeners.age.astype(str).astype(object)
+    age[rng.random(count) < 0.21] = ""
+    days = (_LAST_SIGNUP - _FIRST_SIGNUP).days
+    # The service grew: the square root makes late days likelier.
+    signups = np.sqrt(rng.random(count)) * days
+    countries = list(COUNTRIES)
+    return pl.DataFrame(
+        {
+            "user": ids,
+            "gender": pl.Series(gender.tolist(), dtype=pl.String),
+            "age": pl.Series(age.tolist(), dtype=pl.String),
+            "country": [countries[country] for country in listeners.country.tolist()],
+            "signup": [_signup(int(day)) for day in signups.tolist()],
+        }
+    )
+
+
+def _signup(day: int) -> str:
+    when = _FIRST_SIGNUP + timedelta(days=day)
+    return f"{_MONTHS[when.month - 1]} {when.day}, {when.year}"
