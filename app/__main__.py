@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import errno
+import multiprocessing
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from pydantic import ByteSize
 from pydantic.fields import FieldInfo
@@ -18,6 +20,11 @@ from pydantic.fields import FieldInfo
 from app import __version__
 from app.errors import EncoreError, InvalidSettings
 from app.settings import Settings, flag, load_settings, variable
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+    from fastapi import FastAPI
 
 # A worker answers one request at a time; more threads of BLAS would only fight with the others.
 BLAS_VARIABLES: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -146,7 +153,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     from app.logs import log_config  # noqa: PLC0415
 
     config = uvicorn.Config(
-        "app.main:create_app",
+        "app.__main__:create_worker_app",
         factory=True,
         workers=settings.workers,
         ws="none",
@@ -165,6 +172,22 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         server.run(sockets=[listener])
     else:
         Multiprocess(config, sockets=[listener]).run()
+
+
+def create_worker_app() -> FastAPI:
+    """Builds the app in the process that serves it, a worker's or this one."""
+    from app.main import create_app  # noqa: PLC0415 - numpy only after its variables
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
+    return create_app()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """Ends this worker after its parent: killed, that cannot do it, and the port stays taken."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _say(line: str, stream: TextIO | None = None) -> None:

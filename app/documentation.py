@@ -20,7 +20,7 @@ from app.schemas import Problem
 _TITLE: Final = "Encore"
 _ASSETS: Final = "/docs/assets"
 _DESCRIPTION: Final = """\
-Music recommendations from listening history.
+Music recommendations made from listening history.
 
 Ids are strings of at most 256 bytes of UTF-8; in a path they are percent-encoded. Every error is
 `application/problem+json` (RFC 9457). Unknown parameters and fields are refused.
@@ -77,7 +77,6 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         schema = get_openapi(
             title=_TITLE,
             version=__version__,
-            summary="Recommends music.",
             description=_DESCRIPTION,
             routes=app.routes,
             tags=_TAGS,

@@ -86,11 +86,11 @@ class ModelWatcher:
         """Stops following and lets the model go; may be called twice."""
         self._closed.set()
         for thread in filter(None, (self._poller, *self._verifiers)):
-            # Comparing a huge model's checksums is not waited for: its thread ends by itself.
+            # Comparing a huge model's checksums is not waited for: its thread ends by itself. That
+            # thread may also hold the lock, so it is not taken here.
             thread.join(_CLOSE_SECONDS)
-        with self._lock:
-            self._serving = self._verified = self._poller = None
-            self._verifiers.clear()
+        self._serving = self._verified = self._poller = None
+        self._verifiers = []
 
     def reload(self) -> str:
         """Looks at the pointer now, also at a version that was rejected before.
@@ -154,6 +154,8 @@ class ModelWatcher:
         except Exception as error:
             logger.debug("version %s", version, exc_info=True)
             self._reject(version, f"{folder}: {error!r}.")
+            return
+        if self._closed.is_set():
             return
         previous = self.version
         self._serving = Recommender(model)

@@ -12,6 +12,7 @@ trial reached on that data set.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -36,6 +37,7 @@ from training.split import RandomPerUser
 
 LOG: Final = Path(__file__).parent / "results" / "preset.jsonl"
 _VALIDATION_SEED: Final = 100
+_RANDOM_TRIALS: Final = 40
 
 Trial: TypeAlias = dict[str, float]
 Parts: TypeAlias = tuple[Interactions, Interactions]
@@ -46,10 +48,18 @@ def load(name: str, path: Path) -> Interactions:
     return preprocess(load_dataset(name, path, LoadOptions()), Filters())[0]
 
 
-def validation_parts(interactions: Interactions) -> Parts:
-    """Cuts a validation part from the training part; the test part is never looked at."""
+def validation_parts(interactions: Interactions, keep: float = 1.0) -> Parts:
+    """Cuts a validation part from the training part; the test part is never looked at.
+
+    Args:
+        interactions: everything.
+        keep: share of the training part's pairs that take part, to see how sparse data do.
+    """
     train, _test = RandomPerUser(seed=0).split(interactions)
-    return RandomPerUser(seed=_VALIDATION_SEED).split(train)
+    if keep < 1:
+        rng = np.random.default_rng(_VALIDATION_SEED)
+        train = train.with_pairs(rng.random(train.user_items.nnz) < keep)
+    return RandomPerUser(min_items=3, seed=_VALIDATION_SEED).split(train)
 
 
 def bare(interactions: Interactions) -> Interactions:
@@ -68,6 +78,7 @@ def data_sets(hetrec: Path, folder: Path) -> dict[str, Parts]:
     return {
         "hetrec": validation_parts(real),
         "hetrec, bare pairs": validation_parts(bare(real)),
+        "hetrec, a third of the pairs": validation_parts(real, keep=1 / 3),
         "generated 2000 x 3000": validation_parts(load("synthetic", small)),
         "generated 6000 x 20000": validation_parts(load("synthetic", large)),
     }
@@ -122,16 +133,26 @@ def relative(log: list[dict[str, Any]]) -> list[float]:
     ]
 
 
+def next_trial(lines: list[dict[str, Any]]) -> Trial:
+    """Draws a trial that has not been run: at first from the whole space, then near the best."""
+    tried = [line["trial"] for line in lines]
+    for attempt in itertools.count():
+        rng = np.random.default_rng([7, len(lines), attempt])
+        trial = draw(rng)
+        if len(lines) >= _RANDOM_TRIALS and rng.random() < 0.7:
+            order = np.argsort(relative(lines))[::-1]
+            trial = draw_near(lines[int(order[int(rng.integers(5))])]["trial"], rng)
+        if trial not in tried:
+            return trial
+    raise AssertionError("count never ends")
+
+
 def search(parts: Mapping[str, Parts], log: Path, minutes: float) -> Iterator[dict[str, Any]]:
     """Runs trials until the time is over; yields each line as it is appended to the log."""
     lines = read_log(log)
     end = time.monotonic() + 60 * minutes
     while time.monotonic() < end:
-        rng = np.random.default_rng([7, len(lines)])
-        trial = draw(rng)
-        if len(lines) >= 40 and rng.random() < 0.7:
-            order = np.argsort(relative(lines))[::-1]
-            trial = draw_near(lines[int(order[int(rng.integers(5))])]["trial"], rng)
+        trial = next_trial(lines)
         line = {"trial": trial, "ndcg": score(parts, trial)}
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -17,7 +17,7 @@ from app.errors import EncoreError, InvalidArtifact, ModelNotFound
 from app.versions import current_version, list_versions
 from training.console import (
     Output,
-    datasets_table,
+    datasets_list,
     figures_table,
     records_table,
     versions_table,
@@ -66,7 +66,7 @@ def datasets(*, as_json: AsJson = False) -> None:
         as_json: Print JSON instead of a table.
     """
     output = Output(quiet=as_json)
-    output.show(datasets_table())
+    output.show(datasets_list())
     if as_json:
         output.json(
             [
@@ -88,7 +88,7 @@ def generate(
     out: Path,
     users: Annotated[int, AtLeastOne] = 2000,
     artists: Annotated[int, AtLeastOne] = 3000,
-    mean_artists_per_user: float = 48.0,
+    mean_artists_per_user: float = 48.9,
     seed: Annotated[int, NotNegative] = 0,
     overwrite: bool = False,
     as_json: AsJson = False,

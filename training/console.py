@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -90,11 +90,10 @@ class Output:
         self.err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
 
 
-def records_table(prepared: Prepared) -> Table:
+def records_table(prepared: Prepared) -> Group:
     """Shows what was read, what fell out and why."""
     rows = prepared.records.rows
-    table = _table(f"{prepared.records.dataset}: what was read")
-    _columns(table, "", "rows", "users", "artists")
+    table = _table("", "rows", "users", "artists")
     table.add_row("rows in the files", f"{rows.read:,}", "", "")
     for reason, count in sorted(rows.dropped.items(), key=lambda entry: -entry[1]):
         table.add_row(f"  left out: {escape(reason)}", f"-{count:,}", "", "")
@@ -102,16 +101,15 @@ def records_table(prepared: Prepared) -> Table:
         table.add_row(f"  kept: {escape(remark)}", f"{count:,}", "", "", style="dim")
     for step in prepared.steps:
         table.add_row(step.name, f"{step.records:,}", f"{step.users:,}", f"{step.items:,}")
-    return table
+    return _titled(f"What was read of {prepared.records.dataset}", table)
 
 
-def figures_table(figures: Figures) -> Table:
+def figures_table(figures: Figures) -> Group:
     """Shows the figures of all contenders, with their spread where there are repeats."""
     first = figures.evaluations[0]
     repeats = len(figures.evaluations)
-    spread = f", mean ± deviation of {repeats} splits" if repeats > 1 else ""
-    table = _table(f"at k = {first.k}, {first.users:,} users with test artists{spread}")
-    _columns(table, "", *first.models)
+    spread = f"; mean ± deviation of {repeats} splits" if repeats > 1 else ""
+    table = _table("", *first.models)
     for name, label in _FIGURES.items():
         cells = []
         for contender in first.models:
@@ -121,42 +119,43 @@ def figures_table(figures: Figures) -> Table:
                 cell += f" ± {figures.deviation(contender, name):.4f}"
             cells.append(cell)
         table.add_row(label, *cells)
-    return table
+    users = f"{first.users:,} users with test artists"
+    return _titled(f"Measured at k = {first.k} on {users}{spread}", table)
 
 
-def datasets_table() -> Table:
+def datasets_list() -> Group:
     """Shows the known datasets."""
-    table = _table("datasets")
-    for title in ("name", "what", "files", "from", "licence"):
-        table.add_column(title, overflow="fold")
+    entries: list[RenderableType] = []
     for dataset in DATASETS.values():
-        table.add_row(
-            f"[bold]{dataset.name}[/]",
-            escape(dataset.description),
-            escape(", ".join(dataset.files)),
-            escape(dataset.source),
-            escape(dataset.licence),
-        )
-    return table
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        table.add_row("files", escape(", ".join(dataset.files)))
+        table.add_row("from", escape(dataset.source))
+        table.add_row("licence", escape(dataset.licence))
+        entries += [f"[bold]{dataset.name}[/]: {escape(dataset.description)}", table, ""]
+    return Group(*entries)
 
 
 def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
     """Shows published versions."""
-    table = _table("models")
-    titles = ("version", "users", "artists", "NDCG", "dataset", "state")
-    _columns(table, *titles[:4])
+    table = _table("version", "users", "artists", "NDCG")
     table.add_column("dataset", overflow="fold")
     table.add_column("state", overflow="fold")
+    titles = ("version", "users", "artists", "NDCG", "dataset", "state")
     for row in rows:
         table.add_row(*(escape(row.get(title, "")) for title in titles))
     return table
 
 
-def _table(title: str) -> Table:
-    return Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+def _titled(title: str, table: Table) -> Group:
+    # Not the table's own title, which wraps at the table's width.
+    return Group(f"[bold]{escape(title)}[/]", table)
 
 
-def _columns(table: Table, first: str, *others: str) -> None:
-    table.add_column(first, overflow="fold")
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(first, no_wrap=first != "", overflow="fold")
     for title in others:
         table.add_column(title, justify="right", no_wrap=True)
+    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +35,23 @@ class NoProgress:
         """Ignores the step."""
         del name, total
         return lambda _done: None
+
+
+@dataclass(frozen=True, slots=True)
+class PartOf:
+    """Shows steps as parts of a larger one.
+
+    Attributes:
+        name: of the larger step.
+        progress: where they are shown.
+    """
+
+    name: str
+    progress: Progress | None
+
+    def step(self, name: str, total: int) -> Callable[[int], None]:
+        """Starts a step under both names."""
+        return (self.progress or NoProgress()).step(f"{self.name}: {name}", total)
 
 
 def in_threads(work: Callable[[int], None], starts: Iterable[int]) -> None:

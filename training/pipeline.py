@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from training.evaluation import Evaluation, evaluate
-from training.fit import Progress, fit_model, with_top_lists
+from training.fit import PartOf, Progress, fit_model, with_top_lists
 from training.interactions import Interactions, sum_pairs
 from training.preprocessing import Step, preprocess
 from training.presets import Preset
@@ -119,11 +119,12 @@ def measure(
     """
     evaluations = []
     for repeat in range(repeats):
+        part = PartOf("split" if repeats == 1 else f"split {repeat + 1}", progress)
         split = replace(preset.split, seed=preset.split.seed + repeat)
         parameters = replace(preset.parameters, seed=preset.parameters.seed + repeat)
         train, test = split.split(interactions)
-        model = fit_model(train, parameters, progress=progress)
-        evaluations.append(evaluate(model, test, preset.contenders, k=k, progress=progress))
+        model = fit_model(train, parameters, progress=part)
+        evaluations.append(evaluate(model, test, preset.contenders, k=k, progress=part))
     return Figures(preset.split.to_manifest() | {"repeats": repeats}, evaluations)
 
 
@@ -209,8 +210,9 @@ def train(
     Returns:
         The published version.
     """
-    model = fit_model(prepared.interactions, preset.parameters, progress=progress)
-    model = with_top_lists(model, list_length, progress=progress)
+    whole = PartOf("all data", progress)
+    model = fit_model(prepared.interactions, preset.parameters, progress=whole)
+    model = with_top_lists(model, list_length, progress=whole)
     metrics = None
     if figures is not None:
         metrics = {

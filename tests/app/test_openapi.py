@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,3 +126,9 @@ def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
 
 def test_the_root_leads_to_the_page(client: TestClient) -> None:
     assert client.get("/").url.path == "/docs"
+
+
+def test_the_docs_list_every_call() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    missing = [name for name in OPERATIONS if f"`{name}`" not in text]
+    assert not missing

@@ -120,7 +120,7 @@ def test_an_announced_body_over_the_limit_is_413(models: Path) -> None:
 def test_a_chunked_body_over_the_limit_is_413(models: Path) -> None:
     with TestClient(create_app(Settings(models=models, max_body_bytes=100))) as client:
         headers = {"content-type": "application/json"}
-        content = (b" " * 10 for _ in range(11))
+        content = iter([b" " * 10] * 11)
         assert_problem(client.post("/recommend", content=content, headers=headers), 413)
         content = iter([b'{"user_id":', b' "u30"}'])
         assert client.post("/recommend", content=content, headers=headers).status_code == 200

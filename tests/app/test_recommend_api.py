@@ -77,7 +77,7 @@ def test_every_option_gives_what_the_recommender_gives(
     for n, offset, include_seen, exclude in options:
         for strategy in (Strategy.AUTO, Strategy.POPULARITY):
             query = Query(user_id, n, offset, strategy, exclude, None, include_seen)
-            parameters = {
+            parameters: dict[str, Any] = {
                 "n": n,
                 "offset": offset,
                 "include_seen": include_seen,

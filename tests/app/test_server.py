@@ -130,6 +130,17 @@ def test_a_signal_ends_workers_cleanly(model: Model, tmp_path: Path, number: int
             server.get("/health/live")
 
 
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    """They used to live on and to keep the port."""
+    with serving(tmp_path, "--workers", "2") as server:
+        eventually(lambda: server.get("/health/live")[0] == 200)
+        server.process.kill()
+        # Only when both workers are gone is the other end of this pipe closed.
+        server.process.communicate(timeout=PATIENCE)
+        with pytest.raises(OSError, match="refused"):
+            server.get("/health/live")
+
+
 def test_two_workers_follow_the_same_new_version(model: Model, tmp_path: Path) -> None:
     publish_small(model, tmp_path)
     # A flag has to reach the worker processes as well.

@@ -130,6 +130,7 @@ def test_help_shows_every_setting_with_its_variable_and_default(
     assert ended.value.code == 0
     text = capsys.readouterr().out
     for name, info in Settings.model_fields.items():
+        assert info.description
         assert info.description in text
         if name == "api_key":  # a command line is readable by others
             assert variable(name) in text
