@@ -10,13 +10,13 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from app import __version__
-from app.answers import ScoringThreads
-from app.body_limit import BodyLimit
-from app.documentation import install_documentation
+from app.http.answers import ScoringThreads
+from app.http.body_limit import BodyLimit
+from app.http.documentation import install_documentation
+from app.http.problems import install_problem_handlers
+from app.http.raw_target import RawTarget
+from app.http.routers import admin, health, model, popular, recommend
 from app.model_watcher import ModelWatcher
-from app.problems import install_problem_handlers
-from app.raw_target import RawTarget
-from app.routers import admin, health, model, popular, recommend
 from app.settings import Settings, load_settings
 
 

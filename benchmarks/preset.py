@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from training.datasets.synthetic import generate
 
 from app.interactions import UserItems
 from app.recommender import Strategy
 from app.weighting import WeightingName
 from training.als import Parameters
 from training.datasets import LoadOptions, load_dataset
+from training.datasets.synthetic import generate
 from training.evaluation import Contender, evaluate
 from training.fit import fit_model
 from training.interactions import Interactions

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.parameters import check_query
+from app.http.parameters import check_query
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -8,9 +8,7 @@ from typing import Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from app.model import Model
-from app.recommender import PopularityBy, Query, Recommendation, Recommender, Strategy
-from app.schemas import (
+from app.http.schemas import (
     BatchRecommendations,
     Item,
     PopularArtists,
@@ -18,6 +16,8 @@ from app.schemas import (
     Recommendations,
     UserList,
 )
+from app.model import Model
+from app.recommender import PopularityBy, Query, Recommendation, Recommender, Strategy
 
 T = TypeVar("T")
 

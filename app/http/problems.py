@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from app import errors
-from app.raw_target import encoded_path
-from app.schemas import Problem, Violation
+from app.http.raw_target import encoded_path
+from app.http.schemas import Problem, Violation
 
 MEDIA_TYPE: Final = "application/problem+json"
 _BLANK: Final = "about:blank"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.artifact import total_bytes
-from app.dependencies import CurrentRecommender
+from app.http.dependencies import CurrentRecommender
+from app.http.problems import problem_responses
+from app.http.schemas import ModelCard, Sizes
+from app.http.strict_route import StrictRoute
 from app.model import Model
-from app.problems import problem_responses
-from app.schemas import ModelCard, Sizes
-from app.strict_route import StrictRoute
 
 router = APIRouter(tags=["model"], route_class=StrictRoute)
 

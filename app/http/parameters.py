@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator
 
 from app.errors import InvalidId
-from app.schemas import USER_ID_EXAMPLE, check_id
+from app.http.schemas import USER_ID_EXAMPLE, check_id
 
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 

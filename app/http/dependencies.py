@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.answers import ScoringThreads
+from app.http.answers import ScoringThreads
 from app.model_watcher import ModelWatcher
 from app.recommender import Recommender
 

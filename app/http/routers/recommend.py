@@ -6,21 +6,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app import answers
-from app.answers import ScoringThreads
-from app.dependencies import CurrentRecommender, Threads
-from app.parameters import UserIdInPath
-from app.problems import problem_responses
-from app.recommender import Query as RecommendQuery
-from app.recommender import Recommender
-from app.schemas import (
+from app.http import answers
+from app.http.answers import ScoringThreads
+from app.http.dependencies import CurrentRecommender, Threads
+from app.http.parameters import UserIdInPath
+from app.http.problems import problem_responses
+from app.http.schemas import (
     BatchBody,
     BatchRecommendations,
     Recommendations,
     RecommendBody,
     RecommendParameters,
 )
-from app.strict_route import StrictRoute
+from app.http.strict_route import StrictRoute
+from app.recommender import Query as RecommendQuery
+from app.recommender import Recommender
 
 router = APIRouter(tags=["recommend"], route_class=StrictRoute)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
-from app.dependencies import Threads, Watcher
-from app.problems import problem_responses
-from app.schemas import ModelVersion
-from app.security import require_key
-from app.strict_route import StrictRoute
+from app.http.dependencies import Threads, Watcher
+from app.http.problems import problem_responses
+from app.http.schemas import ModelVersion
+from app.http.security import require_key
+from app.http.strict_route import StrictRoute
 
 router = APIRouter(
     prefix="/admin",

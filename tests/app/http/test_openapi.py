@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from app import schemas
+from app.http import schemas
 from app.main import create_app
 from app.settings import Settings
 
@@ -129,6 +129,6 @@ def test_the_root_leads_to_the_page(client: TestClient) -> None:
 
 
 def test_the_docs_list_every_call() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
     missing = [name for name in OPERATIONS if f"`{name}`" not in text]
     assert not missing

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.raw_target import RawTarget
+from app.http.raw_target import RawTarget
 
 
 def seen_by_the_application(**scope: Any) -> tuple[str, bytes]:

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 
 from app import errors
 from app.errors import EncoreError
+from app.http.problems import KINDS
 from app.main import create_app
-from app.problems import KINDS
 from app.settings import Settings
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.dependencies import CurrentRecommender
-from app.problems import problem_responses
-from app.schemas import Live, Ready
-from app.strict_route import StrictRoute
+from app.http.dependencies import CurrentRecommender
+from app.http.problems import problem_responses
+from app.http.schemas import Live, Ready
+from app.http.strict_route import StrictRoute
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute)
 
