@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,6 +17,16 @@ from training.interactions import Interactions
 def rng() -> np.random.Generator:
     """A generator that gives every test the same numbers in every run."""
     return np.random.default_rng(20_261_123)
+
+
+@pytest.fixture(scope="session")
+def hetrec_path() -> Path:
+    """The folder of the real HetRec data; skips where it is missing."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    path = Path(os.environ.get("ENCORE_TEST_DATA") or default) / "hetrec2011-lastfm-2k"
+    if not path.is_dir():
+        pytest.skip(f"{path} is missing; ENCORE_TEST_DATA names the folder that holds it")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -60,8 +60,9 @@ class Figures:
     evaluations: Sequence[Evaluation]
 
     def mean(self, contender: str, figure: str) -> float:
-        """Returns the mean over the seeds."""
-        return fmean(one.models[contender][figure] for one in self.evaluations)
+        """Returns the mean over the seeds; of one seed the figure itself, a count as an int."""
+        values = [one.models[contender][figure] for one in self.evaluations]
+        return fmean(values) if len(values) > 1 else values[0]
 
     def deviation(self, contender: str, figure: str) -> float:
         """Returns the standard deviation over the seeds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,6 @@ from training.datasets import LoadOptions
 from training.datasets.hetrec_lastfm_2k import ARTISTS_FILE, PLAYS_FILE, load
 from training.errors import DatasetError
 from training.records import Records
-
-ROOT = Path(__file__).parents[3]
-DATA = Path(os.environ.get("ENCORE_TEST_DATA", ROOT / ".." / "shared" / "data"))
-REAL = DATA / "hetrec2011-lastfm-2k"
 
 ARTISTS = (
     "id\tname\turl\tpictureURL",
@@ -136,9 +131,8 @@ def test_a_header_alone_and_the_wrong_file_are_refused(tmp_path: Path) -> None:
         load(tmp_path, LoadOptions())
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}; ENCORE_TEST_DATA names its folder")
-def test_the_real_files() -> None:
-    records = load(REAL, LoadOptions())
+def test_the_real_files(hetrec_path: Path) -> None:
+    records = load(hetrec_path, LoadOptions())
 
     assert (records.rows.read, records.rows.dropped, records.rows.noted) == (92_834, {}, {})
     assert (len(records.user_ids), len(records.item_ids)) == (1892, 17_632)

@@ -1,0 +1,72 @@
+"""What is measured is what is served: every way to a list gives the same one."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+
+from app.artifact import open_model
+from app.main import create_app
+from app.settings import Settings
+from tests.builders import interactions_of, publish_small, random_plays, small_model
+from training.datasets import load_dataset
+from training.evaluation import recommend_lists
+from training.export import export
+from training.fit import fit_model, with_top_lists
+from training.interactions import Interactions
+from training.preprocessing import Filters, preprocess
+from training.presets import DEFAULT
+from training.publishing import publish
+
+
+def assert_all_ways_agree(models: Path, version: str, lists: list[list[int]], n: int) -> None:
+    """Compares lists of an evaluation with export, single and batched requests."""
+    model = open_model(models / version)
+    expected = {
+        model.users.id(user): [model.items.id(item) for item in items if item >= 0]
+        for user, items in enumerate(lists)
+    }
+    table = models / "lists.parquet"
+    export(model, table, n=n)
+    exported = pl.read_parquet(table).sort("user_id", "rank").group_by("user_id").all()
+    from_export = dict(exported.select("user_id", "artist_id").iter_rows())
+    scores = dict(exported.select("user_id", "score").iter_rows())
+    assert from_export == expected
+    with TestClient(create_app(Settings(models=models))) as client:
+        users = list(expected)
+        answers = client.post("/recommend/batch", json={"user_ids": users[:1000], "n": n}).json()
+        assert len(answers["results"]) == len(users[:1000])
+        for answer in answers["results"]:
+            artists = [item["artist_id"] for item in answer["items"]]
+            assert artists == expected[answer["user_id"]]
+        for user in users[:: max(1, len(users) // 50)]:
+            alone = client.get(f"/recommend/{user}", params={"n": n}).json()
+            assert [item["artist_id"] for item in alone["items"]] == expected[user]
+            shown = [item["score"] for item in alone["items"]]
+            assert shown == pytest.approx(scores[user], abs=1e-6)
+
+
+@pytest.mark.parametrize("list_length", [0, 4, 20])
+def test_evaluation_export_batch_and_http_agree(
+    rng: np.random.Generator, tmp_path: Path, list_length: int
+) -> None:
+    plays = random_plays(rng, 50, 70)
+    plays[7] = 0  # answered by popularity
+    model = small_model(interactions_of(plays), list_length=list_length)
+    users = np.arange(50)
+    lists = recommend_lists(model, DEFAULT.contenders["als"], users, 10, lambda _done: None)
+    assert_all_ways_agree(tmp_path, publish_small(model, tmp_path), lists.tolist(), 10)
+
+
+@pytest.mark.slow
+def test_they_agree_on_real_data(hetrec_path: Path, tmp_path: Path) -> None:
+    interactions: Interactions
+    interactions, _ = preprocess(load_dataset("hetrec-lastfm-2k", hetrec_path), Filters())
+    live = fit_model(interactions, DEFAULT.parameters)
+    users = np.arange(len(live.users))
+    lists = recommend_lists(live, DEFAULT.contenders["als"], users, 20, lambda _done: None)
+    card = {"dataset": {"name": "test"}, "parameters": {}, "metrics": None}
+    version = publish(with_top_lists(live, 100), tmp_path, card=card)
+    assert_all_ways_agree(tmp_path, version, lists.tolist(), 20)

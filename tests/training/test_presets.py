@@ -1,0 +1,86 @@
+"""What the presets are, and what they are worth on real data."""
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from app.interactions import UserItems
+from tests.builders import checkerboard_interactions, interactions_of
+from training.datasets import load_dataset
+from training.evaluation import evaluate
+from training.fit import fit_model
+from training.interactions import Interactions
+from training.pipeline import measure
+from training.preprocessing import Filters, preprocess
+from training.presets import DEFAULT, PRESETS, REFERENCE
+from training.split import RandomPerUser
+
+
+@pytest.fixture(scope="module")
+def hetrec(hetrec_path: Path) -> Interactions:
+    """All of the HetRec data."""
+    return preprocess(load_dataset("hetrec-lastfm-2k", hetrec_path), Filters())[0]
+
+
+def with_plays(interactions: Interactions, factor: float, power: float = 1.0) -> Interactions:
+    old = interactions.user_items
+    plays = (old.plays.astype(np.float64) ** power * factor).astype(np.float32)
+    scaled = UserItems(old.indptr, old.indices, plays, old.n_items)
+    return replace(interactions, user_items=scaled)
+
+
+@pytest.mark.slow
+def test_default_reaches_its_figures_on_real_data(hetrec: Interactions) -> None:
+    figures = measure(hetrec, DEFAULT, repeats=5)
+    assert figures.mean("als", "precision") >= 0.203
+    assert figures.mean("als", "ndcg") >= 0.247
+    ratio = figures.mean("als", "precision") / figures.mean("popularity", "precision")
+    assert ratio >= 2.7
+    assert figures.mean("als", "coverage_items") > 20 * figures.mean("popularity", "coverage_items")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("factor", "power", "tolerance"), [(100, 1, 0.02), (0.01, 1, 0.02), (1, 0, 0.03)]
+)
+def test_default_does_not_care_for_the_scale_of_plays(
+    hetrec: Interactions, factor: float, power: float, tolerance: float
+) -> None:
+    def precision(interactions: Interactions) -> float:
+        values = []
+        for seed in (0, 1):
+            train, test = RandomPerUser(seed=seed).split(interactions)
+            model = fit_model(train, DEFAULT.parameters)
+            result = evaluate(model, test, {"als": DEFAULT.contenders["als"]})
+            values.append(result.models["als"]["precision"])
+        return fmean(values)
+
+    changed = precision(with_plays(hetrec, factor, power))
+    assert changed == pytest.approx(precision(hetrec), rel=tolerance)
+
+
+def test_default_finds_the_checkerboard() -> None:
+    board = checkerboard_interactions(40)
+    model = fit_model(board, DEFAULT.parameters)
+    kept_back = interactions_of(np.eye(40))
+    result = evaluate(model, kept_back, {"als": DEFAULT.contenders["als"]}, k=1)
+    assert result.models["als"]["precision"] == 1
+
+
+def test_reference_is_the_study() -> None:
+    parameters = REFERENCE.parameters
+    assert (parameters.factors, parameters.regularization) == (100, 0.1)
+    assert (parameters.iterations, parameters.alpha) == (15, 0.5)
+    assert REFERENCE.filters == Filters(5, 5, 20_000)
+    assert REFERENCE.drop_items_without_id
+    assert (REFERENCE.split.test_fraction, REFERENCE.split.min_items) == (0.2, 5)
+
+
+def test_presets_go_by_their_own_names() -> None:
+    assert {name: preset.name for name, preset in PRESETS.items()} == {
+        "default": "default",
+        "reference": "reference",
+    }
