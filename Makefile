@@ -10,7 +10,7 @@ DATASET ?= synthetic
 DATA ?= $(SAMPLE)
 ARGS ?=
 JOBS ?= auto
-COVERAGE_FLOOR ?= 0
+COVERAGE_FLOOR ?= 90
 # The tool that makes the locks, the same one everywhere.
 UV ?= build/lock/bin/uv
 UV_VERSION := 0.13.9

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # What only training, tests or other extras want.
 FOREIGN = frozenset(
-    ["training", "implicit", "scipy", "polars", "httpx", "typer", "cyclopts", "rich", "joblib"]
+    ["training", "implicit", "scipy", "polars", "httpx2", "cyclopts", "rich", "joblib"]
 )
 
 

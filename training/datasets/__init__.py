@@ -102,7 +102,7 @@ def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) ->
         return path
     folder = data / name
     if dataset.download is not None:
-        from training.datasets.download import download  # noqa: PLC0415 - httpx, only if needed
+        from training.datasets.download import download  # noqa: PLC0415 - httpx2, only if needed
 
         download(dataset, folder)
     elif not folder.exists():

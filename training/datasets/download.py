@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,7 +28,7 @@ from rich.progress import (
 from training.datasets.dataset import Dataset, Download
 from training.errors import DownloadError
 
-_TIMEOUT: Final = httpx.Timeout(30, connect=10)
+_TIMEOUT: Final = httpx2.Timeout(30, connect=10)
 _ATTEMPTS: Final = 4
 _PAUSE_SECONDS: Final = 1.0
 _CHUNK: Final = 1 << 20
@@ -126,7 +126,7 @@ def _fetch(download: Download, part: Path, console: Console) -> None:
     """Downloads the archive; what has come so far stays in the ``.part`` file when it breaks."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with (
-        httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client,
+        httpx2.Client(timeout=_TIMEOUT, follow_redirects=True) as client,
         Progress("{task.description}", *columns, console=console) as progress,
     ):
         task = progress.add_task(download.archive, total=None)
@@ -134,28 +134,28 @@ def _fetch(download: Download, part: Path, console: Console) -> None:
             try:
                 _fetch_rest(client, download, part, progress, task)
                 return
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 if attempt == _ATTEMPTS or not _is_passing(error):
                     raise DownloadError(_failure(error, download, part)) from error
                 time.sleep(_PAUSE_SECONDS * attempt)
 
 
-def _is_passing(error: httpx.HTTPError) -> bool:
+def _is_passing(error: httpx2.HTTPError) -> bool:
     """Tells whether another attempt may succeed."""
-    if isinstance(error, httpx.HTTPStatusError):
+    if isinstance(error, httpx2.HTTPStatusError):
         return error.response.status_code >= 500 or error.response.status_code == 429
     # Without a network the answer shall come at once.
     return not isinstance(
         error,
-        httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.UnsupportedProtocol,
+        httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError | httpx2.UnsupportedProtocol,
     )
 
 
-def _failure(error: httpx.HTTPError, download: Download, part: Path) -> str:
-    if isinstance(error, httpx.HTTPStatusError):
+def _failure(error: httpx2.HTTPError, download: Download, part: Path) -> str:
+    if isinstance(error, httpx2.HTTPStatusError):
         reason = f"the server answered {error.response.status_code} for {download.url}"
-    elif isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
-        reason = f"no connection to {httpx.URL(download.url).host} ({error})"
+    elif isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
+        reason = f"no connection to {httpx2.URL(download.url).host} ({error})"
     else:
         reason = f"the download broke off ({error or type(error).__name__})"
     if part.exists() and (size := part.stat().st_size):
@@ -164,12 +164,12 @@ def _failure(error: httpx.HTTPError, download: Download, part: Path) -> str:
 
 
 def _fetch_rest(
-    client: httpx.Client, download: Download, part: Path, progress: Progress, task: TaskID
+    client: httpx2.Client, download: Download, part: Path, progress: Progress, task: TaskID
 ) -> None:
     """Appends to the part what is missing, or begins anew where the server cannot go on.
 
     Raises:
-        httpx.HTTPError: it broke off, or the server refuses.
+        httpx2.HTTPError: it broke off, or the server refuses.
         DownloadError: there is more of it than there can be.
     """
     have = part.stat().st_size if part.exists() else 0
@@ -177,11 +177,11 @@ def _fetch_rest(
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", download.url, headers=headers) as response:
         start, total = _offered(response, have)
-        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and total == have:
+        if response.status_code == httpx2.codes.RANGE_NOT_SATISFIABLE and total == have:
             return
-        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE or start > have:
+        if response.status_code == httpx2.codes.RANGE_NOT_SATISFIABLE or start > have:
             part.unlink(missing_ok=True)
-            raise httpx.RemoteProtocolError("the server cannot go on from here")
+            raise httpx2.RemoteProtocolError("the server cannot go on from here")
         response.raise_for_status()
         with part.open("r+b" if have else "wb") as file:
             file.truncate(start)
@@ -196,9 +196,9 @@ def _fetch_rest(
                     raise DownloadError(f"it is larger than {download.largest:,} bytes")
 
 
-def _offered(response: httpx.Response, have: int) -> tuple[int, int | None]:
+def _offered(response: httpx2.Response, have: int) -> tuple[int, int | None]:
     """Returns the position that the answer begins at, and the size of the whole if it is told."""
-    if response.status_code == httpx.codes.OK:
+    if response.status_code == httpx2.codes.OK:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
     found = re.fullmatch(
