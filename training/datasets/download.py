@@ -147,7 +147,10 @@ def _is_passing(error: httpx2.HTTPError) -> bool:
     # Without a network the answer shall come at once.
     return not isinstance(
         error,
-        httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError | httpx2.UnsupportedProtocol,
+        httpx2.ConnectError
+        | httpx2.ConnectTimeout
+        | httpx2.ProxyError
+        | httpx2.UnsupportedProtocol,
     )
 
 
