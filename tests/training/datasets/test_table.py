@@ -241,6 +241,17 @@ def test_only_broken_rows_show_the_reasons_and_a_row(tmp_path: Path) -> None:
         ("a.csv", b'user_id,item_id\n"never closed,x\nu,y\n'),
         ("a.csv", b"\xff\xfeu\0s\0"),
     ],
+    # Named, for the bytes of a gzip hold the time, and test processes have to agree on names.
+    ids=[
+        "csv named parquet",
+        "garbage named parquet",
+        "parquet named csv",
+        "gzip named csv",
+        "text named gzip",
+        "truncated gzip",
+        "open quote",
+        "utf-16",
+    ],
 )
 def test_damaged_files_are_refused_without_a_foreign_exception(
     tmp_path: Path, name: str, content: bytes
