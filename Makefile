@@ -38,7 +38,7 @@ serve: $(TRAINING_READY) ## Serve on http://localhost:8000; first trains on made
 	@exec $(BIN)/python -m app
 
 train: $(TRAINING_READY) ## Train and publish: DATASET=name DATA=path ARGS="more options"
-	@if [ "$(DATA)" = "$(SAMPLE)" ] && [ ! -d "$(SAMPLE)" ]; then \
+	@if [ "$(DATA)" = "$(SAMPLE)" ] && [ ! -f "$(SAMPLE)/usersha1-artmbid-artname-plays.tsv" ]; then \
 		$(BIN)/python -m training generate --users 2000 --artists 3000 --out $(SAMPLE); \
 	fi
 	@$(BIN)/python -m training train --dataset "$(DATASET)" --data "$(DATA)" --models "$(MODELS)" $(ARGS)

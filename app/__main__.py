@@ -100,9 +100,10 @@ def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that is none does not even get encoded
+        reason = getattr(error, "strerror", None) or "no host name"
         raise InvalidSettings(
-            f"ENCORE_HOST is {host!r}: no address to listen on ({error.strerror})"
+            f"ENCORE_HOST is {host!r}: no address to listen on ({reason})"
         ) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -80,7 +80,7 @@ class Weighting:
         if not (k1 > 0 and 0 <= b <= 1):
             raise ValueError(f"bm25 wants k1 above 0 and b from 0 to 1, not k1={k1}, b={b}")
         median_plays = float(np.median(user_items.plays))
-        lengths = _row_sums(user_items.plays / median_plays, user_items.indptr)
+        lengths = _row_sums(user_items.plays.astype(np.float64) / median_plays, user_items.indptr)
         idf = np.zeros(0, dtype=np.float32)
         if name is WeightingName.BM25:
             n_users = int(np.count_nonzero(user_items.row_lengths()))

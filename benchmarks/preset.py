@@ -69,30 +69,37 @@ def bare(interactions: Interactions) -> Interactions:
     return replace(interactions, user_items=ones)
 
 
+def some_users(interactions: Interactions, count: int) -> Interactions:
+    """Keeps the histories of a few users only, to see how small data do."""
+    user_items = interactions.user_items
+    chosen = np.random.default_rng(_VALIDATION_SEED).permutation(user_items.n_users)[:count]
+    return interactions.with_pairs(np.isin(user_items.row_of_each_pair(), chosen))
+
+
 def data_sets(hetrec: Path, folder: Path) -> dict[str, Parts]:
     """Returns the validation parts by data set."""
     real = load("hetrec-lastfm-2k", hetrec)
-    small, large = folder / "small", folder / "large"
-    generate(small, users=2000, artists=3000, seed=1)
-    generate(large, users=6000, artists=20_000, seed=2)
-    return {
+    generated = {}
+    for seed, (users, artists) in enumerate([(2000, 3000), (6000, 20_000), (300, 800)], start=1):
+        generate(folder / str(seed), users=users, artists=artists, seed=seed)
+        sample = load("synthetic", folder / str(seed))
+        generated[f"generated {users} x {artists}"] = validation_parts(sample)
+    return generated | {
         "hetrec": validation_parts(real),
         "hetrec, bare pairs": validation_parts(bare(real)),
         "hetrec, a third of the pairs": validation_parts(real, keep=1 / 3),
-        "generated 2000 x 3000": validation_parts(load("synthetic", small)),
-        "generated 6000 x 20000": validation_parts(load("synthetic", large)),
+        "hetrec, 100 of its users": validation_parts(some_users(real, 100)),
     }
 
 
 def draw(rng: np.random.Generator) -> Trial:
     """Draws a trial from the whole space."""
-    alpha = _log_uniform(rng, 2, 40)
     return {
         "k1": _log_uniform(rng, 0.2, 20),
         "b": float(rng.choice([0, 0.25, 0.5, 0.75, 1])),
         "factors": int(rng.choice([32, 48, 64, 96, 128])),
-        "alpha": alpha,
-        "regularization": _round(alpha * _log_uniform(rng, 0.5, 10)),
+        "alpha": _log_uniform(rng, 2, 40),
+        "relative_regularization": _log_uniform(rng, 0.1, 0.8),
         "iterations": int(rng.choice([10, 15, 20])),
     }
 
@@ -103,7 +110,7 @@ def draw_near(trial: Trial, rng: np.random.Generator) -> Trial:
     moved = rng.choice(sorted(trial), size=int(rng.integers(1, 4)), replace=False)
     near = dict(trial)
     for name in map(str, moved):
-        if name in ("k1", "alpha", "regularization"):
+        if name in ("k1", "alpha", "relative_regularization"):
             near[name] = _round(trial[name] * float(np.exp(rng.normal(0, 0.35))))
         else:
             near[name] = fresh[name]
@@ -112,17 +119,23 @@ def draw_near(trial: Trial, rng: np.random.Generator) -> Trial:
 
 def score(parts: Mapping[str, Parts], trial: Trial) -> dict[str, float]:
     """Returns NDCG@10 of a trial on every validation part."""
-    parameters = Parameters(
+    parameters = parameters_of(trial)
+    return {name: _ndcg(train, test, parameters) for name, (train, test) in parts.items()}
+
+
+def parameters_of(trial: Trial) -> Parameters:
+    """Returns the hyperparameters of a trial."""
+    return Parameters(
         weighting=WeightingName.BM25,
         k1=trial["k1"],
         b=trial["b"],
         factors=int(trial["factors"]),
-        regularization=trial["regularization"],
+        regularization=trial["relative_regularization"],
+        regularization_is_relative=True,
         alpha=trial["alpha"],
         iterations=int(trial["iterations"]),
         seed=0,
     )
-    return {name: _ndcg(train, test, parameters) for name, (train, test) in parts.items()}
 
 
 def relative(log: list[dict[str, Any]]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,12 @@ class Parameters:
         weighting: name of the weighting.
         k1, b: parameters of the weighting ``bm25``.
         factors: length of the vectors.
-        regularization: added to the diagonal of every solve.
+        regularization: added to the diagonal of every solve; or, where it is relative, its share
+            of ``noise_scale``, so that data of any size are regularized alike.
         alpha: scale of the weights in the confidence.
         iterations: rounds of solving users, then items.
         seed: of the initial factors.
+        regularization_is_relative: which of the two.
 
     Raises:
         TrainingError: a value is out of range. Without regularization a user's system may have
@@ -45,6 +47,7 @@ class Parameters:
     alpha: float
     iterations: int
     seed: int
+    regularization_is_relative: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("factors", 1), ("iterations", 1), ("seed", 0)):
@@ -55,9 +58,24 @@ class Parameters:
                 raise TrainingError(f"{name} has to be above 0, not {getattr(self, name)}")
 
     def to_manifest(self) -> dict[str, Any]:
-        """Returns the parameters for the manifest, with the convention of the confidence."""
+        """Returns the parameters for the manifest, with the convention of the confidence.
+
+        Where the regularization is relative, publishing adds what it came to.
+        """
         entry = asdict(self) | {"weighting": str(self.weighting)}
-        return entry | {"confidence": "1 + alpha * weight"}
+        is_relative = entry.pop("regularization_is_relative")
+        return entry | {
+            "regularization": None if is_relative else self.regularization,
+            "relative_regularization": self.regularization if is_relative else None,
+            "confidence": "1 + alpha * weight",
+        }
+
+    def resolve(self, confidence: sparse.csr_matrix[np.float32]) -> Parameters:
+        """Returns the parameters with the regularization as what is added to the diagonal."""
+        if not self.regularization_is_relative:
+            return self
+        absolute = self.regularization * noise_scale(confidence)
+        return replace(self, regularization=absolute, regularization_is_relative=False)
 
 
 def confidence_matrix(
@@ -75,6 +93,27 @@ def confidence_matrix(
     )
 
 
+def noise_scale(confidence: sparse.csr_matrix[np.float32]) -> float:
+    """Returns about the largest singular value that the matrix would have if it were all noise.
+
+    For m x n independent entries of deviation s that is s * (sqrt(m) + sqrt(n)) (Bai and Yin,
+    Limit of the Smallest Eigenvalue of a Large Dimensional Sample Covariance Matrix, 1993): the
+    norm of a row plus that of a column. Rows and columns differ here, so both norms are means,
+    weighted by the squares: sqrt(sum r_u^4 / sum r_u^2) + sqrt(sum k_i^4 / sum k_i^2). A component
+    below this scale is not told from chance, and shrinking by a share of it does the same to small
+    and to large data.
+
+    Args:
+        confidence: c_ui, n_users x n_items.
+    """
+    squares = confidence.data.astype(np.float64) ** 2
+    n_users, n_items = confidence.shape
+    users = np.repeat(np.arange(n_users), np.diff(confidence.indptr))
+    rows = np.bincount(users, weights=squares, minlength=n_users)
+    columns = np.bincount(confidence.indices, weights=squares, minlength=n_items)
+    return float(sum(np.sqrt((part @ part) / part.sum()) for part in (rows, columns)))
+
+
 def fit_item_factors(
     confidence: sparse.csr_matrix[np.float32],
     parameters: Parameters,
@@ -86,7 +125,7 @@ def fit_item_factors(
 
     Args:
         confidence: c_ui, n_users x n_items, as of ``confidence_matrix``.
-        parameters: factors, regularization, iterations and seed are used here.
+        parameters: factors, iterations, seed and the resolved regularization are used here.
         progress: called with the number of finished iterations.
         threads: 0 for one a core.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter, validators
+from rich.text import Text
 
 from app import __version__
 from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
@@ -24,7 +25,7 @@ from training.console import (
 )
 from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
 from training.datasets import synthetic as synthetic_dataset
-from training.errors import DatasetError, TrainingError
+from training.errors import DatasetError, NothingToMeasure, TrainingError, WriteError
 from training.export import export as export_lists
 from training.options import (
     AtLeastOne,
@@ -149,20 +150,22 @@ def train(
         as_json: Print JSON instead of tables.
     """
     output = Output(quiet=as_json)
-    if models.exists() and not models.is_dir():
-        raise TrainingError(f"{models}: expected a folder for models, found a file")
+    _check_writable(models)
     recipe = (options or RecipeOptions()).recipe()
     prepared = _prepare(output, source or SourceOptions(), columns or ColumnOptions(), recipe)
     figures = None
     with output.bars() as bars:
         if evaluation:
-            figures = measure(prepared.interactions, recipe, k=k, progress=bars)
+            try:
+                figures = measure(prepared.interactions, recipe, k=k, progress=bars)
+            except NothingToMeasure as error:
+                output.note(f"nothing is measured: {error}")
         version = train_and_publish(
             prepared, recipe, models, figures=figures, list_length=top_lists, progress=bars
         )
     if figures is not None:
         output.show(figures_table(figures))
-    output.show(f"published [bold]{version}[/] in {models}; it is the current model now")
+    output.show(f"published {version} in {models}; it is the current model now")
     if as_json:
         output.json(
             {
@@ -200,8 +203,11 @@ def evaluate(
         json_out: Write the figures to this file, `-` for stdout instead of tables.
     """
     output = Output(quiet=json_out == Path("-"))
-    recipe = (options or RecipeOptions()).recipe()
+    options = options or RecipeOptions()
+    recipe = options.recipe()
     source, columns = source or SourceOptions(), columns or ColumnOptions()
+    if json_out is not None and not json_out.parent.is_dir():
+        raise TrainingError(f"{json_out.parent}: there is no such folder; make it first")
     if (train_file is None) != (test_file is None):
         raise TrainingError("a ready-made split wants both --train FILE and --test FILE")
     if train_file is None or test_file is None:
@@ -211,6 +217,8 @@ def evaluate(
             figures = measure(prepared.interactions, recipe, k=k, repeats=repeats, progress=bars)
     elif source.dataset or source.data:
         raise TrainingError("give either --dataset and --data, or --train and --test")
+    elif given := options.filters_given():
+        raise TrainingError(f"a ready-made split is taken as it is; leave {given[0]} out")
     elif repeats != 1:
         raise TrainingError("a ready-made split is measured once; leave --repeats out")
     else:
@@ -243,7 +251,10 @@ def export(
         n: Longest list.
     """
     output = Output()
-    model = open_model(models / _version(models, version))
+    folder = models / _version(models, version)
+    model = open_model(folder)
+    with output.err.status("verifying the model"):
+        verify_checksums(folder)
     with output.bars() as bars:
         users = export_lists(model, out, n=n, progress=bars)
     output.show(f"the lists of {users:,} users by model {model.version} are in {out}")
@@ -305,6 +316,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
         The exit code. Errors that Encore raises on purpose are one paragraph and code 1; wrong
         options exit with 2 by themselves.
     """
+    if not os.environ.get("ENCORE_MODELS"):  # empty counts as unset, as in the service
+        os.environ.pop("ENCORE_MODELS", None)
     try:
         code = cli(tokens, result_action="return_value")
     except EncoreError as error:
@@ -315,9 +328,20 @@ def main(tokens: Sequence[str] | None = None) -> int:
         Output().error(f"{where}{error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        Output().error("interrupted; nothing was published")
+        Output().error("interrupted")
         return 128 + signal.SIGINT
     return code if isinstance(code, int) else 0
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuses a folder that could not be written to, before work of hours is done for it."""
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise WriteError(folder, NotADirectoryError(f"{place} is no folder"))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise WriteError(folder, PermissionError(f"no permission to write in {place}"))
 
 
 def _prepare(
@@ -327,7 +351,7 @@ def _prepare(
         raise DatasetError(f"which dataset? Give --dataset, one of {', '.join(DATASETS)}")
     path = ensure_dataset(source.dataset, source.data)
     load_options = LoadOptions(drop_items_without_id=recipe.drop_items_without_id, **vars(columns))
-    with output.err.status(f"reading {path}"):
+    with output.err.status(Text(f"reading {path}")):
         records = load_dataset(source.dataset, path, load_options)
         prepared = prepare(records, recipe)
     output.show(records_table(prepared))
@@ -380,8 +404,10 @@ def _write_json(output: Output, path: Path, value: dict[str, Any]) -> None:
         return
     partial = path.with_name(f".{path.name}.part")
     try:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + os.linesep)
+        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
         partial.replace(path)
+    except OSError as error:
+        raise WriteError(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
     output.show(f"the figures are in {path}")

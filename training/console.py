@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -19,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from training.datasets import DATASETS
 from training.pipeline import Figures, Prepared
@@ -49,6 +51,11 @@ class Bars:
         return lambda done: self.progress.advance(task, done)
 
 
+def _console(stream: TextIO) -> Console:
+    # A file or a pipe has no width that tables should be cut to.
+    return Console(file=stream, width=None if stream.isatty() else 200)
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """The two streams of a command.
@@ -60,8 +67,8 @@ class Output:
     """
 
     quiet: bool = False
-    out: Console = field(default_factory=Console)
-    err: Console = field(default_factory=lambda: Console(stderr=True))
+    out: Console = field(default_factory=lambda: _console(sys.stdout))
+    err: Console = field(default_factory=lambda: _console(sys.stderr))
 
     @contextmanager
     def bars(self) -> Iterator[Bars]:
@@ -76,10 +83,14 @@ class Output:
         ) as progress:
             yield Bars(progress)
 
-    def show(self, *what: Any) -> None:
-        """Prints a line or a table, unless quiet."""
+    def show(self, what: RenderableType) -> None:
+        """Prints a sentence as it is, or a table; unless quiet."""
         if not self.quiet:
-            self.out.print(*what)
+            self.out.print(what, markup=False, highlight=False, soft_wrap=isinstance(what, str))
+
+    def note(self, message: str) -> None:
+        """Prints something worth knowing, on stderr."""
+        self.err.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
 
     def json(self, value: Any) -> None:
         """Prints JSON."""
@@ -133,7 +144,8 @@ def datasets_list() -> Group:
         table.add_row("files", escape(", ".join(dataset.files)))
         table.add_row("from", escape(dataset.source))
         table.add_row("licence", escape(dataset.licence))
-        entries += [f"[bold]{dataset.name}[/]: {escape(dataset.description)}", table, ""]
+        title = Text.assemble((dataset.name, "bold"), f": {dataset.description}")
+        entries += [title, table, Text()]
     return Group(*entries)
 
 
@@ -150,7 +162,7 @@ def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
 
 def _titled(title: str, table: Table) -> Group:
     # Not the table's own title, which wraps at the table's width.
-    return Group(f"[bold]{escape(title)}[/]", table)
+    return Group(Text(title, style="bold"), table)
 
 
 def _table(first: str, *others: str) -> Table:

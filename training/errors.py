@@ -3,10 +3,14 @@
 EncoreError
 ├── DatasetError        a dataset cannot be read: which file, what is wrong, what to do
 ├── DownloadError       a dataset cannot be fetched: which file to put where instead
-└── TrainingError       the data are read but cannot be trained on as asked
+├── TrainingError       the data are read but cannot be trained on as asked
+│   └── NothingToMeasure    they can be trained on, but not split or measured
+└── WriteError          a result cannot be written: where, why, what to do
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from app.errors import EncoreError
 
@@ -21,3 +25,23 @@ class DownloadError(EncoreError):
 
 class TrainingError(EncoreError):
     """The data cannot be trained on as asked, for instance because filters leave nothing."""
+
+
+class NothingToMeasure(TrainingError):
+    """The data are too few for a test part, or for lists of the length that is measured."""
+
+
+class WriteError(EncoreError):
+    """A result cannot be written.
+
+    Args:
+        path: where to.
+        error: what went wrong there.
+    """
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or str(error)
+        super().__init__(
+            f"{path} cannot be written: {reason}. Make room or name another place; "
+            "nothing half-written was left"
+        )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from training import metrics
-from training.errors import TrainingError
+from training.errors import NothingToMeasure
 from training.fit import NoProgress, Progress, in_threads
 from training.interactions import Interactions
 
@@ -86,18 +86,20 @@ def evaluate(
         model: trained on the training part; its items are the catalogue.
         test: the test part, over the model's own users and items.
         contenders: what to measure, by name.
-        k: cut-off, 1 to the number of items.
+        k: cut-off, 1 to the number of training items.
         progress: told of lists made.
 
     Raises:
-        TrainingError: k is out of range, or nobody has a test item.
+        NothingToMeasure: k is out of range, or nobody has a test item.
     """
-    n_items = len(model.items)
+    n_items = len(model.items) - len(model.unlistened)
     if not 1 <= k <= n_items:
-        raise TrainingError(f"k has to lie between 1 and the {n_items} artists, not {k}; see --k")
+        raise NothingToMeasure(
+            f"k has to lie between 1 and the {n_items} artists of the training part, not {k}"
+        )
     users = np.flatnonzero(test.user_items.row_lengths() > 0)
     if len(users) == 0:
-        raise TrainingError("no user has a test item, so there is nothing to measure")
+        raise NothingToMeasure("no user has a test item, so there is nothing to measure")
     done = (progress or NoProgress()).step("evaluation", len(users) * len(contenders))
     figures = {
         name: _measure(model, test, users, recommend_lists(model, contender, users, k, done))
@@ -109,6 +111,9 @@ def evaluate(
 def _measure(
     model: Model, test: Interactions, users: NDArray[np.int64], lists: NDArray[np.int64]
 ) -> dict[str, float]:
+    # A list as long as the catalogue ends with items that only the test part has. A model that is
+    # served holds nothing that it was not trained on, so they must not be hits either.
+    lists = np.where(np.isin(lists, model.unlistened), -1, lists)
     n_test = test.user_items.row_lengths()[users]
     hits = _hits(lists, test, users)
     figures = {name: float(measure(hits, n_test).mean()) for name, measure in _PER_USER.items()}
@@ -122,7 +127,7 @@ def _measure(
         "coverage": distinct / trained,
         "coverage_items": distinct,
         "novelty": metrics.novelty(recommended, listeners, n_users),
-        "gini": metrics.gini(counts[(listeners > 0) | (counts > 0)]),
+        "gini": metrics.gini(counts[listeners > 0]),
     }
 
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from app.model import Model
 from app.recommender import Query, Recommender
-from training.errors import TrainingError
+from training.errors import TrainingError, WriteError
 from training.fit import NoProgress, Progress
 
 _BLOCK: Final = 1024
@@ -42,6 +42,7 @@ def export(model: Model, out: Path, *, n: int = 10, progress: Progress | None = 
 
     Raises:
         TrainingError: another ending, or the folder is missing.
+        WriteError: the disk is full, or the file cannot be written.
     """
     if out.suffix not in (".parquet", ".csv", ".tsv"):
         raise TrainingError(f"{out}: expected a name ending in .parquet, .csv or .tsv")
@@ -69,6 +70,8 @@ def export(model: Model, out: Path, *, n: int = 10, progress: Progress | None = 
         else:
             lazy.sink_csv(partial, separator="\t" if out.suffix == ".tsv" else ",")
         partial.replace(out)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise WriteError(out, error) from error
     finally:
         partial.unlink(missing_ok=True)
     return len(model.users)

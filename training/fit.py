@@ -81,9 +81,11 @@ def fit_model(
     progress = progress or NoProgress()
     user_items = interactions.user_items
     weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
+    confidence = confidence_matrix(user_items, weighting, parameters.alpha)
+    parameters = parameters.resolve(confidence)
     iteration_done = progress.step("ALS iterations", parameters.iterations)
     item_factors = fit_item_factors(
-        confidence_matrix(user_items, weighting, parameters.alpha),
+        confidence,
         parameters,
         progress=lambda _iteration: iteration_done(1),
         threads=threads,

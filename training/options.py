@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter, validators
 
 from app.weighting import WeightingName
+from training.errors import TrainingError
 from training.presets import PRESETS, Preset
 
 Positive = Parameter(validator=validators.Number(gt=0))
@@ -49,8 +50,6 @@ class ColumnOptions:
     "Column of plays, in a table. Default: `weight` if there is one, else each row is one play."
     name_column: str | None = None
     "Column of artist names, in a table. Default: `name` if there is one."
-    timestamp_column: str | None = None
-    "Column of times, in a table; read only where it is named."
 
 
 @Parameter(name="*")
@@ -70,8 +69,10 @@ class RecipeOptions:
     "Length normalisation of bm25, 0 to 1."
     factors: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=4096))] = None
     "Length of the vectors."
-    regularization: Annotated[float | None, NotNegative] = None
+    regularization: Annotated[float | None, Positive] = None
     "Added to the diagonal of every solve."
+    relative_regularization: Annotated[float | None, Positive] = None
+    "The same as a share of the data's noise scale; instead of --regularization."
     alpha: Annotated[float | None, Positive] = None
     "Scale of the weights in the confidence 1 + alpha * weight."
     iterations: Annotated[int | None, AtLeastOne] = None
@@ -86,12 +87,26 @@ class RecipeOptions:
     def recipe(self) -> Preset:
         """Returns the preset with the changes."""
         base = PRESETS[str(self.preset)]
+        if self.regularization and self.relative_regularization:
+            raise TrainingError("give --regularization or --relative-regularization, not both")
+        if regularization := self.regularization or self.relative_regularization:
+            parameters = replace(
+                base.parameters,
+                regularization=regularization,
+                regularization_is_relative=self.regularization is None,
+            )
+            base = replace(base, parameters=parameters)
         return replace(
             base,
             filters=replace(base.filters, **self._given(base.filters)),
             parameters=replace(base.parameters, **self._given(base.parameters)),
             split=replace(base.split, **self._given(base.split)),
         )
+
+    def filters_given(self) -> list[str]:
+        """Returns the options about filters that were given."""
+        names = ("min_user_records", "min_item_records", "top_users")
+        return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
 
     def _given(self, part: Any) -> Mapping[str, Any]:
         """Returns the options that were given and that a part of the preset has."""

@@ -123,7 +123,7 @@ def _sum(records: Records, keep: NDArray[np.bool_]) -> Interactions:
     users, items = records.user_codes[keep], records.item_codes[keep]
     user_kept, user_indices = _compact(users, len(records.user_ids))
     item_kept, item_indices = _compact(items, len(records.item_ids))
-    return Interactions(
+    interactions = Interactions(
         records.user_ids.gather(user_kept),
         records.item_ids.gather(item_kept),
         records.item_names.gather(item_kept),
@@ -135,6 +135,11 @@ def _sum(records: Records, keep: NDArray[np.bool_]) -> Interactions:
             n_items=len(item_kept),
         ),
     )
+    if not np.isfinite(interactions.user_items.plays).all():
+        raise TrainingError(
+            f"the plays of a pair sum to more than {np.finfo(np.float32).max:.3g}; are they plays?"
+        )
+    return interactions
 
 
 def _compact(codes: NDArray[np.int32], size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

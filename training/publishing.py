@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -27,15 +27,15 @@ from app.artifact import (
 )
 from app.model import Model
 from app.versions import set_current_version, sync_folder
+from training.errors import WriteError
 
-_BUILDING: Final = ".building-"
 _LOCK: Final = ".lock"
 
 
 def publish(
     model: Model, models: Path, *, card: Mapping[str, Any], created_at: datetime | None = None
 ) -> str:
-    """Writes a model beside its final place, verifies it, renames it and makes it current.
+    """Writes a model beside the models folder, verifies it, moves it there and makes it current.
 
     Args:
         model: what to publish.
@@ -48,29 +48,52 @@ def publish(
 
     Raises:
         InvalidArtifact: what was written does not read back.
-        OSError: the disk is full, or the folder cannot be written; nothing is left of the attempt.
+        WriteError: the disk is full, or the folder cannot be written; nothing is left of the
+            attempt.
     """
-    models.mkdir(parents=True, exist_ok=True)
-    with _locked(models), _building_folder(models) as folder:
-        content = folder / "content"
-        content.mkdir()
-        files = {}
-        for name, array in model_arrays(model).items():
-            files[name] = _write_array(content / f"{name}.npy", name, array)
-        manifest = _manifest(model, card, created_at or datetime.now(UTC), files)
-        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-        _write_flushed(content / MANIFEST, text.encode())
-        sync_folder(content)
-        version = version_of(json.loads(text))
-        # Read back under its name, but where nobody looks for versions yet.
-        staged = content.rename(folder / version)
-        open_model(staged)
-        verify_checksums(staged)
-        if not (models / version).exists():  # the same content in the same second is the same
-            staged.rename(models / version)
-            sync_folder(models)
-        set_current_version(models, version)
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        with _locked(models), _workspace(models) as workspace:
+            version = _write(model, workspace, card, created_at or datetime.now(UTC))
+            _make_current(workspace / version, models)
+    except OSError as error:
+        raise WriteError(models, error) from error
     return version
+
+
+def _write(model: Model, folder: Path, card: Mapping[str, Any], created_at: datetime) -> str:
+    """Writes a model into a folder of its own and reads it back; returns its version."""
+    content = folder / "content"
+    content.mkdir()
+    files = {}
+    for name, array in model_arrays(model).items():
+        files[name] = _write_array(content / f"{name}.npy", name, array)
+    text = json.dumps(
+        _manifest(model, card, created_at, files), indent=2, ensure_ascii=False, allow_nan=False
+    )
+    _write_flushed(content / MANIFEST, text.encode())
+    sync_folder(content)
+    version = version_of(json.loads(text))
+    # Under its name, but where nobody looks for versions.
+    staged = content.rename(folder / version)
+    open_model(staged)
+    verify_checksums(staged)
+    return version
+
+
+def _make_current(staged: Path, models: Path) -> None:
+    """Moves a finished version to its place and points to it; neither without the other."""
+    final = models / staged.name
+    is_new = not final.exists()  # the same content in the same second is the same version
+    if is_new:
+        staged.rename(final)
+        sync_folder(models)
+    try:
+        set_current_version(models, final.name)
+    except OSError:
+        if is_new:
+            shutil.rmtree(final, ignore_errors=True)
+        raise
 
 
 def _manifest(
@@ -103,11 +126,16 @@ def _locked(models: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _building_folder(models: Path) -> Iterator[Path]:
+def _workspace(models: Path) -> Iterator[Path]:
+    """Makes a folder to write in, outside the models folder: a kill leaves nothing half there."""
+    models = models.resolve()
+    prefix = f".{models.name}-building-"
     # Under the lock, whatever is there was left behind by a training that was killed.
-    for leftover in models.glob(f"{_BUILDING}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    folder = models / f"{_BUILDING}{os.getpid()}"
+    for place in (models, models.parent):
+        for leftover in place.glob(f"{prefix}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+    name = f"{prefix}{os.getpid()}"
+    folder = (models.parent if _can_move_into(models, name) else models) / name
     folder.mkdir()
     try:
         yield folder
@@ -115,12 +143,32 @@ def _building_folder(models: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _can_move_into(models: Path, name: str) -> bool:
+    """Tries whether a folder beside the models folder can be renamed into it.
+
+    Not so where the models folder is a mount point, or its parent is not ours.
+    """
+    outside, inside = models.parent / name, models / name
+    try:
+        outside.mkdir()
+        outside.rename(inside)
+    except OSError:
+        return False
+    finally:
+        for probe in (outside, inside):
+            with suppress(OSError):
+                probe.rmdir()
+    return True
+
+
 def _write_array(path: Path, name: str, array: np.ndarray[Any, Any]) -> dict[str, Any]:
     spec = ARRAYS[name]
+    array = np.ascontiguousarray(array, dtype=spec.dtype)
     with path.open("wb") as file:
-        np.lib.format.write_array(
-            file, np.ascontiguousarray(array, dtype=spec.dtype), allow_pickle=False
-        )
+        # Not numpy's write_array, which hides why a write fails.
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.data if array.size else b"")
         file.flush()
         os.fsync(file.fileno())
     with path.open("rb") as file:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training.errors import TrainingError
+from training.errors import NothingToMeasure, TrainingError
 from training.interactions import Interactions
 
 
@@ -47,7 +47,7 @@ class RandomPerUser:
             Training and test part over the same users and items.
 
         Raises:
-            TrainingError: no user has enough items.
+            NothingToMeasure: no user has enough items.
         """
         user_items = interactions.user_items
         lengths = user_items.row_lengths()
@@ -60,9 +60,8 @@ class RandomPerUser:
         is_test = np.zeros(user_items.nnz, dtype=bool)
         is_test[shuffled] = place_in_row < wanted[rows]
         if not is_test.any():
-            raise TrainingError(
+            raise NothingToMeasure(
                 f"no user has the {self.min_items} artists that the split asks for; the longest "
-                f"history has {int(lengths.max(initial=0))}. Train on more data, or with "
-                "--no-evaluation"
+                f"history has {int(lengths.max(initial=0))}"
             )
         return interactions.with_pairs(~is_test), interactions.with_pairs(is_test)

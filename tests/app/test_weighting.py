@@ -148,3 +148,11 @@ def test_there_is_no_weighting_of_no_pairs() -> None:
 def test_parameters_out_of_range_are_refused_with_their_values(k1: float, b: float) -> None:
     with pytest.raises(ValueError, match=rf"not k1={k1}, b={b}"):
         Weighting.fit(user_items_of(PLAYS), WeightingName.BM25, k1=k1, b=b)
+
+
+def test_plays_of_any_size_give_finite_weights() -> None:
+    # Was wrong: dividing in float32 overflowed where the largest play met a tiny median.
+    user_items = user_items_of([[1e-38, 2e-38, 3e38], [1e-38, 0, 2e-38]])
+    weighting = Weighting.fit(user_items, WeightingName.BM25)
+    assert np.isfinite(weighting.mean_length)
+    assert np.isfinite(weighting.weigh(user_items)).all()

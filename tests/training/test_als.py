@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from app.fold_in import fold_in, gramian
 from app.weighting import Weighting, WeightingName
 from tests.builders import PARAMETERS, checkerboard_interactions, random_plays, user_items_of
-from training.als import confidence_matrix, fit_item_factors
+from training.als import confidence_matrix, fit_item_factors, noise_scale
 from training.errors import TrainingError
 
 
@@ -133,8 +134,40 @@ def test_the_manifest_names_the_convention_of_the_confidence() -> None:
         "b": 0.5,
         "factors": 8,
         "regularization": 0.1,
+        "relative_regularization": None,
         "alpha": 1.0,
         "iterations": 5,
         "seed": 7,
         "confidence": "1 + alpha * weight",
     }
+
+
+def test_noise_scale_is_the_largest_singular_value_of_noise(rng: np.random.Generator) -> None:
+    shape = (300, 200)
+    noise = sparse.csr_matrix(rng.normal(size=shape).astype(np.float32))
+    largest = np.linalg.svd(noise.toarray(), compute_uv=False)[0]
+    assert noise_scale(noise) == pytest.approx(largest, rel=0.03)
+    assert noise_scale(noise) == pytest.approx(np.sqrt(300) + np.sqrt(200), rel=0.03)
+
+
+def test_noise_scale_of_a_single_pair_counts_its_row_and_its_column() -> None:
+    confidence = sparse.csr_matrix(np.array([[0, 3], [0, 0]], dtype=np.float32))
+    assert noise_scale(confidence) == 3 + 3
+
+
+def test_noise_scale_of_unequal_rows_is_weighted_by_their_squares() -> None:
+    # Rows with squares 4 and 1, columns with squares 1 and 4.
+    confidence = sparse.csr_matrix(np.array([[0, 2], [1, 0]], dtype=np.float32))
+    assert noise_scale(confidence) == pytest.approx(2 * np.sqrt((16 + 1) / (4 + 1)))
+
+
+def test_relative_regularization_is_that_share_of_the_noise_scale() -> None:
+    confidence = sparse.csr_matrix(np.array([[0, 3], [0, 0]], dtype=np.float32))
+    relative = replace(PARAMETERS, regularization=0.5, regularization_is_relative=True)
+    resolved = relative.resolve(confidence)
+    assert resolved == replace(PARAMETERS, regularization=3.0)
+    assert resolved.resolve(confidence) == resolved
+    assert relative.to_manifest()["regularization"] is None
+    assert relative.to_manifest()["relative_regularization"] == 0.5
+    assert resolved.to_manifest()["regularization"] == 3.0
+    assert resolved.to_manifest()["relative_regularization"] is None

@@ -237,6 +237,9 @@ def test_evaluate_measures_a_ready_made_split(
         (["--train", "x.csv"], "wants both --train FILE and --test FILE"),
         (["--train", "x", "--test", "y", "--dataset", "table"], "give either --dataset"),
         (["--train", "x", "--test", "y", "--repeats", "2"], "measured once"),
+        (["--train", "x", "--test", "y", "--top-users", "9"], "leave --top-users out"),
+        (["--regularization", "1", "--relative-regularization", "1"], "not both"),
+        (["--json", "/no/such/folder/x.json"], "/no/such/folder: there is no such folder"),
         ([], "which dataset? Give --dataset, one of lastfm-360k"),
         (["--dataset", "spotify", "--data", "x"], "lastfm-360k"),
         (["--dataset", "table", "--data", "/no/such/file.csv"], "/no/such/file.csv"),
@@ -258,6 +261,7 @@ def test_contradicting_or_missing_sources_are_explained(
         ["train", "--factors", "many"],
         ["train", "--b", "1.5"],
         ["train", "--k1", "0"],
+        ["train", "--regularization", "0"],
         ["train", "--top-lists", "501"],
         ["evaluate", "--k", "0"],
         ["evaluate", "--repeats", "0"],
@@ -284,25 +288,96 @@ def test_filters_that_leave_nothing_publish_nothing(
     assert not models.exists()
 
 
-def test_too_short_histories_train_without_evaluation(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("u1,a\nu1,b\nu2,b\n", "no user has the 5 artists"),
+        ("".join(f"u{u},a{a}\n" for u in range(3) for a in range(8)), "between 1 and the 8"),
+    ],
+    ids=["short histories", "few artists"],
+)
+def test_too_few_data_are_trained_on_but_not_measured(
+    rows: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Was wrong: a first try with a handful of rows was refused.
     table = tmp_path / "short.csv"
-    table.write_text("user_id,item_id\nu1,a\nu1,b\nu2,b\n")
-    source = ["--dataset", "table", "--data", str(table), "--models", str(tmp_path / "models")]
-    assert main(["train", *source, *QUICK]) == 1
-    assert "--no-evaluation" in error_of(capsys)
-    assert main(["train", *source, *QUICK, "--no-evaluation"]) == 0
+    table.write_text(f"user_id,item_id\n{rows}")
+    source = ["--dataset", "table", "--data", str(table)]
+    assert main(["train", *source, *QUICK, "--models", str(tmp_path / "models")]) == 0
+    message = error_of(capsys)
+    assert "note: nothing is measured: " in message
+    assert reason in message
+    version = current_version(tmp_path / "models")
+    assert version is not None
+    assert open_model(tmp_path / "models" / version).card["metrics"] is None
+    assert main(["evaluate", *source, *QUICK]) == 1
+    assert reason in error_of(capsys)
+
+
+@pytest.mark.parametrize("name", ["a file", "dangling link", "below a file"])
+def test_a_models_folder_that_cannot_be_is_refused_before_anything_is_read(
+    name: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    if name == "dangling link":
+        models.symlink_to(tmp_path / "nowhere")
+    else:
+        models.write_text("a file")
+    where = models / "below" if name == "below a file" else models
+    source = ["--dataset", "table", "--data", str(table), "--models", str(where)]
+    assert main(["train", *source]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"{where} cannot be written" in " ".join(shown.err.split())
+
+
+def test_an_empty_variable_counts_as_unset(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Was wrong: the model was published into the current folder itself.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENCORE_MODELS", "")
+    assert main(["train", "--dataset", "table", "--data", str(table), *QUICK]) == 0
     assert current_version(tmp_path / "models") is not None
 
 
-def test_models_folder_that_is_a_file_is_named(
+def test_brackets_in_a_path_are_no_markup(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = ["--dataset", "table", "--data", str(table), "--models", str(table)]
-    assert main(["train", *source, *QUICK]) == 1
-    assert str(table) in error_of(capsys)
-    assert list(tmp_path.iterdir()) == [table]
+    # Was wrong: rich read them as markup, and raised after the model was published.
+    folder = tmp_path / "x[bold]" / "q[/z]"
+    folder.mkdir(parents=True)
+    data = folder / "plays[bold].csv"
+    data.write_bytes(table.read_bytes())
+    source = ["--dataset", "table", "--data", str(data), "--models", str(folder)]
+    assert main(["train", *source, *QUICK]) == 0
+    assert f"published {current_version(folder)} in {folder};" in capsys.readouterr().out
+
+
+def test_export_refuses_a_damaged_model(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: only sizes were looked at, and the lists were not those of the service.
+    assert train(sample, tmp_path, "--no-evaluation") == 0
+    (version,) = list_versions(tmp_path)
+    path = tmp_path / version / "top_items.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    out = tmp_path / "lists.csv"
+    assert main(["export", "--models", str(tmp_path), "--out", str(out)]) == 1
+    assert "top_items.npy: expected SHA-256" in error_of(capsys)
+    assert not out.exists()
+
+
+def test_piped_sentences_are_one_line(sample: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 40)
+    source = ["--dataset", "synthetic", "--data", str(sample), "--models", str(folder)]
+    command = [sys.executable, "-m", "training", "train", *source, *QUICK, "--no-evaluation"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == (
+        f"published {current_version(folder)} in {folder}; it is the current model now"
+    )
 
 
 def test_reference_preset_takes_the_studys_steps(
@@ -331,17 +406,33 @@ def test_datasets_states_source_and_licence(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_training_that_is_stopped_leaves_no_version(
-    sample: Path, tmp_path: Path, signal_number: signal.Signals
+@pytest.mark.parametrize("moment", ["training", "publishing"])
+@pytest.mark.parametrize(
+    "signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL]
+)
+def test_a_training_that_is_stopped_leaves_nothing_in_the_models_folder(
+    sample: Path, tmp_path: Path, signal_number: signal.Signals, moment: str
 ) -> None:
     models = tmp_path / "models"
     source = ["--dataset", "synthetic", "--data", str(sample), "--models", str(models)]
-    command = [sys.executable, "-m", "training", "train", *source, "--iterations", "100000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    time.sleep(4)
+    length = ["--iterations", "100000"] if moment == "training" else QUICK
+    # A last check that does not end gives time to be stopped between writing and publishing.
+    script = (
+        "import runpy, sys, time; from training import publishing\n"
+        "publishing.verify_checksums = lambda _: time.sleep(60)\n"
+        f"sys.argv = {['training', 'train', *source, *length, '--no-evaluation']!r}\n"
+        "runpy.run_module('training', run_name='__main__')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + (4 if moment == "training" else 60)
+    while not list(tmp_path.glob(".models-building-*/2*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
     process.send_signal(signal_number)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    assert list_versions(models) == []
-    assert current_version(models) is None
+    left = {path.name for path in models.iterdir()} if models.exists() else set()
+    assert left <= {".lock"}
+    if signal_number != signal.SIGKILL:
+        assert list(tmp_path.glob(".*building*")) == []
+    assert train(sample, models, "--no-evaluation") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"models"}

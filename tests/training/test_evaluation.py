@@ -3,7 +3,7 @@ import pytest
 
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from tests.builders import interactions_of, random_plays, small_model
-from training.errors import TrainingError
+from training.errors import NothingToMeasure
 from training.evaluation import Contender, evaluate, recommend_lists
 from training.interactions import Interactions
 from training.split import RandomPerUser
@@ -80,14 +80,26 @@ def test_a_test_user_without_training_is_answered_by_popularity() -> None:
     assert result.models["als"]["precision"] == 1
 
 
+def test_an_artist_that_only_the_test_part_has_is_never_a_hit() -> None:
+    # Was wrong: lists as long as the catalogue ended with it, and it counted.
+    train = interactions_of([[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 1, 0]])
+    test = interactions_of([[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
+    result = evaluate(small_model(train, factors=2), test, CONTENDERS, k=3)
+    for figures in result.models.values():
+        assert figures["hit_rate"] == figures["recall"] == 0
+        assert figures["coverage_items"] <= 3
+
+
 @pytest.mark.parametrize("k", [0, 5])
 def test_k_outside_the_catalogue_is_refused(k: int) -> None:
     train = interactions_of(np.ones((2, 4)))
-    with pytest.raises(TrainingError, match=rf"between 1 and the 4 artists, not {k}"):
+    with pytest.raises(
+        NothingToMeasure, match=rf"between 1 and the 4 artists of the training part, not {k}"
+    ):
         evaluate(small_model(train), train, CONTENDERS, k=k)
 
 
 def test_an_empty_test_part_is_refused() -> None:
     train = interactions_of(np.ones((2, 4)))
-    with pytest.raises(TrainingError, match="nothing to measure"):
+    with pytest.raises(NothingToMeasure, match="nothing to measure"):
         evaluate(small_model(train), interactions_of(np.zeros((2, 4))), CONTENDERS, k=1)

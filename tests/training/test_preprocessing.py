@@ -81,3 +81,10 @@ def test_plays_of_remaining_users_are_conserved(
     assert len(kept) == min(top, len({user for user, _, _ in rows}))
     expected = sum(plays for user, _, plays in rows if user in kept)
     assert interactions.user_items.plays.sum() == expected
+
+
+def test_plays_that_sum_beyond_float32_are_refused() -> None:
+    # Was wrong: the infinite sum came out as "factors are no numbers, try a smaller alpha".
+    records = records_of([(0, 0, 3e38), (0, 0, 3e38), (1, 1, 1)], 2, 2)
+    with pytest.raises(TrainingError, match=r"plays of a pair sum to more than 3\.4e\+38"):
+        preprocess(records, Filters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -82,6 +83,11 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
     Raises:
         DatasetError: there is no such dataset, or it cannot be read.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="replace")
+        raise DatasetError(f"{shown}: the name is no valid UTF-8; rename it") from None
     return _dataset(name).load(path, options or LoadOptions())
 
 

@@ -75,8 +75,12 @@ def refuse_binary(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, hint: str = "") -> Iterator[None]:
     """Translates whatever polars or the system raises about a file.
+
+    Args:
+        path: the file.
+        hint: what to look at, for a file that polars cannot parse.
 
     Raises:
         DatasetError: instead of them, with the cause kept.
@@ -85,7 +89,9 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise DatasetError(f"{path}: there is not enough memory to read it") from error
-    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+    except pl.exceptions.PolarsError as error:
+        raise DatasetError(f"{path} cannot be read: {_first_sentence(error)}{hint}") from error
+    except (OSError, EOFError) as error:
         raise DatasetError(f"{path} cannot be read: {_first_sentence(error)}") from error
 
 

@@ -115,7 +115,14 @@ def load(path: Path, options: LoadOptions) -> Records:
     Args:
         path: folder that ``generate`` wrote, or its file of plays.
         options: those of ``lastfm-360k``.
+
+    Raises:
+        DatasetError: there is no sample, or it cannot be read.
     """
+    if path.is_dir() and not (path / lastfm_360k.PLAYS_FILE).exists():
+        raise DatasetError(
+            f"{path} holds no sample; `python -m training generate --out {path}` writes one"
+        )
     records = lastfm_360k.load(path, options)
     card = (path if path.is_dir() else path.parent) / CARD
     sources = dict(records.sources)

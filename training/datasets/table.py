@@ -34,6 +34,7 @@ REASON_TIME: Final = "timestamp missing or unreadable"
 
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 _PARQUET: Final = (".parquet", ".pq")
+_QUOTES: Final = ". Is a quotation mark opened and never closed? Double it where it is a character"
 _EXTRA: Final = "\0extra"
 _ITEM, _NAME, _PLAYS, _TIME = "item", "name", "plays", "time"
 # Larger numbers are milliseconds: as seconds they lie in the year 5138 and later.
@@ -56,9 +57,10 @@ def load(path: Path, options: LoadOptions) -> Records:
             row can be used.
     """
     suffix = _suffix(path)
-    with reading(path):
+    hint = "" if suffix in _PARQUET else _QUOTES
+    with reading(path, hint):
         columns = _select(_scan(path, suffix), path, options)
-    with fingerprinting(path) as sources, reading(path):
+    with fingerprinting(path) as sources, reading(path, hint):
         encoded = encode(*columns)
         rows = _check(encoded, is_text=suffix not in _PARQUET)
         _refuse_without_records(path, encoded, rows)
@@ -118,8 +120,8 @@ def _select(
     columns = _columns(schema, path, options)
     items = {_ITEM: _as_id(columns[_ITEM], schema, path)}
     if name := columns.get(_NAME):
-        items[_NAME] = pl.col(name).cast(pl.String).fill_null("")
-    rest = {_PLAYS: _as_plays(columns.get(_PLAYS), schema)}
+        items[_NAME] = _as_id(name, schema, path)
+    rest = {_PLAYS: _as_plays(columns.get(_PLAYS), schema, path)}
     if _EXTRA in schema:
         rest[_EXTRA] = pl.col(_EXTRA) != ""
     if time := columns.get(_TIME):
@@ -153,16 +155,18 @@ def _as_id(column: str, schema: pl.Schema, path: Path) -> pl.Expr:
     dtype = schema[column]
     if not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)):
         raise DatasetError(
-            f"{path}: the column '{column}' holds {dtype}; ids are text or whole numbers"
+            f"{path}: the column '{column}' holds {dtype}; ids and names are text or whole numbers"
         )
     return pl.col(column).cast(pl.String).fill_null("")
 
 
-def _as_plays(column: str | None, schema: pl.Schema) -> pl.Expr:
+def _as_plays(column: str | None, schema: pl.Schema, path: Path) -> pl.Expr:
     if column is None:
         return pl.lit(1.0, dtype=pl.Float32)
-    plays = pl.col(column)
-    if schema[column] == pl.String:
+    plays, dtype = pl.col(column), schema[column]
+    if not (dtype.is_numeric() or dtype in (pl.String, pl.Null)):
+        raise DatasetError(f"{path}: the column '{column}' holds {dtype}; plays are numbers")
+    if dtype == pl.String:
         plays = plays.str.strip_chars(" ")
     return plays.cast(pl.Float32, strict=False).fill_null(float("nan"))
 
