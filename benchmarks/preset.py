@@ -26,6 +26,7 @@ import numpy as np
 from app.interactions import UserItems
 from app.recommender import Strategy
 from app.weighting import WeightingName
+from benchmarks.conditions import conditions
 from training.als import Parameters
 from training.datasets import LoadOptions, load_dataset
 from training.datasets.synthetic import generate
@@ -146,6 +147,11 @@ def relative(log: list[dict[str, Any]]) -> list[float]:
     ]
 
 
+def winner(log: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the best line of a log."""
+    return log[int(np.argmax(relative(log)))]
+
+
 def next_trial(lines: list[dict[str, Any]]) -> Trial:
     """Draws a trial that has not been run: at first from the whole space, then near the best."""
     tried = [line["trial"] for line in lines]
@@ -195,8 +201,11 @@ def main() -> None:
             print(shown, line["trial"], flush=True)
     lines = read_log(arguments.log)
     shares = relative(lines)
+    best = winner(lines)
+    summary = {"conditions": conditions(), "trials": len(lines), "winner": best}
+    arguments.log.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n")
     print(f"\n{len(lines)} trials; share of the best NDCG@10, mean over {list(parts)}:")
-    for position in np.argsort(shares)[::-1][:10]:
+    for position in np.argsort(shares, kind="stable")[::-1][:10]:
         line = lines[position]
         shown = " ".join(f"{value:.4f}" for value in line["ndcg"].values())
         print(f"{shares[position]:.4f}  {shown}  {line['trial']}")

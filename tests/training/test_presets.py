@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.interactions import UserItems
+from benchmarks.preset import LOG, parameters_of, read_log, winner
 from tests.builders import checkerboard_interactions, interactions_of
 from training.datasets import load_dataset
 from training.evaluation import evaluate
@@ -68,6 +69,11 @@ def test_default_finds_the_checkerboard() -> None:
     kept_back = interactions_of(np.eye(40))
     result = evaluate(model, kept_back, {"als": DEFAULT.contenders["als"]}, k=1)
     assert result.models["als"]["precision"] == 1
+
+
+def test_default_is_the_winner_of_the_committed_search() -> None:
+    best = winner(read_log(LOG))
+    assert parameters_of(best["trial"]) == DEFAULT.parameters
 
 
 def test_reference_is_the_study() -> None:

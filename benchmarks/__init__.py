@@ -1,0 +1,1 @@
+"""Runnable comparisons; their committed results lie in ``results/``."""
