@@ -7,10 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from app.model import Model
 from tests.builders import checkerboard_interactions, small_model
 from training.interactions import Interactions
+
+# No test is judged by its time; and CI tries the same examples each time, so that it fails only
+# where something changed.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture
