@@ -125,9 +125,10 @@ def figures_table(figures: Figures) -> Group:
         cells = []
         for contender in first.models:
             mean = figures.mean(contender, name)
-            cell = f"{mean:,.0f}" if name == "coverage_items" else f"{mean:.4f}"
+            form = ",.0f" if name == "coverage_items" else ".4f"
+            cell = f"{mean:{form}}"
             if repeats > 1:
-                cell += f" ± {figures.deviation(contender, name):.4f}"
+                cell += f" ± {figures.deviation(contender, name):{form}}"
             cells.append(cell)
         table.add_row(label, *cells)
     users = f"{first.users:,} users with test artists"
