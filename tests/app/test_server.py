@@ -172,6 +172,16 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["a..b", ".", "x" * 70])
+def test_a_host_that_is_none_is_one_sentence(host: str) -> None:
+    # Was wrong: encoding such a name raised a UnicodeError that nobody caught.
+    process = start("--host", host, ENCORE_ALLOW_UNAUTHENTICATED="true")
+    _, log = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2
+    assert log.startswith(f"error: ENCORE_HOST is '{host}': no address to listen on (")
+    assert len(log.splitlines()) == 1
+
+
 def test_bad_settings_end_it_without_a_traceback() -> None:
     process = start(ENCORE_PORT="eighty", ENCORE_API_KEY="no spaces please")
     output, log = process.communicate(timeout=PATIENCE)

@@ -11,6 +11,7 @@ from app.interactions import UserItems
 from benchmarks.preset import LOG, parameters_of, read_log, winner
 from tests.builders import checkerboard_interactions, interactions_of
 from training.datasets import load_dataset
+from training.datasets.synthetic import generate
 from training.evaluation import evaluate
 from training.fit import fit_model
 from training.interactions import Interactions
@@ -43,13 +44,24 @@ def test_default_reaches_its_figures_on_real_data(hetrec: Interactions) -> None:
     assert figures.mean("als", "coverage_items") > 20 * figures.mean("popularity", "coverage_items")
 
 
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Interactions:
+    """A generated sample."""
+    folder = tmp_path_factory.mktemp("generated")
+    generate(folder, users=1000, artists=1500)
+    return preprocess(load_dataset("synthetic", folder), Filters())[0]
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("data", ["hetrec", "generated"])
 @pytest.mark.parametrize(
     ("factor", "power", "tolerance"), [(100, 1, 0.02), (0.01, 1, 0.02), (1, 0, 0.03)]
 )
 def test_default_does_not_care_for_the_scale_of_plays(
-    hetrec: Interactions, factor: float, power: float, tolerance: float
+    request: pytest.FixtureRequest, data: str, factor: float, power: float, tolerance: float
 ) -> None:
+    interactions: Interactions = request.getfixturevalue(data)
+
     def precision(interactions: Interactions) -> float:
         values = []
         for seed in (0, 1):
@@ -59,8 +71,21 @@ def test_default_does_not_care_for_the_scale_of_plays(
             values.append(result.models["als"]["precision"])
         return fmean(values)
 
-    changed = precision(with_plays(hetrec, factor, power))
-    assert changed == pytest.approx(precision(hetrec), rel=tolerance)
+    changed = precision(with_plays(interactions, factor, power))
+    assert changed == pytest.approx(precision(interactions), rel=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("users", "artists"), [(100, 300), (200, 400), (1000, 10_000), (4000, 1000)]
+)
+def test_default_beats_popularity_at_any_size(users: int, artists: int, tmp_path: Path) -> None:
+    # An absolute regularization that suits thousands of users leaves nothing of a hundred.
+    generate(tmp_path, users=users, artists=artists, seed=5, mean_artists_per_user=40)
+    interactions, _ = preprocess(load_dataset("synthetic", tmp_path), Filters())
+    figures = measure(interactions, DEFAULT, repeats=3)
+    assert figures.mean("als", "ndcg") > 1.3 * figures.mean("popularity", "ndcg")
+    assert figures.mean("als", "coverage_items") > 2 * figures.mean("popularity", "coverage_items")
 
 
 def test_default_finds_the_checkerboard() -> None:

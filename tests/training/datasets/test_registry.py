@@ -32,6 +32,12 @@ def test_the_docs_describe_every_dataset() -> None:
             assert f"`{file}`" in text
 
 
+def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    # Was wrong: polars took such a path for a file object.
+    with pytest.raises(DatasetError, match="the name is no valid UTF-8; rename it"):
+        load_dataset("table", tmp_path / os.fsdecode(b"bad\xff.csv"))
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     known = "known are lastfm-360k, hetrec-lastfm-2k, table, synthetic"
     with pytest.raises(DatasetError, match=f"no dataset 'lastfm'; {known}"):

@@ -449,3 +449,9 @@ def test_memory_stays_flat_whatever_the_number_of_users(tmp_path: Path) -> None:
         peaks.append(int(run.stdout))
 
     assert peaks[1] < 1.25 * peaks[0]
+
+
+def test_a_folder_without_a_sample_names_the_command_that_writes_one(tmp_path: Path) -> None:
+    # Was wrong: it sent people to the page of the real Last.fm 360K.
+    with pytest.raises(DatasetError, match=rf"generate --out {tmp_path}` writes one"):
+        load_dataset("synthetic", tmp_path)

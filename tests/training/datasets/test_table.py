@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +258,27 @@ def test_damaged_files_are_refused_without_a_foreign_exception(
 ) -> None:
     with pytest.raises(DatasetError, match=r"a\.(csv|parquet)"):
         load(write(tmp_path / name, content), LoadOptions())
+
+
+def test_an_open_quote_is_named_as_the_likely_cause(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="Is a quotation mark opened and never closed"):
+        read_csv(tmp_path, 'user_id,item_id\n"never closed,x\nu,y\n')
+
+
+@pytest.mark.parametrize("values", [[date(2026, 1, 1)], [timedelta(1)], [True], [{"a": 1}]])
+def test_plays_that_are_no_numbers_are_refused(tmp_path: Path, values: list[object]) -> None:
+    # Was wrong: dates counted as the days since 1970.
+    file = tmp_path / "a.parquet"
+    pl.DataFrame({"user_id": ["u"], "item_id": ["x"], "weight": values}).write_parquet(file)
+    with pytest.raises(DatasetError, match=r"the column 'weight' holds .*; plays are numbers"):
+        load(file, LoadOptions())
+
+
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pl.DataFrame({"user_id": ["u"], "item_id": ["x"], "name": [{"a": 1}]}).write_parquet(file)
+    with pytest.raises(DatasetError, match="the column 'name' holds Struct"):
+        load(file, LoadOptions())
 
 
 def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
