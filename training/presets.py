@@ -46,10 +46,10 @@ DEFAULT: Final = Preset(
         k1=2.3,
         b=1.0,
         factors=128,
-        regularization=0.53,
+        regularization=0.48,
         regularization_is_relative=True,
-        alpha=6.4,
-        iterations=20,
+        alpha=6.5,
+        iterations=15,
         seed=0,
     ),
     contenders={
