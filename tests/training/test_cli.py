@@ -219,7 +219,7 @@ def test_evaluate_measures_a_ready_made_split(
         path.write_text("user_id,item_id\n" + "".join(f"{u},{i}\n" for u, i in pairs[name]))
     out = tmp_path / "out.json"
     files = ["--train", str(train_file), "--test", str(test_file), "--json", str(out)]
-    assert main(["evaluate", *files, "--factors", "4", "--k", "1", "--regularization", "0.1"]) == 0
+    assert main(["evaluate", *files, "--factors", "2", "--k", "1"]) == 0
     result: dict[str, Any] = json.loads(out.read_text())
     assert result["users"] == 13
     assert result["split"]["users_without_training"] == 1
