@@ -26,7 +26,7 @@ class RawTarget:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
         if scope["type"] == "http":
-            # A server may let the bytes of ``é`` through as they are; they mean what they encode to.
+            # A server may let the bytes of ``é`` through; they mean what they encode to.
             query = _encode(scope["query_string"]).encode()
             scope = {**scope, "path": encoded_path(scope), "query_string": query}
         await self.app(scope, receive, send)
