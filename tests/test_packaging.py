@@ -215,12 +215,34 @@ class TestMakefile:
         assert "make serve" in made.stdout
         assert "make test" in made.stdout
 
+    @pytest.mark.parametrize("plays_are_there", [True, False])
+    def test_a_sample_that_was_begun_and_not_finished_is_made_again(
+        self, tmp_path: Path, plays_are_there: bool
+    ) -> None:
+        # Was wrong: an empty data/synthetic made every later `make serve` fail.
+        shutil.copy(ROOT / "Makefile", tmp_path)
+        shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+        tools, sample = tmp_path / ".venv" / "bin", tmp_path / "data" / "synthetic"
+        tools.mkdir(parents=True)
+        sample.mkdir(parents=True)
+        if plays_are_there:
+            (sample / "usersha1-artmbid-artname-plays.tsv").touch()
+        # Stands for the environment: writes down what it is asked to run.
+        for name in ("python", "pip"):
+            (tools / name).write_text('#!/bin/sh\necho "$@" >> called\n')
+            (tools / name).chmod(0o755)
+        (tmp_path / ".venv" / ".training-installed").touch()
+        made = make("train", folder=tmp_path)
+        assert made.returncode == 0, made.stderr
+        called = [line.split()[2] for line in (tmp_path / "called").read_text().splitlines()]
+        assert called == (["train"] if plays_are_there else ["generate", "train"])
 
-def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+
+def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     return subprocess.run(
         ["make", *arguments],
-        cwd=ROOT,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,

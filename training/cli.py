@@ -241,6 +241,7 @@ def export(
     models: Models = Path("models"),
     version: str | None = None,
     n: Cutoff = 10,
+    as_json: AsJson = False,
 ) -> None:
     """Writes everyone's list, equal to the live answers.
 
@@ -249,8 +250,9 @@ def export(
         models: The models folder.
         version: Which model. Default: the current one.
         n: Longest list.
+        as_json: Print JSON instead of a sentence.
     """
-    output = Output()
+    output = Output(quiet=as_json)
     folder = models / _version(models, version)
     model = open_model(folder)
     with output.err.status("verifying the model"):
@@ -258,6 +260,8 @@ def export(
     with output.bars() as bars:
         users = export_lists(model, out, n=n, progress=bars)
     output.show(f"the lists of {users:,} users by model {model.version} are in {out}")
+    if as_json:
+        output.json({"version": model.version, "users": users, "n": n, "path": str(out)})
 
 
 @models_cli.command(name="list")
@@ -280,30 +284,36 @@ def list_models(*, models: Models = Path("models"), as_json: AsJson = False) -> 
 
 
 @models_cli.command
-def verify(version: str | None = None, *, models: Models = Path("models")) -> int:
+def verify(
+    version: str | None = None, *, models: Models = Path("models"), as_json: AsJson = False
+) -> int:
     """Checks sizes, shapes, dtypes and checksums of one model, or of all.
 
     Args:
         version: Which model. Default: all.
         models: The models folder.
+        as_json: Print JSON instead of sentences.
     """
-    output = Output()
+    output = Output(quiet=as_json)
     versions = [version] if version else list_versions(models)
     if not versions:
         raise ModelNotFound(f"there is no model in {models} yet; `train` makes one")
-    broken = 0
+    results: list[dict[str, Any]] = []
     for name in versions:
         folder = models / _version(models, name)
         try:
             open_model(folder)
             verify_checksums(folder)
         except InvalidArtifact as error:
-            broken += 1
             output.error(str(error))
+            results.append({"version": name, "ok": False, "error": str(error)})
         else:
-            size = total_bytes(read_manifest(folder)) / 2**20
-            output.show(f"{name}: {size:,.1f} MiB, as published")
-    return 1 if broken else 0
+            size = total_bytes(read_manifest(folder))
+            output.show(f"{name}: {size / 2**20:,.1f} MiB, as published")
+            results.append({"version": name, "ok": True, "bytes": size})
+    if as_json:
+        output.json(results)
+    return 0 if all(result["ok"] for result in results) else 1
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -155,6 +155,10 @@ def test_models_verify_finds_a_flipped_bit_and_names_the_file(
     assert train(sample, tmp_path, "--no-evaluation") == 0
     assert main(["models", "verify", "--models", str(tmp_path)]) == 0
     assert "as published" in capsys.readouterr().out
+    assert main(["models", "verify", "--models", str(tmp_path), "--json"]) == 0
+    (intact,) = json.loads(capsys.readouterr().out)
+    assert intact["ok"] is True
+    assert intact["bytes"] > 10_000
     (version,) = list_versions(tmp_path)
     path = tmp_path / version / "item_factors.npy"
     content = bytearray(path.read_bytes())
@@ -164,6 +168,10 @@ def test_models_verify_finds_a_flipped_bit_and_names_the_file(
     message = error_of(capsys)
     assert "item_factors.npy" in message
     assert "SHA-256" in message
+    assert main(["models", "verify", "--models", str(tmp_path), "--json"]) == 1
+    (broken,) = json.loads(capsys.readouterr().out)
+    assert (broken["version"], broken["ok"]) == (version, False)
+    assert "item_factors.npy" in broken["error"]
 
 
 def test_export_writes_the_lists_of_the_current_model(
@@ -173,6 +181,14 @@ def test_export_writes_the_lists_of_the_current_model(
     assert main(["export", "--models", str(models), "--out", str(out), "--n", "3"]) == 0
     assert "300 users" in capsys.readouterr().out
     assert pl.read_parquet(out).height == 900
+    tokens = ["export", "--models", str(models), "--out", str(out), "--n", "2", "--json"]
+    assert main(tokens) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "version": current_version(models),
+        "users": 300,
+        "n": 2,
+        "path": str(out),
+    }
 
 
 def test_export_of_an_unknown_version_is_refused(
@@ -427,12 +443,15 @@ def test_a_training_that_is_stopped_leaves_nothing_in_the_models_folder(
     deadline = time.monotonic() + (4 if moment == "training" else 60)
     while not list(tmp_path.glob(".models-building-*/2*")) and time.monotonic() < deadline:
         time.sleep(0.05)
+    # It is in the state that it is to be stopped in, not still starting and not over.
+    assert process.poll() is None
+    assert bool(list(tmp_path.glob(".models-building-*/2*"))) == (moment == "publishing")
     process.send_signal(signal_number)
     process.communicate(timeout=60)
     assert process.returncode != 0
     left = {path.name for path in models.iterdir()} if models.exists() else set()
     assert left <= {".lock"}
-    if signal_number != signal.SIGKILL:
-        assert list(tmp_path.glob(".*building*")) == []
+    is_left = moment == "publishing" and signal_number == signal.SIGKILL
+    assert bool(list(tmp_path.glob(".*building*"))) == is_left
     assert train(sample, models, "--no-evaluation") == 0
     assert {path.name for path in tmp_path.iterdir()} == {"models"}

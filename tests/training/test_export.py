@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,7 @@ import polars as pl
 import pytest
 
 from app.recommender import Query, Recommender
-from tests.builders import random_model
+from tests.builders import publish_small, random_model
 from training.errors import TrainingError
 from training.export import export
 
@@ -45,3 +47,26 @@ def test_another_ending_is_refused_before_anything_is_written(
 def test_a_missing_folder_is_named(rng: np.random.Generator, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"nowhere: there is no such folder"):
         export(random_model(rng), tmp_path / "nowhere" / "lists.csv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_a_full_disk_is_named_and_leaves_nothing(
+    rng: np.random.Generator, tmp_path: Path, ending: str
+) -> None:
+    # Was wrong: polars' own exception came through, or an error without the path. The limit on
+    # the size of a file stands for the disk: writing fails in the kernel.
+    models, out = tmp_path / "models", tmp_path / f"lists{ending}"
+    publish_small(random_model(rng, n_users=300), models)
+    script = (
+        "import resource, sys; from training.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
+        f"sys.exit(main(['export', '--models', {str(models)!r}, '--out', {str(out)!r}]))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert f"error: {out} cannot be written: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
