@@ -47,6 +47,8 @@ RUN apt-get update \
 COPY --from=train-environment /opt/venv /opt/venv
 COPY app app
 COPY training training
+# matplotlib keeps a list of the fonts there is; the user has no home to keep it in.
+ENV MPLCONFIGDIR=/tmp/matplotlib
 USER 10001:10001
 CMD ["python", "-m", "training", "--help"]
 

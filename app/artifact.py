@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InvalidArtifact
+from app.errors import InvalidArtifact, ReportNotFound
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
 from app.model import Model, Popularity, TopLists
@@ -25,7 +26,9 @@ from app.weighting import Weighting
 
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
+REPORT: Final = "report.html"
 _MAX_MANIFEST_BYTES: Final = 16 * 2**20
+_MAX_REPORT_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,7 @@ def open_model(folder: Path) -> Model:
             expected="only files that this version of Encore knows, or optional ones",
             found=", ".join(unknown),
         )
+    _report_entry(folder, manifest)
     arrays = {
         name: _map_array(folder, name, spec, manifest["files"].get(name))
         for name, spec in ARRAYS.items()
@@ -197,11 +201,50 @@ def open_model(folder: Path) -> Model:
 
 def total_bytes(manifest: Mapping[str, Any]) -> int:
     """Returns the size of all files that the manifest lists."""
-    return sum(int(entry["bytes"]) for entry in manifest["files"].values())
+    entries = [*manifest["files"].values(), manifest.get("report") or {"bytes": 0}]
+    return sum(int(entry["bytes"]) for entry in entries)
 
 
-def verify_checksums(folder: Path) -> None:
+def read_report(folder: Path) -> bytes:
+    """Reads the report that a model was published with.
+
+    Args:
+        folder: ``models/<version>``.
+
+    Returns:
+        HTML as UTF-8.
+
+    Raises:
+        ReportNotFound: the model was published without one.
+        InvalidArtifact: it is missing, or not the one that the manifest names.
+    """
+    entry = _report_entry(folder, read_manifest(folder))
+    if entry is None:
+        raise ReportNotFound(
+            f"model {folder.name} was published without a report; "
+            "`python -m training train` adds one unless told --no-report"
+        )
+    path = folder / REPORT
+    try:
+        # What is longer than announced is not read to its end.
+        with path.open("rb") as file:
+            report = file.read(entry["bytes"] + 1)
+    except OSError as error:
+        raise InvalidArtifact(
+            path, expected="a readable file", found=error.strerror or "an error"
+        ) from error
+    found = hashlib.sha256(report).hexdigest()
+    if found != entry["sha256"]:
+        raise InvalidArtifact(path, expected=f"SHA-256 {entry['sha256']}", found=found)
+    return report
+
+
+def verify_checksums(folder: Path, *, with_report: bool = True) -> None:
     """Compares the SHA-256 of every file with the manifest, optional files included.
+
+    Args:
+        folder: ``models/<version>``.
+        with_report: whether the report counts; a service answers as well without it.
 
     Raises:
         InvalidArtifact: a file is missing or its content is another.
@@ -217,6 +260,27 @@ def verify_checksums(folder: Path) -> None:
             ) from error
         if found != entry["sha256"]:
             raise InvalidArtifact(path, expected=f"SHA-256 {entry['sha256']}", found=found)
+    if with_report:
+        with suppress(ReportNotFound):
+            read_report(folder)
+
+
+def _report_entry(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    entry = manifest.get("report")
+    if entry is None:
+        return None
+    if not (
+        isinstance(entry, dict)
+        and isinstance(entry.get("bytes"), int)
+        and 0 <= entry["bytes"] <= _MAX_REPORT_BYTES
+        and isinstance(entry.get("sha256"), str)
+    ):
+        raise InvalidArtifact(
+            folder / MANIFEST,
+            expected=f"bytes (at most {_MAX_REPORT_BYTES}) and sha256 of the report",
+            found=str(entry)[:80],
+        )
+    return entry
 
 
 def _files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -320,7 +384,12 @@ def _assemble(
     try:
         weighting = Weighting.from_manifest(manifest["weighting"], arrays["weighting_idf"])
         alpha = float(manifest["parameters"]["alpha"])
-        regularization = float(manifest["parameters"]["regularization"])
+        parameters = manifest["parameters"]
+        regularization = float(
+            parameters["fold_in_regularization"]
+            if "fold_in_regularization" in parameters
+            else parameters["regularization"]
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidArtifact(
             folder / MANIFEST, expected="weighting and parameters", found=repr(error)

@@ -4,6 +4,8 @@
     ├── InvalidId           an id that no part of Encore can carry
     ├── InvalidArtifact     a published model that cannot be trusted
     ├── ModelNotFound       no such version, or no version at all
+    ├── ReportNotFound      a model that was published without a report
+    ├── ReportUnavailable   a report that is gone, or not the published one
     ├── ModelUnavailable    a request came while no usable model is loaded
     ├── UnknownUser         strategy ``als`` for somebody without usable history
     ├── Unauthorized        a protected call without the right key
@@ -46,6 +48,14 @@ class InvalidArtifact(EncoreError):
 
 class ModelNotFound(EncoreError):
     """A version, or any version, is missing from the models folder."""
+
+
+class ReportNotFound(EncoreError):
+    """The model was published without a report."""
+
+
+class ReportUnavailable(EncoreError):
+    """The report of a model is gone, or not the one that was published."""
 
 
 class ModelUnavailable(EncoreError):

@@ -39,6 +39,15 @@ class UserItems:
         span = slice(int(self.indptr[user_index]), int(self.indptr[user_index + 1]))
         return self.indices[span], self.plays[span]
 
+    def take(self, user_indices: NDArray[np.integer]) -> UserItems:
+        """Returns some rows, in the given order; a copy."""
+        lengths = self.row_lengths()[user_indices]
+        indptr = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=indptr[1:])
+        within_row = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
+        pairs = np.repeat(self.indptr[user_indices], lengths) + within_row
+        return UserItems(indptr, self.indices[pairs], self.plays[pairs], self.n_items)
+
     def row_lengths(self) -> NDArray[np.int64]:
         """Returns how many items each user has, shape (n_users,)."""
         return np.diff(self.indptr)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.discovery import log_discount
+from app.fold_in import fold_in, regularized_inverse
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
 from app.weighting import Weighting
@@ -73,7 +75,8 @@ class Model:
         user_items: what training saw.
         popularity: the popularity rankings.
         weighting: how training weighted a pair.
-        alpha, regularization: the other two things that a fold-in needs.
+        alpha, regularization: the other two things that a fold-in needs; training may have used
+            more regularization for the item factors.
         top_lists: precomputed lists, or None.
     """
 
@@ -98,14 +101,21 @@ class Model:
     @cached_property
     def max_item_norm(self) -> float:
         """Largest Euclidean norm of an item vector."""
-        # In float64: the square of a float32 may overflow, or vanish, in float32.
-        squares = np.einsum("ij,ij->i", self.item_factors, self.item_factors, dtype=np.float64)
-        return float(np.sqrt(squares.max(initial=0.0)))
+        return float(self._item_norms().max(initial=0.0))
+
+    @cached_property
+    def log_discount(self) -> NDArray[np.float32]:
+        """Logarithm of each item's discount at discovery 1, shape (n_items,)."""
+        return log_discount(self._item_norms(), self.popularity.listeners)
 
     @cached_property
     def unlistened(self) -> NDArray[np.int64]:
         """Indices of items that nobody has in this model's data; ALS knows nothing of them."""
         return np.flatnonzero(np.asarray(self.popularity.listeners) == 0)
+
+    @cached_property
+    def _inverse(self) -> NDArray[np.float64] | None:
+        return regularized_inverse(self.item_gramian, self.regularization)
 
     def has_history(self, user_index: int) -> bool:
         """Says whether the user has items that ALS can answer from.
@@ -114,3 +124,27 @@ class Model:
         a regularization so strong that nothing is left of the factors.
         """
         return bool(self.user_factors[user_index].any())
+
+    def fold_in(self, rows: UserItems) -> NDArray[np.float32]:
+        """Solves the vectors of any users as training solved those of its own.
+
+        Args:
+            rows: their raw plays, n_rows x n_items.
+
+        Returns:
+            float32, shape (n_rows, factors); a row without usable items gets the zero vector.
+        """
+        return fold_in(
+            rows,
+            self.item_factors,
+            self.item_gramian,
+            self.weighting,
+            alpha=self.alpha,
+            regularization=self.regularization,
+            inverse=self._inverse,
+        )
+
+    def _item_norms(self) -> NDArray[np.float64]:
+        # In float64: the square of a float32 may overflow, or vanish, in float32.
+        squares = np.einsum("ij,ij->i", self.item_factors, self.item_factors, dtype=np.float64)
+        return np.asarray(np.sqrt(squares))

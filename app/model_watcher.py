@@ -145,7 +145,7 @@ class ModelWatcher:
             model = open_model(folder)
             verify_now = size <= self._verify_bytes or version in self._distrusted
             if verify_now:
-                verify_checksums(folder)
+                verify_checksums(folder, with_report=False)
             # Both are computed once and kept; no request should have to wait for them.
             _ = model.max_item_norm, model.unlistened
         except EncoreError as error:
@@ -198,7 +198,7 @@ class ModelWatcher:
         """Compares the checksums of the version in service; takes it out where they differ."""
         version, reason = folder.name, ""
         try:
-            verify_checksums(folder)
+            verify_checksums(folder, with_report=False)
         except Exception as error:
             reason = str(error) or repr(error)
         with self._lock:

@@ -1,20 +1,24 @@
 """The ladder: which rung answers a query, and with what.
 
 ``als`` answers for users with a history, from their precomputed list as long as it suffices;
-``popularity`` for everybody else. Filters apply before the top-n, and a rung that runs short is
-filled from the next. Evaluation, export, batch and HTTP all come through here.
+``fold_in`` for whoever sends listens with the query; ``popularity`` for everybody else. Filters
+apply before the top-n, and a rung that runs short is filled from ``popularity``. Evaluation,
+export, batch and HTTP all come through here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.discovery import discount
 from app.errors import UnknownUser
+from app.listens import Row, merge, read_listens, stack
 from app.model import Model
 from app.scoring import Ranked, rank, top_items, users_per_block
 
@@ -31,6 +35,7 @@ class Source(StrEnum):
     """The rung that gave an answer or an item."""
 
     ALS = "als"
+    FOLD_IN = "fold_in"
     POPULARITY = "popularity"
 
 
@@ -49,10 +54,17 @@ class Query:
         user_id: whom it is for; None for somebody unknown.
         n: length of the list, at least 1.
         offset: how many of the best items to pass over.
-        strategy: ``auto`` takes the highest rung that can answer.
+        strategy: ``auto`` takes the highest rung that can answer; ``als`` refuses popularity.
         exclude: item ids that must not appear; unknown ones are ignored.
         candidates: if given, only these items are ranked; unknown ones are ignored.
-        include_seen: whether items of the user's history may appear.
+        include_seen: whether items of the user's history or of ``listens`` may appear.
+        discovery: 0 to 1, how much the scores of popular items are discounted. It moves neither
+            the popularity rung nor what is filled in from there.
+        listens: item ids with plays above 0, which join the user's history for this query; those
+            of one item are summed, unknown items ignored.
+
+    Raises:
+        ValueError: ``discovery`` is out of range.
     """
 
     user_id: str | None = None
@@ -62,6 +74,12 @@ class Query:
     exclude: Sequence[str] = ()
     candidates: Sequence[str] | None = None
     include_seen: bool = False
+    discovery: float = 0.0
+    listens: Sequence[tuple[str, float]] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.discovery <= 1:
+            raise ValueError(f"discovery has to lie between 0 and 1, not {self.discovery}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +89,9 @@ class Recommendation:
     Attributes:
         source: the rung that was taken.
         items: item indices, best first.
-        scores: float64, one for each item that ``source`` gave (of ``als`` the dot product, of
-            ``popularity`` the listeners or plays), NaN for an item filled in from the rung below.
+        scores: float64, one for each item that ``source`` gave (of ``als`` and ``fold_in`` the dot
+            product, discounted as the query asks, of ``popularity`` the listeners or plays), NaN
+            for an item filled in from the rung below.
         sources: the rung of each item.
     """
 
@@ -82,14 +101,31 @@ class Recommendation:
     sources: Sequence[Source]
 
 
+def _no_vector() -> NDArray[np.float32]:
+    return np.zeros(0, dtype=np.float32)
+
+
 @dataclass(slots=True)
 class _Resolved:
-    """A query in terms of indices."""
+    """A query in terms of indices.
+
+    Attributes:
+        query: the query.
+        user_index: the user, if the model knows them.
+        to_fold_in: what they play, if the query tells of more than training saw.
+        hidden: items that must not appear.
+        candidates: the only items that may appear, None for all.
+        source: the rung that answers.
+        vector: float32, what that rung ranks by; unused by popularity.
+    """
 
     query: Query
     user_index: int | None
+    to_fold_in: Row | None
     hidden: NDArray[np.int64]
     candidates: NDArray[np.int64] | None
+    source: Source = Source.POPULARITY
+    vector: NDArray[np.float32] = field(default_factory=_no_vector)
 
     @property
     def end(self) -> int:
@@ -115,6 +151,7 @@ class Recommender:
 
         Raises:
             UnknownUser: strategy ``als`` for somebody without usable history.
+            ValueError: plays of a listen are no number above 0.
         """
         return self.recommend_many([query])[0]
 
@@ -123,25 +160,24 @@ class Recommender:
 
         Raises:
             UnknownUser: one of them has strategy ``als`` without usable history.
+            ValueError: plays of a listen are no number above 0.
         """
-        answers: list[Recommendation | None] = [None] * len(queries)
-        live: list[tuple[int, _Resolved]] = []
-        for position, query in enumerate(queries):
-            resolved = self._resolve(query)
-            if resolved.user_index is None:
-                answers[position] = self._answer_popular(resolved)
-            elif ranked := self._rank_without_scan(resolved, resolved.user_index):
-                answers[position] = self._answer_als(resolved, ranked)
+        resolved = [self._resolve(query) for query in queries]
+        self._take_rungs(resolved)
+        answers: dict[int, Recommendation] = {}
+        live: defaultdict[float, list[int]] = defaultdict(list)
+        for position, one in enumerate(resolved):
+            if one.source is Source.POPULARITY:
+                answers[position] = self._answer_popular(one)
+            elif listed := self._from_top_list(one):
+                answers[position] = self._answer_ranked(one, listed)
             else:
-                live.append((position, resolved))
-        block = users_per_block(len(self.model.items))
-        for start in range(0, len(live), block):
-            part = live[start : start + block]
-            for (position, resolved), ranked in zip(
-                part, self._scan([resolved for _, resolved in part]), strict=True
-            ):
-                answers[position] = self._answer_als(resolved, ranked)
-        return [answer for answer in answers if answer is not None]
+                live[one.query.discovery].append(position)
+        for discovery, positions in live.items():
+            ranked = self._rank([resolved[position] for position in positions], discovery)
+            for position, best in zip(positions, ranked, strict=True):
+                answers[position] = self._answer_ranked(resolved[position], best)
+        return [answers[position] for position in range(len(queries))]
 
     def popular(self, n: int, offset: int = 0) -> NDArray[np.int64]:
         """Returns the most popular items, whoever asks."""
@@ -155,36 +191,49 @@ class Recommender:
 
     def _resolve(self, query: Query) -> _Resolved:
         model = self.model
-        known = None if query.user_id is None else model.users.index(query.user_id)
-        user_index = known if known is not None and model.has_history(known) else None
-        if query.strategy is Strategy.ALS and user_index is None:
-            raise UnknownUser(
-                "this user has no listening history in the model; "
-                "strategy=auto answers with popular artists instead"
-            )
-        if query.strategy is Strategy.POPULARITY:
-            user_index = None
+        user_index = None if query.user_id is None else model.users.index(query.user_id)
+        history = None if user_index is None else model.user_items.row(user_index)
+        listens = read_listens(query.listens, model.items) if query.listens else None
+        if listens is not None:
+            history = listens if history is None else merge(history, listens)
         hidden = model.items.indices(query.exclude)
-        if known is not None and not query.include_seen:
-            hidden = np.concatenate([hidden, model.user_items.row(known)[0]])
+        if history is not None and not query.include_seen:
+            hidden = np.concatenate([hidden, history[0]])
         candidates = None
         if query.candidates is not None:
             candidates = np.setdiff1d(model.items.indices(query.candidates), hidden)
-        return _Resolved(query, user_index, hidden, candidates)
+        to_fold_in = None if listens is None else history
+        return _Resolved(query, user_index, to_fold_in, hidden, candidates)
 
-    def _rank_without_scan(self, resolved: _Resolved, user_index: int) -> Ranked | None:
-        """Ranks from the precomputed list or the given candidates; None if that cannot do."""
-        model, query = self.model, resolved.query
-        if resolved.candidates is not None:
-            return rank(
-                model.user_factors[user_index],
-                model.item_factors,
-                np.setdiff1d(resolved.candidates, model.unlistened),
-                resolved.end,
-            )
-        if model.top_lists is None or query.include_seen:
+    def _take_rungs(self, resolved: Sequence[_Resolved]) -> None:
+        """Finds each one's vector, and so the rung that answers."""
+        personal = [one for one in resolved if one.query.strategy is not Strategy.POPULARITY]
+        self._fold_in([one for one in personal if one.to_fold_in is not None])
+        for one in personal:
+            if one.to_fold_in is None and one.user_index is not None:
+                one.source, one.vector = Source.ALS, self.model.user_factors[one.user_index]
+            if not one.vector.any():  # it would rank arbitrarily
+                one.source = Source.POPULARITY
+                if one.query.strategy is Strategy.ALS:
+                    raise UnknownUser(
+                        "this user has no listening history in the model; "
+                        "strategy=auto answers with popular artists instead"
+                    )
+
+    def _fold_in(self, resolved: Sequence[_Resolved]) -> None:
+        rows = [one.to_fold_in for one in resolved if one.to_fold_in is not None]
+        if rows:
+            vectors = self.model.fold_in(stack(rows, len(self.model.items)))
+            for one, vector in zip(resolved, vectors, strict=True):
+                one.source, one.vector = Source.FOLD_IN, vector
+
+    def _from_top_list(self, resolved: _Resolved) -> Ranked | None:
+        """Ranks from the precomputed list; None if that cannot do."""
+        lists, query = self.model.top_lists, resolved.query
+        is_live = query.discovery > 0 or query.candidates is not None or query.include_seen
+        if lists is None or is_live or resolved.source is not Source.ALS:
             return None
-        items = model.top_lists.items[user_index]
+        items = lists.items[resolved.user_index]
         keep = items >= 0
         is_complete = not keep.all()
         if len(query.exclude):
@@ -192,30 +241,47 @@ class Recommender:
         kept = np.flatnonzero(keep)[: resolved.end]
         if len(kept) < resolved.end and not is_complete:
             return None
-        return items[kept].astype(np.int64), model.top_lists.scores[user_index, kept]
+        return items[kept].astype(np.int64), lists.scores[resolved.user_index, kept]
 
-    def _scan(self, resolved: Sequence[_Resolved]) -> list[Ranked]:
+    def _rank(self, resolved: Sequence[_Resolved], discovery: float) -> Iterator[Ranked]:
+        """Ranks live, for queries of one dial."""
         model = self.model
-        users = [one.user_index for one in resolved if one.user_index is not None]
-        return top_items(
-            model.user_factors[users],
-            model.item_factors,
-            n=max(one.end for one in resolved),
-            hidden=[np.concatenate([one.hidden, model.unlistened]) for one in resolved],
-            max_item_norm=model.max_item_norm,
-        )
+        factor = discount(model.log_discount, discovery) if discovery > 0 else None
+        scanned = self._scan([one for one in resolved if one.candidates is None], factor)
+        for one in resolved:
+            if one.candidates is None:
+                yield next(scanned)
+            else:
+                known = one.candidates[model.popularity.listeners[one.candidates] > 0]
+                yield rank(one.vector, model.item_factors, known, one.end, factor)
 
-    def _answer_als(self, resolved: _Resolved, ranked: Ranked) -> Recommendation:
-        start, end = resolved.query.offset, resolved.end
+    def _scan(
+        self, resolved: Sequence[_Resolved], factor: NDArray[np.float32] | None
+    ) -> Iterator[Ranked]:
+        model = self.model
+        block = users_per_block(len(model.items))
+        for start in range(0, len(resolved), block):
+            part = resolved[start : start + block]
+            yield from top_items(
+                np.stack([one.vector for one in part]),
+                model.item_factors,
+                n=max(one.end for one in part),
+                hidden=[np.concatenate([one.hidden, model.unlistened]) for one in part],
+                max_item_norm=model.max_item_norm,
+                discount=factor,
+            )
+
+    def _answer_ranked(self, resolved: _Resolved, ranked: Ranked) -> Recommendation:
+        start, end, source = resolved.query.offset, resolved.end, resolved.source
         items, scores = ranked[0][:end], ranked[1][:end].astype(np.float64)
-        sources = [Source.ALS] * len(items)
+        sources = [source] * len(items)
         missing = end - len(items)
         if missing > 0:
             fill = self._rank_popular(resolved, missing, also_hidden=items)
             items = np.concatenate([items, fill])
             scores = np.concatenate([scores, np.full(len(fill), np.nan)])
             sources += [Source.POPULARITY] * len(fill)
-        return Recommendation(Source.ALS, items[start:end], scores[start:end], sources[start:end])
+        return Recommendation(source, items[start:end], scores[start:end], sources[start:end])
 
     def _answer_popular(self, resolved: _Resolved) -> Recommendation:
         items = self._rank_popular(resolved, resolved.end)[resolved.query.offset :]

@@ -23,6 +23,7 @@ class WeightingName(StrEnum):
     """The known weightings."""
 
     RAW = "raw"
+    BINARY = "binary"
     LINEAR = "linear"
     LOG = "log"
     BM25 = "bm25"
@@ -35,6 +36,7 @@ class Weighting:
     With t = plays / median plays, the weight before the division by the mean is
 
     - ``raw``: plays, undivided (the confidence of the reference study);
+    - ``binary``: 1, however many plays;
     - ``linear``: t;
     - ``log``: log(1 + t);
     - ``bm25``: idf_i * t * (k1 + 1) / (t + k1 * (1 - b + b * L_u / mean L)), where users are the
@@ -44,7 +46,7 @@ class Weighting:
       equation 3.15, with the plus one of Lucene.)
 
     Attributes:
-        name: which of the four.
+        name: which of the five.
         k1, b: the parameters of ``bm25``; unused by the others.
         median_plays: median of the training plays.
         mean_length: mean of L_u over users with items.
@@ -129,6 +131,8 @@ class Weighting:
         plays = user_items.plays.astype(np.float64)
         if self.name is WeightingName.RAW:
             return user_items.plays
+        if self.name is WeightingName.BINARY:
+            return np.ones(user_items.nnz, dtype=np.float32)
         term_frequency = plays / self.median_plays
         if self.name is WeightingName.LINEAR:
             weights = term_frequency

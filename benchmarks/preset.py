@@ -3,10 +3,13 @@
     python -m benchmarks.preset --hetrec ../shared/data/hetrec2011-lastfm-2k --minutes 30
 
 Of every data set only the training part of its first split (seed 0) is ever looked at: a
-validation part is cut from it again, and NDCG@10 there decides. Trials are drawn at random, then
-around the best so far. Each trial is a line of the log; a second run goes on from it. The winner
-is the trial with the highest mean, over the data sets, of NDCG@10 relative to the best that any
-trial reached on that data set.
+validation part is cut from it again, and NDCG@10 there decides, of users that were trained in and
+of users who were held out and folded in. Trials are drawn at random, then around the best so far;
+from the factors of each all shares of the fold-in are tried. Each trial is a line of the log; a
+second run goes on from it. The winner is the trial and share with the highest mean, over the data
+sets and both kinds of users, of NDCG@10 relative to the best that any reached there, among those
+that give held-out users at least 0.99 of what the same users get when they are trained in, on each
+data set of a thousand users or more.
 """
 
 from __future__ import annotations
@@ -22,25 +25,41 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.interactions import UserItems
 from app.recommender import Strategy
-from app.weighting import WeightingName
+from app.weighting import Weighting, WeightingName
 from benchmarks.conditions import conditions
-from training.als import Parameters
+from training.als import Parameters, confidence_matrix, fit_item_factors
 from training.datasets import LoadOptions, load_dataset
 from training.datasets.synthetic import generate
 from training.evaluation import Contender, evaluate
-from training.fit import fit_model
+from training.fit import assemble_model
 from training.interactions import Interactions
 from training.preprocessing import Filters, preprocess
-from training.split import RandomPerUser
+from training.split import Fold, HeldOutUsers, RandomPerUser
 
 LOG: Final = Path(__file__).parent / "results" / "preset.jsonl"
 _VALIDATION_SEED: Final = 100
 _RANDOM_TRIALS: Final = 40
 # From dense to sparse, since the best regularization depends on that most.
 _GENERATED: Final = ((200, 400), (300, 800), (2000, 3000), (1000, 10_000))
+
+_HELD_OUT: Final = ", held-out users"
+_TRAINED_IN: Final = ", held-out users trained in"
+# Data sets of a thousand users or more.
+_LARGE: Final = (
+    "generated 2000 x 3000",
+    "generated 1000 x 10000",
+    "hetrec",
+    "hetrec, bare pairs",
+    "hetrec, a third of the pairs",
+)
+# What fold-in has to reach of training: 0.98, and a margin for the chance in these figures.
+_LEAST_RATIO: Final = 0.99
+# Shares of the regularization that a fold-in is tried with.
+_SHARES: Final = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.1)
 
 Trial: TypeAlias = dict[str, float]
 Parts: TypeAlias = tuple[Interactions, Interactions]
@@ -120,13 +139,22 @@ def draw_near(trial: Trial, rng: np.random.Generator) -> Trial:
     return near
 
 
-def score(parts: Mapping[str, Parts], trial: Trial) -> dict[str, float]:
-    """Returns NDCG@10 of a trial on every validation part."""
+def score(parts: Mapping[str, Parts], trial: Trial) -> dict[str, list[float]]:
+    """Returns NDCG@10 of a trial by share, for each validation part and its held-out users."""
     parameters = parameters_of(trial)
-    return {name: _ndcg(train, test, parameters) for name, (train, test) in parts.items()}
+    scores = {}
+    for name, (train, test) in parts.items():
+        scores[name] = _ndcg_by_share(Fold(train, test), parameters)
+        held_out = next(HeldOutUsers(seed=_VALIDATION_SEED).folds(train))
+        scores[name + _HELD_OUT] = _ndcg_by_share(held_out, parameters)
+        if held_out.given is None:
+            raise AssertionError("held-out users are given something")
+        whole = Fold(held_out.train.with_pairs_of(held_out.given), held_out.test)
+        scores[name + _TRAINED_IN] = _ndcg_by_share(whole, parameters)
+    return scores
 
 
-def parameters_of(trial: Trial) -> Parameters:
+def parameters_of(trial: Trial, share: float = 1.0) -> Parameters:
     """Returns the hyperparameters of a trial."""
     return Parameters(
         weighting=WeightingName.BM25,
@@ -135,45 +163,78 @@ def parameters_of(trial: Trial) -> Parameters:
         factors=int(trial["factors"]),
         regularization=trial["relative_regularization"],
         regularization_is_relative=True,
+        fold_in_share=share,
         alpha=trial["alpha"],
         iterations=int(trial["iterations"]),
         seed=0,
     )
 
 
-def relative(log: list[dict[str, Any]]) -> list[float]:
-    """Returns each trial's mean share of the best NDCG@10 seen on each data set."""
-    best = {name: max(line["ndcg"][name] for line in log) for name in log[0]["ndcg"]}
-    return [
-        float(np.mean([value / best[name] for name, value in line["ndcg"].items()])) for line in log
+def relative(log: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Returns each trial's mean share of the best NDCG@10 of each part, shape (trials, shares).
+
+    Those whose held-out users fall short of the same users trained in by too much come after all
+    others: less 1.
+    """
+    ndcg = [line["ndcg"] for line in log]
+    decides = [name for name in ndcg[0] if not name.endswith(_TRAINED_IN)]
+    scores = np.array([[line[name] for name in decides] for line in ndcg])
+    means = np.asarray((scores / scores.max(axis=(0, 2), keepdims=True)).mean(axis=1))
+    return means - (ratio(log) < _LEAST_RATIO)
+
+
+def ratio(log: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Returns NDCG@10 of held-out users over that of the same users trained in.
+
+    The least of the data sets that have users enough to tell, shape (trials, shares).
+    """
+    ratios = [
+        [
+            np.array(line["ndcg"][name + _HELD_OUT]) / np.array(line["ndcg"][name + _TRAINED_IN])
+            for name in _LARGE
+            if name in line["ndcg"]
+        ]
+        for line in log
     ]
+    return np.asarray(np.min(ratios, axis=1))
 
 
-def winner(log: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the best line of a log."""
-    return log[int(np.argmax(relative(log)))]
+def winner(log: list[dict[str, Any]]) -> tuple[dict[str, Any], float]:
+    """Returns the best line of a log and its share."""
+    shares = relative(log)
+    line, share = np.unravel_index(int(np.argmax(shares)), shares.shape)
+    return log[int(line)], _SHARES[int(share)]
 
 
-def next_trial(lines: list[dict[str, Any]]) -> Trial:
-    """Draws a trial that has not been run: at first from the whole space, then near the best."""
+def next_trial(lines: list[dict[str, Any]], first: list[Trial]) -> Trial:
+    """Draws a trial that has not been run: at first from the whole space, then near the best.
+
+    Args:
+        lines: the trials that have been run.
+        first: trials to begin with, instead of the first random ones.
+    """
     tried = [line["trial"] for line in lines]
+    if len(lines) < len(first):
+        return first[len(lines)]
     for attempt in itertools.count():
         rng = np.random.default_rng([7, len(lines), attempt])
         trial = draw(rng)
-        if len(lines) >= _RANDOM_TRIALS and rng.random() < 0.7:
-            order = np.argsort(relative(lines))[::-1]
+        if len(lines) >= (len(first) or _RANDOM_TRIALS) and rng.random() < 0.7:
+            order = np.argsort(relative(lines).max(axis=1))[::-1]
             trial = draw_near(lines[int(order[int(rng.integers(5))])]["trial"], rng)
         if trial not in tried:
             return trial
     raise AssertionError("count never ends")
 
 
-def search(parts: Mapping[str, Parts], log: Path, minutes: float) -> Iterator[dict[str, Any]]:
+def search(
+    parts: Mapping[str, Parts], log: Path, minutes: float, first: list[Trial]
+) -> Iterator[dict[str, Any]]:
     """Runs trials until the time is over; yields each line as it is appended to the log."""
     lines = read_log(log)
     end = time.monotonic() + 60 * minutes
     while time.monotonic() < end:
-        trial = next_trial(lines)
+        trial = next_trial(lines, first)
         line = {"trial": trial, "ndcg": score(parts, trial)}
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -194,28 +255,49 @@ def main() -> None:
     parser.add_argument("--hetrec", type=Path, required=True, help="folder of user_artists.dat")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--log", type=Path, default=LOG)
+    parser.add_argument("--first", type=Path, help="JSON list of trials to begin with")
     arguments = parser.parse_args()
     arguments.log.parent.mkdir(parents=True, exist_ok=True)
+    first = json.loads(arguments.first.read_text()) if arguments.first else []
     with tempfile.TemporaryDirectory() as folder:
         parts = data_sets(arguments.hetrec, Path(folder))
-        for line in search(parts, arguments.log, arguments.minutes):
-            shown = " ".join(f"{value:.4f}" for value in line["ndcg"].values())
+        for line in search(parts, arguments.log, arguments.minutes, first):
+            shown = " ".join(f"{max(values):.4f}" for values in line["ndcg"].values())
             print(shown, line["trial"], flush=True)
     lines = read_log(arguments.log)
-    shares = relative(lines)
-    best = winner(lines)
-    summary = {"conditions": conditions(), "trials": len(lines), "winner": best}
+    best, share = winner(lines)
+    summary = {
+        "conditions": conditions(),
+        "trials": len(lines),
+        "winner": {"trial": best["trial"] | {"fold_in_share": share}, "ndcg": best["ndcg"]},
+        "shares": _SHARES,
+    }
     arguments.log.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"\n{len(lines)} trials; share of the best NDCG@10, mean over {list(parts)}:")
-    for position in np.argsort(shares, kind="stable")[::-1][:10]:
-        line = lines[position]
-        shown = " ".join(f"{value:.4f}" for value in line["ndcg"].values())
-        print(f"{shares[position]:.4f}  {shown}  {line['trial']}")
+    shares, ratios = relative(lines), ratio(lines)
+    print(
+        f"\n{len(lines)} trials; share of the best NDCG@10, mean over the data sets / least ratio"
+    )
+    print(f"of held-out users, for the shares {_SHARES}:")
+    for position in np.argsort(shares.max(axis=1), kind="stable")[::-1][:10]:
+        pairs = zip(shares[position] % 1, ratios[position], strict=True)
+        by_share = " ".join(f"{value:.3f}/{one:.3f}" for value, one in pairs)
+        print(f"{by_share}  {lines[position]['trial']}")
 
 
-def _ndcg(train: Interactions, test: Interactions, parameters: Parameters) -> float:
-    model = fit_model(train, parameters)
-    return evaluate(model, test, {"als": Contender(Strategy.AUTO)}).models["als"]["ndcg"]
+def _ndcg_by_share(fold: Fold, parameters: Parameters) -> list[float]:
+    user_items = fold.train.user_items
+    weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
+    confidence = confidence_matrix(user_items, weighting, parameters.alpha)
+    resolved = parameters.resolve(confidence)
+    item_factors = fit_item_factors(confidence, resolved)
+    values = []
+    for share in _SHARES:
+        model = assemble_model(
+            fold.train, item_factors, weighting, replace(resolved, fold_in_share=share)
+        )
+        evaluation = evaluate(model, fold, {"als": Contender(Strategy.AUTO)}, cutoffs=())
+        values.append(round(evaluation.figures("als")["ndcg"], 5))
+    return values
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -1,5 +1,6 @@
 """What is measured is what is served: every way to a list gives the same one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,19 @@ from starlette.testclient import TestClient
 
 from app.artifact import open_model
 from app.main import create_app
+from app.recommender import Strategy
 from app.settings import Settings
 from tests.builders import interactions_of, publish_small, random_plays, small_model
 from training.datasets import load_dataset
-from training.evaluation import recommend_lists
+from training.evaluation import Contender, recommend_lists
 from training.export import export
 from training.fit import fit_model, with_top_lists
 from training.interactions import Interactions
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT
 from training.publishing import publish
+
+AUTO = Contender(Strategy.AUTO)
 
 
 def assert_all_ways_agree(models: Path, version: str, lists: list[list[int]], n: int) -> None:
@@ -56,8 +60,29 @@ def test_evaluation_export_batch_and_http_agree(
     plays[7] = 0  # answered by popularity
     model = small_model(interactions_of(plays), list_length=list_length)
     users = np.arange(50)
-    lists = recommend_lists(model, DEFAULT.contenders["als"], users, 10, lambda _done: None)
+    lists = recommend_lists(model, AUTO, users, 10, lambda _done: None)
     assert_all_ways_agree(tmp_path, publish_small(model, tmp_path), lists.tolist(), 10)
+
+
+@pytest.mark.parametrize("discovery", [0.25, 1.0])
+def test_evaluation_batch_and_http_agree_under_the_dial(
+    rng: np.random.Generator, tmp_path: Path, discovery: float
+) -> None:
+    model = small_model(interactions_of(random_plays(rng, 50, 70)), list_length=20)
+    publish_small(model, tmp_path)
+    contender = replace(AUTO, discovery=discovery)
+    lists = recommend_lists(model, contender, np.arange(50), 10, lambda _done: None)
+    off = recommend_lists(model, AUTO, np.arange(50), 10, lambda _done: None)
+    assert (lists != off).any()
+    with TestClient(create_app(Settings(models=tmp_path))) as client:
+        options = {"n": 10, "discovery": discovery}
+        body = {"user_ids": [f"u{user}" for user in range(50)]} | options
+        batch = client.post("/recommend/batch", json=body).json()["results"]
+        for answer, items in zip(batch, lists.tolist(), strict=True):
+            artists = [item["artist_id"] for item in answer["items"]]
+            assert artists == [model.items.id(item) for item in items]
+            alone = client.get(f"/recommend/{answer['user_id']}", params=options).json()
+            assert alone["items"] == answer["items"]
 
 
 @pytest.mark.slow
@@ -66,7 +91,7 @@ def test_they_agree_on_real_data(hetrec_path: Path, tmp_path: Path) -> None:
     interactions, _ = preprocess(load_dataset("hetrec-lastfm-2k", hetrec_path), Filters())
     live = fit_model(interactions, DEFAULT.parameters)
     users = np.arange(len(live.users))
-    lists = recommend_lists(live, DEFAULT.contenders["als"], users, 20, lambda _done: None)
+    lists = recommend_lists(live, AUTO, users, 20, lambda _done: None)
     card = {"dataset": {"name": "test"}, "parameters": {}, "metrics": None}
     version = publish(with_top_lists(live, 100), tmp_path, card=card)
     assert_all_ways_agree(tmp_path, version, lists.tolist(), 20)

@@ -8,7 +8,20 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # What only training, tests or other extras want.
 FOREIGN = frozenset(
-    ["training", "implicit", "scipy", "polars", "httpx2", "cyclopts", "rich", "joblib"]
+    [
+        "training",
+        "cyclopts",
+        "httpx2",
+        "implicit",
+        "jinja2",
+        "joblib",
+        "matplotlib",
+        "optuna",
+        "polars",
+        "rich",
+        "scipy",
+        "tomlkit",
+    ]
 )
 
 

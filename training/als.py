@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,14 @@ from scipy import sparse
 from app.interactions import UserItems
 from app.weighting import Weighting, WeightingName
 from training.errors import TrainingError
+
+# Told of the number of finished iterations and the item factors as they stand, which the next
+# iteration overwrites; ends the training by returning True.
+Watch: TypeAlias = Callable[[int, NDArray[np.float32]], bool]
+
+
+class _EnoughError(Exception):
+    """Ends implicit's loop from its callback, the only way that it leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,9 @@ class Parameters:
         iterations: rounds of solving users, then items.
         seed: of the initial factors.
         regularization_is_relative: which of the two.
+        fold_in_share: share of the regularization with which users are solved at the end and
+            folded in. The factors need much against chance; a user's vector, one row against
+            factors that are known, needs less, above all that of a user whom they never saw.
 
     Raises:
         TrainingError: a value is out of range. Without regularization a user's system may have
@@ -48,14 +60,26 @@ class Parameters:
     iterations: int
     seed: int
     regularization_is_relative: bool = False
+    fold_in_share: float = 1.0
+
+    @property
+    def fold_in_regularization(self) -> float:
+        """What a fold-in adds to the diagonal; of resolved parameters."""
+        return self.fold_in_share * self.regularization
 
     def __post_init__(self) -> None:
         for name, least in (("factors", 1), ("iterations", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise TrainingError(f"{name} has to be at least {least}, not {getattr(self, name)}")
-        for name in ("regularization", "alpha"):
+        for name in ("regularization", "alpha", "k1"):
             if not 0 < getattr(self, name) < math.inf:
                 raise TrainingError(f"{name} has to be above 0, not {getattr(self, name)}")
+        if not 0 < self.fold_in_share <= 1:
+            raise TrainingError(
+                f"fold_in_share has to be above 0 and at most 1, not {self.fold_in_share}"
+            )
+        if not 0 <= self.b <= 1:
+            raise TrainingError(f"b has to lie between 0 and 1, not {self.b}")
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns the parameters for the manifest, with the convention of the confidence.
@@ -81,8 +105,16 @@ class Parameters:
 def confidence_matrix(
     user_items: UserItems, weighting: Weighting, alpha: float
 ) -> sparse.csr_matrix[np.float32]:
-    """Returns c_ui of every pair as a float32 CSR matrix, n_users x n_items."""
-    confidence = (1.0 + alpha * weighting.weigh(user_items).astype(np.float64)).astype(np.float32)
+    """Returns c_ui of every pair as a float32 CSR matrix, n_users x n_items.
+
+    Raises:
+        TrainingError: a value is too large for float32.
+    """
+    with np.errstate(over="ignore"):
+        exact = 1.0 + alpha * weighting.weigh(user_items).astype(np.float64)
+        confidence = exact.astype(np.float32)
+    if not np.isfinite(confidence).all():
+        raise TrainingError(f"the confidence exceeds float32 (alpha={alpha}); try a smaller alpha")
     # implicit indexes with int32; its loops take int64 offsets only where they are needed.
     indptr = user_items.indptr
     if user_items.nnz <= np.iinfo(np.int32).max:
@@ -118,7 +150,7 @@ def fit_item_factors(
     confidence: sparse.csr_matrix[np.float32],
     parameters: Parameters,
     *,
-    progress: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
     threads: int = 0,
 ) -> NDArray[np.float32]:
     """Factorises a confidence matrix.
@@ -126,11 +158,12 @@ def fit_item_factors(
     Args:
         confidence: c_ui, n_users x n_items, as of ``confidence_matrix``.
         parameters: factors, iterations, seed and the resolved regularization are used here.
-        progress: called with the number of finished iterations.
+        watch: called after each iteration.
         threads: 0 for one a core.
 
     Returns:
-        float32, shape (n_items, factors). The same for the same input, whatever the threads.
+        float32, shape (n_items, factors). The same for the same input, whatever the threads; and
+        after n iterations the same, whether n were asked for or ``watch`` ended it there.
 
     Raises:
         TrainingError: the numbers ran away.
@@ -139,9 +172,9 @@ def fit_item_factors(
     from implicit.recommender_base import ModelFitError  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    def report(iteration: int, _seconds: float, _loss: float | None = None) -> None:
-        if progress:
-            progress(iteration + 1)
+    def after_iteration(iteration: int, _seconds: float, _loss: float | None = None) -> None:
+        if watch and watch(iteration + 1, als.item_factors):
+            raise _EnoughError
 
     # BLAS threads fight with implicit's own.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -155,7 +188,8 @@ def fit_item_factors(
             num_threads=threads,
         )
         try:
-            als.fit(confidence, show_progress=False, callback=report)
+            with suppress(_EnoughError):
+                als.fit(confidence, show_progress=False, callback=after_iteration)
         except ModelFitError as error:
             raise TrainingError(
                 f"the factors are no numbers any more (alpha={parameters.alpha}, "

@@ -4,12 +4,14 @@ EncoreError
 ├── DatasetError        a dataset cannot be read: which file, what is wrong, what to do
 ├── DownloadError       a dataset cannot be fetched: which file to put where instead
 ├── TrainingError       the data are read but cannot be trained on as asked
-│   └── NothingToMeasure    they can be trained on, but not split or measured
+│   ├── NothingToMeasure    they can be trained on, but not split or measured
+│   └── SearchMismatch      a search cannot go on: its file belongs to another one
 └── WriteError          a result cannot be written: where, why, what to do
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.errors import EncoreError
@@ -29,6 +31,29 @@ class TrainingError(EncoreError):
 
 class NothingToMeasure(TrainingError):
     """The data are too few for a test part, or for lists of the length that is measured."""
+
+
+class SearchMismatch(TrainingError):
+    """A search was asked to go on with other data, another space or another objective.
+
+    Args:
+        state: the file of the search.
+        other: what differs, by name.
+    """
+
+    def __init__(self, state: Path, other: Sequence[str]) -> None:
+        words = {
+            "data": "on other data (or another split of them)",
+            "space": "in another space",
+            "start": "from another start",
+            "k": "with another --k",
+            "users": "with another number of validation users",
+            "seed": "with another --seed",
+        }
+        super().__init__(
+            f"{state} belongs to a search {' and '.join(words[name] for name in other)}; "
+            "go on as it was begun, or name another file"
+        )
 
 
 class WriteError(EncoreError):

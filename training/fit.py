@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from app.fold_in import fold_in, gramian
+from app.fold_in import fold_in, gramian, regularized_inverse
 from app.id_map import IdMap, StringTable
+from app.interactions import UserItems
 from app.model import Model, Popularity, TopLists
 from app.scoring import top_items, users_per_block
 from app.weighting import Weighting
 from training.als import Parameters, confidence_matrix, fit_item_factors
 from training.interactions import Interactions
+
+_USERS_PER_BLOCK: Final = 256
 
 
 class Progress(Protocol):
@@ -84,12 +87,12 @@ def fit_model(
     confidence = confidence_matrix(user_items, weighting, parameters.alpha)
     parameters = parameters.resolve(confidence)
     iteration_done = progress.step("ALS iterations", parameters.iterations)
-    item_factors = fit_item_factors(
-        confidence,
-        parameters,
-        progress=lambda _iteration: iteration_done(1),
-        threads=threads,
-    )
+
+    def watch(_iteration: int, _item_factors: NDArray[np.float32]) -> bool:
+        iteration_done(1)
+        return False
+
+    item_factors = fit_item_factors(confidence, parameters, watch=watch, threads=threads)
     return assemble_model(interactions, item_factors, weighting, parameters, progress=progress)
 
 
@@ -108,15 +111,14 @@ def assemble_model(
     item_factors = np.where((user_items.listeners() > 0)[:, None], item_factors, np.float32(0))
     with threadpool_limits(limits=1, user_api="blas"):
         item_gramian = gramian(item_factors)
-        user_factors = fold_in(
-            user_items,
-            item_factors,
-            item_gramian,
-            weighting,
-            alpha=parameters.alpha,
-            regularization=parameters.regularization,
-            progress=progress.step("user vectors", user_items.n_users),
-        )
+    user_factors = solve_users(
+        user_items,
+        item_factors,
+        item_gramian,
+        weighting,
+        parameters,
+        progress=progress.step("user vectors", user_items.n_users),
+    )
     return Model(
         version="in-memory",
         card={},
@@ -130,8 +132,53 @@ def assemble_model(
         popularity=Popularity.count(user_items),
         weighting=weighting,
         alpha=parameters.alpha,
-        regularization=parameters.regularization,
+        regularization=parameters.fold_in_regularization,
     )
+
+
+def solve_users(
+    user_items: UserItems,
+    item_factors: NDArray[np.float32],
+    item_gramian: NDArray[np.float64],
+    weighting: Weighting,
+    parameters: Parameters,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Folds all rows in, on all cores.
+
+    Args:
+        user_items: raw plays, n_users x n_items.
+        item_factors: float32, shape (n_items, factors).
+        item_gramian: float64, shape (factors, factors), of the item factors.
+        weighting: fitted on the training part.
+        parameters: alpha and the resolved regularization are used here.
+        progress: called with the number of users done since the last call.
+
+    Returns:
+        float32, shape (n_users, factors), each row as ``fold_in`` alone gives it.
+    """
+    vectors = np.zeros((user_items.n_users, item_factors.shape[1]), dtype=np.float32)
+    # Its last bits depend on the number of BLAS threads.
+    with threadpool_limits(limits=1, user_api="blas"):
+        inverse = regularized_inverse(item_gramian, parameters.fold_in_regularization)
+
+    def solve(start: int) -> None:
+        users = np.arange(start, min(start + _USERS_PER_BLOCK, user_items.n_users))
+        vectors[users] = fold_in(
+            user_items.take(users),
+            item_factors,
+            item_gramian,
+            weighting,
+            alpha=parameters.alpha,
+            regularization=parameters.fold_in_regularization,
+            inverse=inverse,
+        )
+        if progress:
+            progress(len(users))
+
+    in_threads(solve, range(0, user_items.n_users, _USERS_PER_BLOCK))
+    return vectors
 
 
 def with_top_lists(model: Model, length: int, *, progress: Progress | None = None) -> Model:

@@ -1,8 +1,9 @@
 """Measures of ranked lists against held-out items; all vectorised over users.
 
-Every function takes ``hits``, bool, shape (n_users, k): whether the item at each rank is among
-the user's test items; and ``n_test``, int, shape (n_users,): how many test items the user has, at
-least one. A list shorter than k is padded with False. Each returns float64, shape (n_users,).
+Those that are means over users take ``hits``, bool, shape (n_users, k): whether the item at each
+rank is among the user's test items; and ``n_test``, int, shape (n_users,): how many test items the
+user has, at least one. A list shorter than k is padded with False. Each returns float64, shape
+(n_users,).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def ndcg(hits: Hits, n_test: Counts) -> PerUser:
     k = hits.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(n_test, k) - 1]
-    return np.asarray((hits @ discount) / ideal)
+    # No matrix product: its rounding may depend on how BLAS cuts the rows.
+    return np.asarray((hits * discount).sum(axis=1) / ideal)
 
 
 def average_precision(hits: Hits, n_test: Counts) -> PerUser:
@@ -58,17 +60,17 @@ def hit(hits: Hits, n_test: Counts) -> PerUser:
     return np.asarray(hits.any(axis=1), dtype=np.float64)
 
 
-def novelty(items: NDArray[np.integer], listeners: Counts, n_users: int) -> float:
-    """Mean of -log2(listeners / users) over recommended items.
+def surprise(listeners: Counts, n_users: int) -> PerUser:
+    """Returns -log2(listeners / users) of each item, in bits; its mean over lists is the novelty.
+
+    The self-information of an item (Zhou et al., Solving the Apparent Diversity-Accuracy Dilemma of
+    Recommender Systems, 2010).
 
     Args:
-        items: indices of all recommended items, repeated as often as recommended.
         listeners: training users of each item; an item without any counts as having one.
         n_users: training users.
     """
-    if len(items) == 0:
-        return 0.0
-    return float(-np.log2(np.maximum(listeners[items], 1) / n_users).mean())
+    return np.asarray(-np.log2(np.maximum(listeners, 1) / n_users))
 
 
 def gini(counts: Counts) -> float:
@@ -82,4 +84,4 @@ def gini(counts: Counts) -> float:
     ascending = np.sort(counts).astype(np.float64)
     n = len(ascending)
     rank = np.arange(1, n + 1)
-    return float((2 * rank - n - 1) @ ascending / (n * ascending.sum()))
+    return float(((2 * rank - n - 1) * ascending).sum() / (n * ascending.sum()))

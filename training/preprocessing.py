@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.interactions import Interactions, sum_pairs
+from training.interactions import Interactions, TimedPlays, sum_pairs
 from training.records import Records
 
 
@@ -21,11 +21,19 @@ class Filters:
         min_user_records: users with fewer records fall out; records without an item count here.
         min_item_records: items with fewer records of the remaining users fall out.
         top_users: only so many users, those with most remaining records; None for all.
+
+    Raises:
+        TrainingError: a value is below 1.
     """
 
     min_user_records: int = 1
     min_item_records: int = 1
     top_users: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and value < 1:
+                raise TrainingError(f"{name} has to be at least 1, not {value}")
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns the filters for the manifest."""
@@ -120,26 +128,27 @@ def _distinct(codes: NDArray[np.int32], size: int) -> int:
 
 
 def _sum(records: Records, keep: NDArray[np.bool_]) -> Interactions:
-    users, items = records.user_codes[keep], records.item_codes[keep]
-    user_kept, user_indices = _compact(users, len(records.user_ids))
-    item_kept, item_indices = _compact(items, len(records.item_ids))
-    interactions = Interactions(
-        records.user_ids.gather(user_kept),
-        records.item_ids.gather(item_kept),
-        records.item_names.gather(item_kept),
-        sum_pairs(
-            user_indices,
-            item_indices,
-            records.plays[keep],
-            n_users=len(user_kept),
-            n_items=len(item_kept),
-        ),
-    )
-    if not np.isfinite(interactions.user_items.plays).all():
+    user_kept, users = _compact(records.user_codes[keep], len(records.user_ids))
+    item_kept, items = _compact(records.item_codes[keep], len(records.item_ids))
+    n_users, n_items = len(user_kept), len(item_kept)
+    timed = None
+    if records.timestamps is None:
+        user_items = sum_pairs(users, items, records.plays[keep], n_users=n_users, n_items=n_items)
+    else:
+        timed = TimedPlays(users, items, records.plays[keep], records.timestamps[keep])
+        timed = timed.sorted(n_items)
+        user_items = timed.sum(n_users=n_users, n_items=n_items)
+    if not np.isfinite(user_items.plays).all():
         raise TrainingError(
             f"the plays of a pair sum to more than {np.finfo(np.float32).max:.3g}; are they plays?"
         )
-    return interactions
+    return Interactions(
+        records.user_ids.gather(user_kept),
+        records.item_ids.gather(item_kept),
+        records.item_names.gather(item_kept),
+        user_items,
+        timed,
+    )
 
 
 def _compact(codes: NDArray[np.int32], size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -147,7 +156,7 @@ def _compact(codes: NDArray[np.int32], size: int) -> tuple[NDArray[np.int64], ND
     present = np.zeros(size, dtype=bool)
     present[codes] = True
     position = np.cumsum(present, dtype=np.int32) - 1
-    return np.flatnonzero(present), position[codes].astype(np.int32)
+    return np.flatnonzero(present), position[codes]
 
 
 def _nothing_left(filters: Filters, steps: list[Step]) -> str:

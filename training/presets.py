@@ -9,9 +9,10 @@ from typing import Final
 from app.recommender import PopularityBy, Strategy
 from app.weighting import WeightingName
 from training.als import Parameters
-from training.evaluation import Contender
+from training.evaluation import Contender, GivesLists
+from training.item_knn import ItemKnn
 from training.preprocessing import Filters
-from training.split import RandomPerUser
+from training.split import RandomPerUser, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,15 @@ class Preset:
         filters: which users and artists take part.
         split: how the test part is cut.
         parameters: hyperparameters.
-        contenders: what is measured.
+        contenders: what is measured; the last one is what the others are compared with.
     """
 
     name: str
     drop_items_without_id: bool
     filters: Filters
-    split: RandomPerUser
+    split: Split
     parameters: Parameters
-    contenders: Mapping[str, Contender]
+    contenders: Mapping[str, GivesLists]
 
 
 # Chosen by benchmarks/preset.py on validation parts of several data sets; its log lies beside it.
@@ -46,14 +47,17 @@ DEFAULT: Final = Preset(
         k1=2.3,
         b=1.0,
         factors=128,
-        regularization=0.48,
+        regularization=0.42,
         regularization_is_relative=True,
-        alpha=6.5,
+        fold_in_share=0.35,
+        alpha=9.9,
         iterations=15,
         seed=0,
     ),
     contenders={
         "popularity": Contender(Strategy.POPULARITY),
+        "popularity with seen": Contender(Strategy.POPULARITY, include_seen=True),
+        "item-knn": ItemKnn(),
         "als": Contender(Strategy.AUTO),
     },
 )
@@ -78,6 +82,8 @@ REFERENCE: Final = Preset(
         "popularity": Contender(
             Strategy.POPULARITY, popularity_by=PopularityBy.PLAYS, include_seen=True
         ),
+        "popularity without seen": Contender(Strategy.POPULARITY, popularity_by=PopularityBy.PLAYS),
+        "item-knn": ItemKnn(),
         "als": Contender(Strategy.AUTO),
     },
 )

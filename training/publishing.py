@@ -20,6 +20,7 @@ from app.artifact import (
     ARRAYS,
     FORMAT_VERSION,
     MANIFEST,
+    REPORT,
     model_arrays,
     open_model,
     verify_checksums,
@@ -33,7 +34,12 @@ _LOCK: Final = ".lock"
 
 
 def publish(
-    model: Model, models: Path, *, card: Mapping[str, Any], created_at: datetime | None = None
+    model: Model,
+    models: Path,
+    *,
+    card: Mapping[str, Any],
+    report: str | None = None,
+    created_at: datetime | None = None,
 ) -> str:
     """Writes a model beside the models folder, verifies it, moves it there and makes it current.
 
@@ -41,6 +47,7 @@ def publish(
         model: what to publish.
         models: the models folder; made if it is missing.
         card: what the manifest says besides the format: ``dataset``, ``parameters``, ``metrics``…
+        report: HTML that shows how the model came about and how good it is; None for none.
         created_at: time of the version, default now.
 
     Returns:
@@ -54,23 +61,25 @@ def publish(
     try:
         models.mkdir(parents=True, exist_ok=True)
         with _locked(models), _workspace(models) as workspace:
-            version = _write(model, workspace, card, created_at or datetime.now(UTC))
+            version = _write(model, workspace, card, report, created_at or datetime.now(UTC))
             _make_current(workspace / version, models)
     except OSError as error:
         raise WriteError(models, error) from error
     return version
 
 
-def _write(model: Model, folder: Path, card: Mapping[str, Any], created_at: datetime) -> str:
+def _write(
+    model: Model, folder: Path, card: Mapping[str, Any], report: str | None, created_at: datetime
+) -> str:
     """Writes a model into a folder of its own and reads it back; returns its version."""
     content = folder / "content"
     content.mkdir()
     files = {}
     for name, array in model_arrays(model).items():
         files[name] = _write_array(content / f"{name}.npy", name, array)
-    text = json.dumps(
-        _manifest(model, card, created_at, files), indent=2, ensure_ascii=False, allow_nan=False
-    )
+    manifest = _manifest(model, card, created_at, files)
+    manifest["report"] = None if report is None else _write_report(content / REPORT, report)
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     _write_flushed(content / MANIFEST, text.encode())
     sync_folder(content)
     version = version_of(json.loads(text))
@@ -105,7 +114,7 @@ def _manifest(
         "created_at": created_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "code_version": __version__,
     }
-    solve = {"alpha": model.alpha, "regularization": model.regularization}
+    solve = {"alpha": model.alpha, "fold_in_regularization": model.regularization}
     return {
         **head,
         **card,
@@ -180,6 +189,12 @@ def _write_array(path: Path, name: str, array: np.ndarray[Any, Any]) -> dict[str
         "sha256": digest,
     }
     return entry | ({"optional": True} if spec.optional else {})
+
+
+def _write_report(path: Path, report: str) -> dict[str, Any]:
+    encoded = report.encode()
+    _write_flushed(path, encoded)
+    return {"bytes": len(encoded), "sha256": hashlib.sha256(encoded).hexdigest()}
 
 
 def _write_flushed(path: Path, content: bytes) -> None:

@@ -45,7 +45,7 @@ def is_quick(recommender: Recommender, query: Query) -> bool:
     if query.strategy is Strategy.POPULARITY:
         return reach <= _QUICK_LENGTH
     lists = recommender.model.top_lists
-    if lists is None or query.include_seen:
+    if lists is None or query.include_seen or query.discovery > 0 or query.listens:
         return False
     return reach <= min(_QUICK_LENGTH, int(lists.items.shape[1]))
 

@@ -93,7 +93,9 @@ def _add_answer_examples(schema: dict[str, Any]) -> None:
     """Shows a whole answer of each operation, made of its fields' examples."""
     for operations in schema["paths"].values():
         for operation in operations.values():
-            content = operation["responses"]["200"]["content"]["application/json"]
+            content = operation["responses"]["200"]["content"].get("application/json")
+            if content is None:
+                continue  # a page is its own example
             name = content["schema"]["$ref"].rpartition("/")[2]
             properties = schema["components"]["schemas"][name]["properties"]
             content["example"] = {key: value["examples"][0] for key, value in properties.items()}

@@ -59,6 +59,8 @@ KINDS: Final[Mapping[type[errors.EncoreError], Kind]] = {
     errors.InvalidId: INVALID_REQUEST,
     errors.InvalidArtifact: Kind(503, f"{_URN}model-unavailable", "Model unavailable", _RETRY),
     errors.ModelNotFound: Kind(404, f"{_URN}model-not-found", "No such model"),
+    errors.ReportNotFound: Kind(404, f"{_URN}report-not-found", "No report"),
+    errors.ReportUnavailable: Kind(503, f"{_URN}report-unavailable", "Report unavailable", _RETRY),
     errors.ModelUnavailable: Kind(503, f"{_URN}model-unavailable", "Model unavailable", _RETRY),
     errors.UnknownUser: Kind(404, f"{_URN}unknown-user", "Unknown user"),
     errors.Unauthorized: Kind(

@@ -41,6 +41,7 @@ _POPULAR_ITEM: Final = {
     "plays": 1291387.0,
 }
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 def check_id(text: str) -> str:
@@ -60,10 +61,32 @@ def _plain_integer(value: object) -> object:
     return value
 
 
+def _plain_decimal(value: object) -> object:
+    # Pydantic would also read "nan", "1e-1" and " .5 " from a query.
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        raise ValueError("should be a number in decimal digits, such as 0.25")
+    return value
+
+
 Id = Annotated[str, AfterValidator(check_id)]
 PlainInteger = Annotated[int, BeforeValidator(_plain_integer)]
+PlainDecimal = Annotated[float, BeforeValidator(_plain_decimal)]
 # JSON has no enumerations: their values come as strings, in a body that is strict otherwise.
 StrategyName = Annotated[Strategy, Field(strict=False)]
+
+
+Discovery = Annotated[
+    PlainDecimal,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How much the scores of popular artists are discounted: 0 not at all, 0.25 for "
+        "more variety at hardly any cost in hits, 1 for a list of little-known artists. Lists of "
+        "popular artists stay as they are.",
+        examples=[0.25],
+    ),
+]
 
 
 class Page(BaseModel):
@@ -108,6 +131,7 @@ class ListOptions(Page):
         description="Whether artists that the user already listens to may appear.",
         examples=[False],
     )
+    discovery: Discovery = 0.0
 
 
 class RecommendParameters(ListOptions):
@@ -164,6 +188,7 @@ class BatchBody(BaseModel):
         description=f"How many artists in each list; users times n is at most {MAX_BATCH_ITEMS:,}.",
         examples=[10],
     )
+    discovery: Discovery = 0.0
 
     @model_validator(mode="after")
     def _is_bounded(self) -> Self:
@@ -182,8 +207,9 @@ class Item(BaseModel):
     artist_id: str = Field(description="The artist's id.", examples=[_DOORS])
     name: str = Field(description="The artist's display name.", examples=["the doors"])
     score: float | None = Field(
-        description="Orders the artists of one source; no probability. Of `als` a dot product, of "
-        "`popularity` a count; null for one that filled a list which ran short.",
+        description="Orders the artists of one source; no probability. Of `als` a dot product, "
+        "discounted as `discovery` asks; of `popularity` a count; null for one that filled a list "
+        "which ran short.",
         examples=[1.404213],
     )
     source: Source = Field(description="What put this artist here.", examples=["als"])
@@ -200,7 +226,8 @@ ListOwner = Annotated[
 ListSource = Annotated[
     Source,
     Field(
-        description="What answered: `als` for a user with listening history, else `popularity`.",
+        description="What answered: `als` for a user with listening history, else `popularity`; "
+        "`fold_in` is for listens sent along, which no call takes yet.",
         examples=["als"],
     ),
 ]

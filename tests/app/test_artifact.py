@@ -20,15 +20,23 @@ from app.artifact import (
     model_arrays,
     open_model,
     read_manifest,
+    read_report,
     total_bytes,
     verify_checksums,
     version_of,
 )
-from app.errors import InvalidArtifact
+from app.errors import InvalidArtifact, ReportNotFound
 from app.model import Model
 from app.recommender import Query, Recommender
 from app.weighting import WeightingName
-from tests.builders import interactions_of, publish_small, random_plays, small_model
+from tests.builders import (
+    card_of,
+    interactions_of,
+    publish_small,
+    random_plays,
+    small_model,
+)
+from training.publishing import publish
 
 
 @pytest.fixture(scope="module")
@@ -505,6 +513,7 @@ def test_an_entry_without_size_or_checksum_is_refused(folder: Path, name: str, k
         ("parameters", {}),
         ("parameters", {"alpha": "much", "regularization": 1}),
         ("parameters", {"alpha": 1, "regularization": None}),
+        ("parameters", {"alpha": 1, "regularization": 1, "fold_in_regularization": None}),
     ],
 )
 def test_a_manifest_that_does_not_say_how_to_fold_in_is_refused(
@@ -555,3 +564,109 @@ def test_a_file_without_permission_is_refused(model: Model, tmp_path: Path, name
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "20261123T150405Z-00000000").write_text("a file")
     refusal(tmp_path / "20261123T150405Z-00000000", MANIFEST)
+
+
+@pytest.fixture
+def reported(model: Model, tmp_path: Path) -> Path:
+    """A model published with a report."""
+    return tmp_path / publish(model, tmp_path, card=card_of(model), report="<p>Sigur Rós\r\n")
+
+
+def test_a_report_is_read_as_it_was_published(reported: Path) -> None:
+    assert read_report(reported) == "<p>Sigur Rós\r\n".encode()
+    assert open_model(reported).users.index("a/b") == 1
+    verify_checksums(reported)
+
+
+def test_a_model_without_a_report_has_none(folder: Path) -> None:
+    with pytest.raises(ReportNotFound, match=f"{folder.name} was published without a report"):
+        read_report(folder)
+    verify_checksums(folder)
+
+
+def test_a_manifest_from_before_reports_has_none(folder: Path) -> None:
+    folder = with_manifest(folder, lambda manifest: manifest.pop("report"))
+    open_model(folder)
+    verify_checksums(folder)
+    assert total_bytes(read_manifest(folder)) > 0
+    with pytest.raises(ReportNotFound):
+        read_report(folder)
+
+
+@pytest.mark.parametrize("content", [b"<p>Sigur Ros\r\n", b"", b"<p>Sigur R\xc3\xb3s\r\n<script>"])
+def test_a_report_with_other_content_is_refused(reported: Path, content: bytes) -> None:
+    (reported / "report.html").write_bytes(content)
+    error = refusal(reported, "report.html", verify=True)
+    expected = json.loads((reported / MANIFEST).read_bytes())["report"]["sha256"]
+    assert error.expected == f"SHA-256 {expected}"
+    with pytest.raises(InvalidArtifact) as caught:
+        read_report(reported)
+    assert str(caught.value) == str(error)
+
+
+def test_a_missing_report_is_refused_where_one_was_published(reported: Path) -> None:
+    (reported / "report.html").unlink()
+    error = refusal(reported, "report.html", verify=True)
+    assert (error.expected, error.found) == ("a readable file", "No such file or directory")
+
+
+def test_a_service_need_not_mind_the_report(reported: Path) -> None:
+    (reported / "report.html").unlink()
+    verify_checksums(reported, with_report=False)
+    flipped = bytearray((reported / "item_factors.npy").read_bytes())
+    flipped[-1] ^= 1
+    (reported / "item_factors.npy").write_bytes(flipped)
+    with pytest.raises(InvalidArtifact, match="item_factors"):
+        verify_checksums(reported, with_report=False)
+
+
+def test_a_report_that_the_manifest_does_not_know_is_not_read(folder: Path) -> None:
+    (folder / "report.html").write_text("<script>")
+    with pytest.raises(ReportNotFound):
+        read_report(folder)
+
+
+def test_no_more_of_a_report_is_read_than_was_announced(reported: Path) -> None:
+    os.truncate(reported / "report.html", 2**34)  # sparse: reading it would take all memory
+    refusal(reported, "report.html", verify=True)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        [],
+        "report.html",
+        {},
+        {"bytes": 5},
+        {"sha256": "0" * 64},
+        {"bytes": "5", "sha256": "0" * 64},
+        {"bytes": 5, "sha256": 0},
+        {"bytes": -1, "sha256": "0" * 64},
+        {"bytes": 64 * 2**20 + 1, "sha256": "0" * 64},
+    ],
+)
+def test_an_entry_that_does_not_describe_a_report_is_refused(reported: Path, entry: object) -> None:
+    folder = with_manifest(reported, lambda manifest: manifest.update(report=entry))
+    for verify in (False, True):
+        error = refusal(folder, MANIFEST, verify=verify)
+        assert error.expected == f"bytes (at most {64 * 2**20}) and sha256 of the report"
+    with pytest.raises(InvalidArtifact, match="sha256 of the report"):
+        read_report(folder)
+
+
+def test_the_report_counts_among_the_bytes_of_a_model(reported: Path) -> None:
+    sizes = [path.stat().st_size for path in (*reported.glob("*.npy"), reported / "report.html")]
+    assert total_bytes(read_manifest(reported)) == sum(sizes)
+
+
+def test_fold_in_takes_the_regularization_that_the_manifest_names_for_it(folder: Path) -> None:
+    parameters = {"alpha": 2.0, "regularization": 8.0, "fold_in_regularization": 0.5}
+    folder = with_manifest(folder, lambda manifest: manifest.update(parameters=parameters))
+    model = open_model(folder)
+    assert (model.alpha, model.regularization) == (2.0, 0.5)
+
+
+def test_a_manifest_from_before_has_one_regularization_for_all(folder: Path) -> None:
+    parameters = {"alpha": 2.0, "regularization": 8.0}
+    folder = with_manifest(folder, lambda manifest: manifest.update(parameters=parameters))
+    assert open_model(folder).regularization == 8.0

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from app.fold_in import fold_in, gramian
+from app.fold_in import fold_in, gramian, regularized_inverse
 from app.interactions import UserItems
 from app.model import Model
 from app.weighting import Weighting, WeightingName
@@ -183,3 +185,130 @@ def test_users_with_one_history_have_one_vector() -> None:
     plays = np.array([[5, 0, 2, 0], [0, 1, 0, 9], [5, 0, 2, 0]])
     model = small_model(interactions_of(plays), factors=3)
     assert model.user_factors[0].tobytes() == model.user_factors[2].tobytes()
+
+
+def solve_directly(
+    rows: UserItems,
+    item_factors: NDArray[np.float32],
+    weighting: Weighting,
+    *,
+    alpha: float,
+    regularization: float,
+) -> NDArray[np.float64]:
+    """Solves a system of as many rows as factors for each user."""
+    weights = alpha * weighting.weigh(rows).astype(np.float64)
+    shared = gramian(item_factors) + regularization * np.eye(item_factors.shape[1])
+    vectors = np.zeros((rows.n_users, item_factors.shape[1]))
+    for user in range(rows.n_users):
+        liked = item_factors[rows.row(user)[0]].astype(np.float64)
+        extra = weights[rows.indptr[user] : rows.indptr[user + 1]]
+        vectors[user] = np.linalg.solve(shared + (liked.T * extra) @ liked, (1 + extra) @ liked)
+    return vectors
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    factors=st.integers(2, 48),
+    n_items=st.integers(2, 120),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+    share=st.sampled_from([1e-6, 1e-4, 1e-2, 1.0, 10.0]),
+    alpha=st.sampled_from([0.01, 1.0, 50.0]),
+)
+def test_few_items_beside_the_factors_give_the_vector_of_the_direct_solve(
+    *, seed: int, factors: int, n_items: int, scale: float, share: float, alpha: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    item_factors = (scale * rng.normal(size=(n_items, factors))).astype(np.float32)
+    item_factors[1] = item_factors[0]  # dependent rows are no trouble
+    rows = user_items_of(random_plays(rng, 6, n_items, density=min(1, factors / n_items / 3)))
+    weighting = Weighting.fit(rows, WeightingName.BM25)
+    item_gramian = gramian(item_factors)
+    regularization = share * float(np.trace(item_gramian))
+    assert regularized_inverse(item_gramian, regularization) is not None
+    vectors = fold_in(
+        rows, item_factors, item_gramian, weighting, alpha=alpha, regularization=regularization
+    )
+    expected = solve_directly(
+        rows, item_factors, weighting, alpha=alpha, regularization=regularization
+    )
+    # Two units in the last place of float32, of each vector's largest entry.
+    tolerance = 2.4e-7 * np.abs(expected).max(axis=1)
+    assert (np.abs(vectors - expected).max(axis=1) <= tolerance).all()
+
+
+@pytest.mark.parametrize("factors", [1, 2, 7, 8])
+def test_the_inverse_is_used_up_to_half_as_many_items_as_factors(
+    rng: np.random.Generator, factors: int
+) -> None:
+    item_factors = rng.normal(size=(20, factors)).astype(np.float32)
+    rows = user_items_of(np.tri(9, 20))  # 1 to 9 items
+    weighting = Weighting.fit(rows, WeightingName.LOG)
+    vectors = fold_in(
+        rows,
+        item_factors,
+        gramian(item_factors),
+        weighting,
+        alpha=ALPHA,
+        regularization=REGULARIZATION,
+        inverse=np.full((factors, factors), np.nan),
+    )
+    in_items_space = np.isnan(vectors).all(axis=1)
+    assert in_items_space.tolist() == [length <= factors // 2 for length in range(1, 10)]
+    assert np.isfinite(vectors[~in_items_space]).all()
+    expected = fold(rows, item_factors, weighting)
+    assert vectors[~in_items_space].tobytes() == expected[~in_items_space].tobytes()
+
+
+def test_a_regularization_too_small_for_an_inverse_is_solved_directly() -> None:
+    # Two items in eight dimensions: the Gramian alone has no inverse.
+    item_factors = np.zeros((2, 8), dtype=np.float32)
+    item_factors[0, 0], item_factors[1, 1] = 1.0, 2.0
+    item_gramian = gramian(item_factors)
+    assert np.trace(item_gramian) == 5.0
+    assert regularized_inverse(item_gramian, 4.9e-8) is None
+    inverse = regularized_inverse(item_gramian, 5.1e-8)
+    assert inverse is not None
+    assert inverse.diagonal() == pytest.approx([1.0, 0.25, *[1 / 5.1e-8] * 6])
+    user_items = user_items_of([[3.0, 0.0]])
+    vectors = fold_in(
+        user_items,
+        item_factors,
+        item_gramian,
+        Weighting.fit(user_items, WeightingName.BINARY),
+        alpha=1.0,
+        regularization=1e-12,
+    )
+    # x = c y / (y^2 + (c - 1) y^2) = 1 along the one item, 0 elsewhere.
+    assert vectors.tolist() == [[pytest.approx(1.0), *[0.0] * 7]]
+
+
+def test_the_inverse_may_be_brought_along(rng: np.random.Generator) -> None:
+    model = random_model(rng, n_users=40, n_items=60, factors=48)
+    assert (model.user_items.row_lengths() <= 24).any()
+    inverse = regularized_inverse(model.item_gramian, model.regularization)
+    brought = fold_in(
+        model.user_items,
+        model.item_factors,
+        model.item_gramian,
+        model.weighting,
+        alpha=model.alpha,
+        regularization=model.regularization,
+        inverse=inverse,
+    )
+    assert brought.tobytes() == refold(model, model.user_items).tobytes()
+    assert model.fold_in(model.user_items).tobytes() == brought.tobytes()
+    alone = model.fold_in(only_user(model.user_items, 3))
+    assert alone.tobytes() == brought[3].tobytes()
+
+
+def test_users_are_solved_with_the_share_of_the_regularization(rng: np.random.Generator) -> None:
+    interactions = interactions_of(random_plays(rng))
+    whole = small_model(interactions, regularization=2.0)
+    part = small_model(interactions, regularization=2.0, fold_in_share=0.25)
+    assert part.regularization == 0.5
+    assert part.item_factors.tobytes() == whole.item_factors.tobytes()
+    expected = solve_directly(
+        part.user_items, part.item_factors, part.weighting, alpha=part.alpha, regularization=0.5
+    )
+    np.testing.assert_allclose(part.user_factors, expected, rtol=1e-5, atol=1e-6)
+    assert np.linalg.norm(part.user_factors) > np.linalg.norm(whole.user_factors)

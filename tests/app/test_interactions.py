@@ -59,3 +59,22 @@ def test_rows_are_views_so_a_mapped_matrix_is_not_copied() -> None:
     items, plays = user_items.row(0)
     assert np.shares_memory(items, user_items.indices)
     assert np.shares_memory(plays, user_items.plays)
+
+
+@given(tables, st.data())
+def test_taken_rows_are_those_of_the_table_in_their_order(
+    table: np.ndarray, data: st.DataObject
+) -> None:
+    rows = data.draw(st.lists(st.integers(0, len(table) - 1), max_size=10))
+    taken = user_items_of(table).take(np.array(rows, dtype=np.int64))
+    assert dense_of(taken).tolist() == table[rows].tolist()
+    assert (taken.n_users, taken.n_items) == (len(rows), table.shape[1])
+    dtypes = [str(one.dtype) for one in (taken.indptr, taken.indices, taken.plays)]
+    assert dtypes == ["int64", "int32", "float32"]
+
+
+def test_taken_rows_are_a_copy() -> None:
+    user_items = user_items_of([[1, 2], [3, 0]])
+    taken = user_items.take(np.array([0, 1]))
+    taken.plays[0] = 9
+    assert user_items.plays.tolist() == [1, 2, 3]

@@ -213,7 +213,7 @@ def test_a_large_version_serves_before_its_checksums_are_compared(
 ) -> None:
     caplog.set_level(logging.INFO)
     may_verify = threading.Event()
-    monkeypatch.setattr(model_watcher, "verify_checksums", lambda _folder: may_verify.wait(20))
+    monkeypatch.setattr(model_watcher, "verify_checksums", lambda _folder, **_: may_verify.wait(20))
     version = publish_next()
     with watching(tmp_path, verify_bytes=0) as watcher:
         assert watcher.version == version

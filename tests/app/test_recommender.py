@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from app import recommender as recommender_module
 from app import scoring
+from app.discovery import discount
 from app.errors import UnknownUser
 from app.model import Model, TopLists
 from app.recommender import (
@@ -24,10 +26,12 @@ from app.recommender import (
     Strategy,
 )
 from tests.builders import (
+    dense_of,
     interactions_of,
     random_model,
     random_plays,
     small_model,
+    user_items_of,
 )
 from training.fit import with_top_lists
 
@@ -78,20 +82,46 @@ def plain_answer(answer: Recommendation) -> tuple[Any, ...]:
     return answer.source, answer.items.tolist(), scores, list(answer.sources)
 
 
-def exact_scores(model: Model, user_index: int) -> dict[int, float]:
-    """The item scores of one user in float64, rounded as served."""
-    vector = model.user_factors[user_index].astype(np.float64)
+def exact_scores(
+    model: Model, user: int | NDArray[np.float32], discovery: float = 0.0
+) -> dict[int, float]:
+    """The item scores of a user index or a vector in float64, rounded as served."""
+    vector = (model.user_factors[user] if isinstance(user, int) else user).astype(np.float64)
+    factors = discount(model.log_discount, discovery).astype(np.float64)
+    scores = [float((item.astype(np.float64) * vector).sum()) for item in model.item_factors]
     return {
-        index: float(np.float32((item.astype(np.float64) * vector).sum()))
-        for index, item in enumerate(model.item_factors)
+        index: float(np.float32(score * factors[index] if score > 0 else score))
+        for index, score in enumerate(scores)
     }
 
 
-def best(model: Model, user_index: int, allowed: set[int]) -> list[int]:
+def best(
+    model: Model, user: int | NDArray[np.float32], allowed: set[int], discovery: float = 0.0
+) -> list[int]:
     """Allowed items with listeners by exact score."""
-    scores = exact_scores(model, user_index)
+    scores = exact_scores(model, user, discovery)
     known = allowed - set(model.unlistened.tolist())
     return sorted(known, key=lambda index: (-scores[index], index))
+
+
+def history(model: Model, user_index: int) -> list[tuple[str, float]]:
+    """What a user plays, as it could be sent with a query."""
+    items, plays = model.user_items.row(user_index)
+    return [(model.items.id(int(item)), float(one)) for item, one in zip(items, plays, strict=True)]
+
+
+def folded_in(model: Model, query: Query) -> NDArray[np.float32] | None:
+    """The vector of a query with known listens, solved from a dense row; None without any."""
+    row = np.zeros(len(model.items))
+    for item_id, plays in query.listens or ():
+        if (index := model.items.index(item_id)) is not None:
+            row[index] += plays
+    if not row.any():
+        return None
+    if (user_index := model.users.index(query.user_id or "nobody")) is not None:
+        row += dense_of(model.user_items)[user_index]
+    vector: NDArray[np.float32] = model.fold_in(user_items_of(row[None]))[0]
+    return vector
 
 
 def test_the_checkerboard_puts_the_right_artist_first_for_each_user(
@@ -152,12 +182,16 @@ def test_the_precomputed_list_is_used_as_long_as_it_suffices(plain: Model) -> No
     assert answer(n=1, exclude=["i4"]) == ([1], True)
     assert answer(n=1, exclude=["i2", "nobody"]) == ([4], True)
     assert answer(n=1, offset=1) == ([1], True)
+    assert answer(n=2, discovery=0.0) == ([4, 1], True)
+    assert answer(n=2, listens=[("nobody", 1.0)]) == ([4, 1], True)
     # What the list cannot give is scored live.
     assert answer(n=3) == (live, False)
     assert answer(n=2, exclude=["i4"]) == ([one for one in live if one != 4], False)
     assert answer(n=1, offset=2) == (live[2:], False)
     assert answer(n=2, include_seen=True)[1] is False
     assert answer(n=2, candidates=["i1", "i3"])[1] is False
+    assert answer(n=2, discovery=1e-9)[1] is False
+    assert answer(n=2, listens=[("i0", 1.0)])[1] is False
 
 
 def test_a_list_that_ends_early_is_all_there_is(plain: Model) -> None:
@@ -312,6 +346,149 @@ def test_a_page_is_the_slice_of_the_longer_list_on_every_rung(
             assert page[1:] == tuple(column[offset : offset + n] for column in whole[1:])
 
 
+@pytest.mark.parametrize("fixture", ["plain", "listed"])
+def test_the_dial_ranks_and_scores_by_the_discounted_score(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
+    model: Model = request.getfixturevalue(fixture)
+    for discovery in (0.1, 0.5, 1):
+        scores = exact_scores(model, 0, discovery)
+        order = best(model, 0, {1, 3, 4}, discovery)
+        answer = Recommender(model).recommend(Query("u0", n=10, discovery=discovery))
+        assert plain_answer(answer) == (
+            Source.ALS,
+            [*order, 5],
+            [*(scores[item] for item in order), None],
+            [Source.ALS, Source.ALS, Source.ALS, Source.POPULARITY],
+        )
+        candidates = Query("u0", candidates=["i1", "i4"], discovery=discovery)
+        order = best(model, 0, {1, 4}, discovery)
+        answer = Recommender(model).recommend(candidates)
+        assert answer.items.tolist() == order
+        assert answer.scores.tolist() == [scores[item] for item in order]
+
+
+def test_a_higher_dial_shows_more_and_less_popular_artists(rng: np.random.Generator) -> None:
+    # Two halves of the users with a taste each, and in each half artists from popular to unknown.
+    popularity = np.tile(0.9 * 0.93 ** np.arange(60), 2)
+    taste = np.kron(np.eye(2), np.ones((100, 60))) + 0.05
+    model = small_model(interactions_of(rng.random((200, 120)) < taste * popularity))
+    listeners = model.popularity.listeners
+    seen_before = (np.inf, 0)
+    for discovery in (0, 0.25, 0.5, 0.75, 1):
+        queries = [Query(f"u{user}", discovery=discovery) for user in range(200)]
+        lists = np.stack([one.items for one in Recommender(model).recommend_many(queries)])
+        shown = (float(listeners[lists].mean()), len(np.unique(lists)))
+        assert shown[0] < seen_before[0]
+        assert shown[1] > seen_before[1]
+        own_half = lists // 60 == np.arange(200)[:, None] // 100
+        assert own_half.mean() > 0.9  # still personal
+        seen_before = shown
+
+
+def test_the_dial_moves_neither_popularity_nor_what_is_filled_in(listed: Model) -> None:
+    recommender = Recommender(listed)
+    for query in (Query(n=6), Query("u1", n=6, strategy=Strategy.POPULARITY), Query("u3", n=6)):
+        off = plain_answer(recommender.recommend(query))
+        assert plain_answer(recommender.recommend(replace(query, discovery=1))) == off
+    filled = recommender.recommend(Query("u0", candidates=["i5", "i3"], discovery=1))
+    assert plain_answer(filled)[1] == [3, 5]
+    assert np.isnan(filled.scores[1])
+
+
+@pytest.mark.parametrize("discovery", [-0.01, 1.01, float("nan"), float("inf")])
+def test_a_dial_out_of_range_is_refused(discovery: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1, not"):
+        Query(discovery=discovery)
+
+
+@pytest.mark.parametrize("list_length", [0, 12])
+@pytest.mark.parametrize("discovery", [0.0, 0.5])
+def test_a_history_that_is_sent_gets_the_list_of_the_trained_user_bit_for_bit(
+    many: Model, list_length: int, discovery: float
+) -> None:
+    recommender = Recommender(with_top_lists(many, list_length))
+    users = [user for user in range(40) if many.has_history(user)]
+    trained = recommender.recommend_many(
+        [Query(f"u{user}", n=12, discovery=discovery) for user in users]
+    )
+    sent = recommender.recommend_many(
+        [Query(n=12, discovery=discovery, listens=history(many, user)[::-1]) for user in users]
+    )
+    for one, other in zip(trained, sent, strict=True):
+        assert (one.source, other.source) == (Source.ALS, Source.FOLD_IN)
+        assert one.items.tobytes() == other.items.tobytes()
+        assert one.scores.tobytes() == other.scores.tobytes()
+        fold_in = [Source.FOLD_IN if one is Source.ALS else one for one in one.sources]
+        assert other.sources == fold_in
+
+
+def test_listens_join_the_history_of_a_known_user(many: Model) -> None:
+    recommender = Recommender(many)
+    more = [("i1", 40.0), (history(many, 0)[0][0], 7.0), ("i1", 2.0)]
+    known = recommender.recommend(Query("u0", n=30, listens=more))
+    stranger = recommender.recommend(Query(n=30, listens=[*history(many, 0), *more]))
+    assert plain_answer(known) == plain_answer(stranger)
+    assert known.source is Source.FOLD_IN
+    assert plain_answer(known) != plain_answer(recommender.recommend(Query("u0", n=30)))
+
+
+def test_listens_of_unknown_artists_are_as_if_not_sent(many: Model) -> None:
+    recommender = Recommender(many)
+    unknown = [("nobody", 3.0), ("", 1.0)]
+    for query in (Query("u0"), Query(), Query("u4"), Query(listens=[("i1", 2.0)])):
+        listens = [*unknown, *(query.listens or ())]
+        answer = recommender.recommend(replace(query, listens=listens))
+        assert plain_answer(answer) == plain_answer(recommender.recommend(query))
+    with pytest.raises(UnknownUser):
+        recommender.recommend(Query(strategy=Strategy.ALS, listens=unknown))
+
+
+def test_als_on_demand_takes_listens_for_a_history(many: Model) -> None:
+    recommender = Recommender(many)
+    for user_id in (None, "nobody", "u4"):
+        auto = Query(user_id, n=5, listens=[("i1", 2.0), ("i9", 1.0)])
+        answer = recommender.recommend(replace(auto, strategy=Strategy.ALS))
+        assert answer.source is Source.FOLD_IN
+        assert plain_answer(answer) == plain_answer(recommender.recommend(auto))
+
+
+def test_popularity_on_demand_hides_the_listens(listed: Model) -> None:
+    query = Query(n=6, strategy=Strategy.POPULARITY, listens=[("i1", 2.0), ("i5", 1.0)])
+    recommender = Recommender(listed)
+    answer = recommender.recommend(query)
+    assert plain_answer(answer)[:2] == (Source.POPULARITY, [2, 0, 3, 4])
+    seen = recommender.recommend(replace(query, include_seen=True))
+    assert seen.items.tolist() == BY_LISTENERS
+
+
+def test_listens_appear_only_with_include_seen(listed: Model) -> None:
+    recommender = Recommender(listed)
+    query = Query(n=6, listens=[("i1", 5.0), ("i2", 1.0)])
+    answer = recommender.recommend(query)
+    assert plain_answer(answer)[3] == [Source.FOLD_IN] * 3 + [Source.POPULARITY]
+    assert sorted(answer.items[:3].tolist()) == [0, 3, 4]
+    assert answer.items[3] == 5
+    seen = recommender.recommend(replace(query, include_seen=True))
+    assert set(seen.items[:5].tolist()) == {0, 1, 2, 3, 4}
+    assert seen.items[0] in {1, 2}
+
+
+def test_listens_of_an_artist_that_nobody_had_are_no_usable_history(listed: Model) -> None:
+    query = Query(n=6, listens=[("i5", 9.0)])
+    answer = Recommender(listed).recommend(query)
+    assert plain_answer(answer)[:2] == (Source.POPULARITY, [2, 1, 0, 3, 4])
+    with pytest.raises(UnknownUser):
+        Recommender(listed).recommend(replace(query, strategy=Strategy.ALS))
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_plays_that_are_no_number_above_zero_are_refused(listed: Model, strategy: Strategy) -> None:
+    query = Query("u0", strategy=strategy, listens=[("i1", 1.0), ("i2", 0.0)])
+    with pytest.raises(ValueError, match="number above 0"):
+        Recommender(listed).recommend(query)
+
+
 def random_query(rng: np.random.Generator, model: Model) -> Query:
     def some_items(most: int) -> list[str]:
         chosen = rng.integers(-3, len(model.items), size=rng.integers(0, most))
@@ -326,6 +503,10 @@ def random_query(rng: np.random.Generator, model: Model) -> Query:
         exclude=some_items(15) if rng.random() < 0.4 else (),
         candidates=some_items(40) if rng.random() < 0.3 else None,
         include_seen=bool(rng.random() < 0.2),
+        discovery=float(rng.choice([0.0, 0.0, 0.25, 1.0])),
+        listens=[(item, float(rng.integers(1, 50))) for item in some_items(9)]
+        if rng.random() < 0.3
+        else None,
     )
 
 
@@ -375,8 +556,11 @@ def test_any_answer_is_unique_allowed_as_long_as_possible_and_in_order(seed: int
         allowed = set(many.items.indices(query.candidates).tolist())
     allowed -= set(many.items.indices(query.exclude).tolist())
     user_index = many.users.index(query.user_id or "nobody")
-    if user_index is not None and not query.include_seen:
-        allowed -= set(many.user_items.row(user_index)[0].tolist())
+    vector = None if user_index is None else many.user_factors[user_index]
+    if not query.include_seen:
+        allowed -= set(many.items.indices([item for item, _ in query.listens or ()]).tolist())
+        if user_index is not None:
+            allowed -= set(many.user_items.row(user_index)[0].tolist())
     assert len(set(items)) == len(items) == min(query.n, len(allowed))
     assert set(items) <= allowed
 
@@ -385,10 +569,16 @@ def test_any_answer_is_unique_allowed_as_long_as_possible_and_in_order(seed: int
     assert np.isnan(answer.scores).tolist() == [not one for one in own]
     scores = answer.scores[: sum(own)].tolist()
     assert scores == sorted(scores, reverse=True)
-    if answer.source is Source.ALS:
-        assert user_index is not None
+    if answer.source is not Source.POPULARITY:
+        told = folded_in(many, query)
+        assert answer.source is (Source.ALS if told is None else Source.FOLD_IN)
+        vector = vector if told is None else told
+        assert vector is not None
+        ranked = best(many, vector, allowed, query.discovery)
         filled = items[sum(own) :]
-        assert items[: sum(own)] == best(many, user_index, allowed)[: sum(own)]
+        assert items[: sum(own)] == ranked[: sum(own)]
+        expected = exact_scores(many, vector, query.discovery)
+        assert scores == [expected[item] for item in items[: sum(own)]]
         rest = [one for one in many.popularity.by_listeners.tolist() if one in allowed]
         assert filled == [one for one in rest if one not in items[: sum(own)]][: len(filled)]
 

@@ -15,14 +15,20 @@ Hidden = Sequence[NDArray[np.integer]]
 
 
 def brute_force(
-    vector: NDArray[np.float32], items: NDArray[np.float32], n: int, hidden: NDArray[np.integer]
+    vector: NDArray[np.float32],
+    items: NDArray[np.float32],
+    n: int,
+    hidden: NDArray[np.integer],
+    discount: NDArray[np.float32] | None = None,
 ) -> list[tuple[int, float]]:
-    """Every item's exact score, sorted; ties by index."""
-    scored = [
-        (float((item.astype(np.float64) * vector.astype(np.float64)).sum()), index)
-        for index, item in enumerate(items)
-        if index not in set(hidden.tolist())
-    ]
+    """Every item's exact score, discounted where it is above zero, sorted; ties by index."""
+
+    def score(index: int) -> float:
+        product = float((items[index].astype(np.float64) * vector.astype(np.float64)).sum())
+        return product * float(discount[index]) if discount is not None and product > 0 else product
+
+    left = set(range(len(items))) - set(hidden.tolist())
+    scored = [(score(index), index) for index in left]
     best = sorted(scored, key=lambda one: (-one[0], one[1]))[:n]
     return [(index, float(np.float32(score))) for score, index in best]
 
@@ -32,6 +38,7 @@ def top(
     items: NDArray[np.float32],
     n: int,
     hidden: Hidden | None = None,
+    discount: NDArray[np.float32] | None = None,
 ) -> list[Ranked]:
     norms = np.linalg.norm(items.astype(np.float64), axis=1)
     none: Hidden = [np.zeros(0, dtype=np.int64)] * len(vectors)
@@ -41,6 +48,7 @@ def top(
         n=n,
         hidden=none if hidden is None else hidden,
         max_item_norm=float(norms.max(initial=0.0)),
+        discount=discount,
     )
 
 
@@ -180,6 +188,67 @@ def test_any_ranking_is_ordered_unique_unhidden_full_and_a_prefix_of_the_longer(
     assert not set(indices) & set(hidden.tolist())
     longer = pairs(top(vector, items, n + 7, [hidden])[0])
     assert longer[:n] == ranked
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_discounted_lists_are_those_of_a_brute_force_ranking_alone_and_batched(
+    data: st.DataObject,
+) -> None:
+    n_items = data.draw(st.integers(1, 300))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    small = data.draw(st.booleans())  # whole numbers in a small range: many ties
+    both = rng.integers(-2, 3, (3 + n_items, 4)) if small else rng.normal(size=(3 + n_items, 4))
+    vectors, items = np.split(both.astype(np.float32), [3])
+    strength = data.draw(st.sampled_from([1e-6, 0.5, 3.0, 60.0]))
+    discount = np.exp(-strength * rng.random(n_items)).astype(np.float32)
+    hidden = [rng.choice(n_items, size=n_items // 3, replace=False) for _ in vectors]
+    n = data.draw(st.integers(1, n_items + 5))
+    together = top(vectors, items, n, hidden, discount)
+    for row, ranked in enumerate(together):
+        expected = brute_force(vectors[row], items, n, hidden[row], discount)
+        assert pairs(ranked) == expected
+        alone = top(vectors[row : row + 1], items, n, [hidden[row]], discount)[0]
+        assert pairs(alone) == expected
+        left = np.setdiff1d(np.arange(n_items), hidden[row])
+        assert pairs(rank(vectors[row], items, left, n, discount)) == expected
+
+
+def test_discounted_scores_that_float32_cannot_tell_apart_are_ordered_exactly(
+    rng: np.random.Generator,
+) -> None:
+    vector = np.abs(normal(rng, 1, 32))
+    discount = rng.uniform(0.1, 1, size=3000).astype(np.float32)
+    # Each item is as much longer as it is discounted more, so only roundings are left.
+    items = (np.abs(normal(rng, 32)) / discount[:, None].astype(np.float64)).astype(np.float32)
+    ranked = pairs(top(vector, items, 20, discount=discount)[0])
+    assert ranked == brute_force(vector[0], items, 20, np.zeros(0, dtype=int), discount)
+    rough = np.argsort(-(items @ vector[0]) * discount, kind="stable")[:20]
+    assert [index for index, _ in ranked] != rough.tolist()
+
+
+def test_a_discount_does_not_raise_a_negative_score() -> None:
+    items = np.array([[1.0], [-1.0], [-2.0], [3.0]], dtype=np.float32)
+    vector = np.array([[2.0]], dtype=np.float32)
+    discount = np.array([0.5, 1.0, 0.125, 0.125], dtype=np.float32)
+    ranked = pairs(top(vector, items, 4, discount=discount)[0])
+    assert ranked == [(0, 1.0), (3, 0.75), (1, -2.0), (2, -4.0)]
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-20, 1e18])
+def test_discounted_vectors_may_be_tiny_or_huge(rng: np.random.Generator, scale: float) -> None:
+    vector, items = normal(rng, 1, 8) * np.float32(scale), normal(rng, 600, 8) * np.float32(scale)
+    discount = np.exp(-60 * rng.random(600)).astype(np.float32)
+    ranked = pairs(top(vector, items, 9, discount=discount)[0])
+    assert ranked == brute_force(vector[0], items, 9, np.zeros(0, dtype=int), discount)
+
+
+def test_a_discounted_product_that_overflows_float32_on_its_way_loses_no_item() -> None:
+    items = np.array([[1e20, 1e20], [2e20, 2e20], [-1e20, 1e20]], dtype=np.float32)
+    vector = np.array([[1e19, -1e19]], dtype=np.float32)
+    discount = np.array([1e-20, 1.0, 1e-5], dtype=np.float32)
+    ranked = pairs(top(vector, items, 3, [np.array([2])], discount)[0])
+    assert ranked == [(0, 0.0), (1, 0.0)]
 
 
 def test_given_candidates_are_ranked_whatever_their_order(rng: np.random.Generator) -> None:

@@ -25,6 +25,15 @@ def test_raw_weights_are_the_plays() -> None:
     assert weighting.mean_weight == 1.0
 
 
+def test_binary_weights_are_one_however_many_plays() -> None:
+    weighting = Weighting.fit(user_items_of(PLAYS), WeightingName.BINARY)
+    other = user_items_of(np.array([[3, 0, 1e30], [0, 0, 0]]))
+    assert weighting.weigh(user_items_of(PLAYS)).tolist() == [1, 1, 1, 1]
+    assert weighting.weigh(other).tolist() == [1, 1]
+    assert weighting.weigh(other).dtype == np.float32
+    assert weighting.mean_weight == 1.0
+
+
 def test_linear_weights_are_plays_in_medians_over_their_mean() -> None:
     user_items = user_items_of(PLAYS)
     weighting = Weighting.fit(user_items, WeightingName.LINEAR)
@@ -125,7 +134,7 @@ def test_the_manifest_restores_a_weighting_exactly(
 def test_only_bm25_keeps_an_array() -> None:
     user_items = user_items_of(PLAYS)
     lengths = {name: len(Weighting.fit(user_items, name).idf) for name in WeightingName}
-    assert lengths == {"raw": 0, "linear": 0, "log": 0, "bm25": 3}
+    assert lengths == {"raw": 0, "binary": 0, "linear": 0, "log": 0, "bm25": 3}
 
 
 def test_weighing_nothing_gives_nothing() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import sparse
 
 from app.fold_in import fold_in, gramian
@@ -67,17 +68,38 @@ def test_the_same_seed_gives_the_same_factors_whatever_the_threads(
     assert other.tobytes() != first.tobytes()
 
 
-def test_factors_have_the_shape_asked_for_and_progress_counts_iterations() -> None:
+def test_factors_have_the_shape_asked_for_and_each_iteration_is_told() -> None:
     user_items = checkerboard_interactions().user_items
     weighting = Weighting.fit(user_items, WeightingName.BM25)
     told: list[int] = []
+
+    def watch(iteration: int, _item_factors: NDArray[np.float32]) -> bool:
+        told.append(iteration)
+        return False
+
     factors = fit_item_factors(
-        confidence_matrix(user_items, weighting, 1.0), PARAMETERS, progress=told.append, threads=1
+        confidence_matrix(user_items, weighting, 1.0), PARAMETERS, watch=watch, threads=1
     )
     assert factors.shape == (20, 8)
     assert factors.dtype == np.float32
     assert factors.flags.c_contiguous
     assert told == [1, 2, 3, 4, 5]
+
+
+def test_a_training_that_is_ended_gives_the_factors_of_one_that_was_so_short() -> None:
+    user_items = checkerboard_interactions().user_items
+    weighting = Weighting.fit(user_items, WeightingName.BM25)
+    confidence = confidence_matrix(user_items, weighting, 1.0)
+    seen: list[bytes] = []
+
+    def end_after_two(iteration: int, item_factors: NDArray[np.float32]) -> bool:
+        seen.append(item_factors.tobytes())
+        return iteration == 2
+
+    ended = fit_item_factors(confidence, PARAMETERS, watch=end_after_two, threads=1)
+    short = fit_item_factors(confidence, replace(PARAMETERS, iterations=2), threads=1)
+    assert len(seen) == 2
+    assert ended.tobytes() == short.tobytes() == seen[-1]
 
 
 def test_training_changes_neither_the_matrix_nor_numpys_global_generator(
@@ -105,6 +127,11 @@ def test_training_changes_neither_the_matrix_nor_numpys_global_generator(
         ({"alpha": -1.0}, "alpha has to be above 0, not -1.0"),
         ({"alpha": float("nan")}, "alpha has to be above 0, not nan"),
         ({"regularization": float("inf")}, "regularization has to be above 0, not inf"),
+        ({"fold_in_share": 0.0}, "fold_in_share has to be above 0 and at most 1, not 0.0"),
+        ({"fold_in_share": 1.1}, "fold_in_share has to be above 0 and at most 1, not 1.1"),
+        ({"fold_in_share": float("nan")}, "fold_in_share has to be above 0"),
+        ({"b": 1.5}, "b has to lie between 0 and 1, not 1.5"),
+        ({"k1": 0.0}, "k1 has to be above 0, not 0.0"),
     ],
 )
 def test_hyperparameters_out_of_range_are_refused_with_their_value(
@@ -138,6 +165,7 @@ def test_the_manifest_names_the_convention_of_the_confidence() -> None:
         "alpha": 1.0,
         "iterations": 5,
         "seed": 7,
+        "fold_in_share": 1.0,
         "confidence": "1 + alpha * weight",
     }
 
@@ -171,3 +199,25 @@ def test_relative_regularization_is_that_share_of_the_noise_scale() -> None:
     assert relative.to_manifest()["relative_regularization"] == 0.5
     assert resolved.to_manifest()["regularization"] == 3.0
     assert resolved.to_manifest()["relative_regularization"] is None
+
+
+def test_fold_in_takes_its_share_of_the_resolved_regularization() -> None:
+    confidence = sparse.csr_matrix(np.array([[0, 3], [0, 0]], dtype=np.float32))
+    parameters = replace(
+        PARAMETERS, regularization=0.5, regularization_is_relative=True, fold_in_share=0.25
+    )
+    resolved = parameters.resolve(confidence)
+    assert resolved.regularization == 3.0
+    assert resolved.fold_in_regularization == 0.75
+    assert PARAMETERS.fold_in_regularization == PARAMETERS.regularization
+
+
+def test_the_share_of_fold_in_does_not_touch_the_item_factors(rng: np.random.Generator) -> None:
+    user_items = user_items_of(random_plays(rng))
+    weighting = Weighting.fit(user_items, WeightingName.BM25)
+    confidence = confidence_matrix(user_items, weighting, 1.0)
+    whole, part = (
+        fit_item_factors(confidence, replace(PARAMETERS, fold_in_share=share), threads=1)
+        for share in (1.0, 0.1)
+    )
+    assert part.tobytes() == whole.tobytes()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import dense_of, interactions_of, random_plays
-from training.interactions import sum_pairs
+from training.interactions import Interactions, TimedPlays, sum_pairs
 
 records = st.lists(
     st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(1, 1000)), max_size=40
@@ -85,3 +85,120 @@ def test_records_outside_the_matrix_are_refused() -> None:
         sum_pairs(
             np.array([3]), np.array([0]), np.array([1.0], dtype=np.float32), n_users=3, n_items=1
         )
+
+
+def timed_interactions(rows: list[tuple[int, int, int, int]]) -> Interactions:
+    """Returns the interactions of five users and six items for (user, item, plays, time)."""
+    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    users, items = table[:, 0].astype(np.int32), table[:, 1].astype(np.int32)
+    timed = TimedPlays(users, items, table[:, 2].astype(np.float32), table[:, 3])
+    return interactions_of(np.zeros((5, 6))).with_records(timed.sorted(6))
+
+
+timed_records = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(1, 1000), st.integers(-9, 9)),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(timed_records)
+def test_records_with_times_sum_to_the_same_matrix_as_pairs(
+    rows: list[tuple[int, int, int, int]],
+) -> None:
+    interactions = timed_interactions(rows)
+    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    expected = sum_pairs(
+        table[:, 0], table[:, 1], table[:, 2].astype(np.float32), n_users=5, n_items=6
+    )
+    found = interactions.user_items
+    assert dense_of(found).tolist() == dense_of(expected).tolist()
+    assert found.indptr.tolist() == expected.indptr.tolist()
+    assert found.indices.tolist() == expected.indices.tolist()
+    dtypes = [str(one.dtype) for one in (found.indptr, found.indices, found.plays)]
+    assert dtypes == ["int64", "int32", "float32"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(timed_records)
+def test_records_are_sorted_by_pair_and_otherwise_as_they_were_read(
+    rows: list[tuple[int, int, int, int]],
+) -> None:
+    timed = timed_interactions(rows).timed
+    assert timed is not None
+    found = zip(
+        timed.user_indices.tolist(),
+        timed.item_indices.tolist(),
+        timed.plays.tolist(),
+        timed.timestamps.tolist(),
+        strict=True,
+    )
+    assert list(found) == sorted(rows, key=lambda row: row[:2])
+
+
+def test_the_order_holds_for_keys_of_many_bits() -> None:
+    users = np.array([70_000, 1, 70_000, 0], dtype=np.int32)
+    items = np.array([3, 200_000, 2, 199_999], dtype=np.int32)
+    plays, times = np.ones(4, dtype=np.float32), np.arange(4)
+    timed = TimedPlays(users, items, plays, times).sorted(200_001)
+    assert timed.timestamps.tolist() == [3, 1, 2, 0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(timed_records, st.integers(0, 2**32))
+def test_keeping_pairs_keeps_their_records(
+    rows: list[tuple[int, int, int, int]], seed: int
+) -> None:
+    interactions = timed_interactions(rows)
+    keep = np.random.default_rng(seed).random(interactions.user_items.nnz) < 0.5
+    kept, left = interactions.with_pairs(keep), interactions.with_pairs(~keep)
+    assert kept.timed is not None
+    assert left.timed is not None
+    assert len(kept.timed) + len(left.timed) == len(rows)
+    for part in (kept, left):
+        assert part.timed is not None
+        summed = part.timed.sum(n_users=5, n_items=6)
+        assert dense_of(summed).tolist() == dense_of(part.user_items).tolist()
+
+
+def test_the_first_time_of_a_pair_is_its_earliest() -> None:
+    timed = timed_interactions([(1, 2, 1, 30), (0, 3, 1, 7), (1, 2, 1, 20), (1, 2, 1, 25)]).timed
+    assert timed is not None
+    assert timed.first_times().tolist() == [7, 20]
+
+
+def test_without_times_the_kept_pairs_have_none() -> None:
+    interactions = interactions_of([[1, 2], [3, 0]])
+    assert interactions.with_pairs(np.ones(3, dtype=bool)).timed is None
+
+
+def test_the_pairs_of_both_are_summed_and_the_ids_stay() -> None:
+    one = interactions_of([[1, 0, 2], [0, 0, 0]])
+    other = interactions_of([[0, 5, 3], [0, 4, 0]])
+    both = one.with_pairs_of(other)
+    assert dense_of(both.user_items).tolist() == [[1, 5, 5], [0, 4, 0]]
+    assert both.user_items.indices.tolist() == [0, 1, 2, 1]
+    assert both.user_ids.to_list() == one.user_ids.to_list()
+    assert both.item_names.to_list() == one.item_names.to_list()
+    assert dense_of(one.user_items).tolist() == [[1, 0, 2], [0, 0, 0]]
+
+
+def test_the_pairs_of_nothing_change_nothing(rng: np.random.Generator) -> None:
+    interactions = interactions_of(random_plays(rng))
+    nothing = interactions_of(np.zeros((30, 40)))
+    for both in (interactions.with_pairs_of(nothing), nothing.with_pairs_of(interactions)):
+        assert dense_of(both.user_items).tolist() == dense_of(interactions.user_items).tolist()
+
+
+def test_what_a_split_parted_comes_together_again(rng: np.random.Generator) -> None:
+    interactions = interactions_of(random_plays(rng))
+    keep = rng.random(interactions.user_items.nnz) < 0.5
+    whole = interactions.with_pairs(keep).with_pairs_of(interactions.with_pairs(~keep))
+    assert whole.user_items.indptr.tolist() == interactions.user_items.indptr.tolist()
+    assert whole.user_items.indices.tolist() == interactions.user_items.indices.tolist()
+    assert whole.user_items.plays.tobytes() == interactions.user_items.plays.tobytes()
+
+
+def test_pairs_that_came_together_have_no_times() -> None:
+    timed = timed_interactions([(0, 1, 1, 5), (2, 3, 1, 6)])
+    assert timed.with_pairs_of(timed).timed is None

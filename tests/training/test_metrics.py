@@ -1,9 +1,13 @@
-"""Measures against fractions worked by hand."""
+"""Measures against fractions worked by hand, and against trec_eval."""
 
 from math import log2
 
 import numpy as np
 import pytest
+import pytrec_eval
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from training import metrics
 
@@ -49,14 +53,8 @@ def test_hit_is_one_with_any_hit() -> None:
     assert metrics.hit(HITS, N_TEST).tolist() == [1, 0]
 
 
-def test_novelty_is_the_mean_surprise_in_bits() -> None:
-    # 8 users; items with 4, 1 and 0 listeners: 1 bit, 3 bits, and 3 bits as if it had one.
-    listeners = np.array([4, 1, 0])
-    assert metrics.novelty(np.array([0, 0, 1, 2]), listeners, 8) == (1 + 1 + 3 + 3) / 4
-
-
-def test_novelty_of_no_list_is_zero() -> None:
-    assert metrics.novelty(np.array([], dtype=int), np.array([1]), 1) == 0
+def test_surprise_is_in_bits_and_an_item_without_listeners_counts_as_having_one() -> None:
+    assert metrics.surprise(np.array([4, 1, 0]), 8).tolist() == [1, 3, 3]
 
 
 def test_gini_is_zero_when_all_items_are_recommended_alike() -> None:
@@ -73,3 +71,44 @@ def test_gini_of_one_two_and_three_is_two_ninths() -> None:
 
 def test_gini_without_recommendations_is_zero() -> None:
     assert metrics.gini(np.zeros(3, dtype=int)) == 0
+
+
+def trec_eval(
+    lists: list[list[int]], wanted: list[set[int]], k: int
+) -> dict[str, NDArray[np.float64]]:
+    """Returns what trec_eval says of each user, by its own names of measures."""
+    relevant = {f"u{user}": {f"i{item}": 1 for item in items} for user, items in enumerate(wanted)}
+    # Its order is by score; and it knows no cut-off of the reciprocal rank but the list's end.
+    ranked = {
+        f"u{user}": {f"i{item}": float(k - rank) for rank, item in enumerate(items[:k])}
+        for user, items in enumerate(lists)
+    }
+    names = {f"{name}.{k}" for name in ("P", "recall", "ndcg_cut", "map_cut", "success")}
+    judged = pytrec_eval.RelevanceEvaluator(relevant, names | {"recip_rank"}).evaluate(ranked)
+    measures = [*(name.replace(".", "_") for name in names), "recip_rank"]
+    return {
+        name.removesuffix(f"_{k}"): np.array([judged[user][name] for user in relevant])
+        for name in measures
+    }
+
+
+@given(seed=st.integers(0, 2**32 - 1), k=st.sampled_from([1, 2, 5, 10, 20]))
+def test_measures_agree_with_trec_eval(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_items = 40
+    wanted = [set(rng.permutation(n_items)[: rng.integers(1, 30)].tolist()) for _ in range(8)]
+    # Some lists are shorter than k.
+    lists = [rng.permutation(n_items)[: rng.integers(1, 25)].tolist() for _ in wanted]
+    hits = np.zeros((len(lists), k), dtype=bool)
+    for user, items in enumerate(lists):
+        hits[user, : len(items)] = [item in wanted[user] for item in items[:k]]
+    n_test = np.array([len(items) for items in wanted])
+    expected = trec_eval(lists, wanted, k)
+    assert metrics.precision(hits, n_test) == pytest.approx(expected["P"])
+    assert metrics.recall(hits, n_test) == pytest.approx(expected["recall"])
+    assert metrics.ndcg(hits, n_test) == pytest.approx(expected["ndcg_cut"])
+    assert metrics.reciprocal_rank(hits, n_test) == pytest.approx(expected["recip_rank"])
+    assert metrics.hit(hits, n_test) == pytest.approx(expected["success"])
+    # trec_eval divides by all test items, also where a list of k cannot hold them.
+    out_of = n_test / np.minimum(n_test, k)
+    assert metrics.average_precision(hits, n_test) == pytest.approx(expected["map_cut"] * out_of)

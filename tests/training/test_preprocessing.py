@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -88,3 +89,54 @@ def test_plays_that_sum_beyond_float32_are_refused() -> None:
     records = records_of([(0, 0, 3e38), (0, 0, 3e38), (1, 1, 1)], 2, 2)
     with pytest.raises(TrainingError, match=r"plays of a pair sum to more than 3\.4e\+38"):
         preprocess(records, Filters())
+
+
+def test_times_stay_with_the_records_that_are_kept() -> None:
+    rows = [(2, 1, 3), (0, 3, 5), (1, 0, 9), (2, 1, 4), (2, -1, 1)]
+    records = replace(
+        records_of(rows, n_users=3, n_items=4), timestamps=np.array([50, 40, 30, 20, 10])
+    )
+    # User 1 has a single record of an item that nobody else has.
+    interactions, steps = preprocess(records, Filters(top_users=2))
+    timed = interactions.timed
+    assert timed is not None
+    assert interactions.user_ids.to_list() == ["u00", "u02"]
+    assert interactions.item_ids.to_list() == ["i01", "i03"]
+    assert timed.user_indices.tolist() == [0, 1, 1]
+    assert timed.item_indices.tolist() == [1, 0, 0]
+    assert timed.plays.tolist() == [5, 3, 4]
+    assert timed.timestamps.tolist() == [40, 50, 20]
+    assert interactions.user_items.plays.tolist() == [5, 7]
+    assert steps[-1].records == 2
+
+
+def test_without_times_none_are_made_up() -> None:
+    assert preprocess(records_of([(0, 0, 1)], 1, 1), Filters())[0].timed is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(-1, 7), st.integers(1, 9)), min_size=1
+    ).filter(lambda rows: any(item >= 0 for _, item, _ in rows)),
+    top_users=st.integers(1, 6),
+)
+def test_times_do_not_change_what_is_summed(
+    rows: list[tuple[int, int, float]], top_users: int
+) -> None:
+    records = records_of(rows, 6, 8)
+    filters = Filters(top_users=top_users)
+    without, _ = preprocess(records, filters)
+    timed, _ = preprocess(replace(records, timestamps=np.arange(len(rows))), filters)
+    assert timed.user_ids.equals(without.user_ids)
+    assert timed.item_ids.equals(without.item_ids)
+    for name in ("indptr", "indices", "plays"):
+        found, expected = (getattr(one.user_items, name) for one in (timed, without))
+        assert found.tolist() == expected.tolist()
+        assert found.dtype == expected.dtype
+
+
+def test_timed_plays_that_sum_beyond_float32_are_refused() -> None:
+    records = records_of([(0, 0, 3e38), (0, 0, 3e38), (1, 1, 1)], 2, 2)
+    with pytest.raises(TrainingError, match=r"plays of a pair sum to more than 3\.4e\+38"):
+        preprocess(replace(records, timestamps=np.arange(3)), Filters())

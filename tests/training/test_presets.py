@@ -13,12 +13,12 @@ from tests.builders import checkerboard_interactions, interactions_of
 from training.datasets import load_dataset
 from training.datasets.synthetic import generate
 from training.evaluation import evaluate
+from training.experiment import Plan, measure
 from training.fit import fit_model
 from training.interactions import Interactions
-from training.pipeline import measure
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT, PRESETS, REFERENCE
-from training.split import RandomPerUser
+from training.split import Fold, RandomPerUser
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +36,13 @@ def with_plays(interactions: Interactions, factor: float, power: float = 1.0) ->
 
 @pytest.mark.slow
 def test_default_reaches_its_figures_on_real_data(hetrec: Interactions) -> None:
-    figures = measure(hetrec, DEFAULT, repeats=5)
-    assert figures.mean("als", "precision") >= 0.203
-    assert figures.mean("als", "ndcg") >= 0.247
-    ratio = figures.mean("als", "precision") / figures.mean("popularity", "precision")
+    figures = measure(hetrec, DEFAULT, Plan(repeats=5)).figures
+    assert figures.value("als", "precision") >= 0.203
+    assert figures.value("als", "ndcg") >= 0.247
+    ratio = figures.value("als", "precision") / figures.value("popularity", "precision")
     assert ratio >= 2.7
-    assert figures.mean("als", "coverage_items") > 20 * figures.mean("popularity", "coverage_items")
+    shown = {name: figures.value(name, "coverage_items") for name in ("als", "popularity")}
+    assert shown["als"] > 20 * shown["popularity"]
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +66,10 @@ def test_default_does_not_care_for_the_scale_of_plays(
     def precision(interactions: Interactions) -> float:
         values = []
         for seed in (0, 1):
-            train, test = RandomPerUser(seed=seed).split(interactions)
-            model = fit_model(train, DEFAULT.parameters)
-            result = evaluate(model, test, {"als": DEFAULT.contenders["als"]})
-            values.append(result.models["als"]["precision"])
+            (fold,) = RandomPerUser(seed=seed).folds(interactions)
+            model = fit_model(fold.train, DEFAULT.parameters)
+            result = evaluate(model, fold, {"als": DEFAULT.contenders["als"]})
+            values.append(result.figures("als")["precision"])
         return fmean(values)
 
     changed = precision(with_plays(interactions, factor, power))
@@ -83,22 +84,24 @@ def test_default_beats_popularity_at_any_size(users: int, artists: int, tmp_path
     # An absolute regularization that suits thousands of users leaves nothing of a hundred.
     generate(tmp_path, users=users, artists=artists, seed=5, mean_artists_per_user=40)
     interactions, _ = preprocess(load_dataset("synthetic", tmp_path), Filters())
-    figures = measure(interactions, DEFAULT, repeats=3)
-    assert figures.mean("als", "ndcg") > 1.3 * figures.mean("popularity", "ndcg")
-    assert figures.mean("als", "coverage_items") > 2 * figures.mean("popularity", "coverage_items")
+    figures = measure(interactions, DEFAULT, Plan(repeats=3)).figures
+    assert figures.value("als", "ndcg") > 1.3 * figures.value("popularity", "ndcg")
+    shown = {name: figures.value(name, "coverage_items") for name in ("als", "popularity")}
+    assert shown["als"] > 2 * shown["popularity"]
 
 
 def test_default_finds_the_checkerboard() -> None:
     board = checkerboard_interactions(40)
     model = fit_model(board, DEFAULT.parameters)
     kept_back = interactions_of(np.eye(40))
-    result = evaluate(model, kept_back, {"als": DEFAULT.contenders["als"]}, k=1)
-    assert result.models["als"]["precision"] == 1
+    fold = Fold(board, kept_back)
+    result = evaluate(model, fold, {"als": DEFAULT.contenders["als"]}, k=1)
+    assert result.figures("als")["precision"] == 1
 
 
 def test_default_is_the_winner_of_the_committed_search() -> None:
-    best = winner(read_log(LOG))
-    assert parameters_of(best["trial"]) == DEFAULT.parameters
+    best, share = winner(read_log(LOG))
+    assert parameters_of(best["trial"], share) == DEFAULT.parameters
 
 
 def test_reference_is_the_study() -> None:
@@ -107,7 +110,7 @@ def test_reference_is_the_study() -> None:
     assert (parameters.iterations, parameters.alpha) == (15, 0.5)
     assert REFERENCE.filters == Filters(5, 5, 20_000)
     assert REFERENCE.drop_items_without_id
-    assert (REFERENCE.split.test_fraction, REFERENCE.split.min_items) == (0.2, 5)
+    assert REFERENCE.split == RandomPerUser(test_fraction=0.2, min_items=5)
 
 
 def test_presets_go_by_their_own_names() -> None:

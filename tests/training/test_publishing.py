@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.artifact import open_model, read_manifest, verify_checksums
+from app.artifact import open_model, read_manifest, read_report, verify_checksums
 from app.errors import InvalidArtifact
 from app.model import Model
 from app.versions import current_version, list_versions
@@ -126,9 +127,35 @@ def test_the_manifest_holds_the_card_and_what_fold_in_needs(model: Model, tmp_pa
     assert manifest["parameters"] == {
         "factors": 8,
         "alpha": model.alpha,
-        "regularization": model.regularization,
+        "fold_in_regularization": model.regularization,
     }
+    assert manifest["report"] is None
     assert manifest["event_watermark"] is None
+
+
+def test_a_report_travels_with_the_model(model: Model, tmp_path: Path) -> None:
+    page = "<!DOCTYPE html><p>Sigur R\N{LATIN SMALL LETTER O WITH ACUTE}s\r\n"
+    folder = tmp_path / publish(model, tmp_path, card=card_of(model), report=page)
+    content = (folder / "report.html").read_bytes()
+    assert content == page.encode()  # line ends included
+    entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert read_manifest(folder)["report"] == entry
+    assert read_report(folder) == content
+
+
+def test_another_report_is_another_version(model: Model, tmp_path: Path) -> None:
+    versions = {
+        publish(model, tmp_path, card=card_of(model), report=report, created_at=CREATED_AT)
+        for report in (None, "<p>one", "<p>two", "<p>two")
+    }
+    assert sorted(versions) == list_versions(tmp_path)
+    assert len(versions) == 3
+
+
+def test_a_card_cannot_bring_a_report_that_is_not_there(model: Model, tmp_path: Path) -> None:
+    card = card_of(model) | {"report": {"bytes": 5, "sha256": "0" * 64}}
+    folder = tmp_path / publish(model, tmp_path, card=card)
+    assert read_manifest(folder)["report"] is None
 
 
 def test_a_card_cannot_overrule_what_the_model_is(model: Model, tmp_path: Path) -> None:

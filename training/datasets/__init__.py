@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from training.datasets import hetrec_lastfm_2k, lastfm_360k, table
+from training.datasets import hetrec_lastfm_2k, lastfm, lastfm_1k, lastfm_360k, table
 from training.datasets.dataset import Dataset, Download, LoadOptions
 from training.errors import DatasetError
 from training.records import Records
@@ -34,10 +34,19 @@ DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
                 name=lastfm_360k.NAME,
                 description="Artists that 359,000 users of Last.fm played most, 17.5 million rows",
                 licence=_NON_COMMERCIAL,
-                source=lastfm_360k.SOURCE,
+                source=lastfm.SOURCE,
                 files=(lastfm_360k.PLAYS_FILE, lastfm_360k.PROFILE_FILE),
                 load=lastfm_360k.load,
                 download=lastfm_360k.DOWNLOAD,
+            ),
+            Dataset(
+                name=lastfm_1k.NAME,
+                description="Each play of 992 users of Last.fm with its time, 19.2 million rows",
+                licence=_NON_COMMERCIAL,
+                source=lastfm.SOURCE,
+                files=(lastfm_1k.PLAYS_FILE, lastfm_1k.PROFILE_FILE),
+                load=lastfm_1k.load,
+                download=lastfm_1k.DOWNLOAD,
             ),
             Dataset(
                 name=hetrec_lastfm_2k.NAME,

@@ -21,7 +21,9 @@ class LoadOptions:
         weight_column: column of plays, in ``table``; None for ``weight`` where there is one, and
             one play a row where there is none.
         name_column: column of names, in ``table``; None for ``name`` where there is one.
-        timestamp_column: column of times, in ``table``; None to read none.
+        timestamp_column: column of times, in ``table``; a row whose time cannot be read falls out.
+            None for ``timestamp`` where there is one and each of its times can be read, otherwise
+            no times are read.
     """
 
     drop_items_without_id: bool = False

@@ -130,6 +130,27 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
+def opened(
+    path: Path, name: str, *, subfolder: str, source: str
+) -> Iterator[tuple[Path, Future[dict[str, Any]]]]:
+    """Finds the text file of a dataset; yields it, and its fingerprint, see ``fingerprinting``.
+
+    Args:
+        path: the file itself, or a folder; see ``find_file``.
+        name: the name of the file, where ``path`` is a folder.
+        subfolder: the folder that the published archive unpacks into.
+        source: the page to get the file from, for the message.
+
+    Raises:
+        DatasetError: it is not there, empty, or of another kind.
+    """
+    file = find_file(path, name, subfolder=subfolder, source=source)
+    refuse_binary(file)
+    with fingerprinting(file) as sources:
+        yield file, sources
+
+
+@contextmanager
 def fingerprinting(*paths: Path) -> Iterator[Future[dict[str, Any]]]:
     """Takes the fingerprints of files while they are parsed; yields them by file name."""
     with ThreadPoolExecutor(max_workers=1) as executor:

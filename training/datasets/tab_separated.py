@@ -17,6 +17,7 @@ from training.errors import DatasetError
 
 REASON_COLUMNS: Final = "wrong number of columns"
 _EXTRA: Final = "extra"
+_SHORT: Final = "short"
 _PLAYS: Final = "plays"
 
 
@@ -39,45 +40,53 @@ def scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
     )
 
 
-def encode_plays(
-    path: Path, columns: Sequence[str], item_columns: Sequence[str]
-) -> tuple[Encoded, Rows, NDArray[np.float32]]:
-    """Reads a file of users, items and plays.
+def encode_rows(
+    path: Path, columns: Sequence[str], item_columns: Sequence[str], rest: Sequence[pl.Expr]
+) -> tuple[Encoded, Rows]:
+    """Reads a file of users and items.
 
     Args:
         path: the file.
-        columns: of the file, ``user`` and ``plays`` among them.
+        columns: of the file, ``user`` among them.
         item_columns: those of them that tell items apart.
+        rest: expressions for what else is wanted of each row.
 
     Returns:
-        The file in codes; its rows, those with a wrong number of columns dropped and blank ones
-        left out; and the plays, float32 with NaN where they are missing or no number.
+        The file in codes; and its rows, those with a wrong number of columns dropped and blank
+        ones left out.
 
     Raises:
         DatasetError: the file cannot be read.
     """
-    rest = [
-        pl.col(_PLAYS).str.strip_chars(" ").cast(pl.Float32, strict=False),
-        (pl.col(_EXTRA) != "").alias(_EXTRA),
-    ]
+    # A line that is too short has nothing in its last column.
+    flags = [(pl.col(columns[-1]) == "").alias(_SHORT), (pl.col(_EXTRA) != "").alias(_EXTRA)]
     with reading(path):
-        encoded = encode(scan(path, columns), item_columns, rest)
-        plays = encoded.rest[_PLAYS].fill_null(float("nan")).to_numpy()
+        encoded = encode(scan(path, columns), item_columns, [*rest, *flags])
         rows = Rows(len(encoded))
-        drop_broken_lines(path, rows, np.isnan(plays), len(columns))
+        _drop_short_lines(path, rows, encoded.rest[_SHORT].to_numpy(), len(columns))
     rows.drop(REASON_COLUMNS, encoded.rest[_EXTRA].to_numpy())
-    return encoded, rows, plays
+    return encoded, rows
 
 
-def drop_broken_lines(path: Path, rows: Rows, suspicious: NDArray[np.bool_], columns: int) -> None:
-    """Looks at lines themselves: polars does not tell a missing field from an empty one.
+def encode_plays(
+    path: Path, columns: Sequence[str], item_columns: Sequence[str]
+) -> tuple[Encoded, Rows, NDArray[np.float32]]:
+    """Reads a file of users, items and plays; see ``encode_rows``.
 
-    Args:
-        path: the file.
-        rows: its lines; blank ones are left out, those with other than ``columns`` are dropped.
-        suspicious: the lines to look at, shape (n_lines,).
-        columns: fields a line.
+    Returns:
+        As there; and the plays, the last column, float32 with NaN where they are missing or no
+        number.
+
+    Raises:
+        DatasetError: the file cannot be read.
     """
+    plays = pl.col(columns[-1]).str.strip_chars(" ").cast(pl.Float32, strict=False)
+    encoded, rows = encode_rows(path, columns, item_columns, [plays.alias(_PLAYS)])
+    return encoded, rows, encoded.rest[_PLAYS].fill_null(float("nan")).to_numpy()
+
+
+def _drop_short_lines(path: Path, rows: Rows, suspicious: NDArray[np.bool_], columns: int) -> None:
+    """Looks at lines themselves: polars does not tell a missing field from an empty one."""
     blank, broken = np.zeros_like(suspicious), np.zeros_like(suspicious)
     numbers = np.flatnonzero(suspicious)
     for row, line in zip(numbers, lines_at(path, numbers.tolist()), strict=True):

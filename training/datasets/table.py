@@ -22,6 +22,7 @@ from training.datasets.encoding import (
 )
 from training.datasets.rows import Rows
 from training.datasets.sources import fingerprinting, reading, refuse_binary, shorten
+from training.datasets.times import REASON_TIME, seconds_of
 from training.errors import DatasetError
 from training.records import Records
 
@@ -30,16 +31,14 @@ REASON_NO_USER: Final = "user id is missing"
 REASON_NO_ITEM: Final = "item id is missing"
 REASON_BROKEN_ID: Final = "id with invalid UTF-8"
 REASON_COLUMNS: Final = "more fields than the header has"
-REASON_TIME: Final = "timestamp missing or unreadable"
+NOTE_TIME: Final = "timestamp missing or unreadable, so no times were read"
 
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 _PARQUET: Final = (".parquet", ".pq")
 _QUOTES: Final = ". Is a quotation mark opened and never closed? Double it where it is a character"
 _EXTRA: Final = "\0extra"
 _ITEM, _NAME, _PLAYS, _TIME = "item", "name", "plays", "time"
-# Larger numbers are milliseconds: as seconds they lie in the year 5138 and later.
-_LARGEST_SECONDS: Final = 100_000_000_000
-_TIME_FORMATS: Final = ("%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f")
+_DEFAULT_TIME: Final = "timestamp"
 
 
 def load(path: Path, options: LoadOptions) -> Records:
@@ -63,17 +62,17 @@ def load(path: Path, options: LoadOptions) -> Records:
     with fingerprinting(path) as sources, reading(path, hint):
         encoded = encode(*columns)
         rows = _check(encoded, is_text=suffix not in _PARQUET)
+        timestamps, noted = _timestamps(encoded, rows, asked=options.timestamp_column is not None)
         _refuse_without_records(path, encoded, rows)
-        plays = encoded.rest[_PLAYS].to_numpy()
-        timed = _TIME in encoded.rest.columns
         return records_of(
             encoded,
             rows,
             encoded.items[_ITEM],
-            plays,
+            encoded.rest[_PLAYS].to_numpy(),
             dataset=NAME,
             sources=sources.result(),
-            timestamps=encoded.rest[_TIME].fill_null(0).to_numpy() if timed else None,
+            noted=noted,
+            timestamps=timestamps,
         )
 
 
@@ -125,7 +124,7 @@ def _select(
     if _EXTRA in schema:
         rest[_EXTRA] = pl.col(_EXTRA) != ""
     if time := columns.get(_TIME):
-        rest[_TIME] = _as_seconds(time, schema[time], path)
+        rest[_TIME] = _as_seconds(time, schema, path)
     source = table.select(**{USER: _as_id(columns[USER], schema, path)}, **items, **rest)
     return source, list(items), [pl.col(column) for column in rest]
 
@@ -148,6 +147,9 @@ def _columns(schema: pl.Schema, path: Path, options: LoadOptions) -> dict[str, s
             )
     chosen = {key: column for key, (_, column) in wanted.items() if column is not None}
     defaults = {_PLAYS: "weight", _NAME: "name"}
+    # What nobody asked for is no reason to refuse the file.
+    if seconds_of(pl.col(_DEFAULT_TIME), schema.get(_DEFAULT_TIME, pl.Null())) is not None:
+        defaults[_TIME] = _DEFAULT_TIME
     return {key: name for key, name in defaults.items() if name in found} | chosen
 
 
@@ -171,27 +173,14 @@ def _as_plays(column: str | None, schema: pl.Schema, path: Path) -> pl.Expr:
     return plays.cast(pl.Float32, strict=False).fill_null(float("nan"))
 
 
-def _as_seconds(column: str, dtype: pl.DataType, path: Path) -> pl.Expr:
-    time = pl.col(column)
-    if dtype.is_integer():
-        return _seconds_of_number(time.cast(pl.Int64, strict=False))
-    if isinstance(dtype, pl.Datetime):
-        return time.dt.epoch("s")
-    if dtype == pl.Date:
-        return time.cast(pl.Datetime("ms")).dt.epoch("s")
-    if dtype != pl.String:
+def _as_seconds(column: str, schema: pl.Schema, path: Path) -> pl.Expr:
+    seconds = seconds_of(pl.col(column), schema[column])
+    if seconds is None:
         raise DatasetError(
-            f"{path}: the column '{column}' holds {dtype}; times are seconds since 1970 or ISO 8601"
+            f"{path}: the column '{column}' holds {schema[column]}; times are seconds since 1970 "
+            "or ISO 8601"
         )
-    number = _seconds_of_number(time.cast(pl.Int64, strict=False))
-    zoned = time.str.to_datetime("%+", time_zone="UTC", time_unit="us", strict=False)
-    local = [time.str.to_datetime(form, time_unit="us", strict=False) for form in _TIME_FORMATS]
-    day = time.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-    return pl.coalesce(number, *(text.dt.epoch("s") for text in (zoned, *local, day)))
-
-
-def _seconds_of_number(number: pl.Expr) -> pl.Expr:
-    return pl.when(number.abs() < _LARGEST_SECONDS).then(number).otherwise(number // 1000)
+    return seconds
 
 
 def _check(encoded: Encoded, *, is_text: bool) -> Rows:
@@ -204,9 +193,26 @@ def _check(encoded: Encoded, *, is_text: bool) -> Rows:
     ):
         _drop_bad_ids(rows, ids, codes, missing, is_text=is_text)
     rows.drop_bad_plays(encoded.rest[_PLAYS].to_numpy())
-    if _TIME in encoded.rest.columns:
-        rows.drop(REASON_TIME, encoded.rest[_TIME].is_null().to_numpy())
     return rows
+
+
+def _timestamps(
+    encoded: Encoded, rows: Rows, *, asked: bool
+) -> tuple[NDArray[np.int64] | None, dict[str, int]]:
+    """Returns the times by row, and what is to be noted.
+
+    A time that cannot be read costs its row where the column was asked for. Where the column is
+    only there, it costs the times.
+    """
+    if _TIME not in encoded.rest.columns:
+        return None, {}
+    seconds = encoded.rest[_TIME]
+    unread = seconds.is_null().to_numpy()
+    if asked:
+        rows.drop(REASON_TIME, unread)
+    elif count := int((unread & rows.kept).sum()):
+        return None, {NOTE_TIME: count}
+    return seconds.fill_null(0).to_numpy(), {}
 
 
 def _drop_bad_ids(

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import logging
+from pathlib import Path
+from typing import Final
 
-from app.artifact import total_bytes
-from app.http.dependencies import CurrentRecommender
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from app.artifact import read_report, total_bytes
+from app.errors import InvalidArtifact, ReportUnavailable
+from app.http.dependencies import CurrentRecommender, Threads
 from app.http.problems import problem_responses
 from app.http.schemas import ModelCard, Sizes
 from app.http.strict_route import StrictRoute
 from app.model import Model
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# The page runs nothing and loads nothing, whatever an artist calls itself.
+_REPORT_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 router = APIRouter(tags=["model"], route_class=StrictRoute)
 
@@ -34,6 +50,36 @@ async def model(recommender: CurrentRecommender) -> ModelCard:
         metrics=card.get("metrics") or {},
         sizes=_sizes(served),
     )
+
+
+@router.get(
+    "/model/report",
+    operation_id="model_report",
+    summary="Show how good the model is, as a page",
+    response_description="The page: HTML that needs nothing else.",
+    response_class=HTMLResponse,
+    responses=problem_responses(404, 503),
+)
+async def report(request: Request, recommender: CurrentRecommender, threads: Threads) -> Response:
+    """What training found: the data, the models compared, and a few listeners with their lists.
+
+    404 for a model that was published without one.
+    """
+    settings: Settings = request.app.state.settings
+    folder = settings.models / recommender.model.version
+    page = await threads.run(lambda: _read(folder))
+    return HTMLResponse(page, headers=_REPORT_HEADERS)
+
+
+def _read(folder: Path) -> bytes:
+    try:
+        return read_report(folder)
+    except InvalidArtifact as error:
+        logger.error("%s", error)
+        raise ReportUnavailable(
+            f"the report of model {folder.name} is not the one that was published; lists are "
+            "answered as before, and `python -m training models verify` says more"
+        ) from error
 
 
 def _sizes(served: Model) -> Sizes:

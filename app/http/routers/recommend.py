@@ -78,7 +78,10 @@ async def recommend_batch(
     body: BatchBody, recommender: CurrentRecommender, threads: Threads
 ) -> Response:
     """One list for each user, the same that a single call answers, from one model."""
-    queries = [RecommendQuery(user_id=user_id, n=body.n) for user_id in body.user_ids]
+    queries = [
+        RecommendQuery(user_id=user_id, n=body.n, discovery=body.discovery)
+        for user_id in body.user_ids
+    ]
     return await threads.run(lambda: json_response(answers.recommend_batch(recommender, queries)))
 
 

@@ -1,12 +1,37 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
+import pytest
 from starlette.testclient import TestClient
 
+from app.main import create_app
 from app.model import Model
+from app.settings import Settings
 from tests.app.conftest import LIST_LENGTH
+from tests.builders import card_of
+from training.publishing import publish
+
+REPORT: Final = "<!DOCTYPE html><title>Sigur Rós</title>\r\n<p>坂本龍一\n"
+
+
+@pytest.fixture
+def reported(model: Model, tmp_path: Path) -> Path:
+    """The folder of a model that was published with a report."""
+    models = tmp_path / "models"
+    return models / publish(model, models, card=card_of(model), report=REPORT)
+
+
+@pytest.fixture
+def report_client(reported: Path) -> Iterator[TestClient]:
+    """The service with that model."""
+    settings = Settings(models=reported.parent, poll_seconds=3600)
+    with TestClient(create_app(settings)) as client:
+        yield client
 
 
 def test_the_card_says_what_the_manifest_says(
@@ -47,3 +72,89 @@ def test_the_card_keeps_the_files_to_itself(client: TestClient) -> None:
 
 def test_without_a_model_there_is_no_card(bare_client: TestClient) -> None:
     assert bare_client.get("/model").status_code == 503
+
+
+def test_the_report_is_answered_byte_for_byte(report_client: TestClient) -> None:
+    answer = report_client.get("/model/report")
+    assert answer.status_code == 200
+    assert answer.content == REPORT.encode()
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_the_report_may_run_and_load_nothing(report_client: TestClient) -> None:
+    headers = report_client.get("/model/report").headers
+    policy = dict(
+        directive.split(" ", 1) for directive in headers["content-security-policy"].split("; ")
+    )
+    assert policy == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_report_counts_among_the_bytes_of_the_model(
+    report_client: TestClient, reported: Path
+) -> None:
+    files = [*reported.glob("*.npy"), reported / "report.html"]
+    assert report_client.get("/model").json()["sizes"]["bytes"] == sum(
+        file.stat().st_size for file in files
+    )
+
+
+def test_a_model_without_a_report_says_how_to_get_one(client: TestClient, version: str) -> None:
+    answer = client.get("/model/report")
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == answer.status_code == 404
+    assert problem["type"] == "urn:encore:problem:report-not-found"
+    assert version in problem["detail"]
+    assert "--no-report" in problem["detail"]
+
+
+@pytest.mark.parametrize("damage", ["changed", "longer", "missing", "whole folder missing"])
+def test_a_report_that_is_not_the_published_one_is_not_shown(
+    report_client: TestClient, reported: Path, damage: str
+) -> None:
+    page = reported / "report.html"
+    if damage == "changed":
+        page.write_bytes(page.read_bytes().replace(b"title", b"tItle", 1))
+    elif damage == "longer":
+        page.write_bytes(page.read_bytes() + b"<script>")
+    elif damage == "missing":
+        page.unlink()
+    else:
+        shutil.rmtree(reported)
+    answer = report_client.get("/model/report")
+    assert answer.status_code == answer.json()["status"] == 503
+    assert answer.json()["type"] == "urn:encore:problem:report-unavailable"
+    assert "retry-after" in answer.headers
+    assert reported.name in answer.json()["detail"]
+    assert str(reported.parent) not in answer.json()["detail"]  # no path of the server
+    # The lists do not hang on it.
+    assert report_client.get("/recommend/u30").status_code == 200
+
+
+def test_a_model_whose_report_is_damaged_from_the_start_is_served(reported: Path) -> None:
+    (reported / "report.html").write_text("<script>")
+    with TestClient(create_app(Settings(models=reported.parent))) as client:
+        assert client.get("/health/ready").status_code == 200
+        assert client.get("/recommend/u30").status_code == 200
+        assert client.get("/model/report").status_code == 503
+
+
+def test_without_a_model_there_is_no_report(bare_client: TestClient) -> None:
+    assert bare_client.get("/model/report").status_code == 503
+
+
+def test_the_report_is_that_of_the_model_in_service(
+    report_client: TestClient, reported: Path, model: Model
+) -> None:
+    publish(model, reported.parent, card=card_of(model), report="<p>the next one")
+    assert report_client.get("/model/report").content == REPORT.encode()
+    assert report_client.post("/admin/reload").status_code == 200
+    assert report_client.get("/model/report").text == "<p>the next one"

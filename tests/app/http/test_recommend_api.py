@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
+from app.http.answers import is_quick
 from app.model import Model
 from app.recommender import Query, Recommender, Strategy
 from tests.app.conftest import LIST_LENGTH, ODD_ITEMS, ODD_USERS
@@ -88,6 +89,48 @@ def test_every_option_gives_what_the_recommender_gives(
             by_post = client.post("/recommend", json=parameters | {"user_id": user_id})
             assert by_get.json() == by_post.json()
             assert by_get.json()["items"] == expected(recommender, query)
+
+
+@pytest.mark.parametrize("discovery", [0, 0.25, 1])
+def test_the_dial_is_there_in_every_call(
+    client: TestClient, recommender: Recommender, discovery: float
+) -> None:
+    users = [*PLAIN_USERS, NO_HISTORY, "nobody"]
+    batch = {"user_ids": users, "n": 20, "discovery": discovery}
+    results = client.post("/recommend/batch", json=batch).json()["results"]
+    for user_id, result in zip(users, results, strict=True):
+        by_get = client.get(path_of(user_id), params={"n": 20, "discovery": discovery}).json()
+        body = {"user_id": user_id, "n": 20, "discovery": discovery}
+        assert client.post("/recommend", json=body).json() == by_get
+        wanted = expected(recommender, Query(user_id, n=20, discovery=discovery))
+        assert by_get["items"] == result["items"] == wanted
+        off = client.get(path_of(user_id), params={"n": 20}).json()
+        assert (by_get == off) is (discovery == 0 or by_get["source"] == "popularity")
+
+
+@pytest.mark.parametrize(("sent", "read"), [("0", 0.0), ("1", 1.0), ("1.0", 1.0), ("0.250", 0.25)])
+def test_the_dial_is_a_plain_decimal_number(
+    client: TestClient, recommender: Recommender, sent: str, read: float
+) -> None:
+    wanted = expected(recommender, Query("u30", discovery=read))
+    assert client.get(f"/recommend/u30?discovery={sent}").json()["items"] == wanted
+    headers = {"content-type": "application/json"}
+    body = f'{{"user_id": "u30", "discovery": {sent}}}'
+    by_post = client.post("/recommend", content=body, headers=headers)
+    assert by_post.json()["items"] == wanted
+
+
+def test_what_scores_every_artist_is_not_done_on_the_event_loop(recommender: Recommender) -> None:
+    assert is_quick(recommender, Query("u30"))
+    assert is_quick(recommender, Query("u30", discovery=0.0))
+    for query in (
+        Query("u30", discovery=0.1),
+        Query("u30", n=LIST_LENGTH + 1),
+        Query("u30", include_seen=True),
+        Query("u30", candidates=["i30"]),
+        Query("u30", listens=[("i30", 1.0)]),
+    ):
+        assert not is_quick(recommender, query)
 
 
 @pytest.mark.parametrize("user_id", [one for one in ODD_USERS if one not in {"", ".", ".."}])
@@ -231,6 +274,18 @@ def test_a_thousand_exclusions_are_obeyed(client: TestClient, model: Model) -> N
         ("strategy=best", "query.strategy", "'auto', 'als' or 'popularity', found 'best'"),
         ("strategy=als&strategy=als", "query.strategy", "stands there 2 times"),
         ("include_seen=perhaps", "query.include_seen", "valid boolean"),
+        ("discovery=1.01", "query.discovery", "less than or equal to 1, found '1.01'"),
+        ("discovery=-0.1", "query.discovery", "greater than or equal to 0"),
+        ("discovery=" + "9" * 400, "query.discovery", "less than or equal to 1"),
+        ("discovery=nan", "query.discovery", "number in decimal digits, such as 0.25"),
+        ("discovery=inf", "query.discovery", "number in decimal digits"),
+        ("discovery=1e-1", "query.discovery", "number in decimal digits"),
+        ("discovery=0,5", "query.discovery", "number in decimal digits"),
+        ("discovery=%200.5", "query.discovery", "number in decimal digits"),
+        ("discovery=0_1.5", "query.discovery", "number in decimal digits"),
+        ("discovery=٣", "query.discovery", "number in decimal digits"),
+        ("discovery=", "query.discovery", "number in decimal digits"),
+        ("discovery=0&discovery=0", "query.discovery", "stands there 2 times"),
         ("limit=5", "query.limit", "is no parameter of this call; known: n, offset"),
         ("N=5", "query.N", "is no parameter"),
         ("=5", "query.", "is no parameter"),
@@ -303,6 +358,13 @@ def test_several_faults_are_listed_together(client: TestClient) -> None:
         (b'{"n": true}', "body.n", "valid integer, found True"),
         (b'{"n": null}', "body.n", "valid integer"),
         (b'{"offset": 10001}', "body.offset", "less than or equal to 10000"),
+        (b'{"discovery": 1.5}', "body.discovery", "less than or equal to 1, found 1.5"),
+        (b'{"discovery": -1}', "body.discovery", "greater than or equal to 0, found -1"),
+        (b'{"discovery": 1e999}', "body.discovery", "less than or equal to 1"),
+        (b'{"discovery": NaN}', "body", "NaN is no JSON number"),
+        (b'{"discovery": "0.5"}', "body.discovery", "valid number, found '0.5'"),
+        (b'{"discovery": true}', "body.discovery", "valid number, found True"),
+        (b'{"discovery": null}', "body.discovery", "valid number"),
         (b'{"include_seen": "yes"}', "body.include_seen", "valid boolean"),
         (b'{"strategy": "best"}', "body.strategy", "'auto', 'als' or 'popularity'"),
         (b'{"strategy": 3}', "body.strategy", "'auto', 'als' or 'popularity'"),
@@ -335,6 +397,8 @@ def test_a_bad_body_is_refused_with_the_reason(
         ({"user_ids": ["u"] * 1000, "n": 101}, "body", "101,000 items, more than 100,000"),
         ({"user_ids": [None]}, "body.user_ids.0", "valid string"),
         ({"user_ids": ["u"], "n": 0}, "body.n", "greater than or equal to 1"),
+        ({"user_ids": ["u"], "discovery": 2}, "body.discovery", "less than or equal to 1"),
+        ({"user_ids": ["u"], "discovery": "0"}, "body.discovery", "valid number"),
         ({"user_ids": ["u"], "strategy": "als"}, "body.strategy", "is no field"),
     ],
 )

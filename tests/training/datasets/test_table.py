@@ -169,6 +169,49 @@ def test_times_are_seconds_or_iso_8601(tmp_path: Path, text: str, seconds: int) 
     assert records.rows.dropped == {"timestamp missing or unreadable": 2}
 
 
+def test_the_forms_of_times_may_be_mixed(tmp_path: Path) -> None:
+    times = ["1241478537", "2009-05-04T23:08:57Z", "2009-05-04 23:08:57", "2009-05-05", "no"]
+    lines = "".join(f"u,x{n},{time}\n" for n, time in enumerate(times))
+    options = LoadOptions(timestamp_column="t")
+    records = read_csv(tmp_path, f"user_id,item_id,t\n{lines}", options)
+
+    assert records.timestamps is not None
+    assert records.timestamps.tolist() == [1241478537, 1241478537, 1241478537, 1241481600]
+
+
+def test_a_column_timestamp_is_read_unless_another_one_is_named(tmp_path: Path) -> None:
+    text = "user_id,item_id,timestamp,when\nu,x,60,90\n"
+    by_default = read_csv(tmp_path, text)
+    named = read_csv(tmp_path, text, LoadOptions(timestamp_column="when"))
+
+    assert by_default.timestamps is not None
+    assert by_default.timestamps.tolist() == [60]
+    assert named.timestamps is not None
+    assert named.timestamps.tolist() == [90]
+
+
+def test_an_unreadable_time_costs_no_row_where_nobody_asked_for_times(tmp_path: Path) -> None:
+    # The row without a user falls out anyway, so its time does not count.
+    text = "user_id,item_id,timestamp\nu,x,60\nu,y,soon\n,z,never\n"
+    records = read_csv(tmp_path, text)
+
+    assert pairs(records) == [("u", "x", 1.0), ("u", "y", 1.0)]
+    assert records.timestamps is None
+    assert records.rows.dropped == {"user id is missing": 1}
+    assert records.rows.noted == {"timestamp missing or unreadable, so no times were read": 1}
+
+    asked = read_csv(tmp_path, text, LoadOptions(timestamp_column="timestamp"))
+    assert pairs(asked) == [("u", "x", 1.0)]
+    assert asked.rows.noted == {}
+
+
+def test_a_column_timestamp_that_holds_no_times_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pl.DataFrame({"user_id": "u", "item_id": "x", "timestamp": [True]}).write_parquet(file)
+
+    assert load(file, LoadOptions()).timestamps is None
+
+
 def test_times_of_parquet_are_read_by_their_type(tmp_path: Path) -> None:
     moment = datetime(2009, 5, 4, 23, 8, 57, tzinfo=UTC)
     file = tmp_path / "a.parquet"

@@ -1,0 +1,63 @@
+"""Listens sent with a query, as the rows of plays that fold-in takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.id_map import IdMap
+from app.interactions import UserItems
+
+# Item indices, sorted and unique, and their plays: one row of a ``UserItems``.
+Row: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
+
+
+def read_listens(listens: Sequence[tuple[str, float]], items: IdMap) -> Row | None:
+    """Returns the row of what somebody listens to.
+
+    Args:
+        listens: item ids with plays; those of one item are summed, unknown items left out.
+        items: the known items.
+
+    Returns:
+        The row, or None if no item of it is known.
+
+    Raises:
+        ValueError: plays that are no number above 0, or more than float32 holds.
+    """
+    for item_id, plays in listens:
+        if not 0 < plays < np.inf:
+            raise ValueError(f"plays have to be a number above 0; those of {item_id!r} are {plays}")
+    known = [(index, plays) for id_, plays in listens if (index := items.index(id_)) is not None]
+    if not known:
+        return None
+    indices, plays_of_each = zip(*known, strict=True)
+    return _summed(np.array(indices, dtype=np.int32), np.array(plays_of_each, dtype=np.float64))
+
+
+def merge(row: Row, other: Row) -> Row:
+    """Returns both rows as one; the plays of an item that is in both are summed."""
+    return _summed(np.concatenate([row[0], other[0]]), np.concatenate([row[1], other[1]]))
+
+
+def stack(rows: Sequence[Row], n_items: int) -> UserItems:
+    """Returns rows as a matrix."""
+    indptr = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(items) for items, _ in rows], out=indptr[1:])
+    return UserItems(
+        indptr,
+        np.concatenate([items for items, _ in rows]),
+        np.concatenate([plays for _, plays in rows]),
+        n_items,
+    )
+
+
+def _summed(items: NDArray[np.int32], plays: NDArray[np.floating]) -> Row:
+    unique, place = np.unique(items, return_inverse=True)
+    totals = np.bincount(place, weights=plays, minlength=len(unique))
+    if totals.max(initial=0.0) > np.finfo(np.float32).max:
+        raise ValueError(f"the plays of an item sum to {totals.max():.3g}; are they plays?")
+    return unique, totals.astype(np.float32)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.training.cli.commands import N_USERS, error_of
+from training.cli import main
+
+
+def test_datasets_states_source_and_licence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["datasets", "--json"]) == 0
+    known = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert {"lastfm-360k", "lastfm-1k", "hetrec-lastfm-2k", "table", "synthetic"} == set(known)
+    assert all(one["licence"] and one["source"] for one in known.values())
+    assert main(["datasets"]) == 0
+    assert "lastfm-360k" in capsys.readouterr().out
+
+
+def test_generate_says_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--users", "5", "--artists", "60"]
+    assert main(["generate", *size, "--out", str(tmp_path / "one"), "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["users"], counts["artists"]) == (5, 60)
+    assert main(["generate", *size, "--out", str(tmp_path / "other")]) == 0
+    said = f"{counts['rows']} rows of 5 made-up users and 60 made-up artists are in "
+    assert said in capsys.readouterr().out
+    name = "usersha1-artmbid-artname-plays.tsv"
+    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_generate_does_not_replace_a_sample_unasked(
+    sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["generate", "--users", str(N_USERS), "--out", str(sample)]
+    assert main(tokens) == 1
+    assert "holds a sample already" in error_of(capsys)

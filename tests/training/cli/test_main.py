@@ -1,0 +1,199 @@
+"""What all commands have in common: exit codes, streams, wrong options."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.versions import current_version
+from tests.training.cli.commands import (
+    QUICK,
+    error_of,
+    exit_code,
+    of_sample,
+    of_table,
+)
+from training.cli import main
+
+COMMAND = (sys.executable, "-m", "training")
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["train", "--prest", "default"],
+        ["train", "--preset", "best"],
+        ["train", "--factors", "0"],
+        ["train", "--factors", "many"],
+        ["train", "--factors", "4", "--factors", "8"],
+        ["train", "--b", "1.5"],
+        ["train", "--k1", "0"],
+        ["train", "--regularization", "0"],
+        ["train", "--fold-in-share", "0"],
+        ["train", "--fold-in-share", "1.1"],
+        ["train", "--patience", "0"],
+        ["train", "--top-lists", "501"],
+        ["train", "--train", "x.csv"],
+        ["evaluate", "--k", "0"],
+        ["evaluate", "--k", "501"],
+        ["evaluate", "--repeats", "0"],
+        ["evaluate", "--split", "by-moon"],
+        ["evaluate", "--folds", "1"],
+        ["evaluate", "--test-fraction", "0"],
+        ["evaluate", "--test-fraction", "1"],
+        ["evaluate", "--at", "yesterday"],
+        ["evaluate", "--sample-users", "0"],
+        ["evaluate", "--json", "a.json", "--json", "b.json"],
+        ["tune"],
+        ["tune", "--out", "x.toml", "--trials", "0"],
+        ["tune", "--out", "x.toml", "--minutes", "0"],
+        ["tune", "--out", "x.toml", "--validation-users", "0"],
+        ["tune", "--out", "x.toml", "--factors", "8"],
+        ["report"],
+        ["generate", "--users", "0", "--out", "x"],
+        ["export"],
+        ["trian"],
+    ],
+)
+def test_wrong_options_exit_with_2_and_touch_nothing(
+    tokens: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(*tokens) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = ["datasets", "evaluate", "export", "generate", "report", "train", "tune"]
+    for command in commands:
+        assert main([command, "--help"]) == 0
+        assert f"Usage: python -m training {command}" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"│ {command} " in shown for command in commands)
+
+
+def test_an_empty_variable_counts_as_unset(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Was wrong: the model was published into the current folder itself.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENCORE_MODELS", "")
+    assert main(["train", *of_table(table), *QUICK, "--no-evaluation"]) == 0
+    assert current_version(tmp_path / "models") is not None
+
+
+def test_brackets_in_a_path_are_no_markup(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: rich read them as markup, and raised after the model was published.
+    folder = tmp_path / "x[bold]" / "q[/z]"
+    folder.mkdir(parents=True)
+    data = folder / "plays[bold].csv"
+    data.write_bytes(table.read_bytes())
+    tokens = [*of_table(data), "--models", str(folder), "--no-evaluation"]
+    assert main(["train", *tokens, *QUICK]) == 0
+    assert f"published {current_version(folder)} in {folder};" in capsys.readouterr().out
+
+
+def test_a_system_error_names_the_file_and_has_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / ("x" * 300 + ".json")
+    assert main(["evaluate", "--json", str(out), *of_table(tmp_path / "x.csv")]) == 1
+    message = error_of(capsys)
+    assert message.startswith("error: ")
+    assert "Traceback" not in message
+
+
+@pytest.mark.slow
+def test_piped_sentences_are_one_line(sample: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 40)
+    tokens = [*of_sample(sample), "--models", str(folder), *QUICK, "--no-evaluation"]
+    ended = subprocess.run([*COMMAND, "train", *tokens], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == (
+        f"published {current_version(folder)} in {folder}; it is the current model now"
+    )
+
+
+def interrupt(tokens: list[str], *, when: str) -> subprocess.CompletedProcess[str]:
+    """Presses Ctrl-C when a text appears on stderr."""
+    process = subprocess.Popen(
+        [*COMMAND, *tokens],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stderr is not None
+    told = ""
+    deadline = time.monotonic() + 60
+    while when not in told and time.monotonic() < deadline:
+        line = process.stderr.readline()
+        assert line, told
+        told += line
+    process.send_signal(signal.SIGINT)
+    out, rest = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(tokens, process.returncode, out, told + rest)
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_search_says_how_to_go_on(sample: Path, tmp_path: Path) -> None:
+    # Was wrong: it ended without a word.
+    out, state = tmp_path / "best.toml", tmp_path / "best.search"
+    tokens = ["tune", *of_sample(sample), "--out", str(out), "--trials", "1000"]
+    stopped = interrupt(tokens, when="trial 1:")
+    assert stopped.returncode == 130
+    assert "Traceback" not in stopped.stderr
+    said = " ".join(stopped.stderr.split())
+    assert f"trials are kept in {state}: the same command goes on from there" in said
+    assert said.endswith("error: interrupted")
+    assert not out.exists()
+    count = said.partition(" trials are kept")[0].split()[-1]
+    assert int(count) >= 2
+    tokens[-1] = count
+    ended = subprocess.run([*COMMAND, *tokens], capture_output=True, text=True, check=True)
+    assert f"The best of {count} trials" in ended.stdout
+    assert out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["training", "publishing"])
+@pytest.mark.parametrize(
+    "signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL]
+)
+def test_a_training_that_is_stopped_leaves_nothing_in_the_models_folder(
+    sample: Path, tmp_path: Path, signal_number: signal.Signals, moment: str
+) -> None:
+    models = tmp_path / "models"
+    source = [*of_sample(sample), "--models", str(models), "--no-evaluation"]
+    length = ["--iterations", "1000000"] if moment == "training" else list(QUICK)
+    # A last check that does not end gives time to be stopped between writing and publishing.
+    script = (
+        "import runpy, sys, time; from training import publishing\n"
+        "publishing.verify_checksums = lambda _: time.sleep(60)\n"
+        f"sys.argv = {['training', 'train', *source, *length]!r}\n"
+        "runpy.run_module('training', run_name='__main__')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + (4 if moment == "training" else 60)
+    while not list(tmp_path.glob(".models-building-*/2*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # It is in the state that it is to be stopped in, not still starting and not over.
+    assert process.poll() is None
+    assert bool(list(tmp_path.glob(".models-building-*/2*"))) == (moment == "publishing")
+    process.send_signal(signal_number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    left = {path.name for path in models.iterdir()} if models.exists() else set()
+    assert left <= {".lock"}
+    is_left = moment == "publishing" and signal_number == signal.SIGKILL
+    assert bool(list(tmp_path.glob(".*building*"))) == is_left
+    assert main(["train", *source, *QUICK]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"models"}

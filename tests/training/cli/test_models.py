@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from app.versions import current_version, list_versions
+from tests.training.cli.commands import N_USERS, error_of, train
+from training.cli import main
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_models_list_marks_the_current_one(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "list", "--models", str(models), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["version"], row["state"]) for row in rows] == [
+        (current_version(models), "current")
+    ]
+    assert main(["models", "list", "--models", str(models)]) == 0
+    shown = capsys.readouterr().out
+    assert str(current_version(models)) in shown
+    assert "current" in shown
+
+
+def test_models_list_of_an_empty_folder_says_how_to_make_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "list", "--models", str(tmp_path)]) == 0
+    assert "no model" in capsys.readouterr().out
+    assert main(["models", "verify", "--models", str(tmp_path)]) == 1
+    assert "no model" in error_of(capsys)
+
+
+def test_models_verify_finds_a_flipped_bit_and_names_the_file(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(sample, tmp_path, "--no-evaluation") == 0
+    assert main(["models", "verify", "--models", str(tmp_path)]) == 0
+    assert "as published" in capsys.readouterr().out
+    assert main(["models", "verify", "--models", str(tmp_path), "--json"]) == 0
+    (intact,) = json.loads(capsys.readouterr().out)
+    assert intact["ok"] is True
+    assert intact["bytes"] > 10_000
+    (version,) = list_versions(tmp_path)
+    flip_a_bit(tmp_path / version / "item_factors.npy")
+    assert main(["models", "verify", version, "--models", str(tmp_path)]) == 1
+    message = error_of(capsys)
+    assert "item_factors.npy" in message
+    assert "SHA-256" in message
+    assert main(["models", "verify", "--models", str(tmp_path), "--json"]) == 1
+    (broken,) = json.loads(capsys.readouterr().out)
+    assert (broken["version"], broken["ok"]) == (version, False)
+    assert "item_factors.npy" in broken["error"]
+
+
+def test_export_writes_the_lists_of_the_current_model(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "lists.parquet"
+    assert main(["export", "--models", str(models), "--out", str(out), "--n", "3"]) == 0
+    assert f"{N_USERS} users" in capsys.readouterr().out
+    assert pl.read_parquet(out).height == 3 * N_USERS
+    tokens = ["export", "--models", str(models), "--out", str(out), "--n", "2", "--json"]
+    assert main(tokens) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "version": current_version(models),
+        "users": N_USERS,
+        "n": 2,
+        "path": str(out),
+    }
+
+
+def test_export_of_an_unknown_version_is_refused(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["export", "--models", str(models), "--version", "../x", "--out"]
+    assert main([*tokens, str(tmp_path / "x.csv")]) == 1
+    assert "no version '../x'" in error_of(capsys)
+
+
+def test_export_refuses_a_damaged_model(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: only sizes were looked at, and the lists were not those of the service.
+    assert train(sample, tmp_path, "--no-evaluation") == 0
+    (version,) = list_versions(tmp_path)
+    flip_a_bit(tmp_path / version / "top_items.npy")
+    out = tmp_path / "lists.csv"
+    assert main(["export", "--models", str(tmp_path), "--out", str(out)]) == 1
+    assert "top_items.npy: expected SHA-256" in error_of(capsys)
+    assert not out.exists()

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from app.weighting import WeightingName
+from training.cli.options import (
+    BaseOptions,
+    PlanOptions,
+    PresetName,
+    RecipeOptions,
+    SplitName,
+    SplitOptions,
+)
+from training.errors import TrainingError
+from training.experiment import Plan
+from training.presets import DEFAULT, REFERENCE
+from training.split import (
+    SPLITS,
+    GlobalTime,
+    HeldOutUsers,
+    KFold,
+    LeaveLastOut,
+    RandomPerUser,
+)
+
+
+def config(folder: Path, text: str) -> Path:
+    path = folder / "best.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_options_the_recipe_is_the_preset() -> None:
+    assert RecipeOptions().recipe() == BaseOptions().recipe() == DEFAULT
+    assert RecipeOptions(preset=PresetName.REFERENCE).recipe() == REFERENCE
+
+
+def test_the_seed_is_that_of_the_split_and_of_the_factors() -> None:
+    recipe = BaseOptions(seed=5).recipe()
+    assert recipe.parameters == replace(DEFAULT.parameters, seed=5)
+    assert recipe.split == RandomPerUser(seed=5)
+
+
+def test_options_change_what_they_name() -> None:
+    options = RecipeOptions(
+        factors=7, alpha=2.0, fold_in_share=0.5, weighting=WeightingName.LOG, top_users=9
+    )
+    recipe = options.recipe()
+    assert recipe.filters == replace(DEFAULT.filters, top_users=9)
+    assert recipe.parameters == replace(
+        DEFAULT.parameters,
+        factors=7,
+        alpha=2.0,
+        fold_in_share=0.5,
+        weighting=WeightingName.LOG,
+    )
+    assert options.filters_given() == ["--top-users"]
+
+
+def test_either_regularization_takes_the_place_of_the_presets() -> None:
+    absolute = RecipeOptions(regularization=0.3).recipe().parameters
+    assert (absolute.regularization, absolute.regularization_is_relative) == (0.3, False)
+    relative = RecipeOptions(preset=PresetName.REFERENCE, relative_regularization=0.3)
+    assert relative.recipe().parameters.regularization_is_relative
+    with pytest.raises(TrainingError, match="not both"):
+        RecipeOptions(regularization=0.3, relative_regularization=0.3).recipe()
+
+
+def test_a_file_fills_in_what_the_command_line_leaves_open(tmp_path: Path) -> None:
+    path = config(tmp_path, 'weighting = "log"\nfactors = 9\nalpha = 3\ntop_users = 50\n')
+    options = RecipeOptions(factors=4, seed=2).over(path)
+    assert options == RecipeOptions(
+        factors=4, seed=2, weighting=WeightingName.LOG, alpha=3.0, top_users=50
+    )
+    assert RecipeOptions(factors=4).over(None) == RecipeOptions(factors=4)
+
+
+@pytest.mark.parametrize("given", ["regularization", "relative_regularization"])
+@pytest.mark.parametrize("in_file", ["regularization", "relative_regularization"])
+def test_a_regularization_given_here_replaces_either_of_the_file(
+    given: str, in_file: str, tmp_path: Path
+) -> None:
+    path = config(tmp_path, f"{in_file} = 0.5\nfactors = 9\n")
+    options = RecipeOptions(**{given: 0.25}).over(path)  # type: ignore[arg-type]
+    assert options == RecipeOptions(factors=9, **{given: 0.25})  # type: ignore[arg-type]
+    parameters = options.recipe().parameters
+    assert parameters.regularization == 0.25
+    assert parameters.regularization_is_relative == (given == "relative_regularization")
+
+
+def test_a_file_may_name_the_preset(tmp_path: Path) -> None:
+    path = config(tmp_path, 'preset = "reference"\nfactors = 9\n')
+    assert RecipeOptions().over(path).recipe().parameters == replace(
+        REFERENCE.parameters, factors=9
+    )
+
+
+def test_a_file_with_two_regularizations_is_refused(tmp_path: Path) -> None:
+    path = config(tmp_path, "regularization = 0.5\nrelative_regularization = 0.5\n")
+    with pytest.raises(TrainingError, match="not both"):
+        RecipeOptions().over(path).recipe()
+
+
+def test_every_split_has_a_name_to_choose_it_by() -> None:
+    assert {str(name) for name in SplitName} == set(SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("options", "split"),
+    [
+        (SplitOptions(), RandomPerUser(seed=3)),
+        (SplitOptions(test_fraction=0.4), RandomPerUser(test_fraction=0.4, seed=3)),
+        (SplitOptions(split=SplitName.RANDOM), RandomPerUser(seed=3)),
+        (SplitOptions(split=SplitName.K_FOLD), KFold(n_folds=5, seed=3)),
+        (SplitOptions(split=SplitName.K_FOLD, folds=4), KFold(n_folds=4, seed=3)),
+        (SplitOptions(split=SplitName.LEAVE_LAST_OUT), LeaveLastOut()),
+        (SplitOptions(split=SplitName.HELD_OUT_USERS), HeldOutUsers(seed=3)),
+        (
+            SplitOptions(split=SplitName.HELD_OUT_USERS, test_fraction=0.5),
+            HeldOutUsers(user_fraction=0.5, seed=3),
+        ),
+        (
+            SplitOptions(split=SplitName.GLOBAL_TIME, test_fraction=0.5),
+            GlobalTime(test_fraction=0.5),
+        ),
+        (
+            SplitOptions(split=SplitName.GLOBAL_TIME, at=datetime(2009, 1, 1)),
+            GlobalTime(at=1_230_768_000),
+        ),
+        (
+            SplitOptions(
+                split=SplitName.GLOBAL_TIME,
+                at=datetime(2009, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))),
+            ),
+            GlobalTime(at=1_230_768_000),
+        ),
+    ],
+)
+def test_options_make_the_split(options: SplitOptions, split: object) -> None:
+    assert options.apply(BaseOptions(seed=3).recipe()).split == split
+
+
+def test_the_split_of_a_preset_keeps_what_is_not_changed() -> None:
+    recipe = replace(DEFAULT, split=RandomPerUser(min_items=9))
+    changed = SplitOptions(test_fraction=0.4).apply(recipe).split
+    assert changed == RandomPerUser(min_items=9, test_fraction=0.4)
+
+
+FOREIGN = {
+    "random": ["--folds", "--at"],
+    "k-fold": ["--test-fraction", "--at"],
+    "global-time": ["--folds"],
+    "leave-last-out": ["--test-fraction", "--folds", "--at"],
+    "held-out-users": ["--folds", "--at"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [(name, option) for name, options in FOREIGN.items() for option in options]
+)
+def test_an_option_of_another_split_is_refused(name: str, option: str) -> None:
+    # Was wrong: --folds raised TypeError, for all splits but k-fold.
+    values = {"--test-fraction": 0.5, "--folds": 3, "--at": datetime(2009, 1, 1, tzinfo=UTC)}
+    field = option.removeprefix("--").replace("-", "_")
+    options = SplitOptions(split=SplitName(name), **{field: values[option]})  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match=rf"takes no {option}; leave it out"):
+        options.apply(DEFAULT)
+    assert options.given() == ["--split", option]
+
+
+def test_a_time_and_a_fraction_are_one_too_many() -> None:
+    # Was wrong: the fraction was ignored.
+    at = datetime(2009, 1, 1, tzinfo=UTC)
+    options = SplitOptions(split=SplitName.GLOBAL_TIME, at=at, test_fraction=0.5)
+    with pytest.raises(TrainingError, match="--at or --test-fraction, not both"):
+        options.apply(DEFAULT)
+
+
+def test_a_plan_says_what_was_asked_for() -> None:
+    assert PlanOptions().plan() == Plan()
+    assert PlanOptions().plan(sample=50) == Plan(sample=50)
+    options = PlanOptions(k=5, sample_users=30, patience=2)
+    assert asdict(options.plan(sample=50, repeats=3, convergence=True)) == asdict(
+        Plan(k=5, sample=30, repeats=3, convergence=True, patience=2)
+    )
+    assert options.given() == ["--sample-users", "--patience"]
+    assert PlanOptions(k=5).given() == []

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.artifact import open_model, read_report
+from app.recommender import Query, Recommender
+from app.versions import current_version
+from tests.training.cli.commands import (
+    N_USERS,
+    QUICK,
+    error_of,
+    of_sample,
+    of_table,
+    train,
+)
+from training.cli import main
+
+
+def current(models: Path) -> Path:
+    """The folder of the current model."""
+    version = current_version(models)
+    assert version is not None
+    return models / version
+
+
+def test_train_publishes_a_model_that_answers_and_names_its_data(models: Path) -> None:
+    model = open_model(current(models))
+    answer = Recommender(model).recommend(Query(user_id=model.users.id(0)))
+    assert len(answer.items) == 10
+    assert answer.source == "als"
+    card = model.card
+    assert card["dataset"]["name"] == "synthetic"
+    assert card["dataset"]["users"] == N_USERS
+    assert card["preset"] == "default"
+    assert card["parameters"]["confidence"] == "1 + alpha * weight"
+    assert card["metrics"]["measured_on"].startswith("a split of the same data")
+    assert card["metrics"]["split"]["name"] == "random per user"
+    assert card["metrics"]["models"]["als"]["ndcg"] > 0.1
+    assert model.top_lists is not None
+    assert model.top_lists.items.shape == (N_USERS, 100)
+
+
+def test_the_card_says_what_the_regularization_came_to(models: Path) -> None:
+    model = open_model(current(models))
+    parameters = model.card["parameters"]
+    assert parameters["relative_regularization"] is not None
+    assert parameters["fold_in_regularization"] == model.regularization
+    assert parameters["regularization"] * parameters["fold_in_share"] == pytest.approx(
+        model.regularization
+    )
+
+
+def test_an_absolute_regularization_stands_in_the_card_as_it_was_given(
+    sample: Path, tmp_path: Path
+) -> None:
+    # Was wrong: 0.03 came back as 0.029999999999999995.
+    tokens = ["--regularization", "0.03", "--fold-in-share", "0.01", "--no-evaluation"]
+    assert train(sample, tmp_path, *tokens) == 0
+    model = open_model(current(tmp_path))
+    assert model.card["parameters"]["regularization"] == 0.03
+    assert model.card["parameters"]["relative_regularization"] is None
+    assert model.regularization == pytest.approx(0.0003)
+
+
+def test_train_shows_what_was_read_and_measured(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(sample, tmp_path, "--top-lists", "0", "--no-report") == 0
+    shown = capsys.readouterr()
+    assert "rows in the files" in shown.out
+    assert "NDCG" in shown.out
+    assert f"published {current_version(tmp_path)}" in shown.out
+    assert "report" not in shown.out
+    assert "ALS iterations" in shown.err
+    assert open_model(current(tmp_path)).top_lists is None
+
+
+def test_a_report_is_published_with_the_model(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(sample, tmp_path) == 0
+    folder = current(tmp_path)
+    assert capsys.readouterr().out.endswith(f"the report is in {folder / 'report.html'}\n")
+    page = read_report(folder)
+    assert page == (folder / "report.html").read_bytes()
+    assert page.startswith(b"<!DOCTYPE html>")
+    metrics = open_model(folder).card["metrics"]
+    assert len(metrics["convergence"]["ndcg"]) == 3
+    assert f"{metrics['models']['als']['ndcg']:.3f}".encode() in page
+    assert main(["models", "verify", "--models", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("option", ["--no-report", "--no-evaluation"])
+def test_a_report_can_be_left_out(sample: Path, tmp_path: Path, option: str) -> None:
+    assert train(sample, tmp_path, option) == 0
+    assert not (current(tmp_path) / "report.html").exists()
+
+
+def test_train_json_is_one_object_on_stdout(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(sample, tmp_path, "--json", "--no-evaluation") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"version", "path", "dataset", "parameters", "metrics"}
+    assert result["version"] == current_version(tmp_path)
+    assert result["metrics"] is None
+    assert result["parameters"]["factors"] == 8
+
+
+def test_early_stopping_decides_what_is_published(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = [*of_sample(sample), "--models", str(tmp_path), "--no-report", "--json"]
+    tokens = ["--factors", "8", "--iterations", "50", "--patience", "2"]
+    assert main(["train", *source, *tokens]) == 0
+    result = json.loads(capsys.readouterr().out)
+    iterations = result["metrics"]["convergence"]["iterations"]
+    assert iterations < 50
+    assert result["parameters"]["iterations"] == iterations
+    card = open_model(current(tmp_path)).card
+    assert card["parameters"]["iterations"] == iterations
+    assert main(["train", *source[:-1], *tokens]) == 0
+    said = f"Early stopping: {iterations} iterations are trained"
+    assert said in capsys.readouterr().out
+    # A training of so many iterations gives the same model.
+    short = tmp_path / "short"
+    told = ["--factors", "8", "--iterations", str(iterations), "--no-evaluation"]
+    assert main(["train", *of_sample(sample), "--models", str(short), *told]) == 0
+    one, other = (open_model(current(folder)) for folder in (tmp_path, short))
+    assert one.item_factors.tobytes() == other.item_factors.tobytes()
+
+
+def test_the_model_is_trained_on_everything_whatever_the_split(
+    sample: Path, models: Path, tmp_path: Path
+) -> None:
+    assert train(sample, tmp_path, "--split", "k-fold", "--folds", "2", "--no-report") == 0
+    one, other = (open_model(current(folder)) for folder in (models, tmp_path))
+    assert one.item_factors.tobytes() == other.item_factors.tobytes()
+    assert other.card["metrics"]["split"]["name"] == "k-fold"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["--no-evaluation", "--patience", "2"], "--patience does nothing without an evaluation"),
+        (["--no-evaluation", "--sample-users", "9"], "--sample-users does nothing without"),
+        (["--no-evaluation", "--split", "k-fold"], "--split does nothing without an evaluation"),
+        (["--no-evaluation", "--search", "x"], "--search does nothing without an evaluation"),
+        (["--no-report", "--search", "x"], "without a report nothing shows the search"),
+        (["--search", "/no/such.search"], "/no/such.search: there is no such search"),
+        (["--config", "/no/such.toml"], "/no/such.toml: No such file"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused_before_the_data_are_read(
+    tokens: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: they were taken without a word.
+    source = [*of_table(tmp_path / "missing.csv"), "--models", str(tmp_path / "models")]
+    assert main(["train", *source, *tokens]) == 1
+    assert message in error_of(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_same_data_and_seed_give_the_same_arrays_and_another_seed_others(
+    sample: Path, models: Path, tmp_path: Path
+) -> None:
+    assert train(sample, tmp_path / "same") == 0
+    assert train(sample, tmp_path / "other", "--seed", "1", "--no-evaluation") == 0
+
+    def arrays(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in current(folder).glob("*.npy")}
+
+    first = arrays(models)
+    assert arrays(tmp_path / "same") == first
+    assert arrays(tmp_path / "other")["item_factors.npy"] != first["item_factors.npy"]
+
+
+def test_filters_that_leave_nothing_publish_nothing(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    source = [*of_table(table), "--models", str(models)]
+    assert main(["train", *source, "--min-user-records", "50"]) == 1
+    assert "--min-user-records 50" in error_of(capsys)
+    assert not models.exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("u1,a\nu1,b\nu2,b\n", "no user has the 5 artists"),
+        ("".join(f"u{u},a{a}\n" for u in range(3) for a in range(8)), "between 1 and the 8"),
+    ],
+    ids=["short histories", "few artists"],
+)
+def test_too_few_data_are_trained_on_but_not_measured(
+    rows: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: a first try with a handful of rows was refused.
+    table = tmp_path / "short.csv"
+    table.write_text(f"user_id,item_id\n{rows}")
+    assert main(["train", *of_table(table), *QUICK, "--models", str(tmp_path / "models")]) == 0
+    message = error_of(capsys)
+    assert "note: nothing is measured: " in message
+    assert reason in message
+    folder = current(tmp_path / "models")
+    assert open_model(folder).card["metrics"] is None
+    assert not (folder / "report.html").exists()
+    assert main(["evaluate", *of_table(table), *QUICK]) == 1
+    assert reason in error_of(capsys)
+
+
+@pytest.mark.parametrize("name", ["a file", "dangling link", "below a file"])
+def test_a_models_folder_that_cannot_be_is_refused_before_anything_is_read(
+    name: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    if name == "dangling link":
+        models.symlink_to(tmp_path / "nowhere")
+    else:
+        models.write_text("a file")
+    where = models / "below" if name == "below a file" else models
+    assert main(["train", *of_table(table), "--models", str(where)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"{where} cannot be written" in " ".join(shown.err.split())

@@ -1,0 +1,41 @@
+"""The command line of the offline side."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+
+from app.errors import EncoreError
+from training.cli import data, models, study, train  # registers their commands
+from training.cli.app import cli
+from training.cli.console import Output
+
+__all__ = ["cli", "data", "main", "models", "study", "train"]
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        tokens: the arguments; default those of the process.
+
+    Returns:
+        The exit code. Errors that Encore raises on purpose are one paragraph and code 1; wrong
+        options exit with 2 by themselves.
+    """
+    if not os.environ.get("ENCORE_MODELS"):  # empty counts as unset, as in the service
+        os.environ.pop("ENCORE_MODELS", None)
+    try:
+        code = cli(tokens, result_action="return_value")
+    except EncoreError as error:
+        Output().error(str(error))
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        Output().error(f"{where}{error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        Output().error("interrupted")
+        return 128 + signal.SIGINT
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,112 @@
+"""The commands about published models: ``models list``, ``models verify`` and ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
+from app.errors import InvalidArtifact, ModelNotFound
+from app.versions import current_version, list_versions
+from training.cli.app import AsJson, Models, cli, find_version, models_cli
+from training.cli.console import Output
+from training.cli.options import Cutoff
+from training.cli.tables import versions_table
+from training.export import export as export_lists
+
+
+@cli.command
+def export(
+    *,
+    out: Path,
+    models: Models = Path("models"),
+    version: str | None = None,
+    n: Cutoff = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Writes everyone's list, equal to the live answers.
+
+    Args:
+        out: File ending in .parquet, .csv or .tsv.
+        models: The models folder.
+        version: Which model. Default: the current one.
+        n: Longest list.
+        as_json: Print JSON instead of a sentence.
+    """
+    output = Output(quiet=as_json)
+    folder = models / find_version(models, version)
+    model = open_model(folder)
+    with output.err.status("verifying the model"):
+        verify_checksums(folder)
+    with output.bars() as bars:
+        users = export_lists(model, out, n=n, progress=bars)
+    output.show(f"the lists of {users:,} users by model {model.version} are in {out}")
+    if as_json:
+        output.json({"version": model.version, "users": users, "n": n, "path": str(out)})
+
+
+@models_cli.command(name="list")
+def list_models(*, models: Models = Path("models"), as_json: AsJson = False) -> None:
+    """Lists published models, oldest first.
+
+    Args:
+        models: The models folder.
+        as_json: Print JSON instead of a table.
+    """
+    output = Output(quiet=as_json)
+    current = current_version(models)
+    rows = [_describe(models, version, current) for version in list_versions(models)]
+    if not rows:
+        output.show(f"there is no model in {models} yet; `python -m training train` makes one")
+    else:
+        output.show(versions_table(rows))
+    if as_json:
+        output.json(rows)
+
+
+@models_cli.command
+def verify(
+    version: str | None = None, *, models: Models = Path("models"), as_json: AsJson = False
+) -> int:
+    """Checks sizes, shapes, dtypes and checksums of one model, or of all.
+
+    Args:
+        version: Which model. Default: all.
+        models: The models folder.
+        as_json: Print JSON instead of sentences.
+    """
+    output = Output(quiet=as_json)
+    versions = [version] if version else list_versions(models)
+    if not versions:
+        raise ModelNotFound(f"there is no model in {models} yet; `train` makes one")
+    results: list[dict[str, Any]] = []
+    for name in versions:
+        folder = models / find_version(models, name)
+        try:
+            open_model(folder)
+            verify_checksums(folder)
+        except InvalidArtifact as error:
+            output.error(str(error))
+            results.append({"version": name, "ok": False, "error": str(error)})
+        else:
+            size = total_bytes(read_manifest(folder))
+            output.show(f"{name}: {size / 2**20:,.1f} MiB, as published")
+            results.append({"version": name, "ok": True, "bytes": size})
+    if as_json:
+        output.json(results)
+    return 0 if all(result["ok"] for result in results) else 1
+
+
+def _describe(models: Path, version: str, current: str | None) -> dict[str, str]:
+    row = {"version": version, "state": "current" if version == current else ""}
+    try:
+        card = read_manifest(models / version)
+        ndcg = ((card["metrics"] or {}).get("models") or {}).get("als", {}).get("ndcg")
+        return row | {
+            "dataset": str(card["dataset"]["name"]),
+            "users": f"{card['dataset']['users']:,}",
+            "artists": f"{card['dataset']['artists']:,}",
+            "NDCG": "" if ndcg is None else f"{ndcg:.4f}",
+        }
+    except InvalidArtifact as error:
+        return row | {"state": f"broken: {error}"}

@@ -1,0 +1,291 @@
+"""Groups of command line options, each turned into what the pipeline takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter, validators
+
+from app.weighting import WeightingName
+from training.configuration import read_configuration
+from training.errors import TrainingError
+from training.experiment import Plan
+from training.presets import PRESETS, Preset
+from training.split import SPLITS, RandomPerUser
+
+Positive = Parameter(validator=validators.Number(gt=0))
+AtLeastOne = Parameter(validator=validators.Number(gte=1))
+NotNegative = Parameter(validator=validators.Number(gte=0))
+Share = Parameter(validator=validators.Number(gt=0, lte=1))
+Fraction = Parameter(validator=validators.Number(gt=0, lt=1))
+Cutoff = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=500))]
+
+
+# Each option of a split, and what the splits call it.
+_FIELDS: Final = {
+    "--test-fraction": ("test_fraction", "user_fraction"),
+    "--folds": ("n_folds",),
+    "--at": ("at",),
+}
+
+
+class PresetName(StrEnum):
+    """What ``--preset`` takes."""
+
+    DEFAULT = "default"
+    REFERENCE = "reference"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Which data."""
+
+    dataset: str | None = None
+    "Name of the dataset; `datasets` lists them."
+    data: Path | None = None
+    "Its folder or file. Default: data/NAME, downloaded where that is missing."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PartOptions:
+    """A split that somebody else made."""
+
+    train_file: Annotated[Path | None, Parameter(name="--train")] = None
+    "Training part of a ready-made split, a table."
+    test_file: Annotated[Path | None, Parameter(name="--test")] = None
+    "Test part of a ready-made split, a table."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ColumnOptions:
+    """Columns of the dataset ``table``."""
+
+    user_column: str = "user_id"
+    "Column of user ids, in a table."
+    item_column: str = "item_id"
+    "Column of artist ids, in a table."
+    weight_column: str | None = None
+    "Column of plays, in a table. Default: `weight` if there is one, else each row is one play."
+    name_column: str | None = None
+    "Column of artist names, in a table. Default: `name` if there is one."
+    timestamp_column: str | None = None
+    "Column of times, in a table: Unix seconds or ISO 8601. Default: `timestamp` if there is one."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class BaseOptions:
+    """A preset, and what to change in it but for the hyperparameters."""
+
+    preset: PresetName | None = None
+    "Recipe to start from: filters, split and hyperparameters. Default: default."
+    seed: Annotated[int | None, NotNegative] = None
+    "Seed of the split and of the factors."
+    min_user_records: Annotated[int | None, AtLeastOne] = None
+    "Leave out users with fewer records."
+    min_item_records: Annotated[int | None, AtLeastOne] = None
+    "Leave out artists with fewer records."
+    top_users: Annotated[int | None, AtLeastOne] = None
+    "Keep only so many users, those with most records."
+
+    def recipe(self) -> Preset:
+        """Returns the preset with the changes."""
+        base = PRESETS[str(self.preset or PresetName.DEFAULT)]
+        if self.seed is not None and isinstance(base.split, RandomPerUser):
+            base = replace(base, split=replace(base.split, seed=self.seed))
+        return replace(
+            base,
+            filters=replace(base.filters, **self._given(base.filters)),
+            parameters=replace(base.parameters, **self._given(base.parameters)),
+        )
+
+    def filters_given(self) -> list[str]:
+        """Returns the options about filters that were given."""
+        names = ("min_user_records", "min_item_records", "top_users")
+        return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
+
+    def _given(self, part: Any) -> Mapping[str, Any]:
+        """Returns the options that were given and that a part of the preset has."""
+        known = asdict(part)
+        return {
+            name: value for name, value in vars(self).items() if name in known and value is not None
+        }
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions(BaseOptions):
+    """A preset, and what to change in it."""
+
+    weighting: WeightingName | None = None
+    "How plays become confidence."
+    k1: Annotated[float | None, Positive] = None
+    "Saturation of bm25, in medians of the plays."
+    b: Annotated[float | None, Parameter(validator=validators.Number(gte=0, lte=1))] = None
+    "Length normalisation of bm25, 0 to 1."
+    factors: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=4096))] = None
+    "Length of the vectors."
+    regularization: Annotated[float | None, Positive] = None
+    "Added to the diagonal of every solve."
+    relative_regularization: Annotated[float | None, Positive] = None
+    "The same as a share of the data's noise scale; instead of --regularization."
+    fold_in_share: Annotated[float | None, Share] = None
+    "Share of the regularization with which users are solved and folded in, above 0, at most 1."
+    alpha: Annotated[float | None, Positive] = None
+    "Scale of the weights in the confidence 1 + alpha * weight."
+    iterations: Annotated[int | None, AtLeastOne] = None
+    "Rounds of ALS."
+
+    def recipe(self) -> Preset:
+        """Returns the preset with the changes.
+
+        Raises:
+            TrainingError: the regularization was given twice.
+        """
+        base = super().recipe()
+        if self.regularization and self.relative_regularization:
+            raise TrainingError("give --regularization or --relative-regularization, not both")
+        regularization = self.regularization or self.relative_regularization
+        if regularization is None:
+            return base
+        parameters = replace(
+            base.parameters,
+            regularization=regularization,
+            regularization_is_relative=self.regularization is None,
+        )
+        return replace(base, parameters=parameters)
+
+    def over(self, config: Path | None) -> RecipeOptions:
+        """Returns these options with those of a file where they say nothing.
+
+        Raises:
+            TrainingError: the file cannot be read, or holds what is no option.
+        """
+        if config is None:
+            return self
+        from_file = read_configuration(config, RecipeOptions)
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        regularizations = {"regularization", "relative_regularization"}
+        if regularizations & given.keys():
+            from_file = {name: from_file[name] for name in from_file.keys() - regularizations}
+        return replace(self, **{**from_file, **given})
+
+
+class SplitName(StrEnum):
+    """What ``--split`` takes."""
+
+    RANDOM = "random"
+    K_FOLD = "k-fold"
+    GLOBAL_TIME = "global-time"
+    LEAVE_LAST_OUT = "leave-last-out"
+    HELD_OUT_USERS = "held-out-users"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """How the test part is cut."""
+
+    split: SplitName | None = None
+    "How the test part is cut. Default: that of the preset, random."
+    test_fraction: Annotated[float | None, Fraction] = None
+    "Share of each user's artists (random), of the records (global-time) or of the users \
+(held-out-users) that the test part gets."
+    folds: Annotated[int | None, Parameter(validator=validators.Number(gte=2, lte=100))] = None
+    "How many folds k-fold makes. Default: 5."
+    at: datetime | None = None
+    "The time at which training ends (global-time), such as 2009-01-01T00:00:00; UTC unless it \
+names a zone. Default: the time that the test fraction gives."
+
+    def apply(self, recipe: Preset) -> Preset:
+        """Returns the recipe with this split.
+
+        Raises:
+            TrainingError: an option does not belong to the split.
+        """
+        if self.at is not None and self.test_fraction is not None:
+            raise TrainingError("give --at or --test-fraction, not both")
+        kind = RandomPerUser if self.split is None else SPLITS[self.split]
+        settable = {one.name for one in fields(kind)}
+        given: dict[str, Any] = {}
+        for option, value in self._values().items():
+            known = [name for name in _FIELDS[option] if name in settable]
+            if not known:
+                raise TrainingError(
+                    f"the split '{kind.name}' takes no {option}; leave it out, or choose another "
+                    "--split"
+                )
+            given[known[0]] = value
+        if kind is RandomPerUser and isinstance(recipe.split, RandomPerUser):
+            return replace(recipe, split=replace(recipe.split, **given))
+        if "seed" in settable:
+            given["seed"] = recipe.parameters.seed
+        return replace(recipe, split=kind(**given))
+
+    def given(self) -> list[str]:
+        """Returns the options that were given."""
+        return (["--split"] if self.split else []) + list(self._values())
+
+    def _values(self) -> dict[str, Any]:
+        at = None
+        if self.at is not None:
+            zoned = self.at if self.at.tzinfo else self.at.replace(tzinfo=UTC)
+            at = int(zoned.timestamp())
+        values = {"--test-fraction": self.test_fraction, "--folds": self.folds, "--at": at}
+        return {option: value for option, value in values.items() if value is not None}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What is measured: a dataset and how it is split, or a split that somebody else made."""
+
+    source: SourceOptions = field(default_factory=SourceOptions)
+    parts: PartOptions = field(default_factory=PartOptions)
+    columns: ColumnOptions = field(default_factory=ColumnOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """How to measure."""
+
+    k: Cutoff = 10
+    "Cut-off of the measures."
+    sample_users: Annotated[int | None, AtLeastOne] = None
+    "Measure so many users, drawn by the seed. Default: all with test artists; train: 20,000."
+    patience: Annotated[int | None, AtLeastOne] = None
+    "Early stopping: train only as many iterations as a validation part asks for, which is \
+followed until so many bring nothing better. Default: run them all."
+
+    def plan(
+        self, *, sample: int | None = None, repeats: int = 1, convergence: bool = False
+    ) -> Plan:
+        """Returns how to measure.
+
+        Args:
+            sample: how many users are measured unless the options say.
+            repeats: of the split.
+            convergence: whether the curve is wanted.
+        """
+        return Plan(
+            k=self.k,
+            sample=self.sample_users or sample,
+            repeats=repeats,
+            convergence=convergence,
+            patience=self.patience,
+        )
+
+    def given(self) -> list[str]:
+        """Returns the options that were given, but for the cut-off."""
+        values = {"--sample-users": self.sample_users, "--patience": self.patience}
+        return [option for option, value in values.items() if value is not None]

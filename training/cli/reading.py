@@ -1,0 +1,164 @@
+"""What the commands measure and train on, as the options name it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from training.cli.console import Output
+from training.cli.options import (
+    BaseOptions,
+    ColumnOptions,
+    DataOptions,
+    PartOptions,
+    SourceOptions,
+)
+from training.cli.tables import records_table
+from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
+from training.errors import DatasetError, TrainingError
+from training.experiment import validation_of
+from training.interactions import Interactions
+from training.pipeline import Prepared, prepare
+from training.presets import Preset
+from training.ready_made import ReadyMade, join_split, only_training
+from training.search import Search, read_search
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What is measured.
+
+    Attributes:
+        name: of the dataset.
+        manifest: the manifest's entry ``dataset``.
+        interactions: everything that takes part.
+        recipe: with the split that was asked for.
+        has_test: whether there is a test part to look at.
+    """
+
+    name: str
+    manifest: dict[str, Any]
+    interactions: Interactions
+    recipe: Preset
+    has_test: bool = True
+
+
+def read_prepared(
+    output: Output, source: SourceOptions, columns: ColumnOptions, recipe: Preset
+) -> Prepared:
+    """Reads a dataset and applies the filters; shows what fell out."""
+    if source.dataset is None:
+        raise DatasetError(f"which dataset? Give --dataset, one of {', '.join(DATASETS)}")
+    path = ensure_dataset(source.dataset, source.data)
+    load_options = LoadOptions(drop_items_without_id=recipe.drop_items_without_id, **vars(columns))
+    with output.err.status(Text(f"reading {path}")):
+        records = load_dataset(source.dataset, path, load_options)
+        prepared = prepare(records, recipe)
+    output.show(records_table(prepared))
+    return prepared
+
+
+def read_data(
+    output: Output, options: BaseOptions, data: DataOptions, *, test_optional: bool = False
+) -> Data:
+    """Reads a dataset that is split here, or a split that somebody else made.
+
+    Args:
+        output: where it is shown.
+        options: the recipe; a ready-made split takes none of its filters.
+        data: which data.
+        test_optional: whether a training part alone will do.
+
+    Raises:
+        TrainingError: the options contradict each other.
+        DatasetError: the data cannot be read.
+    """
+    recipe, source, parts = options.recipe(), data.source, data.parts
+    if parts.train_file is None and parts.test_file is None:
+        recipe = data.split.apply(recipe)
+        prepared = read_prepared(output, source, data.columns, recipe)
+        return Data(prepared.dataset, prepared.to_manifest(), prepared.interactions, recipe)
+    if parts.train_file is None or (parts.test_file is None and not test_optional):
+        raise TrainingError("a ready-made split wants both --train FILE and --test FILE")
+    if source.dataset or source.data:
+        raise TrainingError("give either --dataset and --data, or --train and --test")
+    if given := data.split.given() + options.filters_given():
+        raise TrainingError(f"a ready-made split is taken as it is; leave {given[0]} out")
+    return _read_parts(output, parts, data.columns, recipe)
+
+
+def read_found(
+    search_file: Path | None, interactions: Interactions, recipe: Preset
+) -> Search | None:
+    """Reads a search to show in a report.
+
+    Raises:
+        SearchMismatch: it was on other data, or on another split of them.
+        TrainingError: there is no such search.
+    """
+    if search_file is None:
+        return None
+    fold = next(iter(recipe.split.folds(interactions)))
+    seed = recipe.parameters.seed
+    return read_search(
+        search_file,
+        of=lambda k, users: validation_of(fold, recipe.split, k=k, seed=seed, sample=users),
+    )
+
+
+def _read_parts(output: Output, parts: PartOptions, columns: ColumnOptions, recipe: Preset) -> Data:
+    load_options = LoadOptions(**vars(columns))
+    records = [
+        load_dataset("table", path, load_options)
+        for path in (parts.train_file, parts.test_file)
+        if path is not None
+    ]
+    manifest = {
+        "name": "table",
+        "sources": {name: entry for one in records for name, entry in one.sources.items()},
+        "rows_read": sum(one.rows.read for one in records),
+        "rows_dropped": _added(*(one.rows.dropped for one in records)),
+        "rows_noted": _added(*(one.rows.noted for one in records)),
+        "filters": [],
+    }
+    ready = join_split(*records) if len(records) == 2 else only_training(records[0])
+    output.show(_describe(ready) if len(records) == 2 else _describe_training(ready))
+    whole = ready.together()
+    manifest |= {
+        "users": whole.user_items.n_users,
+        "artists": whole.user_items.n_items,
+        "pairs": whole.user_items.nnz,
+    }
+    return Data("table", manifest, whole, replace(recipe, split=ready), len(records) == 2)
+
+
+def _describe(ready: ReadyMade) -> str:
+    known = ""
+    if ready.pairs_in_training:
+        known = (
+            f"; {ready.pairs_in_training:,} test pairs are in training too, so no list hits them"
+        )
+    return (
+        f"{ready.train.user_items.nnz:,} training and {ready.test.user_items.nnz:,} test pairs; "
+        f"{ready.users_without_training:,} test users and {ready.items_without_training:,} test "
+        f"artists are not in training{known}"
+    )
+
+
+def _describe_training(ready: ReadyMade) -> str:
+    user_items = ready.train.user_items
+    return (
+        f"{user_items.nnz:,} training pairs of {user_items.n_users:,} users and "
+        f"{user_items.n_items:,} artists; without --test nothing is measured at the end"
+    )
+
+
+def _added(*counts: Any) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counts:
+        for reason, count in one.items():
+            total[reason] = total.get(reason, 0) + count
+    return total

@@ -1,0 +1,271 @@
+"""What the commands show: tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from training.convergence import Convergence
+from training.datasets import DATASETS
+from training.figures import Comparison, Estimate, Figures
+from training.pipeline import Prepared
+from training.search import Search, Trial
+from training.study import DiscoveryPoint
+
+_CURVE_COLUMNS: Final = 10
+_BEST: Final = 5
+_SHORT: Final = {"relative_regularization": "regularization (relative)"}
+
+_FIGURES: Final = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "ndcg": "NDCG",
+    "map": "MAP",
+    "mrr": "MRR",
+    "hit_rate": "Hit rate",
+    "coverage_items": "Artists shown",
+    "coverage": "Coverage",
+    "novelty": "Novelty",
+    "gini": "Gini",
+}
+
+# Below this p-value a difference is stated as a fact.
+_SURE: Final = 0.05
+_EN_DASH: Final = "\N{EN DASH}"
+
+
+def records_table(prepared: Prepared) -> Group:
+    """Shows what was read, what fell out and why."""
+    rows = prepared.rows
+    table = _table("", "rows", "users", "artists")
+    table.add_row("rows in the files", f"{rows.read:,}", "", "")
+    for reason, count in sorted(rows.dropped.items(), key=lambda entry: -entry[1]):
+        table.add_row(f"  left out: {escape(reason)}", f"-{count:,}", "", "")
+    for remark, count in sorted(rows.noted.items(), key=lambda entry: -entry[1]):
+        table.add_row(f"  kept: {escape(remark)}", f"{count:,}", "", "", style="dim")
+    for step in prepared.steps:
+        table.add_row(step.name, f"{step.records:,}", f"{step.users:,}", f"{step.items:,}")
+    return _titled(f"What was read of {prepared.dataset}", table)
+
+
+def figures_table(figures: Figures) -> Group:
+    """Shows the figures of all contenders with intervals, paired tests, cut-offs and bands."""
+    users = f"{figures.users:,}"
+    if figures.users < figures.users_with_test:
+        users += f" of {figures.users_with_test:,}"
+    folds = f"; means of {figures.folds} folds" if figures.folds > 1 else ""
+    title = f"Measured at k = {figures.k} on {users} users with test artists{folds}"
+    parts: list[RenderableType] = [
+        _titled(title, _measures(figures)),
+        Text(
+            "± is half of the 95 % bootstrap interval over users; p is of the paired t-test", "dim"
+        ),
+        *(Text(_sentence(one)) for one in figures.comparisons if one.figure == "precision"),
+        Text(),
+        _titled("Precision / NDCG by cut-off", _cutoffs(figures)),
+    ]
+    if figures.user_bands:
+        title = f"NDCG@{figures.k} of users by their artists in training"
+        parts += [Text(), _titled(title, _user_bands(figures))]
+    if figures.item_bands:
+        title = "Artists by popularity: share of test pairs; % of these found / % of places"
+        parts += [Text(), _titled(title, _item_bands(figures))]
+    return Group(*parts)
+
+
+def _measures(figures: Figures) -> Table:
+    table = _compact("", *figures.models)
+    for name, label in _FIGURES.items():
+        estimates = [by_cutoff[figures.k][name] for by_cutoff in figures.models.values()]
+        form = ",.0f" if name == "coverage_items" else ".4f"
+        table.add_row(label, *(_estimate(estimate, form) for estimate in estimates))
+    return table
+
+
+def _estimate(estimate: Estimate, form: str) -> str:
+    value = f"{estimate.value:{form}}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} ±{(estimate.high - estimate.low) / 2:{form}}"
+
+
+def _pair(first: str, second: str) -> str:
+    return f"{first} / {second}"
+
+
+def _sentence(comparison: Comparison) -> str:
+    first, second, difference = comparison.first, comparison.second, comparison.difference
+    figure = _FIGURES[comparison.figure]
+    amount = f"{abs(difference.value):.4f}"
+    if comparison.p_value >= _SURE:
+        what = f"{first} and {second} differ by {amount} in {figure}, perhaps by chance"
+    else:
+        verb = "beats" if difference.value > 0 else "falls behind"
+        what = f"{first} {verb} {second} by {amount} in {figure}"
+    return f"{what}{_bounds(difference)}, {_p(comparison.p_value)}"
+
+
+def _bounds(difference: Estimate) -> str:
+    if difference.low is None or difference.high is None:
+        return ""
+    low, high = difference.low, difference.high
+    if difference.value < 0:
+        low, high = -high, -low
+    to = " to " if low < 0 else _EN_DASH
+    return f" ({low:.4f}{to}{high:.4f})"
+
+
+def _p(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def _cutoffs(figures: Figures) -> Table:
+    table = _compact("k", *figures.models)
+    for cutoff in next(iter(figures.models.values())):
+        pairs = [
+            _pair(*(f"{figures.value(name, one, cutoff):.4f}" for one in ("precision", "ndcg")))
+            for name in figures.models
+        ]
+        table.add_row(str(cutoff), *pairs)
+    return table
+
+
+def _user_bands(figures: Figures) -> Table:
+    table = _compact("", "users", *figures.models)
+    for band in figures.user_bands:
+        cells = [f"{estimate.value:.4f}" for estimate in band.models.values()]
+        table.add_row(band.label, f"{band.users:,}", *cells)
+    return table
+
+
+def _item_bands(figures: Figures) -> Table:
+    table = _compact("", "artists", "test", *figures.models)
+    # Room for the labels, which are long; names of contenders wrap.
+    for column in table.columns[3:]:
+        column.max_width = 12
+    for band in figures.item_bands:
+        cells = [
+            _pair(f"{100 * band.recall[name]:.1f}", f"{100 * band.exposure[name]:.0f}")
+            for name in figures.models
+        ]
+        table.add_row(band.label, f"{band.items:,}", f"{band.test_share:.0%}", *cells)
+    return table
+
+
+def convergence_table(convergence: Convergence) -> Group:
+    """Shows the curve on the validation part, ten iterations a row."""
+    table = _compact("", *(str(place) for place in range(1, _CURVE_COLUMNS + 1)))
+    table.padding = 0  # eleven columns in 80
+    for start in range(0, len(convergence.ndcg), _CURVE_COLUMNS):
+        part = convergence.ndcg[start : start + _CURVE_COLUMNS]
+        label = "" if start == 0 else f"after {start}"
+        table.add_row(label, *(f"{value:.4f}" for value in part))
+    title = (
+        f"NDCG@{convergence.k} of {convergence.users:,} validation users after each iteration; "
+        f"best after {convergence.best}"
+    )
+    parts: list[RenderableType] = [Text(), _titled(title, table)]
+    if convergence.patience is not None:
+        parts.append(Text(f"Early stopping: {convergence.iterations} iterations are trained"))
+    return Group(*parts)
+
+
+def discovery_table(points: Sequence[DiscoveryPoint]) -> Group:
+    """Shows what the discovery dial does to the lists."""
+    table = _compact("discovery", "NDCG", "Precision", "Artists", "Coverage", "Novelty", "Gini")
+    for point in points:
+        table.add_row(
+            f"{point.discovery:g}",
+            f"{point.ndcg:.4f}",
+            f"{point.precision:.4f}",
+            f"{point.coverage_items:,}",
+            f"{point.coverage:.4f}",
+            f"{point.novelty:.2f}",
+            f"{point.gini:.4f}",
+        )
+    return Group(Text(), _titled("What the discovery dial does to the lists of als", table))
+
+
+def search_table(found: Search) -> Group:
+    """Shows the five best trials, one a column."""
+    best = sorted(found.trials, key=lambda trial: -trial.ndcg)[:_BEST]
+    table = _compact("", *(f"trial {trial.number}" for trial in best))
+    table.add_row(f"NDCG@{found.k}", *(f"{trial.ndcg:.4f}" for trial in best))
+    table.add_row("iterations", *(str(trial.iterations) for trial in best))
+    for name in dict.fromkeys(name for trial in best for name in trial.parameters):
+        table.add_row(name, *(_value(trial.parameters.get(name, "")) for trial in best))
+    pruned = sum(trial.pruned for trial in found.trials)
+    title = (
+        f"The best of {len(found.trials)} trials ({pruned} given up early) on {found.users:,} "
+        "validation users"
+    )
+    return _titled(title, table)
+
+
+def trial_line(trial: Trial, so_far: Search) -> str:
+    """Says what a trial gave, and what the best is."""
+    values = ", ".join(
+        f"{_SHORT.get(name, name)} {_value(value)}" for name, value in trial.parameters.items()
+    )
+    iterations = "1 iteration" if trial.iterations == 1 else f"{trial.iterations} iterations"
+    ending = "given up" if trial.pruned else iterations
+    best = f"best {so_far.winner.ndcg:.4f} (trial {so_far.best})"
+    return f"trial {trial.number}: {trial.ndcg:.4f}, {best}; {values}; {ending}"
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def datasets_list() -> Group:
+    """Shows the known datasets."""
+    entries: list[RenderableType] = []
+    for dataset in DATASETS.values():
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        table.add_row("files", escape(", ".join(dataset.files)))
+        table.add_row("from", escape(dataset.source))
+        table.add_row("licence", escape(dataset.licence))
+        title = Text.assemble((dataset.name, "bold"), f": {dataset.description}")
+        entries += [title, table, Text()]
+    return Group(*entries)
+
+
+def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
+    """Shows published versions."""
+    table = _table("version", "users", "artists", "NDCG")
+    table.add_column("dataset", overflow="fold")
+    table.add_column("state", overflow="fold")
+    titles = ("version", "users", "artists", "NDCG", "dataset", "state")
+    for row in rows:
+        table.add_row(*(escape(row.get(title, "")) for title in titles))
+    return table
+
+
+def _titled(title: str, table: Table) -> Group:
+    # Not the table's own title, which wraps at the table's width.
+    return Group(Text(title, style="bold"), table)
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(first, no_wrap=first != "", overflow="fold")
+    for title in others:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _compact(first: str, *others: str) -> Table:
+    """Makes a table that four contenders fit into at 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first)
+    for title in others:
+        table.add_column(escape(title), justify="right", overflow="fold")
+    return table

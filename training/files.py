@@ -1,0 +1,66 @@
+"""Files of results: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError, WriteError
+
+
+def check_place(path: Path) -> None:
+    """Refuses a file that could not be written, before work is done for it.
+
+    Raises:
+        TrainingError: its folder is missing, or it is a folder itself.
+        WriteError: its folder is not to be written to.
+    """
+    if not path.parent.is_dir():
+        raise TrainingError(f"{path.parent}: there is no such folder; make it first")
+    if path.is_dir():
+        raise TrainingError(f"{path} is a folder; name a file in it")
+    check_writable(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuses a folder, there or to be made, that could not be written to.
+
+    Raises:
+        WriteError: it is no folder, or may not be written to.
+    """
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise WriteError(folder, NotADirectoryError(f"{place} is no folder"))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise WriteError(folder, PermissionError(f"no permission to write in {place}"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file beside its place and moves it there.
+
+    Raises:
+        WriteError: the disk is full, or the file cannot be written; nothing is left of it.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise WriteError(path, error) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON for people to read.
+
+    Raises:
+        WriteError: as of ``write_text``.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,145 @@
+"""How it was measured: the facts that somebody needs who wants to repeat or to doubt it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.figures import Figures
+from training.report.comparison import cutoffs_of
+from training.report.contenders import Contenders
+from training.report.elements import Cell, Column, Table
+from training.report.numbers import count, measure, plural, setting, settings
+from training.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A term and what is so about it.
+
+    Attributes:
+        term: what it is about.
+        text: what is so.
+    """
+
+    term: str
+    text: str
+
+
+def facts_of(study: Study, contenders: Contenders) -> list[Fact]:
+    """Returns how the figures came to be, in words."""
+    figures = study.figures
+    facts = [
+        Fact("Data", _data(study)),
+        Fact("Split", _split(figures)),
+        *([Fact("Folds", _folds(figures, contenders))] if figures.folds > 1 else []),
+        Fact("Users", _users(figures)),
+        Fact("Cut-offs", _cutoffs(figures)),
+        Fact(
+            "Intervals",
+            "95 % bootstrap intervals over users, and paired t-tests over the same users. They "
+            "tell how far other users would change the figures, not another split or seed.",
+        ),
+    ]
+    facts += [
+        Fact(contenders.label(name), _asked(asked))
+        for name in contenders.looks
+        if (asked := figures.asked.get(name))
+    ]
+    if study.parameters:
+        facts.append(Fact("Parameters", f"{settings(study.parameters)}."))
+    return facts
+
+
+def _asked(asked: Mapping[str, Any]) -> str:
+    """Says how a contender's lists were made."""
+    match asked:
+        case {"strategy": "popularity", "popularity_by": by, "include_seen": seen}:
+            kept = "stay in" if seen else "are left out"
+            return f"One list for all, by {by}; artists that the user has {kept}."
+        case {"strategy": "auto" | "als" as strategy, **rest} if not rest.get("include_seen"):
+            dial = rest.get("discovery")
+            at = f", discovery {setting(dial)}" if dial else ""
+            return f"The lists that the service answers with, strategy {strategy}{at}."
+    return f"{settings(asked)}."
+
+
+def _data(study: Study) -> str:
+    user_items = study.user_items
+    sources = ", ".join(study.dataset.get("sources", {}))
+    return (
+        f"{study.dataset.get('name', 'unnamed')}: {plural(user_items.n_users, 'user')}, "
+        f"{plural(user_items.n_items, 'artist')}, {plural(user_items.nnz, 'pair')}"
+        + (f"; from {sources}." if sources else ".")
+    )
+
+
+def _split(figures: Figures) -> str:
+    split = dict(figures.split)
+    name = split.pop("name", None)
+    rest = settings(split)
+    text = f"{name}: {rest}" if name and rest else str(name or rest)
+    return f"{text}."
+
+
+def _folds(figures: Figures, contenders: Contenders) -> str:
+    main = contenders.main
+    values = [fold[main]["ndcg"] for fold in figures.per_fold if "ndcg" in fold.get(main, {})]
+    text = f"All figures are means over {figures.folds} training and test parts"
+    if values:
+        text += (
+            f"; NDCG@{figures.k} of {contenders.label(main)} was {measure(min(values))} to "
+            f"{measure(max(values))} in them"
+        )
+    return f"{text}."
+
+
+def _users(figures: Figures) -> str:
+    if figures.users < figures.users_with_test:
+        return (
+            f"A sample of {count(figures.users)} of the {count(figures.users_with_test)} users "
+            "with a hidden artist."
+        )
+    return f"All {plural(figures.users, 'user')} with a hidden artist."
+
+
+def _cutoffs(figures: Figures) -> str:
+    cutoffs = ", ".join(str(k) for k in cutoffs_of(figures))
+    return (
+        f"k = {cutoffs}; the main one is {figures.k}. The whole catalogue is ranked; what a user "
+        "has in training stays out of the list, unless a model says otherwise."
+    )
+
+
+def rows_table(study: Study) -> Table | None:
+    """Returns what was read, what fell out and why; None where that is unknown."""
+    dataset = study.dataset
+    rows: list[Sequence[Cell]] = []
+    if "rows_read" in dataset:
+        rows.append(_row("rows in the files", dataset["rows_read"]))
+    rows += [
+        _row(f"left out: {reason}", -number)
+        for reason, number in _largest(dataset.get("rows_dropped", {}))
+    ]
+    rows += [
+        _row(f"kept, although {remark}", number)
+        for remark, number in _largest(dataset.get("rows_noted", {}))
+    ]
+    rows += [
+        _row(step["name"], step["records"], step["users"], step["items"])
+        for step in dataset.get("filters", [])
+    ]
+    if not rows:
+        return None
+    columns = [Column("", numeric=False), Column("Rows"), Column("Users"), Column("Artists")]
+    return Table("From the files to the data", columns, rows)
+
+
+def _largest(counts: Any) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda entry: -entry[1])
+
+
+def _row(name: str, *numbers: float) -> list[Cell]:
+    cells = [Cell(count(number)) for number in numbers]
+    return [Cell(name), *cells, *[Cell("")] * (3 - len(numbers))]

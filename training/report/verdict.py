@@ -1,0 +1,217 @@
+"""The answer of a study, in a few computed sentences and numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from training.figures import Comparison, Estimate, Figures
+from training.report.contenders import Contenders, figure_of
+from training.report.exposure import places_to_reach
+from training.report.numbers import (
+    SIGNIFICANT,
+    count,
+    interval_of,
+    measure,
+    p_value,
+    percent,
+    plural,
+    signed,
+    with_interval,
+)
+from training.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number that the first screen shows large.
+
+    Attributes:
+        label: what it is.
+        value: of the main contender.
+        beside: of the one that it is compared with, in words.
+    """
+
+    label: str
+    value: str
+    beside: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The first screen.
+
+    Attributes:
+        headline: the answer in a sentence.
+        sentences: with what right, and at what price.
+        tiles: key numbers.
+    """
+
+    headline: str
+    sentences: Sequence[str]
+    tiles: Sequence[Tile]
+
+
+def verdict_of(study: Study, contenders: Contenders) -> Verdict:
+    """Returns the answer: is a personal list better than the popular one, and at what price."""
+    figures = study.figures
+    tiles = _tiles(figures, contenders)
+    main, rival = contenders.main, contenders.rival
+    ndcg = figure_of(figures, main, "ndcg")
+    label = contenders.label(main)
+    if contenders.personal is None or rival is None:
+        headline = f"{label} reaches an NDCG@{figures.k} of {measure(ndcg.value)}."
+        alone = (
+            f"The mean over {plural(figures.users, 'user')}"
+            + (f", 95 % interval {interval_of(ndcg)}" if interval_of(ndcg) else "")
+            + ". There is no personal and popular model to compare."
+        )
+        return Verdict(headline, [alone, *_variety(figures, contenders)], tiles)
+    comparison = find_comparison(figures.comparisons, main, rival, "ndcg")
+    sentences = [
+        _evidence(figures, contenders, main, rival, comparison),
+        *_better_still(figures, contenders),
+        *_variety(figures, contenders),
+    ]
+    return Verdict(_headline(figures, main, rival, comparison), sentences, tiles)
+
+
+def find_comparison(
+    comparisons: Sequence[Comparison], first: str, second: str, figure: str
+) -> Comparison | None:
+    """Returns the test between two contenders, turned round if need be."""
+    for one in comparisons:
+        if one.figure == figure and (one.first, one.second) == (first, second):
+            return one
+        if one.figure == figure and (one.first, one.second) == (second, first):
+            return Comparison(first, second, figure, _negative(one.difference), one.p_value)
+    return None
+
+
+def is_significant(comparison: Comparison) -> bool:
+    """Whether chance is an unlikely reason for the difference."""
+    return comparison.p_value < SIGNIFICANT and comparison.difference.value != 0
+
+
+def _negative(estimate: Estimate) -> Estimate:
+    low = None if estimate.high is None else -estimate.high
+    high = None if estimate.low is None else -estimate.low
+    return replace(estimate, value=-estimate.value, low=low, high=high)
+
+
+def _headline(figures: Figures, main: str, rival: str, comparison: Comparison | None) -> str:
+    ours = figure_of(figures, main, "ndcg").value
+    theirs = figure_of(figures, rival, "ndcg").value
+    if not math.isfinite(ours - theirs):
+        return "Personal lists and the popular one cannot be compared: a figure is missing."
+    if comparison is not None and not is_significant(comparison):
+        return "No significant difference between personal lists and the popular one."
+    if ours == theirs:
+        return "Personal lists and the popular one do equally well."
+    if ours < theirs:
+        return f"The popular list beats personal ones{_times(theirs, ours, figures.k)}."
+    return f"Personal lists beat the popular one{_times(ours, theirs, figures.k)}."
+
+
+def _times(larger: float, smaller: float, k: int) -> str:
+    if smaller <= 0:
+        return f", which has no NDCG@{k} at all"
+    ratio = larger / smaller
+    if ratio < 1.5:
+        return f" by {percent(ratio - 1)} in NDCG@{k}"
+    return f": {measure(ratio, 1 if ratio < 20 else 0)} times its NDCG@{k}"
+
+
+def _evidence(
+    figures: Figures,
+    contenders: Contenders,
+    main: str,
+    rival: str,
+    comparison: Comparison | None,
+) -> str:
+    values = " and ".join(
+        f"{contenders.label(name)} {with_interval(figure_of(figures, name, 'ndcg'))}"
+        for name in (main, rival)
+    )
+    start = f"NDCG@{figures.k} is the mean over {plural(figures.users, 'user')}: {values}"
+    if comparison is None or not math.isfinite(comparison.difference.value):
+        return f"{start}. The difference was not tested."
+    difference = comparison.difference
+    bounds = f", 95 % interval {interval_of(difference)}" if interval_of(difference) else ""
+    tested = f"the difference is {signed(difference.value)}{bounds}, {p_value(comparison.p_value)}"
+    if is_significant(comparison) or difference.value == 0:
+        return f"{start}; {tested} in a paired test."
+    return f"{start}; {tested} in a paired test, so chance may have made it."
+
+
+def _better_still(figures: Figures, contenders: Contenders) -> list[str]:
+    """Names the model that does better than the main one, if there is one."""
+    main = contenders.main
+    others = {
+        name: figure_of(figures, name, "ndcg").value
+        for name in contenders.looks
+        if name not in (main, contenders.rival)
+    }
+    ahead = {name: value for name, value in others.items() if math.isfinite(value)}
+    best = max(ahead, key=lambda name: ahead[name], default=None)
+    if best is None or not ahead[best] > figure_of(figures, main, "ndcg").value:
+        return []
+    comparison = find_comparison(figures.comparisons, best, main, "ndcg")
+    label = contenders.label(best)
+    if comparison is not None and not is_significant(comparison):
+        return [
+            f"{label} is level with {contenders.label(main)} at {measure(ahead[best])} "
+            f"({p_value(comparison.p_value)})."
+        ]
+    return [f"{label} does better still, with {measure(ahead[best])}."]
+
+
+def _variety(figures: Figures, contenders: Contenders) -> list[str]:
+    """Says what becomes of variety."""
+    main, rival = contenders.main, contenders.rival
+    label = contenders.label(main)
+    shown = figure_of(figures, main, "coverage_items").value
+    if not math.isfinite(shown):
+        return []
+    gini = measure(figure_of(figures, main, "gini").value)
+    share = percent(figure_of(figures, main, "coverage").value)
+    whole = f"{share} of the catalogue"
+    if figures.users < figures.users_with_test:
+        whole += f" in the lists of {plural(figures.users, 'user')}"
+    if rival is None:
+        return [f"{label} shows {count(shown)} different artists, {whole}; Gini {gini}."]
+    theirs = figure_of(figures, rival, "coverage_items").value
+    their_gini = measure(figure_of(figures, rival, "gini").value)
+    start = "Personal lists are more varied" if shown > theirs else "The price is variety"
+    if shown == theirs:
+        start = "Variety stays as it is"
+    sentence = (
+        f"{start}: {label} shows {count(shown)} different artists ({whole}), "
+        f"{contenders.label(rival)} {count(theirs)}; Gini {gini} against {their_gini}."
+    )
+    few = places_to_reach(figures.exposure[main]) if main in figures.exposure else 0
+    if not few:
+        return [sentence]
+    half = "Even so, half" if shown > theirs else "Half"
+    return [f"{sentence} {half} of the places in its lists go to {plural(few, 'artist')}."]
+
+
+def _tiles(figures: Figures, contenders: Contenders) -> list[Tile]:
+    kinds = (
+        (f"NDCG@{figures.k}", "ndcg", measure),
+        (f"of a list of {figures.k} are hits", "precision", percent),
+        ("of users get a hit", "hit_rate", percent),
+        ("artists shown", "coverage_items", count),
+    )
+    tiles = []
+    for label, name, write in kinds:
+        value = figure_of(figures, contenders.main, name).value
+        if not math.isfinite(value):
+            continue
+        beside = ""
+        if contenders.rival is not None:
+            theirs = figure_of(figures, contenders.rival, name).value
+            beside = f"{contenders.label(contenders.rival)}: {write(theirs)}"
+        tiles.append(Tile(label, write(value), beside))
+    return tiles

@@ -1,0 +1,227 @@
+"""A study: what the data look like, how the models compare, and how that came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app import __version__
+from app.interactions import UserItems
+from app.model import Model
+from app.recommender import Strategy
+from training.convergence import Convergence
+from training.evaluation import Contender, Evaluation, evaluate
+from training.experiment import Measured, Run
+from training.figures import Figures
+from training.fit import Progress
+from training.presets import Preset
+from training.search import Search
+
+# The curve of the discovery dial is measured at these settings, on so many users at most.
+_DIALS: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+_DIAL_USERS: Final = 2000
+_LISTENERS: Final = 4
+_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryPoint:
+    """What one setting of the discovery dial does to the lists.
+
+    Attributes:
+        discovery: the setting, 0 to 1.
+        ndcg, precision, coverage, novelty, gini: at the study's cut-off.
+        coverage_items: distinct recommended artists.
+    """
+
+    discovery: float
+    ndcg: float
+    precision: float
+    coverage: float
+    coverage_items: int
+    novelty: float
+    gini: float
+
+    def to_json(self) -> dict[str, float]:
+        """Returns the point for ``evaluate --json`` and the manifest."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An artist in somebody's list.
+
+    Attributes:
+        name: of the artist.
+        hit: whether it is one of the user's test artists.
+    """
+
+    name: str
+    hit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A user shown as an example, without an id.
+
+    Attributes:
+        plays: the training artists played most, with their plays.
+        artists: how many training artists there are in all.
+        hidden: names of the test artists, most played first.
+        lists: what each contender recommends.
+    """
+
+    plays: Sequence[tuple[str, float]]
+    artists: int
+    hidden: Sequence[str]
+    lists: Mapping[str, Sequence[Listed]]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All that a report shows.
+
+    Attributes:
+        dataset: the manifest's entry ``dataset``: name, sources, rows read and dropped, filters.
+        user_items: everything that takes part, before the split.
+        preset: name of the preset.
+        parameters: the manifest's entry ``parameters``.
+        created_at: when, with a time zone.
+        code_version: of Encore.
+        figures: how the models compare.
+        convergence: None where it was not measured.
+        discovery: least discovery first; empty where it was not measured.
+        listeners: a few users.
+        search: what chose the hyperparameters, None if nothing did.
+    """
+
+    dataset: Mapping[str, Any]
+    user_items: UserItems
+    preset: str
+    parameters: Mapping[str, Any]
+    created_at: datetime
+    code_version: str
+    figures: Figures
+    convergence: Convergence | None
+    discovery: Sequence[DiscoveryPoint]
+    listeners: Sequence[Listener]
+    search: Search | None
+
+
+def study(
+    user_items: UserItems,
+    dataset: Mapping[str, Any],
+    preset: Preset,
+    measured: Measured,
+    *,
+    search: Search | None = None,
+    discovery: Sequence[DiscoveryPoint] = (),
+    created_at: datetime | None = None,
+) -> Study:
+    """Puts together what a report shows.
+
+    Args:
+        user_items: everything that takes part, before the split.
+        dataset: the manifest's entry ``dataset``.
+        preset: the recipe.
+        measured: what the experiment gave.
+        search: what chose the hyperparameters.
+        discovery: as of ``measure_discovery``.
+        created_at: default now.
+    """
+    first = measured.first
+    return Study(
+        dataset=dataset,
+        user_items=user_items,
+        preset=preset.name,
+        parameters=first.parameters.to_manifest(),
+        created_at=created_at or datetime.now(UTC),
+        code_version=__version__,
+        figures=measured.figures,
+        convergence=first.convergence,
+        discovery=discovery,
+        listeners=_listeners(first, seed=preset.parameters.seed),
+        search=search,
+    )
+
+
+def measure_discovery(
+    run: Run, *, k: int, seed: int, progress: Progress | None = None
+) -> list[DiscoveryPoint]:
+    """Measures what the discovery dial does, on the first fold.
+
+    Args:
+        run: the fold and its model.
+        k: cut-off.
+        seed: of the sample of users.
+        progress: told of lists made.
+    """
+    contenders = {str(dial): Contender(Strategy.AUTO, discovery=dial) for dial in _DIALS}
+    n_tested = int((run.fold.test.user_items.row_lengths() > 0).sum())
+    evaluation = evaluate(
+        run.model,
+        run.fold,
+        contenders,
+        k=k,
+        cutoffs=(),
+        sample=min(_DIAL_USERS, n_tested),
+        seed=seed,
+        progress=progress,
+    )
+    return [_point(evaluation, dial) for dial in _DIALS]
+
+
+def _point(evaluation: Evaluation, dial: float) -> DiscoveryPoint:
+    figures = evaluation.figures(str(dial))
+    return DiscoveryPoint(
+        discovery=dial,
+        ndcg=figures["ndcg"],
+        precision=figures["precision"],
+        coverage=figures["coverage"],
+        coverage_items=int(figures["coverage_items"]),
+        novelty=figures["novelty"],
+        gini=figures["gini"],
+    )
+
+
+def _listeners(run: Run, *, seed: int) -> list[Listener]:
+    """Shows users drawn at random, one from each quarter of activity: not the best ones."""
+    evaluation = run.evaluation
+    known = np.flatnonzero(evaluation.n_history > 0)
+    by_activity = known[np.argsort(evaluation.n_history[known], kind="stable")]
+    rng = np.random.default_rng(seed)
+    quarters = [part for part in np.array_split(by_activity, _LISTENERS) if len(part)]
+    return [_listener(run, int(rng.choice(part))) for part in quarters]
+
+
+def _listener(run: Run, row: int) -> Listener:
+    """Shows the user in a row of the evaluation."""
+    fold, evaluation, model = run.fold, run.evaluation, run.model
+    user = int(evaluation.users[row])
+    history = (fold.given or fold.train).user_items
+    played = _most_played(history, user)
+    return Listener(
+        plays=[(model.item_names[item], float(plays)) for item, plays in played[:_SHOWN]],
+        artists=len(played),
+        hidden=[model.item_names[item] for item, _ in _most_played(fold.test.user_items, user)],
+        lists={
+            name: _listed(model, lists[row, : evaluation.k], evaluation.hits[name][row])
+            for name, lists in evaluation.lists.items()
+        },
+    )
+
+
+def _listed(model: Model, items: NDArray[np.int32], hits: NDArray[np.bool_]) -> list[Listed]:
+    pairs = zip(items.tolist(), hits.tolist(), strict=False)
+    return [Listed(model.item_names[item], hit) for item, hit in pairs if item >= 0]
+
+
+def _most_played(user_items: UserItems, user: int) -> list[tuple[int, float]]:
+    items, plays = user_items.row(user)
+    order = np.lexsort((items, -plays))
+    return [(int(items[place]), float(plays[place])) for place in order]
