@@ -216,7 +216,8 @@ def _what_it_saw(study: Study) -> str:
 
 
 def _is_winner(parameters: Mapping[str, Any], search: Search) -> bool:
-    return all(parameters.get(name) == value for name, value in search.options().items())
+    best = best_of(search).parameters
+    return all(parameters.get(name) == value for name, value in best.items())
 
 
 def _is_number(value: Any) -> bool:

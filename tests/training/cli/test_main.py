@@ -159,7 +159,9 @@ def test_ctrl_c_in_a_search_says_how_to_go_on(sample: Path, tmp_path: Path) -> N
     assert int(count) >= 2
     tokens[-1] = count
     ended = subprocess.run([*COMMAND, *tokens], capture_output=True, text=True, check=True)
-    assert f"The best of {count} trials" in ended.stdout
+    best_of = ended.stdout.partition("The best of ")[2].split()[0]
+    # One more where it was stopped between keeping a trial and telling of it.
+    assert int(best_of) - int(count) in {0, 1}
     assert out.exists()
 
 
