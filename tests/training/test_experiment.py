@@ -289,3 +289,19 @@ def test_lists_as_long_as_the_catalogue_can_be_measured(interactions: Interactio
 def test_data_of_a_single_pair_are_refused_with_a_reason(split: Split) -> None:
     with pytest.raises(TrainingError, match=r"artists|folds"):
         measure(interactions_of([[1.0]]), recipe(split), Plan(k=1))
+
+
+def test_all_repeats_measure_the_same_sample(interactions: Interactions) -> None:
+    measured = measure(interactions, recipe(), Plan(sample=4, repeats=3))
+    assert measured.figures.users <= 4
+
+
+def test_a_curve_that_cannot_be_made_is_left_out_and_the_figures_stay() -> None:
+    # Two artists each: of one that is left in training nothing can be kept back for validation.
+    pairs = interactions_of(np.eye(12) + np.roll(np.eye(12), 1, axis=1))
+    split = RandomPerUser(test_fraction=0.5, min_items=2)
+    measured = measure(pairs, recipe(split), Plan(k=1, convergence=True))
+    assert measured.first.convergence is None
+    assert measured.figures.users == 12
+    with pytest.raises(NothingToMeasure, match="early stopping has no validation part"):
+        measure(pairs, recipe(split), Plan(k=1, patience=2))

@@ -140,3 +140,10 @@ def test_timed_plays_that_sum_beyond_float32_are_refused() -> None:
     records = records_of([(0, 0, 3e38), (0, 0, 3e38), (1, 1, 1)], 2, 2)
     with pytest.raises(TrainingError, match=r"plays of a pair sum to more than 3\.4e\+38"):
         preprocess(replace(records, timestamps=np.arange(3)), Filters())
+
+
+@pytest.mark.parametrize("name", ["min_user_records", "min_item_records", "top_users"])
+def test_filters_below_one_are_refused(name: str) -> None:
+    # Was wrong: --config took top_users = -5 and dropped the five users with fewest records.
+    with pytest.raises(TrainingError, match=f"{name} has to be at least 1, not -5"):
+        Filters(**{name: -5})

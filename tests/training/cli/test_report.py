@@ -99,3 +99,20 @@ def test_a_search_that_is_none_is_refused_before_the_data_are_read(
     other.write_text("no search")
     assert main(["report", *tokens, "--search", str(other)]) == 1
     assert f"{other} holds no search" in error_of(capsys)
+
+
+@pytest.mark.slow
+def test_a_search_on_another_split_is_not_shown(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: any search was shown, with the words that it had not looked at the test part.
+    best, found = tmp_path / "best.toml", tmp_path / "best.search"
+    assert main(["tune", *of_sample(sample), "--out", str(best), "--trials", "1"]) == 0
+    out = tmp_path / "report.html"
+    assert report(sample, out, "--search", str(found), "--seed", "1") == 1
+    assert f"{found} belongs to a search on other data" in error_of(capsys)
+    assert not out.exists()
+    assert report(sample, out, "--search", str(found)) == 0
+    page = out.read_text()
+    assert "the test part was not looked at" in page
+    assert "made with other hyperparameters than the best" in page
