@@ -259,8 +259,8 @@ class DataOptions:
 class PlanOptions:
     """How to measure."""
 
-    k: Cutoff = 10
-    "Cut-off of the measures."
+    k: Cutoff | None = None
+    "Cut-off of the measures. Default: 10."
     sample_users: Annotated[int | None, AtLeastOne] = None
     "Measure so many users, drawn by the seed. Default: all with test artists; train: 20,000."
     patience: Annotated[int | None, AtLeastOne] = None
@@ -278,7 +278,7 @@ followed until so many bring nothing better. Default: run them all."
             convergence: whether the curve is wanted.
         """
         return Plan(
-            k=self.k,
+            k=self.k or 10,
             sample=self.sample_users or sample,
             repeats=repeats,
             convergence=convergence,
@@ -286,6 +286,10 @@ followed until so many bring nothing better. Default: run them all."
         )
 
     def given(self) -> list[str]:
-        """Returns the options that were given, but for the cut-off."""
-        values = {"--sample-users": self.sample_users, "--patience": self.patience}
+        """Returns the options that were given."""
+        values = {
+            "--k": self.k,
+            "--sample-users": self.sample_users,
+            "--patience": self.patience,
+        }
         return [option for option, value in values.items() if value is not None]

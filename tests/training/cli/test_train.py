@@ -145,6 +145,7 @@ def test_the_model_is_trained_on_everything_whatever_the_split(
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
+        (["--no-evaluation", "--k", "20"], "--k does nothing without an evaluation"),
         (["--no-evaluation", "--patience", "2"], "--patience does nothing without an evaluation"),
         (["--no-evaluation", "--sample-users", "9"], "--sample-users does nothing without"),
         (["--no-evaluation", "--split", "k-fold"], "--split does nothing without an evaluation"),
