@@ -60,10 +60,11 @@ format: $(DEV_READY) ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-# Each lock is cut from the larger one, so that what is tested is what is served.
+# Each lock is cut from the larger one, so that what is tested is what is served. Extras stay in it:
+# without them pip takes "coverage[toml]" for another, unpinned requirement once a newer one is out.
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --quiet $(if $(UPGRADE),--upgrade) \
 	--universal --python-version 3.11 --fork-strategy fewest --only-binary :all: \
-	--generate-hashes --no-emit-index-url --no-emit-find-links
+	--generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links
 
 lock: $(UV) ## Pin what pyproject.toml asks for; UPGRADE=1 takes the newest of everything
 	@mkdir -p requirements
