@@ -7,7 +7,7 @@ lies in one byte array with offsets, and look-ups go through a bucket index over
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
@@ -58,6 +58,13 @@ class StringTable:
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
+    # The same memory: reading one number through numpy takes several times as long.
+    _data: memoryview = field(init=False, repr=False, compare=False)
+    _offsets: memoryview = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_data", self.data.data)
+        object.__setattr__(self, "_offsets", self.offsets.data)
 
     @classmethod
     def build(cls, texts: Iterable[str]) -> StringTable:
@@ -72,7 +79,7 @@ class StringTable:
         return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self._offsets) - 1
 
     def encoded(self, index: int) -> bytes:
         """Returns the UTF-8 bytes of the text at ``index``.
@@ -80,9 +87,9 @@ class StringTable:
         Raises:
             IndexError: there is no such index; -1, which marks the end of a list, is none either.
         """
-        if not 0 <= index < len(self):
+        if index < 0 or index + 1 >= len(self._offsets):
             raise IndexError(f"index {index} of {len(self)} texts")
-        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+        return bytes(self._data[self._offsets[index] : self._offsets[index + 1]])
 
     def __getitem__(self, index: int) -> str:
         return self.encoded(index).decode()
@@ -105,6 +112,12 @@ class IdMap:
     strings: StringTable
     buckets: NDArray[np.int64]
     order: NDArray[np.int32]
+    _buckets: memoryview = field(init=False, repr=False, compare=False)
+    _order: memoryview = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_buckets", self.buckets.data)
+        object.__setattr__(self, "_order", self.order.data)
 
     @classmethod
     def build(cls, ids: Sequence[str]) -> IdMap:
@@ -135,9 +148,9 @@ class IdMap:
     def index(self, text: str) -> int | None:
         """Returns the index of an id, None for one that is not in the map."""
         encoded = text.encode(errors="surrogatepass")
-        bucket = _hash(encoded) & (len(self.buckets) - 2)
-        for position in range(int(self.buckets[bucket]), int(self.buckets[bucket + 1])):
-            candidate = int(self.order[position])
+        bucket = _hash(encoded) & (len(self._buckets) - 2)
+        for position in range(self._buckets[bucket], self._buckets[bucket + 1]):
+            candidate: int = self._order[position]
             if self.strings.encoded(candidate) == encoded:
                 return candidate
         return None

@@ -146,8 +146,7 @@ class ModelWatcher:
             verify_now = size <= self._verify_bytes or version in self._distrusted
             if verify_now:
                 verify_checksums(folder, with_report=False)
-            # Both are computed once and kept; no request should have to wait for them.
-            _ = model.max_item_norm, model.unlistened
+            _ = model.catalogue  # computed once and kept; no request should have to wait for it
         except EncoreError as error:
             self._reject(version, str(error))
             return

@@ -3,7 +3,8 @@
 ``als`` answers for users with a history, from their precomputed list as long as it suffices;
 ``fold_in`` for whoever sends listens with the query; ``popularity`` for everybody else. Filters
 apply before the top-n, and a rung that runs short is filled from ``popularity``. Evaluation,
-export, batch and HTTP all come through here.
+export, batch and HTTP all come through here. What looking up can answer is answered at once,
+``recommend_quickly``; scoring is worth doing for many together, ``attempt_many``.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.discovery import discount
 from app.errors import UnknownUser
 from app.listens import Row, merge, read_listens, stack
 from app.model import Model
-from app.scoring import Ranked, rank, top_items, users_per_block
+from app.scoring import Catalogue, Ranked, rank, top_items
+
+# Look-ups of up to about so many items take less time than handing them to another thread.
+_QUICK_LENGTH: Final = 1000
 
 
 class Strategy(StrEnum):
@@ -162,22 +166,51 @@ class Recommender:
             UnknownUser: one of them has strategy ``als`` without usable history.
             ValueError: plays of a listen are no number above 0.
         """
-        resolved = [self._resolve(query) for query in queries]
-        self._take_rungs(resolved)
-        answers: dict[int, Recommendation] = {}
-        live: defaultdict[float, list[int]] = defaultdict(list)
-        for position, one in enumerate(resolved):
-            if one.source is Source.POPULARITY:
-                answers[position] = self._answer_popular(one)
-            elif listed := self._from_top_list(one):
-                answers[position] = self._answer_ranked(one, listed)
+        answers = []
+        for answer in self.attempt_many(queries):
+            if isinstance(answer, UnknownUser):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def attempt_many(self, queries: Sequence[Query]) -> list[Recommendation | UnknownUser]:
+        """Answers queries, each exactly as ``recommend`` would, or says why it has no answer.
+
+        Raises:
+            ValueError: plays of a listen are no number above 0.
+        """
+        answers: dict[int, Recommendation | UnknownUser] = {}
+        for position, query in enumerate(queries):
+            try:
+                answer = self.recommend_quickly(query)
+            except UnknownUser as refusal:
+                answers[position] = refusal
             else:
-                live[one.query.discovery].append(position)
-        for discovery, positions in live.items():
-            ranked = self._rank([resolved[position] for position in positions], discovery)
-            for position, best in zip(positions, ranked, strict=True):
-                answers[position] = self._answer_ranked(resolved[position], best)
+                if answer is not None:
+                    answers[position] = answer
+        left = [position for position in range(len(queries)) if position not in answers]
+        found = self._answer_all([self._resolve(queries[position]) for position in left])
+        answers.update(zip(left, found, strict=True))
         return [answers[position] for position in range(len(queries))]
+
+    def recommend_quickly(self, query: Query) -> Recommendation | None:
+        """Answers one query if a few look-ups can, in microseconds; else returns None.
+
+        Raises:
+            UnknownUser: strategy ``als`` for somebody whom the model does not know.
+        """
+        reach = query.offset + query.n + len(query.exclude)
+        if query.listens or query.candidates is not None or reach > _QUICK_LENGTH:
+            return None
+        user_index = None if query.user_id is None else self.model.users.index(query.user_id)
+        if user_index is None:
+            if query.strategy is Strategy.ALS:
+                raise _no_history()
+        elif query.strategy is not Strategy.POPULARITY:
+            return self._from_top_list(query, user_index)
+        elif len(self.model.user_items.row(user_index)[0]) > _QUICK_LENGTH:
+            return None
+        return self._answer_popular(self._resolve(query))
 
     def popular(self, n: int, offset: int = 0) -> NDArray[np.int64]:
         """Returns the most popular items, whoever asks."""
@@ -188,6 +221,24 @@ class Recommender:
         popularity = self.model.popularity
         by_plays = self.popularity_by is PopularityBy.PLAYS
         return popularity.plays if by_plays else popularity.listeners
+
+    def _answer_all(self, resolved: Sequence[_Resolved]) -> Iterator[Recommendation | UnknownUser]:
+        self._take_rungs(resolved)
+        live: defaultdict[float, list[int]] = defaultdict(list)
+        for position, one in enumerate(resolved):
+            if one.source is not Source.POPULARITY:
+                live[one.query.discovery].append(position)
+        ranked: dict[int, Ranked] = {}
+        for discovery, positions in live.items():
+            alike = [resolved[position] for position in positions]
+            ranked.update(zip(positions, self._rank(alike, discovery), strict=True))
+        for position, one in enumerate(resolved):
+            if position in ranked:
+                yield self._answer_ranked(one, ranked[position])
+            elif one.query.strategy is Strategy.ALS:
+                yield _no_history()
+            else:
+                yield self._answer_popular(one)
 
     def _resolve(self, query: Query) -> _Resolved:
         model = self.model
@@ -214,11 +265,6 @@ class Recommender:
                 one.source, one.vector = Source.ALS, self.model.user_factors[one.user_index]
             if not one.vector.any():  # it would rank arbitrarily
                 one.source = Source.POPULARITY
-                if one.query.strategy is Strategy.ALS:
-                    raise UnknownUser(
-                        "this user has no listening history in the model; "
-                        "strategy=auto answers with popular artists instead"
-                    )
 
     def _fold_in(self, resolved: Sequence[_Resolved]) -> None:
         rows = [one.to_fold_in for one in resolved if one.to_fold_in is not None]
@@ -227,49 +273,58 @@ class Recommender:
             for one, vector in zip(resolved, vectors, strict=True):
                 one.source, one.vector = Source.FOLD_IN, vector
 
-    def _from_top_list(self, resolved: _Resolved) -> Ranked | None:
-        """Ranks from the precomputed list; None if that cannot do."""
-        lists, query = self.model.top_lists, resolved.query
-        is_live = query.discovery > 0 or query.candidates is not None or query.include_seen
-        if lists is None or is_live or resolved.source is not Source.ALS:
+    def _from_top_list(self, query: Query, user_index: int) -> Recommendation | None:
+        """Takes the answer from the user's precomputed list; None if that does not suffice."""
+        lists = self.model.top_lists
+        if lists is None or query.include_seen or query.discovery > 0:
             return None
-        items = lists.items[resolved.user_index]
-        keep = items >= 0
-        is_complete = not keep.all()
-        if len(query.exclude):
-            keep &= ~np.isin(items, resolved.hidden)
-        kept = np.flatnonzero(keep)[: resolved.end]
-        if len(kept) < resolved.end and not is_complete:
+        end = query.offset + query.n
+        items = lists.items[user_index]
+        if query.exclude:
+            kept = self._not_excluded(query, items.tolist(), end)
+            if len(kept) < end:
+                return None
+            place: slice | list[int] = kept[query.offset :]
+        elif end > len(items) or items[end - 1] < 0:
             return None
-        return items[kept].astype(np.int64), lists.scores[resolved.user_index, kept]
+        else:
+            place = slice(query.offset, end)
+        return Recommendation(
+            Source.ALS,
+            items[place].astype(np.int64),
+            lists.scores[user_index, place].astype(np.float64),
+            [Source.ALS] * query.n,
+        )
 
-    def _rank(self, resolved: Sequence[_Resolved], discovery: float) -> Iterator[Ranked]:
+    def _not_excluded(self, query: Query, items: Sequence[int], end: int) -> list[int]:
+        """Returns the first ``end`` places of a list that are not excluded, or those there are."""
+        # Far fewer ids are looked at in the list than there would be look-ups of excluded ones.
+        excluded = {item_id.encode(errors="surrogatepass") for item_id in query.exclude}
+        id_of = self.model.items.strings.encoded
+        kept: list[int] = []
+        for place, item in enumerate(items):
+            if item < 0 or len(kept) == end:
+                break
+            if id_of(item) not in excluded:
+                kept.append(place)
+        return kept
+
+    def _rank(self, resolved: Sequence[_Resolved], discovery: float) -> list[Ranked]:
         """Ranks live, for queries of one dial."""
-        model = self.model
-        factor = discount(model.log_discount, discovery) if discovery > 0 else None
-        scanned = self._scan([one for one in resolved if one.candidates is None], factor)
-        for one in resolved:
+        catalogue = self.model.discounted_catalogue(discovery)
+        ranked: dict[int, Ranked] = {}
+        # Lists of about one length together: a short one ends its scan early.
+        scans: defaultdict[int, list[int]] = defaultdict(list)
+        for position, one in enumerate(resolved):
             if one.candidates is None:
-                yield next(scanned)
+                scans[one.end.bit_length()].append(position)
             else:
-                known = one.candidates[model.popularity.listeners[one.candidates] > 0]
-                yield rank(one.vector, model.item_factors, known, one.end, factor)
-
-    def _scan(
-        self, resolved: Sequence[_Resolved], factor: NDArray[np.float32] | None
-    ) -> Iterator[Ranked]:
-        model = self.model
-        block = users_per_block(len(model.items))
-        for start in range(0, len(resolved), block):
-            part = resolved[start : start + block]
-            yield from top_items(
-                np.stack([one.vector for one in part]),
-                model.item_factors,
-                n=max(one.end for one in part),
-                hidden=[np.concatenate([one.hidden, model.unlistened]) for one in part],
-                max_item_norm=model.max_item_norm,
-                discount=factor,
-            )
+                known = one.candidates[self.model.popularity.listeners[one.candidates] > 0]
+                ranked[position] = rank(one.vector, catalogue, known, one.end)
+        for positions in scans.values():
+            found = _scan([resolved[position] for position in positions], catalogue)
+            ranked.update(zip(positions, found, strict=True))
+        return [ranked[position] for position in range(len(resolved))]
 
     def _answer_ranked(self, resolved: _Resolved, ranked: Ranked) -> Recommendation:
         start, end, source = resolved.query.offset, resolved.end, resolved.source
@@ -299,9 +354,29 @@ class Recommender:
             order = order[np.isin(order, resolved.candidates)]
         # So many of the most popular are enough, even if every hidden item is among them.
         order = order[: n + len(hidden)]
+        if len(order) <= _QUICK_LENGTH:  # a set is faster than numpy's sorting
+            behind = set(hidden.tolist())
+            visible = [item for item in order.tolist() if item not in behind]
+            return np.array(visible[:n], dtype=np.int64)
         return order[~np.isin(order, hidden)][:n].astype(np.int64)
 
     def _popularity_order(self) -> NDArray[np.int32]:
         popularity = self.model.popularity
         by_plays = self.popularity_by is PopularityBy.PLAYS
         return popularity.by_plays if by_plays else popularity.by_listeners
+
+
+def _scan(resolved: Sequence[_Resolved], catalogue: Catalogue) -> list[Ranked]:
+    return top_items(
+        np.stack([one.vector for one in resolved]),
+        catalogue,
+        n=max(one.end for one in resolved),
+        hidden=[one.hidden for one in resolved],
+    )
+
+
+def _no_history() -> UnknownUser:
+    return UnknownUser(
+        "this user has no listening history in the model; "
+        "strategy=auto answers with popular artists instead"
+    )

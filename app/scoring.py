@@ -3,107 +3,277 @@
 A float32 matrix product proposes candidates, their dot products in float64 decide order and score,
 and ties break by lower item index. The answer for a vector therefore never depends on what it was
 batched with.
+
+No score exceeds the product of both vectors' lengths. Items are scanned in order, and a scan ends
+where no item that is left is long enough to reach the n-th best score found; since published models
+number their items by length, that is early (after Teflioudi, Gemulla and Mykytiuk, LEMP: Fast
+Retrieval of Large Entries in a Matrix Product, 2015, section 3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias, TypeVar
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Scores of one block of users take at most this many bytes.
-_BLOCK_BYTES: Final = 64 * 2**20
-# Selection first looks at the maxima of runs of this many items.
-_RUN: Final = 128
+# So many users are scanned together, so that memory stays bounded.
+USERS_PER_SCAN: Final = 128
+# Lengths are known of runs of this many items.
+_RUN: Final = 1024
+# A scan looks at one run first, since that may do, and then at twice as many, up to so many items.
+_LONGEST_STEP: Final = 8 * _RUN
+# So many dot products are made in float64 at once.
+_EXACT_PAIRS: Final = 8192
 # Where the bound of the rounding error is below this, no float32 dot product reaches infinity.
 _OVERFLOW: Final = float(np.finfo(np.float32).max * np.finfo(np.float32).eps) / 4
+# The lowest float32 but one.
+_LOWEST: Final = np.nextafter(np.finfo(np.float32).min, np.float32(0))
+# Lengths and their products are rounded themselves.
+_SLACK: Final = 1 + 1e-9
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 Ranked: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def users_per_block(n_items: int) -> int:
-    """Returns how many users are scored together, so that memory stays bounded."""
-    return int(np.clip(_BLOCK_BYTES // (4 * max(1, n_items)), 1, 1024))
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Items as they are ranked.
+
+    Attributes:
+        factors: float32, shape (n_items, factors).
+        left_out: int64, sorted indices of the items that appear in no list.
+        discount: what each item's score is multiplied by unless that raises it; float32, shape
+            (n_items,), above 0 and at most 1; None for no discount.
+        max_norm: an upper bound of the item vectors' Euclidean norms.
+        ceilings: float64, shape (n_runs,); no discounted score of an item from run r on exceeds
+            the length of the user's vector times ``ceilings[r]``.
+    """
+
+    factors: NDArray[np.float32]
+    left_out: NDArray[np.int64]
+    discount: NDArray[np.float32] | None
+    max_norm: float
+    ceilings: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        factors: NDArray[np.float32],
+        norms: NDArray[np.float64],
+        *,
+        left_out: NDArray[np.int64],
+        discount: NDArray[np.float32] | None = None,
+    ) -> Self:
+        """Prepares items for ranking.
+
+        Args:
+            factors: float32, shape (n_items, factors).
+            norms: as of ``item_norms``.
+            left_out: int64, sorted indices of the items that appear in no list.
+            discount: of each item's score.
+        """
+        lengths = norms if discount is None else norms * discount
+        runs = [lengths[start : start + _RUN].max() for start in range(0, len(lengths), _RUN)]
+        ceilings = np.maximum.accumulate(np.array(runs, dtype=np.float64)[::-1])[::-1]
+        return cls(factors, left_out, discount, float(norms.max(initial=0.0)), ceilings)
+
+    def discounted(
+        self, scores: NDArray[_Float], items: slice | NDArray[np.integer]
+    ) -> NDArray[_Float]:
+        """Returns the scores of some items as they count."""
+        # A negative score would gain by the factor, so it stays what it is.
+        return (
+            scores if self.discount is None else np.minimum(scores, scores * self.discount[items])
+        )
+
+
+def item_norms(item_factors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns the Euclidean norms of item vectors (n_items, factors), shape (n_items,)."""
+    # In float64: the square of a float32 may overflow, or vanish, in float32.
+    squares = np.einsum("ij,ij->i", item_factors, item_factors, dtype=np.float64)
+    return np.asarray(np.sqrt(squares))
 
 
 def top_items(
     user_vectors: NDArray[np.float32],
-    item_factors: NDArray[np.float32],
+    catalogue: Catalogue,
     *,
     n: int,
     hidden: Sequence[NDArray[np.integer]],
-    max_item_norm: float,
-    discount: NDArray[np.float32] | None = None,
 ) -> list[Ranked]:
     """Ranks all items for each vector.
 
     Args:
         user_vectors: float32, shape (n_users, factors).
-        item_factors: float32, shape (n_items, factors).
+        catalogue: the items.
         n: wanted length of each list, at least 1.
         hidden: for each vector the item indices that must not appear.
-        max_item_norm: an upper bound of the item vectors' Euclidean norms.
-        discount: what each item's score is multiplied by unless that raises it; float32, shape
-            (n_items,), above 0 and at most 1.
 
     Returns:
         For each vector item indices (int64) and scores (float32), best first; n of each, or as
         many as are not hidden.
     """
     ranked: list[Ranked] = []
-    block = users_per_block(len(item_factors))
-    for start in range(0, len(user_vectors), block):
-        vectors = user_vectors[start : start + block]
-        with np.errstate(over="ignore", invalid="ignore"):
-            proposals = vectors @ item_factors.T
-        for row, products in enumerate(proposals):
-            scores = _discounted(products, discount)
-            error = _rounding_error(vectors[row], max_item_norm)
-            if not error < _OVERFLOW:
-                scores[:] = 0.0  # a product may have overflowed, so every item is a candidate
-            scores[hidden[start + row]] = -np.inf
-            # Two scores may each be off by ``error``, so a true top-n item is this close at least.
-            floor = _nth_largest_bound(scores, n) - 2 * error
-            candidates = np.flatnonzero((scores >= floor) & (scores > -np.inf))
-            ranked.append(rank(vectors[row], item_factors, candidates, n, discount))
+    for start in range(0, len(user_vectors), USERS_PER_SCAN):
+        part = slice(start, start + USERS_PER_SCAN)
+        ranked += _Scan(user_vectors[part], catalogue, n, hidden[part]).run()
     return ranked
 
 
 def rank(
     user_vector: NDArray[np.float32],
-    item_factors: NDArray[np.float32],
+    catalogue: Catalogue,
     candidates: NDArray[np.int64],
     n: int,
-    discount: NDArray[np.float32] | None = None,
 ) -> Ranked:
     """Ranks given items for one vector by their dot products in float64.
 
     Args:
         user_vector: float32, shape (factors,).
-        item_factors: float32, shape (n_items, factors).
+        catalogue: the items.
         candidates: item indices, unique.
         n: longest list wanted.
-        discount: as of ``top_items``, of all items.
 
     Returns:
         Item indices (int64) and scores (float32), best first, ties by lower index.
     """
-    # A product and a sum by row: a BLAS call may round differently with the number of rows.
-    scores = (item_factors[candidates] * user_vector.astype(np.float64)).sum(axis=1)
-    scores = _discounted(scores, None if discount is None else discount[candidates])
+    scores = _exact_scores(
+        user_vector[None, :], catalogue, np.zeros(len(candidates), dtype=np.int64), candidates
+    )
     order = np.lexsort((candidates, -scores))[:n]
     return candidates[order], scores[order].astype(np.float32)
 
 
-def _discounted(scores: NDArray[_Float], discount: NDArray[np.float32] | None) -> NDArray[_Float]:
-    # A negative score would gain by the factor, so it stays what it is.
-    return scores if discount is None else np.minimum(scores, scores * discount)
+class _Scan:
+    """One pass over the items for some users.
+
+    Two float32 products may each be off by ``errors``, so whatever belongs in a list of n has a
+    product of at least the n-th largest minus twice that.
+    """
+
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        catalogue: Catalogue,
+        n: int,
+        hidden: Sequence[NDArray[np.integer]],
+    ) -> None:
+        self.vectors = vectors
+        self.catalogue = catalogue
+        self.n = n
+        self.hidden = hidden
+        self.norms = _SLACK * np.linalg.norm(vectors.astype(np.float64), axis=1)
+        self.errors = _rounding_errors(self.norms, vectors.shape[1], catalogue.max_norm)
+        # The n largest products so far of each user, and the least of them.
+        self.largest = np.full((len(vectors), n), -np.inf, dtype=np.float32)
+        self.floors = np.full(len(vectors), -np.inf)
+        rows = np.repeat(np.arange(len(vectors)), [len(items) for items in hidden])
+        items = np.concatenate([*hidden, np.zeros(0, dtype=np.int64)])
+        by_item = np.argsort(items, kind="stable")
+        self.hidden_rows, self.hidden_items = rows[by_item], items[by_item]
+        # Users, items and products of all that may belong in a list.
+        self.found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+
+    def run(self) -> list[Ranked]:
+        """Returns the lists."""
+        is_sure = self.errors < _OVERFLOW
+        active, start, n_items = np.flatnonzero(is_sure), 0, len(self.catalogue.factors)
+        step = -(-max(1, 2 * self.n) // _RUN) * _RUN
+        while start < n_items:
+            active = self._within_reach(active, start)
+            if not len(active):
+                break
+            end = min(start + step, n_items)
+            self._look_at(active, start, end)
+            start, step = end, max(step, min(2 * step, _LONGEST_STEP))
+        lists = self._ranked()
+        for row in np.flatnonzero(
+            ~is_sure
+        ).tolist():  # a product may overflow: every item is a candidate
+            lists[row] = self._ranked_without_products(row)
+        return lists
+
+    def _within_reach(self, active: NDArray[np.int64], start: int) -> NDArray[np.int64]:
+        reach = self.norms[active] * (_SLACK * self.catalogue.ceilings[start // _RUN])
+        is_within: NDArray[np.bool_] = reach >= self.floors[active] - self.errors[active]
+        return active[is_within]
+
+    def _look_at(self, active: NDArray[np.int64], start: int, end: int) -> None:
+        vectors = self.vectors if len(active) == len(self.vectors) else self.vectors[active]
+        products = vectors @ self.catalogue.factors[start:end].T
+        products = self.catalogue.discounted(products, slice(start, end))
+        self._hide(products, active, start, end)
+        better = np.flatnonzero(products.max(axis=1) > self.floors[active])
+        if len(better):
+            self._raise_floors(active[better], products[better])
+        floors = _round_down(self.floors[active] - 2 * self.errors[active])
+        rows, columns = np.nonzero(products >= floors[:, None])
+        self.found.append((active[rows], columns + start, products[rows, columns]))
+
+    def _hide(
+        self, products: NDArray[np.float32], active: NDArray[np.int64], start: int, end: int
+    ) -> None:
+        left_out = self.catalogue.left_out
+        products[:, left_out[slice(*np.searchsorted(left_out, (start, end)))] - start] = -np.inf
+        place = np.full(len(self.vectors), -1)
+        place[active] = np.arange(len(active))
+        span = slice(*np.searchsorted(self.hidden_items, (start, end)))
+        rows, columns = place[self.hidden_rows[span]], self.hidden_items[span] - start
+        products[rows[rows >= 0], columns[rows >= 0]] = -np.inf
+
+    def _raise_floors(self, users: NDArray[np.int64], products: NDArray[np.float32]) -> None:
+        together = np.concatenate([self.largest[users], products], axis=1)
+        largest = np.partition(together, together.shape[1] - self.n, axis=1)[:, -self.n :]
+        self.largest[users] = largest
+        self.floors[users] = largest.min(axis=1)
+
+    def _ranked(self) -> list[Ranked]:
+        if not self.found:
+            return [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))] * len(
+                self.vectors
+            )
+        users, items, products = (np.concatenate(parts) for parts in zip(*self.found, strict=True))
+        # Much of what came early is below the floors by now.
+        kept = products >= _round_down(self.floors - 2 * self.errors)[users]
+        users, items = users[kept], items[kept]
+        scores = _exact_scores(self.vectors, self.catalogue, users, items)
+        order = np.lexsort((items, -scores, users))
+        items, scores = items[order], scores[order]
+        bounds = np.searchsorted(users[order], np.arange(len(self.vectors) + 1)).tolist()
+        return [
+            (items[start:end][: self.n], scores[start:end][: self.n].astype(np.float32))
+            for start, end in pairwise(bounds)
+        ]
+
+    def _ranked_without_products(self, row: int) -> Ranked:
+        visible = np.ones(len(self.catalogue.factors), dtype=bool)
+        visible[self.hidden[row]] = visible[self.catalogue.left_out] = False
+        return rank(self.vectors[row], self.catalogue, np.flatnonzero(visible), self.n)
 
 
-def _rounding_error(user_vector: NDArray[np.float32], max_item_norm: float) -> float:
+def _exact_scores(
+    vectors: NDArray[np.float32],
+    catalogue: Catalogue,
+    rows: NDArray[np.int64],
+    items: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Returns the score of each pair of a vector's row and an item, in float64."""
+    scores = np.zeros(len(items))
+    for start in range(0, len(items), _EXACT_PAIRS):
+        part = slice(start, start + _EXACT_PAIRS)
+        # A product and a sum by row: a BLAS call may round differently with the number of rows.
+        factors = catalogue.factors[items[part]]
+        scores[part] = (factors * vectors[rows[part]].astype(np.float64)).sum(axis=1)
+    return catalogue.discounted(scores, items)
+
+
+def _rounding_errors(
+    norms: NDArray[np.float64], factors: int, max_item_norm: float
+) -> NDArray[np.float64]:
     """Bounds the error of a float32 dot product with any item vector, discounted or not.
 
     |fl(x . y) - x . y| <= k u / (1 - k u) * |x| |y| with unit roundoff u = 2**-24 and k terms
@@ -112,18 +282,9 @@ def _rounding_error(user_vector: NDArray[np.float32], max_item_norm: float) -> f
     discounted scores; twice that for the norms' own rounding.
     """
     float32 = np.finfo(np.float32)
-    norm = float(np.linalg.norm(user_vector.astype(np.float64)))
-    roundings = len(user_vector) + 1
-    return roundings * (float(float32.eps) * norm * max_item_norm + float(float32.tiny))
+    return (factors + 1) * (float(float32.eps) * norms * max_item_norm + float(float32.tiny))
 
 
-def _nth_largest_bound(scores: NDArray[np.float32], n: int) -> float:
-    """Returns a value that at least n scores reach, close to the n-th largest; -inf if n is all."""
-    if n >= len(scores):
-        return -np.inf
-    whole = len(scores) // _RUN * _RUN
-    if n > whole // _RUN:
-        return float(np.partition(scores, len(scores) - n)[len(scores) - n])
-    # Each of the n best runs holds a score at least as high as the n-th best maximum.
-    maxima = scores[:whole].reshape(-1, _RUN).max(axis=1)
-    return float(np.partition(maxima, len(maxima) - n)[len(maxima) - n])
+def _round_down(floors: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns float32 values not above the given ones, and finite: what is hidden is below all."""
+    return np.nextafter(np.maximum(floors, _LOWEST).astype(np.float32), np.float32(-np.inf))

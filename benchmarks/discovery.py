@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from app.discovery import LENGTH_EXPONENT, LISTENERS_EXPONENT, discount, log_discount
 from app.model import Model
-from app.scoring import top_items
+from app.scoring import Catalogue, item_norms, top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import Parts, load, validation_parts
 from training.als import Parameters
@@ -83,20 +83,18 @@ class Discounted:
             length_exponent=self.length_exponent,
             listeners_exponent=self.listeners_exponent,
         )
-        factors = discount(logs, self.strength)
+        catalogue = Catalogue.of(
+            model.item_factors,
+            item_norms(model.item_factors),
+            left_out=model.unlistened,
+            discount=discount(logs, self.strength),
+        )
         lists = np.full((len(users), k), -1, dtype=np.int64)
 
         def fill(start: int) -> None:
             part = users[start : start + _BLOCK]
-            hidden = [np.union1d(model.user_items.row(user)[0], model.unlistened) for user in part]
-            ranked = top_items(
-                model.user_factors[part],
-                model.item_factors,
-                n=k,
-                hidden=hidden,
-                max_item_norm=model.max_item_norm,
-                discount=factors,
-            )
+            hidden = [model.user_items.row(user)[0] for user in part]
+            ranked = top_items(model.user_factors[part], catalogue, n=k, hidden=hidden)
             for row, (items, _) in enumerate(ranked, start=start):
                 lists[row, : len(items)] = items
             done(len(part))

@@ -15,7 +15,7 @@ from app.fold_in import fold_in, gramian, regularized_inverse
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
 from app.model import Model, Popularity, TopLists
-from app.scoring import top_items, users_per_block
+from app.scoring import USERS_PER_SCAN, item_norms, top_items
 from app.weighting import Weighting
 from training.als import Parameters, confidence_matrix, fit_item_factors
 from training.interactions import Interactions
@@ -69,6 +69,7 @@ def fit_model(
     *,
     progress: Progress | None = None,
     threads: int = 0,
+    number_by_length: bool = False,
 ) -> Model:
     """Trains on all given pairs.
 
@@ -77,6 +78,9 @@ def fit_model(
         parameters: the hyperparameters.
         progress: told of ALS iterations and of the final solve.
         threads: of ALS, 0 for one a core.
+        number_by_length: whether the model numbers its items by the length of their vectors,
+            longest first, so that scans end early (``app/scoring.py``), and not as
+            ``interactions`` does.
 
     Returns:
         A model named ``in-memory`` without precomputed lists.
@@ -93,6 +97,11 @@ def fit_model(
         return False
 
     item_factors = fit_item_factors(confidence, parameters, watch=watch, threads=threads)
+    if number_by_length:
+        order = np.argsort(-item_norms(item_factors), kind="stable")
+        item_factors, interactions = item_factors[order], interactions.with_items_in(order)
+        if len(weighting.idf):
+            weighting = replace(weighting, idf=weighting.idf[order])
     return assemble_model(interactions, item_factors, weighting, parameters, progress=progress)
 
 
@@ -195,23 +204,22 @@ def with_top_lists(model: Model, length: int, *, progress: Progress | None = Non
     items = np.full((n_users, length), -1, dtype=np.int32)
     scores = np.zeros((n_users, length), dtype=np.float32)
     done = (progress or NoProgress()).step("everyone's list", n_users)
-    block = users_per_block(len(model.items))
+    catalogue = model.catalogue
 
     def fill(start: int) -> None:
-        within = range(start, min(start + block, n_users))
+        within = range(start, min(start + USERS_PER_SCAN, n_users))
         # A user without history has a zero vector, which would rank arbitrarily.
         users = [user for user in within if model.has_history(user)]
         ranked = top_items(
             model.user_factors[users],
-            model.item_factors,
+            catalogue,
             n=length,
-            hidden=[np.concatenate([model.user_items.row(u)[0], model.unlistened]) for u in users],
-            max_item_norm=model.max_item_norm,
+            hidden=[model.user_items.row(user)[0] for user in users],
         )
         for user, (best, best_scores) in zip(users, ranked, strict=True):
             items[user, : len(best)] = best
             scores[user, : len(best)] = best_scores
         done(len(within))
 
-    in_threads(fill, range(0, n_users, block))
+    in_threads(fill, range(0, n_users, USERS_PER_SCAN))
     return replace(model, top_lists=TopLists(items, scores))

@@ -118,6 +118,23 @@ class Interactions:
         )
         return replace(self, user_items=user_items, timed=None)
 
+    def with_items_in(self, order: NDArray[np.integer]) -> Interactions:
+        """Returns the same pairs with the items numbered anew: ``order[i]`` becomes item ``i``.
+
+        Times are left out.
+        """
+        old = self.user_items
+        number = np.empty(old.n_items, dtype=np.int32)
+        number[order] = np.arange(old.n_items, dtype=np.int32)
+        user_items = sum_pairs(
+            old.row_of_each_pair(),
+            number[old.indices],
+            old.plays,
+            n_users=old.n_users,
+            n_items=old.n_items,
+        )
+        return Interactions(self.user_ids, self.item_ids[order], self.item_names[order], user_items)
+
     def with_records(self, timed: TimedPlays) -> Interactions:
         """Returns the same users and items with only the pairs and plays of some records."""
         n_users, n_items = self.user_items.n_users, self.user_items.n_items

@@ -84,7 +84,9 @@ def train(
         The published version.
     """
     whole = PartOf("all data", progress)
-    model = fit_model(prepared.interactions, preset.parameters, progress=whole)
+    model = fit_model(
+        prepared.interactions, preset.parameters, progress=whole, number_by_length=True
+    )
     model = with_top_lists(model, list_length, progress=whole)
     if metrics is not None:
         metrics = {

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
 from app.model import Model, Popularity
@@ -34,17 +31,14 @@ def test_items_that_nobody_has_are_known(model: Model) -> None:
     assert model.unlistened.tolist() == [2]
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_the_largest_norm_neither_overflows_nor_vanishes(model: Model, scale: float) -> None:
-    # Was wrong: squares were summed in float32, so norms were 0 below 1e-23 and inf above 1e19,
-    # and the margin of candidates that is derived from them was no bound.
-    factors = np.array([[3, 4], [0, 1], [0, 0]], dtype=np.float32) * np.float32(scale)
-    norm = replace(model, item_factors=factors).max_item_norm
-    assert norm == pytest.approx(5 * scale, rel=1e-6, abs=0)
-
-
-def test_a_catalogue_without_items_has_no_norm(model: Model) -> None:
-    assert replace(model, item_factors=np.zeros((0, 2), dtype=np.float32)).max_item_norm == 0.0
+def test_the_catalogue_leaves_out_what_nobody_has(model: Model) -> None:
+    assert model.catalogue.left_out.tolist() == [2]
+    assert model.catalogue.discount is None
+    assert model.discounted_catalogue(0.0) is model.catalogue
+    dialled = model.discounted_catalogue(0.5)
+    assert dialled.left_out.tolist() == [2]
+    assert dialled.discount is not None
+    assert dialled is model.discounted_catalogue(0.5)
 
 
 def test_a_model_is_shown_by_name_and_size_not_by_its_arrays(model: Model) -> None:

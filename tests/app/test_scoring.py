@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app import scoring
-from app.scoring import Ranked, rank, top_items, users_per_block
+from app.scoring import USERS_PER_SCAN, Catalogue, Ranked, item_norms, rank, top_items
 
 Hidden = Sequence[NDArray[np.integer]]
 
@@ -33,6 +33,16 @@ def brute_force(
     return [(index, float(np.float32(score))) for score, index in best]
 
 
+def catalogue(
+    items: NDArray[np.float32],
+    *,
+    left_out: Sequence[int] = (),
+    discount: NDArray[np.float32] | None = None,
+) -> Catalogue:
+    outside = np.array(left_out, dtype=np.int64)
+    return Catalogue.of(items, item_norms(items), left_out=outside, discount=discount)
+
+
 def top(
     vectors: NDArray[np.float32],
     items: NDArray[np.float32],
@@ -40,15 +50,12 @@ def top(
     hidden: Hidden | None = None,
     discount: NDArray[np.float32] | None = None,
 ) -> list[Ranked]:
-    norms = np.linalg.norm(items.astype(np.float64), axis=1)
     none: Hidden = [np.zeros(0, dtype=np.int64)] * len(vectors)
     return top_items(
         vectors,
-        items,
+        catalogue(items, discount=discount),
         n=n,
         hidden=none if hidden is None else hidden,
-        max_item_norm=float(norms.max(initial=0.0)),
-        discount=discount,
     )
 
 
@@ -164,8 +171,7 @@ def test_a_list_does_not_depend_on_what_it_is_batched_with(
     for row in range(23):
         alone = top(vectors[row : row + 1], items, 12, [hidden[row]])[0]
         assert pairs(alone) == together[row]
-    monkeypatch.setattr(scoring, "_BLOCK_BYTES", 5 * 700 * 4)
-    assert users_per_block(700) == 5
+    monkeypatch.setattr(scoring, "USERS_PER_SCAN", 5)
     assert [pairs(ranked) for ranked in top(vectors, items, 12, hidden)] == together
 
 
@@ -211,7 +217,8 @@ def test_discounted_lists_are_those_of_a_brute_force_ranking_alone_and_batched(
         alone = top(vectors[row : row + 1], items, n, [hidden[row]], discount)[0]
         assert pairs(alone) == expected
         left = np.setdiff1d(np.arange(n_items), hidden[row])
-        assert pairs(rank(vectors[row], items, left, n, discount)) == expected
+        everything = catalogue(items, discount=discount)
+        assert pairs(rank(vectors[row], everything, left, n)) == expected
 
 
 def test_discounted_scores_that_float32_cannot_tell_apart_are_ordered_exactly(
@@ -253,22 +260,112 @@ def test_a_discounted_product_that_overflows_float32_on_its_way_loses_no_item() 
 
 def test_given_candidates_are_ranked_whatever_their_order(rng: np.random.Generator) -> None:
     vector, items = normal(rng, 5), normal(rng, 50, 5)
+    all_items = catalogue(items)
     candidates = rng.permutation(50)[:20]
     others = np.setdiff1d(np.arange(50), candidates)
     expected = brute_force(vector, items, 50, others)
-    assert pairs(rank(vector, items, candidates, 50)) == expected
-    assert pairs(rank(vector, items, np.sort(candidates), 3)) == expected[:3]
-    assert pairs(rank(vector, items, candidates[:0], 3)) == []
+    assert pairs(rank(vector, all_items, candidates, 50)) == expected
+    assert pairs(rank(vector, all_items, np.sort(candidates), 3)) == expected[:3]
+    assert pairs(rank(vector, all_items, candidates[:0], 3)) == []
 
 
 def test_a_score_is_the_same_whatever_it_is_ranked_with(rng: np.random.Generator) -> None:
-    vector, items = normal(rng, 100), normal(rng, 300, 100)
+    vector, items = normal(rng, 100), catalogue(normal(rng, 300, 100))
     together = dict(pairs(rank(vector, items, np.arange(300), 300)))
     for index in range(300):
         assert pairs(rank(vector, items, np.array([index]), 1)) == [(index, together[index])]
 
 
-def test_a_block_of_users_stays_bounded() -> None:
-    assert users_per_block(160_112) * 160_112 * 4 <= 64 * 2**20
-    assert users_per_block(10**9) == 1
-    assert users_per_block(0) == users_per_block(1) == 1024
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_lists_are_exact_however_long_the_vectors_and_in_whatever_order(
+    data: st.DataObject,
+) -> None:
+    n_items = data.draw(st.integers(1, 200))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    # As in a trained model few vectors are long; some are equal, some zero.
+    lengths = np.exp(-5 * rng.random(n_items))
+    lengths[rng.random(n_items) < 0.1] = data.draw(st.sampled_from([0.0, 1.0]))
+    if data.draw(st.booleans()):
+        lengths = np.sort(lengths)[::-1]
+    items = (normal(rng, n_items, 4) * lengths[:, None]).astype(np.float32)
+    vectors = normal(rng, 4, 4) * np.array([[1], [1e-3], [30], [0]], dtype=np.float32)
+    strength = data.draw(st.sampled_from([0.0, 1.0]))
+    discount = np.exp(-strength * rng.random(n_items)).astype(np.float32)
+    left_out = np.flatnonzero(rng.random(n_items) < 0.1)
+    hidden = [rng.choice(n_items, size=n_items // 3, replace=False) for _ in vectors]
+    n = data.draw(st.integers(1, 20))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "_RUN", 8)
+        patch.setattr(scoring, "_LONGEST_STEP", 32)
+        all_items = catalogue(items, left_out=left_out.tolist(), discount=discount)
+        found = top_items(vectors, all_items, n=n, hidden=hidden)
+    for vector, behind, ranked in zip(vectors, hidden, found, strict=True):
+        absent = np.union1d(behind, left_out)
+        assert pairs(ranked) == brute_force(vector, items, n, absent, discount)
+
+
+def looked_at(items: NDArray[np.float32], vectors: NDArray[np.float32], n: int) -> int:
+    """How many items a scan looks at."""
+    ends = [0]
+    look_at = scoring._Scan._look_at
+
+    def counted(scan: scoring._Scan, active: NDArray[np.int64], start: int, end: int) -> None:
+        ends.append(end)
+        look_at(scan, active, start, end)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring._Scan, "_look_at", counted)
+        top(vectors, items, n)
+    return max(ends)
+
+
+def test_a_scan_ends_where_no_vector_is_long_enough(rng: np.random.Generator) -> None:
+    items = normal(rng, 50_000, 16)
+    items /= np.arange(1, 50_001, dtype=np.float32)[:, None] ** 0.7
+    vectors = normal(rng, 40, 16)
+    assert looked_at(items, vectors, 10) < 5000
+    assert looked_at(items, vectors, 50_000) == 50_000
+    assert looked_at(items[::-1], vectors, 10) == 50_000  # the longest are the last
+    assert looked_at(np.ones_like(items), vectors, 10) == 50_000  # all of one length
+
+
+def test_a_hidden_item_does_not_end_a_scan(rng: np.random.Generator) -> None:
+    # The longest are all hidden, so their scores say nothing of how good a list is.
+    items = normal(rng, 5000, 8) * np.float32(0.01)
+    items[:2000] *= 1000
+    vector = normal(rng, 1, 8)
+    hidden = np.arange(2000)
+    assert pairs(top(vector, items, 7, [hidden])[0]) == brute_force(vector[0], items, 7, hidden)
+
+
+def test_users_of_one_scan_may_be_any_number(rng: np.random.Generator) -> None:
+    items = normal(rng, 300, 4)
+    vectors = normal(rng, USERS_PER_SCAN + 1, 4)
+    found = top(vectors, items, 3)
+    assert len(found) == USERS_PER_SCAN + 1
+    assert pairs(found[-1]) == brute_force(vectors[-1], items, 3, np.zeros(0, dtype=int))
+    assert top(vectors[:0], items, 3) == []
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_norms_neither_overflow_nor_vanish(scale: float) -> None:
+    # Was wrong: squares were summed in float32, so norms were 0 below 1e-23 and inf above 1e19,
+    # and the margin of candidates that is derived from them was no bound.
+    items = np.array([[3, 4], [0, 1], [0, 0]], dtype=np.float32) * np.float32(scale)
+    assert item_norms(items) == pytest.approx([5 * scale, scale, 0], rel=1e-6, abs=0)
+    assert catalogue(items).max_norm == pytest.approx(5 * scale, rel=1e-6, abs=0)
+
+
+def test_a_catalogue_without_items_has_no_norm() -> None:
+    empty = catalogue(np.zeros((0, 2), dtype=np.float32))
+    assert (empty.max_norm, empty.ceilings.tolist()) == (0.0, [])
+
+
+def test_ceilings_hold_for_everything_from_their_run_on() -> None:
+    items = np.ones((2500, 1), dtype=np.float32)
+    items[[100, 1500, 2400]] = [[5], [2], [3]]
+    assert catalogue(items).ceilings.tolist() == [5, 3, 3]
+    discount = np.ones(2500, dtype=np.float32)
+    discount[[100, 2400]] = [0.25, 0.5]
+    assert catalogue(items, discount=discount).ceilings.tolist() == [2, 2, 1.5]

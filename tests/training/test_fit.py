@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,35 @@ def test_ids_and_names_follow_the_interactions() -> None:
     assert [model.users.index("é"), model.users.index("a/b")] == [0, 1]
     assert [model.items.index("name:x"), model.items.index("y")] == [0, 1]
     assert list(model.item_names) == ["X", "Ÿ"]
+
+
+@pytest.mark.parametrize("name", list(WeightingName))
+def test_items_numbered_by_length_are_the_same_model_in_another_order(
+    rng: np.random.Generator, name: WeightingName
+) -> None:
+    interactions = interactions_of(random_plays(rng, n_users=50, n_items=80))
+    parameters = replace(PARAMETERS, weighting=name)
+    plain = fit_model(interactions, parameters)
+    numbered = fit_model(interactions, parameters, number_by_length=True)
+    order = plain.items.indices(numbered.items.strings)
+    lengths = np.linalg.norm(numbered.item_factors, axis=1)
+    assert (np.diff(lengths) <= 1e-6).all()
+    assert sorted(order.tolist()) == list(range(80)) != order.tolist()
+    np.testing.assert_array_equal(numbered.item_factors, plain.item_factors[order])
+    np.testing.assert_allclose(numbered.user_factors, plain.user_factors, rtol=1e-4, atol=1e-5)
+    assert list(numbered.item_names) == [plain.item_names[item] for item in order.tolist()]
+    for here, there in ((numbered, plain), (plain, numbered)):
+        np.testing.assert_array_equal(
+            here.popularity.plays, there.popularity.plays[there.items.indices(here.items.strings)]
+        )
+    # Whoever is folded in from an unchanged history gets the very vector that training solved.
+    np.testing.assert_array_equal(numbered.fold_in(numbered.user_items), numbered.user_factors)
+    for user in range(50):
+        query = Query(f"u{user}", n=20)
+        lists = [Recommender(model).recommend(query).items for model in (plain, numbered)]
+        assert [plain.items.id(item) for item in lists[0].tolist()] == [
+            numbered.items.id(item) for item in lists[1].tolist()
+        ]
 
 
 def test_an_id_that_is_too_long_is_refused() -> None:
