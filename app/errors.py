@@ -7,6 +7,7 @@
     ├── ReportNotFound      a model that was published without a report
     ├── ReportUnavailable   a report that is gone, or not the published one
     ├── ModelUnavailable    a request came while no usable model is loaded
+    ├── Overloaded          more requests wait for scoring than may
     ├── UnknownUser         strategy ``als`` for somebody without usable history
     ├── Unauthorized        a protected call without the right key
     └── InvalidSettings     the service cannot start as configured
@@ -60,6 +61,10 @@ class ReportUnavailable(EncoreError):
 
 class ModelUnavailable(EncoreError):
     """No usable model is loaded yet."""
+
+
+class Overloaded(EncoreError):
+    """Too many requests wait for live scoring, or this one has waited too long."""
 
 
 class UnknownUser(EncoreError):

@@ -89,7 +89,13 @@ class StringTable:
         """
         if index < 0 or index + 1 >= len(self._offsets):
             raise IndexError(f"index {index} of {len(self)} texts")
-        return bytes(self._data[self._offsets[index] : self._offsets[index + 1]])
+        return self._data[self._offsets[index] : self._offsets[index + 1]].tobytes()
+
+    def each_encoded(self, indices: Iterable[int]) -> Iterator[bytes]:
+        """Yields the UTF-8 bytes of texts; the indices are not checked, -1 gives no bytes."""
+        data, offsets = self._data, self._offsets
+        for index in indices:
+            yield data[offsets[index] : offsets[index + 1]].tobytes()
 
     def __getitem__(self, index: int) -> str:
         return self.encoded(index).decode()

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from app import __version__
-from app.http.answers import ScoringThreads
+from app.http.batcher import Batcher
 from app.http.body_limit import BodyLimit
 from app.http.documentation import install_documentation
+from app.http.hot_route import HotRoute
 from app.http.problems import install_problem_handlers
 from app.http.raw_target import RawTarget
 from app.http.routers import admin, health, model, popular, recommend
 from app.model_watcher import ModelWatcher
 from app.settings import Settings, load_settings
+
+
+class Service(FastAPI):
+    """The application; its commonest call is answered before the framework sees it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._entrance = HotRoute(super().__call__, self.state)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        await self._entrance(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -29,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises:
         InvalidSettings: the environment says something that cannot be.
     """
-    app = FastAPI(
+    app = Service(
         title="Encore",
         version=__version__,
         lifespan=_lifespan,
@@ -56,9 +70,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         verify_bytes=settings.verify_bytes,
     )
     app.state.watcher = watcher
-    app.state.threads = ScoringThreads(os.cpu_count() or 1)
+    batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
+    app.state.batcher = batcher
     try:
         await to_thread.run_sync(watcher.start)
         yield
     finally:
+        await to_thread.run_sync(batcher.close)
         await to_thread.run_sync(watcher.close)

@@ -64,7 +64,7 @@ class TopLists:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """Everything that answering needs.
 

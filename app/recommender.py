@@ -280,32 +280,32 @@ class Recommender:
             return None
         end = query.offset + query.n
         items = lists.items[user_index]
+        place: slice | NDArray[np.intp] = slice(query.offset, end)
         if query.exclude:
-            kept = self._not_excluded(query, items.tolist(), end)
+            kept = self._not_excluded(query, items)
             if len(kept) < end:
                 return None
-            place: slice | list[int] = kept[query.offset :]
+            place = np.array(kept[query.offset :])
         elif end > len(items) or items[end - 1] < 0:
             return None
-        else:
-            place = slice(query.offset, end)
         return Recommendation(
             Source.ALS,
             items[place].astype(np.int64),
-            lists.scores[user_index, place].astype(np.float64),
+            lists.scores[user_index][place].astype(np.float64),
             [Source.ALS] * query.n,
         )
 
-    def _not_excluded(self, query: Query, items: Sequence[int], end: int) -> list[int]:
-        """Returns the first ``end`` places of a list that are not excluded, or those there are."""
-        # Far fewer ids are looked at in the list than there would be look-ups of excluded ones.
-        excluded = {item_id.encode(errors="surrogatepass") for item_id in query.exclude}
-        id_of = self.model.items.strings.encoded
+    def _not_excluded(self, query: Query, items: NDArray[np.int32]) -> list[int]:
+        """Returns the places of a list that are not excluded: as many as are asked for, or all."""
+        # Fewer ids are read from the list than there would be look-ups of excluded ones.
+        excluded = {item_id.encode("utf-8", "surrogatepass") for item_id in query.exclude}
+        end = query.offset + query.n
+        reach: list[int] = items[: end + len(excluded)].tolist()
         kept: list[int] = []
-        for place, item in enumerate(items):
-            if item < 0 or len(kept) == end:
+        for place, item_id in enumerate(self.model.items.strings.each_encoded(reach)):
+            if reach[place] < 0 or len(kept) == end:
                 break
-            if id_of(item) not in excluded:
+            if item_id not in excluded:
                 kept.append(place)
         return kept
 

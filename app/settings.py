@@ -76,6 +76,21 @@ class Settings(BaseSettings):
         ge=1,
         description="Largest request body; in bytes, or with a unit as in 1MiB.",
     )
+    live_queue: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Requests that may wait for live scoring at once, for each worker; "
+        "more are refused with 503.",
+    )
+    live_wait_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        le=60,
+        allow_inf_nan=False,
+        description="Seconds that a request may wait for live scoring before it is refused "
+        "with 503.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
         description="Least serious messages that are logged; debug also logs every request.",

@@ -1,80 +1,61 @@
-"""From queries to answers: runs the recommender and puts its indices into words."""
+"""From queries to the bytes of answers, at once or by the batcher."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
 
-from anyio import CapacityLimiter, to_thread
-
-from app.http.schemas import (
-    BatchRecommendations,
-    Item,
-    PopularArtists,
-    PopularItem,
-    Recommendations,
-    UserList,
-)
+from app.errors import UnknownUser
+from app.http.batcher import Batcher
+from app.http.encoding import encode_list
+from app.http.schemas import PopularArtists, PopularItem
 from app.model import Model
-from app.recommender import PopularityBy, Query, Recommendation, Recommender, Strategy
+from app.recommender import PopularityBy, Query, Recommender
 
 T = TypeVar("T")
-
-# What a list can answer takes less time than handing it to a thread, up to about this length.
-_QUICK_LENGTH: Final = 1000
-
-
-class ScoringThreads:
-    """Keeps work that takes long off the event loop, on a bounded number of threads."""
-
-    def __init__(self, threads: int) -> None:
-        self._limiter = CapacityLimiter(threads)
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Returns what ``work`` returns."""
-        return await to_thread.run_sync(work, limiter=self._limiter)
+# What ASGI hands over to read a request's messages with.
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
-def is_quick(recommender: Recommender, query: Query) -> bool:
-    """Says whether a query is certainly answered without looking at every artist."""
-    if query.candidates is not None:
-        return False
-    # Each excluded artist may cost the list one place.
-    reach = query.offset + query.n + len(query.exclude)
-    if query.strategy is Strategy.POPULARITY:
-        return reach <= _QUICK_LENGTH
-    lists = recommender.model.top_lists
-    if lists is None or query.include_seen or query.discovery > 0 or query.listens:
-        return False
-    return reach <= min(_QUICK_LENGTH, int(lists.items.shape[1]))
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
 
 
-def recommend(recommender: Recommender, query: Query) -> Recommendations:
-    """Answers one query."""
-    answer = recommender.recommend(query)
-    return Recommendations(
-        user_id=query.user_id,
-        source=answer.source,
-        model_version=recommender.model.version,
-        items=_items(recommender.model, query, answer),
-    )
+async def recommend(
+    recommender: Recommender, batcher: Batcher, query: Query, receive: Receive
+) -> bytes:
+    """Answers one query with the JSON of ``Recommendations``.
+
+    Raises:
+        UnknownUser: strategy ``als`` for somebody without usable history.
+        Overloaded: it takes scoring, and too many are waiting for that.
+        ClientGone: the client has closed its connection meanwhile.
+    """
+    answer = recommender.recommend_quickly(query)
+    if answer is not None:
+        return encode_list(recommender.model, query, answer)
+    encode = partial(encode_list, recommender.model)
+    (encoded,) = await _unless_gone(batcher.answer(recommender, [query], encode), receive)
+    if isinstance(encoded, UnknownUser):
+        raise encoded
+    return encoded
 
 
-def recommend_batch(recommender: Recommender, queries: Sequence[Query]) -> BatchRecommendations:
-    """Answers many queries together, each as it would be answered alone."""
-    answers = recommender.recommend_many(queries)
-    return BatchRecommendations(
-        model_version=recommender.model.version,
-        results=[
-            UserList(
-                user_id=query.user_id,
-                source=answer.source,
-                items=_items(recommender.model, query, answer),
-            )
-            for query, answer in zip(queries, answers, strict=True)
-        ],
-    )
+async def recommend_batch(
+    recommender: Recommender, batcher: Batcher, queries: Sequence[Query], receive: Receive
+) -> bytes:
+    """Answers many queries, each as alone, with the JSON of ``BatchRecommendations``.
+
+    Raises:
+        Overloaded: too many are waiting.
+        ClientGone: the client has closed its connection meanwhile.
+    """
+    encode = partial(encode_list, recommender.model, with_version=False)
+    lists = await _unless_gone(batcher.answer(recommender, queries, encode), receive)
+    results = b",".join(one for one in lists if isinstance(one, bytes))
+    return b'{"model_version":"%b","results":[%b]}' % (recommender.model.version.encode(), results)
 
 
 def popular(model: Model, *, n: int, offset: int, by: PopularityBy) -> PopularArtists:
@@ -96,17 +77,28 @@ def popular(model: Model, *, n: int, offset: int, by: PopularityBy) -> PopularAr
     )
 
 
-def _items(model: Model, query: Query, answer: Recommendation) -> list[Item]:
-    return [
-        Item(
-            rank=rank,
-            artist_id=model.items.id(item),
-            name=model.item_names[item],
-            score=None if math.isnan(score) else round(score, 6),
-            source=source,
-        )
-        for rank, (item, score, source) in enumerate(
-            zip(answer.items.tolist(), answer.scores.tolist(), answer.sources, strict=True),
-            start=query.offset + 1,
-        )
-    ]
+async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """Returns what ``work`` returns; cancels it when the client closes the connection."""
+    task, is_gone = cast("asyncio.Task[Any]", asyncio.current_task()), False
+
+    def leave(_watching: asyncio.Task[None]) -> None:
+        nonlocal is_gone
+        is_gone = True
+        task.cancel()
+
+    watching = asyncio.ensure_future(_until_gone(receive))
+    watching.add_done_callback(leave)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if is_gone and task.uncancel() == 0:
+            raise ClientGone from None
+        raise
+    finally:
+        watching.remove_done_callback(leave)
+        watching.cancel()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.http.answers import ScoringThreads
+from app.http.batcher import Batcher
 from app.model_watcher import ModelWatcher
 from app.recommender import Recommender
 
@@ -23,11 +23,11 @@ async def _recommender(request: Request) -> Recommender:
     return (await _watcher(request)).recommender
 
 
-async def _threads(request: Request) -> ScoringThreads:
-    threads: ScoringThreads = request.app.state.threads
-    return threads
+async def _batcher(request: Request) -> Batcher:
+    batcher: Batcher = request.app.state.batcher
+    return batcher
 
 
 Watcher = Annotated[ModelWatcher, Depends(_watcher)]
 CurrentRecommender = Annotated[Recommender, Depends(_recommender)]
-Threads = Annotated[ScoringThreads, Depends(_threads)]
+CurrentBatcher = Annotated[Batcher, Depends(_batcher)]

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from app import errors
+from app.http.answers import ClientGone
 from app.http.raw_target import encoded_path
 from app.http.schemas import Problem, Violation
 
@@ -30,6 +31,8 @@ _MAX_VIOLATIONS: Final = 20
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Python's own words for these two changed between versions.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+# Nobody reads the answer; it is not a fault of the service.
+_CLIENT_GONE: Final = (ClientDisconnect, ClientGone)
 _UNEXPECTED: Final = "something went wrong inside the service; its log has the details"
 
 
@@ -62,6 +65,7 @@ KINDS: Final[Mapping[type[errors.EncoreError], Kind]] = {
     errors.ReportNotFound: Kind(404, f"{_URN}report-not-found", "No report"),
     errors.ReportUnavailable: Kind(503, f"{_URN}report-unavailable", "Report unavailable", _RETRY),
     errors.ModelUnavailable: Kind(503, f"{_URN}model-unavailable", "Model unavailable", _RETRY),
+    errors.Overloaded: Kind(503, f"{_URN}overloaded", "Overloaded", {"Retry-After": "1"}),
     errors.UnknownUser: Kind(404, f"{_URN}unknown-user", "Unknown user"),
     errors.Unauthorized: Kind(
         401, f"{_URN}unauthorized", "Unauthorized", {"WWW-Authenticate": 'ApiKey realm="encore"'}
@@ -72,7 +76,7 @@ KINDS: Final[Mapping[type[errors.EncoreError], Kind]] = {
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Makes the app answer every error with a problem."""
-    for exception in (RequestValidationError, HTTPException, errors.EncoreError, ClientDisconnect):
+    for exception in (RequestValidationError, HTTPException, errors.EncoreError, *_CLIENT_GONE):
         app.add_exception_handler(exception, _handle)
     # Starlette answers with this one and raises the exception again, so that it gets logged.
     app.add_exception_handler(Exception, _handle)
@@ -92,8 +96,8 @@ def problem_response(request: Request, error: Exception) -> Response:
     elif isinstance(error, HTTPException):
         kind = _http_kind(request, error)
         detail = _http_detail(error)
-    elif isinstance(error, ClientDisconnect):
-        kind, detail = _blank_kind(400), "the connection closed before the body was whole"
+    elif isinstance(error, _CLIENT_GONE):
+        kind, detail = _blank_kind(400), "the connection closed before there was an answer"
     else:
         kind = _kind_of(error)
         detail = str(error) if kind.shown else _UNEXPECTED

@@ -193,6 +193,51 @@ def test_the_precomputed_list_is_used_as_long_as_it_suffices(plain: Model) -> No
     assert answer(n=2, listens=[("nobody", 1.0)]) == (live[:2], False)
 
 
+def test_only_look_ups_are_quick(listed: Model) -> None:
+    recommender = Recommender(listed)
+    for quick in (
+        Query("u0", n=2),
+        Query("u0", n=1, exclude=["i4", "nobody"]),
+        Query("u0", n=6, strategy=Strategy.POPULARITY),
+        Query("nobody", n=6),
+        Query(None, n=3, offset=2, exclude=["i0"]),
+    ):
+        answer = recommender.recommend_quickly(quick)
+        assert answer is not None
+        assert plain_answer(answer) == plain_answer(recommender.recommend(quick))
+    for slow in (
+        Query("u0", n=3),
+        Query("u0", n=2, exclude=["i4"]),
+        Query("u0", n=1, include_seen=True),
+        Query("u0", n=1, discovery=0.1),
+        Query("u0", n=1, candidates=["i1"]),
+        Query("u0", n=1, listens=[("i0", 1.0)]),
+        Query("u3", n=1),  # in the model, but without a history
+        Query("nobody", n=500, offset=501),
+        Query("nobody", exclude=["x"] * 1000),
+    ):
+        assert recommender.recommend_quickly(slow) is None
+    with pytest.raises(UnknownUser, match="strategy=auto"):
+        recommender.recommend_quickly(Query("nobody", strategy=Strategy.ALS))
+
+
+def test_one_without_an_answer_does_not_take_the_others_with_it(listed: Model) -> None:
+    recommender = Recommender(listed)
+    queries = [
+        Query("u0", n=4),
+        Query("nobody", strategy=Strategy.ALS),
+        Query("u3", strategy=Strategy.ALS, include_seen=True),
+        Query("u1"),
+    ]
+    answers = recommender.attempt_many(queries)
+    assert [isinstance(answer, UnknownUser) for answer in answers] == [False, True, True, False]
+    for query, answer in zip(queries, answers, strict=True):
+        if not isinstance(answer, UnknownUser):
+            assert plain_answer(answer) == plain_answer(recommender.recommend(query))
+    with pytest.raises(UnknownUser):
+        recommender.recommend_many(queries)
+
+
 def test_a_list_that_ends_early_is_all_there_is(plain: Model) -> None:
     model = with_top_lists(plain, 5)
     assert model.top_lists is not None

@@ -6,12 +6,13 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from app.artifact import read_report, total_bytes
 from app.errors import InvalidArtifact, ReportUnavailable
-from app.http.dependencies import CurrentRecommender, Threads
+from app.http.dependencies import CurrentRecommender
 from app.http.problems import problem_responses
 from app.http.schemas import ModelCard, Sizes
 from app.http.strict_route import StrictRoute
@@ -60,14 +61,14 @@ async def model(recommender: CurrentRecommender) -> ModelCard:
     response_class=HTMLResponse,
     responses=problem_responses(404, 503),
 )
-async def report(request: Request, recommender: CurrentRecommender, threads: Threads) -> Response:
+async def report(request: Request, recommender: CurrentRecommender) -> Response:
     """What training found: the data, the models compared, and a few listeners with their lists.
 
     404 for a model that was published without one.
     """
     settings: Settings = request.app.state.settings
     folder = settings.models / recommender.model.version
-    page = await threads.run(lambda: _read(folder))
+    page = await to_thread.run_sync(_read, folder)
     return HTMLResponse(page, headers=_REPORT_HEADERS)
 
 

@@ -8,7 +8,6 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from app.http.answers import is_quick
 from app.model import Model
 from app.recommender import Query, Recommender, Strategy
 from tests.app.conftest import LIST_LENGTH, ODD_ITEMS, ODD_USERS
@@ -118,19 +117,6 @@ def test_the_dial_is_a_plain_decimal_number(
     body = f'{{"user_id": "u30", "discovery": {sent}}}'
     by_post = client.post("/recommend", content=body, headers=headers)
     assert by_post.json()["items"] == wanted
-
-
-def test_what_scores_every_artist_is_not_done_on_the_event_loop(recommender: Recommender) -> None:
-    assert is_quick(recommender, Query("u30"))
-    assert is_quick(recommender, Query("u30", discovery=0.0))
-    for query in (
-        Query("u30", discovery=0.1),
-        Query("u30", n=LIST_LENGTH + 1),
-        Query("u30", include_seen=True),
-        Query("u30", candidates=["i30"]),
-        Query("u30", listens=[("i30", 1.0)]),
-    ):
-        assert not is_quick(recommender, query)
 
 
 @pytest.mark.parametrize("user_id", [one for one in ODD_USERS if one not in {"", ".", ".."}])

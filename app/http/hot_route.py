@@ -1,0 +1,150 @@
+"""``GET /recommend/{user_id}`` ahead of the framework, which would take longer than the answer.
+
+Only what is plainly in order is answered here. Whatever else may be right or wrong with a request,
+the framework's route of the same path finds out: the route that stands in OpenAPI, whose parameters
+are read here with the same schema, and whose answers come from the same function.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import Final
+from urllib.parse import parse_qs
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import State
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.errors import EncoreError, InvalidId
+from app.http import answers
+from app.http.answers import ClientGone
+from app.http.parameters import check_query, decode
+from app.http.problems import problem_response
+from app.http.schemas import MAX_IDS, RecommendParameters, check_id
+from app.id_map import MAX_ID_BYTES
+from app.recommender import Query
+
+logger = logging.getLogger(__name__)
+
+PATH: Final = b"/recommend/"
+_EXCLUDE: Final = "&exclude="
+_REPEATABLE: Final = {name: name == "exclude" for name in RecommendParameters.model_fields}
+# Clients ask with few different parameters; longer ones are seldom asked twice.
+_KEPT_PARAMETERS: Final = 1024
+_LONGEST_KEPT: Final = 200
+_BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+_JSON: Final = (b"content-type", b"application/json")
+
+
+class HotRoute:
+    """Answers well-formed ``GET /recommend/{user_id}`` itself.
+
+    Args:
+        app: the application, which gets all other requests.
+        state: of the application; holds ``watcher`` and ``batcher`` while it is running.
+    """
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        query = read_query(scope) if scope["type"] == "http" else None
+        if query is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            recommender = self._state.watcher.recommender
+            body = await answers.recommend(recommender, self._state.batcher, query, receive)
+        except ClientGone:
+            return
+        except Exception as error:
+            if not isinstance(error, EncoreError):
+                logger.exception("could not answer %s", scope["path"])
+            await problem_response(Request(scope), error)(scope, receive, send)
+            return
+        headers = [_JSON, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def read_query(scope: Scope) -> Query | None:
+    """Returns what a request asks for, or None where the framework has to look at it."""
+    path: bytes = scope.get("raw_path") or b""
+    if scope["method"] != "GET" or not path.startswith(PATH) or scope.get("root_path"):
+        return None
+    user_id = _read_id(path[len(PATH) :])
+    if user_id is None or _has_body(scope):
+        return None
+    read = _read_parameters(scope["query_string"])
+    if read is None:
+        return None
+    parameters, exclude = read
+    return Query(
+        user_id,
+        parameters.n,
+        parameters.offset,
+        parameters.strategy,
+        exclude,
+        None,
+        parameters.include_seen,
+        parameters.discovery,
+    )
+
+
+def _has_body(scope: Scope) -> bool:
+    return not _BODY_HEADERS.isdisjoint([name for name, _ in scope["headers"]])
+
+
+def _read_id(segment: bytes) -> str | None:
+    if not segment or not segment.isascii() or b"/" in segment:
+        return None
+    try:
+        return _id_of(segment.decode())
+    except InvalidId:
+        return None
+
+
+def _id_of(encoded: str) -> str:
+    return check_id(decode(encoded) if "%" in encoded else encoded)
+
+
+def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str]] | None:
+    if not query_string.isascii():
+        return None
+    text = query_string.decode()
+    # The ids to exclude differ from call to call, the rest hardly does.
+    rest, *exclude = f"&{text}".split(_EXCLUDE)
+    for place, pair in enumerate(exclude):
+        if "&" in pair:
+            exclude[place], _, more = pair.partition("&")
+            rest += f"&{more}"
+    if "%" in text or "+" in text or max(map(len, exclude), default=0) > MAX_ID_BYTES:
+        try:
+            exclude = [_id_of(value.replace("+", " ")) for value in exclude]
+        except InvalidId:
+            return None
+    parameters = _kept(rest) if len(rest) <= _LONGEST_KEPT else _validated(rest)
+    if parameters is None or parameters.exclude or len(exclude) > MAX_IDS:
+        return None
+    return parameters, exclude
+
+
+def _validated(text: str) -> RecommendParameters | None:
+    try:
+        check_query(text, _REPEATABLE)
+        return RecommendParameters.model_validate(
+            {
+                name: values if _REPEATABLE[name] else values[0]
+                for name, values in parse_qs(text, keep_blank_values=True).items()
+            }
+        )
+    except (RequestValidationError, ValidationError):
+        return None
+
+
+_kept = lru_cache(maxsize=_KEPT_PARAMETERS)(_validated)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import pytest
+
+from app.errors import Overloaded, UnknownUser
+from app.http.batcher import Batcher
+from app.http.encoding import encode_list
+from app.model import Model
+from app.recommender import Query, Recommendation, Recommender, Strategy
+
+PATIENCE = 30.0
+
+
+class Held(Recommender):
+    """A recommender that waits for a sign before each batch, and keeps what it was asked."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.asked: list[list[str | None]] = []
+        self.begun = threading.Semaphore(0)
+        self.may_go = threading.Semaphore(0)
+
+    def attempt_many(self, queries: Sequence[Query]) -> list[Recommendation | UnknownUser]:
+        self.asked.append([query.user_id for query in queries])
+        self.begun.release()
+        assert self.may_go.acquire(timeout=PATIENCE)
+        return super().attempt_many(queries)
+
+
+def live(user_id: str, n: int = 5) -> Query:
+    return Query(user_id, n, include_seen=True)
+
+
+def run(
+    work: Callable[[Batcher], Awaitable[None]], *, size: int = 100, wait_seconds: float = PATIENCE
+) -> None:
+    async def whole() -> None:
+        batcher = Batcher(size=size, wait_seconds=wait_seconds)
+        try:
+            await work(batcher)
+        finally:
+            await asyncio.to_thread(batcher.close)
+
+    asyncio.run(whole())
+
+
+async def begin(held: Held, batcher: Batcher, user_id: str) -> asyncio.Task[list[bytes]]:
+    """Asks for somebody, and returns once the thread is busy with that."""
+    task = ask(held, batcher, user_id)
+    assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
+    return task
+
+
+def ask(recommender: Recommender, batcher: Batcher, *user_ids: str) -> asyncio.Task[list[bytes]]:
+    async def answer() -> list[bytes]:
+        encode = partial(encode_list, recommender.model)
+        queries = [live(user_id) for user_id in user_ids]
+        answers = await batcher.answer(recommender, queries, encode)
+        return [one for one in answers if isinstance(one, bytes)]
+
+    return asyncio.create_task(answer())
+
+
+def alone(model: Model, user_id: str) -> bytes:
+    query = live(user_id)
+    return encode_list(model, query, Recommender(model).recommend(query))
+
+
+def test_what_waits_is_answered_together_and_as_alone(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        first = await begin(held, batcher, "u30")
+        others = [ask(held, batcher, f"u{number}") for number in range(31, 38)]
+        await asyncio.sleep(0)
+        held.may_go.release(2)
+        assert await first == [alone(model, "u30")]
+        for number, task in enumerate(others, start=31):
+            assert await task == [alone(model, f"u{number}")]
+        assert held.asked == [["u30"], [f"u{number}" for number in range(31, 38)]]
+
+    run(work)
+
+
+def test_one_with_many_queries_takes_turns_with_the_others(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        first = await begin(held, batcher, "u30")
+        many = ask(held, batcher, *["u31"] * 100)
+        await asyncio.sleep(0)
+        single = ask(held, batcher, "u32")
+        await asyncio.sleep(0)
+        held.may_go.release(10)
+        assert len(await first) == len(await single) == 1
+        assert await many == [alone(model, "u31")] * 100
+        # Thirty-two of the many, then the one who came next, and the rest after that.
+        assert held.asked[1] == ["u31"] * 32
+        assert held.asked[2][0] == "u32"
+        assert sum(asked.count("u31") for asked in held.asked) == 100
+
+    run(work)
+
+
+def test_no_more_wait_than_may(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        waiting = [await begin(held, batcher, "u30")]
+        waiting += [ask(held, batcher, "u31") for _ in range(2)]
+        await asyncio.sleep(0)
+        for _ in range(3):
+            with pytest.raises(Overloaded, match=r"3 requests are waiting.*ENCORE_LIVE_QUEUE"):
+                await ask(held, batcher, "u32")
+        held.may_go.release(2)
+        await asyncio.gather(*waiting)
+        # There is room again at once.
+        held.may_go.release(1)
+        assert await ask(held, batcher, "u32") == [alone(model, "u32")]
+        assert "u32" not in [*held.asked[0], *held.asked[1]]
+
+    run(work, size=3)
+
+
+def test_whoever_has_waited_too_long_is_not_scored(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        first = await begin(held, batcher, "u30")
+        late = ask(held, batcher, "u31")
+        await asyncio.sleep(0.1)
+        held.may_go.release(1)
+        assert await first == [alone(model, "u30")]
+        with pytest.raises(Overloaded, match=r"waited 0\.05 s.*ENCORE_LIVE_WAIT_SECONDS"):
+            await late
+        assert held.asked == [["u30"]]
+
+    run(work, wait_seconds=0.05)
+
+
+def test_what_has_begun_is_finished_however_long_it_takes(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        many = ask(held, batcher, *["u31"] * 70)
+        for _ in range(3):
+            assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
+            await asyncio.sleep(0.1)
+            held.may_go.release(1)
+        assert len(await many) == 70
+
+    run(work, wait_seconds=0.05)
+
+
+def test_nobody_is_scored_for_whoever_has_gone(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        first = await begin(held, batcher, "u30")
+        gone, stays = ask(held, batcher, "u31"), ask(held, batcher, "u32")
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        held.may_go.release(2)
+        assert await first == [alone(model, "u30")]
+        assert await stays == [alone(model, "u32")]
+        assert held.asked == [["u30"], ["u32"]]
+        # Its place is free again.
+        held.may_go.release(1)
+        assert await ask(held, batcher, "u33") == [alone(model, "u33")]
+
+    run(work, size=3)
+
+
+def test_requests_that_want_different_models_get_them(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        first = await begin(held, batcher, "u30")
+        other = Recommender(model)
+        asked = [ask(held, batcher, "u31"), ask(other, batcher, "u31"), ask(held, batcher, "u32")]
+        await asyncio.sleep(0)
+        held.may_go.release(2)
+        await asyncio.gather(first, *asked)
+        assert held.asked == [["u30"], ["u31", "u32"]]
+
+    run(work)
+
+
+def test_a_refusal_and_a_failure_concern_nobody_else(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        encode = partial(encode_list, model)
+        first = await begin(held, batcher, "u30")
+        unknown = Query("nobody", strategy=Strategy.ALS, include_seen=True)
+        absurd = Query("u30", listens=[("i20", -1.0)])
+        tasks = [
+            asyncio.create_task(batcher.answer(held, queries, encode))
+            for queries in ([live("u31"), unknown], [absurd], [live("u32")])
+        ]
+        await asyncio.sleep(0)
+        held.may_go.release(10)
+        await first
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results[0], list)
+        assert results[0][0] == alone(model, "u31")
+        assert isinstance(results[0][1], UnknownUser)
+        assert isinstance(results[1], ValueError)
+        assert results[2] == [alone(model, "u32")]
+
+    run(work)
+
+
+def test_a_closed_batcher_refuses_and_may_be_closed_again(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        await asyncio.to_thread(batcher.close)
+        await asyncio.to_thread(batcher.close)
+        with pytest.raises(Overloaded):
+            await ask(Recommender(model), batcher, "u30")
+
+    before = threading.active_count()
+    run(work)
+    assert threading.active_count() == before
+
+
+def test_closing_waits_for_what_was_taken(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        asked = [ask(Recommender(model), batcher, f"u{number}") for number in range(30, 40)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(batcher.close)
+        assert all([len(await task) == 1 for task in asked])
+
+    run(work)
