@@ -1,0 +1,45 @@
+"""The least that a web framework can do: the same bytes for every request, at one fixed path.
+
+The answer is made once and handed out again and again, so what is left is what the framework and
+its server cost. The bytes are read from the file that the variable ``BENCHMARK_BODY`` names.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+BODY: Final = "BENCHMARK_BODY"
+PATH: Final = "/recommend"
+
+
+def fastapi_app() -> FastAPI:
+    """Builds the app of FastAPI."""
+    app, answer = FastAPI(), _answer()
+
+    @app.get(PATH)
+    async def recommend() -> Response:
+        return answer
+
+    return app
+
+
+def starlette_app() -> Starlette:
+    """Builds the app of Starlette."""
+    answer = _answer()
+
+    async def recommend(_request: Request) -> Response:
+        return answer
+
+    return Starlette(routes=[Route(PATH, recommend)])
+
+
+def _answer() -> Response:
+    return Response(Path(os.environ[BODY]).read_bytes(), media_type="application/json")
