@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         description="Largest request body; in bytes, or with a unit as in 1MiB.",
     )
     live_queue: int = Field(
-        default=256,
+        default=128,
         ge=1,
         le=100_000,
         description="Requests that may wait for live scoring at once, for each worker; "

@@ -261,7 +261,11 @@ def running(
 
 @contextmanager
 def encore(
-    models: Path, *, verified: bool = True, ready: str = "/health/ready"
+    models: Path,
+    *,
+    verified: bool = True,
+    ready: str = "/health/ready",
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Runs the service itself, with one worker.
 
@@ -270,9 +274,11 @@ def encore(
         verified: whether to wait until the checksums of a large model, which the service compares
             in the background, no longer take time.
         ready: a target that answers 200 as soon as it is ready.
+        settings: more variables.
     """
     port = free_port()
     env = {
+        **(settings or {}),
         "ENCORE_MODELS": str(models.resolve()),
         "ENCORE_HOST": HOST,
         "ENCORE_PORT": str(port),
@@ -302,6 +308,12 @@ def uvicorn(factory: str, *, env: Mapping[str, str], ready: str) -> Iterator[Ser
     command += ["--no-server-header"]
     with running(command, port, env=env, ready=ready) as server:
         yield server
+
+
+def client_cpu() -> int:
+    """Returns the CPU from which servers are driven."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return cpus[min(_CLIENT_CPU, len(cpus) - 1)]
 
 
 def pinned(command: Sequence[str], place: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from app.errors import UnknownUser
 from app.http.batcher import Batcher
@@ -13,6 +13,8 @@ from app.http.encoding import encode_list
 from app.http.schemas import PopularArtists, PopularItem
 from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender
+
+_WATCH_AFTER_SECONDS: Final = 0.05
 
 T = TypeVar("T")
 # What ASGI hands over to read a request's messages with.
@@ -79,15 +81,22 @@ def popular(model: Model, *, n: int, offset: int, by: PopularityBy) -> PopularAr
 
 async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     """Returns what ``work`` returns; cancels it when the client closes the connection."""
-    task, is_gone = cast("asyncio.Task[Any]", asyncio.current_task()), False
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    watching: asyncio.Task[None] | None = None
+    is_gone = False
 
     def leave(_watching: asyncio.Task[None]) -> None:
         nonlocal is_gone
         is_gone = True
         task.cancel()
 
-    watching = asyncio.ensure_future(_until_gone(receive))
-    watching.add_done_callback(leave)
+    def watch() -> None:
+        nonlocal watching
+        watching = asyncio.ensure_future(_until_gone(receive))
+        watching.add_done_callback(leave)
+
+    # Most answers are there before watching would be worth a task of its own.
+    timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, watch)
     try:
         return await work
     except asyncio.CancelledError:
@@ -95,8 +104,10 @@ async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
             raise ClientGone from None
         raise
     finally:
-        watching.remove_done_callback(leave)
-        watching.cancel()
+        timer.cancel()
+        if watching is not None:
+            watching.remove_done_callback(leave)
+            watching.cancel()
 
 
 async def _until_gone(receive: Receive) -> None:

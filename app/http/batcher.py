@@ -2,7 +2,8 @@
 
 Whatever comes in while the thread is busy is its next batch, so a batch fills by itself and nobody
 waits for one to fill. Requests are taken in the order in which they came; one with many queries
-gets one turn at a time, as if it were many requests. How many may wait, and how long, is bounded.
+gets one turn at a time, as if it were many requests. How many may wait, and how long, is bounded;
+the others are refused, though not at once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from app.recommender import Query, Recommendation, Recommender
 
 # More would be scored hardly faster each, and those who wait would wait longer.
 _BATCH: Final = 32
+# Refusals come at this pace, which takes a tenth of a worker's time, but none is held for longer.
+_BETWEEN_REFUSALS: Final = 1 / 250
+_LEAST_HOLD_SECONDS: Final = 0.1
+_LONGEST_HOLD_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
 
 Encode: TypeAlias = Callable[[Query, Recommendation], bytes]
@@ -63,6 +68,7 @@ class Batcher:
         self._turns: SimpleQueue[_Turn | None] = SimpleQueue()
         # Changed on the event loop only.
         self._waiting = 0
+        self._refusal_at = 0.0
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
@@ -86,11 +92,14 @@ class Batcher:
         Raises:
             Overloaded: too many are waiting, or it has waited too long.
         """
-        if self._waiting >= self._size or self._is_closed:
+        if self._waiting >= self._size:
+            await asyncio.sleep(self._hold_back_seconds())
             raise Overloaded(
-                f"{self._waiting} requests are waiting for live scoring, as many as "
+                f"{self._size} requests were waiting for live scoring already, as many as "
                 "ENCORE_LIVE_QUEUE allows; ask again later"
             )
+        if self._is_closed:
+            raise Overloaded("the service is ending; ask again when it is back")
         encoded: Encoded = []
         expires_at = time.monotonic() + self._wait_seconds
         for start in range(0, len(queries), _BATCH):
@@ -101,6 +110,17 @@ class Batcher:
             encoded += await turn.future
             expires_at = float("inf")  # what has begun is finished
         return encoded
+
+    def _hold_back_seconds(self) -> float:
+        """Returns how long to hold back a refusal.
+
+        Clients that ask again as soon as they are refused would otherwise take the time of those
+        who are being answered: refusing costs a good part of what answering does.
+        """
+        now = time.monotonic()
+        soonest, latest = now + _LEAST_HOLD_SECONDS, now + _LONGEST_HOLD_SECONDS
+        self._refusal_at = min(max(self._refusal_at + _BETWEEN_REFUSALS, soonest), latest)
+        return self._refusal_at - now
 
     def close(self) -> None:
         """Ends the thread after what it is doing; may be called twice."""

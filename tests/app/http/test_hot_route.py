@@ -22,6 +22,7 @@ from app.main import create_app
 from app.recommender import Query, Strategy
 from app.settings import Settings
 from tests.app.conftest import ODD_ITEMS, ODD_USERS
+from tests.app.http.test_batcher import PATIENCE, Held
 
 
 @pytest.fixture(scope="module")
@@ -206,11 +207,23 @@ def test_a_client_that_has_gone_gets_nothing_and_costs_nothing(models: Path) -> 
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
+    async def stays() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
     async def ask() -> None:
         scope = scope_of("/recommend/u30?include_seen=true") | {"path": "/recommend/u30"}
         async with app.router.lifespan_context(app):
+            held = Held(app.state.watcher.recommender.model)
+            app.state.watcher._serving = held
+            busy = asyncio.create_task(app(scope, stays, send))
+            assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
             await app(scope, receive, send)
             assert not asyncio.current_task().cancelling()  # type: ignore[union-attr]
+            assert sent == []
+            held.may_go.release(2)
+            await busy
+            assert len(held.asked) == 1  # nothing was scored for the one who had gone
 
     asyncio.run(ask())
-    assert sent == []
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
