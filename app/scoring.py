@@ -175,25 +175,25 @@ class _Scan:
         items = np.concatenate([*hidden, np.zeros(0, dtype=np.int64)])
         by_item = np.argsort(items, kind="stable")
         self.hidden_rows, self.hidden_items = rows[by_item], items[by_item]
+        self.looked_at = 0  # so many of the items
         # Users, items and products of all that may belong in a list.
         self.found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
 
     def run(self) -> list[Ranked]:
         """Returns the lists."""
         is_sure = self.errors < _OVERFLOW
-        active, start, n_items = np.flatnonzero(is_sure), 0, len(self.catalogue.factors)
+        active, n_items = np.flatnonzero(is_sure), len(self.catalogue.factors)
         step = -(-max(1, 2 * self.n) // _RUN) * _RUN
-        while start < n_items:
-            active = self._within_reach(active, start)
+        while self.looked_at < n_items:
+            active = self._within_reach(active, self.looked_at)
             if not len(active):
                 break
-            end = min(start + step, n_items)
-            self._look_at(active, start, end)
-            start, step = end, max(step, min(2 * step, _LONGEST_STEP))
+            end = min(self.looked_at + step, n_items)
+            self._look_at(active, self.looked_at, end)
+            self.looked_at, step = end, max(step, min(2 * step, _LONGEST_STEP))
         lists = self._ranked()
-        for row in np.flatnonzero(
-            ~is_sure
-        ).tolist():  # a product may overflow: every item is a candidate
+        # Where a product may overflow, every item is a candidate.
+        for row in np.flatnonzero(~is_sure).tolist():
             lists[row] = self._ranked_without_products(row)
         return lists
 

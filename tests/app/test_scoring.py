@@ -307,17 +307,9 @@ def test_lists_are_exact_however_long_the_vectors_and_in_whatever_order(
 
 def looked_at(items: NDArray[np.float32], vectors: NDArray[np.float32], n: int) -> int:
     """How many items a scan looks at."""
-    ends = [0]
-    look_at = scoring._Scan._look_at
-
-    def counted(scan: scoring._Scan, active: NDArray[np.int64], start: int, end: int) -> None:
-        ends.append(end)
-        look_at(scan, active, start, end)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring._Scan, "_look_at", counted)
-        top(vectors, items, n)
-    return max(ends)
+    scan = scoring._Scan(vectors, catalogue(items), n, [np.zeros(0, dtype=int)] * len(vectors))
+    scan.run()
+    return scan.looked_at
 
 
 def test_a_scan_ends_where_no_vector_is_long_enough(rng: np.random.Generator) -> None:
