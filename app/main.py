@@ -27,11 +27,11 @@ class Service(FastAPI):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._entrance = HotRoute(super().__call__, self.state)
+        self.hot_route = HotRoute(super().__call__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
-        await self._entrance(scope, receive, send)
+        await self.hot_route(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: Service) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     watcher = ModelWatcher(
         settings.models,
@@ -74,6 +74,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.batcher = batcher
     try:
         await to_thread.run_sync(watcher.start)
+        app.hot_route.open(watcher, batcher)
         yield
     finally:
         await to_thread.run_sync(batcher.close)

@@ -64,7 +64,7 @@ class TopLists:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Model:
     """Everything that answering needs.
 
@@ -101,6 +101,11 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<Model {self.version}: {len(self.users)} users, {len(self.items)} items>"
+
+    @cached_property
+    def annex(self) -> dict[str, Any]:
+        """Room for what others derive from the model and keep for as long as it is there."""
+        return {}
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -50,7 +50,8 @@ class PopularityBy(StrEnum):
     PLAYS = "plays"
 
 
-@dataclass(frozen=True, slots=True)
+# Making a frozen one would take three times as long, and one is made for each request.
+@dataclass(slots=True)
 class Query:
     """One request for a list.
 
@@ -86,22 +87,22 @@ class Query:
             raise ValueError(f"discovery has to lie between 0 and 1, not {self.discovery}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recommendation:
     """The answer to one query.
 
     Attributes:
         source: the rung that was taken.
         items: item indices, best first.
-        scores: float64, one for each item that ``source`` gave (of ``als`` and ``fold_in`` the dot
+        scores: one for each item that ``source`` gave (of ``als`` and ``fold_in`` the dot
             product, discounted as the query asks, of ``popularity`` the listeners or plays), NaN
             for an item filled in from the rung below.
         sources: the rung of each item.
     """
 
     source: Source
-    items: NDArray[np.int64]
-    scores: NDArray[np.float64]
+    items: NDArray[np.integer]
+    scores: NDArray[np.floating]
     sources: Sequence[Source]
 
 
@@ -277,20 +278,17 @@ class Recommender:
         if lists is None or query.include_seen or query.discovery > 0:
             return None
         end = query.offset + query.n
-        items = lists.items[user_index]
         place: slice | NDArray[np.intp] = slice(query.offset, end)
         if query.exclude:
-            kept = self._not_excluded(query, items)
+            kept = self._not_excluded(query, lists.items[user_index])
             if len(kept) < end:
                 return None
             place = np.array(kept[query.offset :])
-        elif end > len(items) or items[end - 1] < 0:
+        items = lists.items[user_index, place]
+        if len(items) < query.n or items[-1] < 0:
             return None
         return Recommendation(
-            Source.ALS,
-            items[place].astype(np.int64),
-            lists.scores[user_index][place].astype(np.float64),
-            [Source.ALS] * query.n,
+            Source.ALS, items, lists.scores[user_index, place], [Source.ALS] * query.n
         )
 
     def _popular_quickly(self, query: Query, user_index: int | None) -> Recommendation | None:

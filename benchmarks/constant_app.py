@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 BODY: Final = "BENCHMARK_BODY"
 PATH: Final = "/recommend"
@@ -39,6 +40,19 @@ def starlette_app() -> Starlette:
         return answer
 
     return Starlette(routes=[Route(PATH, recommend)])
+
+
+def asgi_app() -> ASGIApp:
+    """Builds an app without any framework: what the server itself costs."""
+    body = _answer().body
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+
+    async def recommend(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    return recommend
 
 
 def _answer() -> Response:

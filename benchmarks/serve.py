@@ -4,7 +4,8 @@
 
 Every server is one process on one CPU, started afresh; wrk drives it from another CPU. Compared are
 
-- ``fastapi``, ``starlette``: the bytes of a real answer, ready made, at a fixed path;
+- ``fastapi``, ``starlette``, ``asgi`` (no framework at all): the bytes of a real answer, ready
+  made, at a fixed path;
 - ``naive async``, ``naive def``: FastAPI and ``AlternatingLeastSquares.recommend`` per request, in
   a coroutine and on FastAPI's threads; ratios are taken to the faster one;
 - the service itself: lists of random users, the same with 20 artists excluded (5 of them from the
@@ -95,7 +96,7 @@ class Ratio:
         over, under: loads; ``naive`` stands for the faster of the two.
         connections: at how many.
         figure: which figure.
-        target: what the median should be, at least, or at most for a latency.
+        target: what the median should be, at least, or at most for a latency; None to inform only.
         stretch: what would be better still.
     """
 
@@ -103,7 +104,7 @@ class Ratio:
     under: str
     connections: int
     figure: str
-    target: float
+    target: float | None = None
     stretch: float | None = None
 
     @property
@@ -113,12 +114,16 @@ class Ratio:
 
     def is_met(self, value: float) -> bool:
         """Says whether a value reaches the target."""
+        if self.target is None:
+            return True
         return value <= self.target if self.figure.endswith("_us") else value >= self.target
 
 
 RATIOS: Final = (
     Ratio("precomputed", "fastapi", 16, "throughput", 1.0, 1.3),
     Ratio("precomputed", "fastapi", 16, "p99_us", 1.2),
+    Ratio("precomputed", "starlette", 16, "throughput"),
+    Ratio("precomputed", "asgi", 16, "throughput"),
     Ratio("precomputed", "naive", 16, "throughput", 12.0),
     Ratio("live", f"naive{_SEEN}", 64, "throughput", 3.0, 5.0),
     Ratio("exclude", "precomputed", 16, "throughput", 0.8),
@@ -234,9 +239,9 @@ def _summarise_ratio(ratio: Ratio, rounds: Sequence[Round], medians: Round) -> d
         "median": round(median(values), 3),
         "rounds": [round(value, 3) for value in values],
         "under": under,
-        "target": ratio.target,
+        **({"target": ratio.target} if ratio.target else {}),
         **({"stretch": ratio.stretch} if ratio.stretch else {}),
-        "met": ratio.is_met(median(values)),
+        **({"met": ratio.is_met(median(values))} if ratio.target else {}),
     }
 
 
@@ -259,8 +264,8 @@ def show(result: Mapping[str, Any]) -> None:
     for name, one in result["ratios"].items():
         shown = name if one["under"] in name else f"{name} ({one['under']})"
         values = ", ".join(f"{value:.2f}" for value in one["rounds"])
-        wanted = (str(one["target"]), str(one.get("stretch", "")))
-        is_met = "yes" if one["met"] else "no"
+        wanted = (str(one.get("target", "")), str(one.get("stretch", "")))
+        is_met = {True: "yes", False: "no", None: ""}[one.get("met")]
         ratios.add_row(shown, f"{one['median']:.2f}", values, *wanted, is_met)
     console.print(ratios)
 
@@ -292,7 +297,7 @@ def _contenders(
         ]
         start = partial(_naive, models, factory, target(users[0]))
         contenders.append(Contender(name, start, loads))
-    for name in ("starlette", "fastapi"):
+    for name in ("asgi", "starlette", "fastapi"):
         load = Load(name, [constant_app.PATH], partial(_same_check, body))
         start = partial(_constant, f"{name}_app", constant)
         contenders.insert(0, Contender(name, start, [load]))

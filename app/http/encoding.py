@@ -6,18 +6,15 @@ artists and scores filled in. Whatever else a list may be, its schema encodes it
 
 from __future__ import annotations
 
-import json
 import math
 from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from app.http.schemas import Item, Recommendations, UserList
-from app.id_map import StringTable
 from app.model import Model
 from app.recommender import Query, Recommendation, Source
 
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
 # Dot products, and counts.
 _SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%.1f"}
 # Each takes about 70 bytes an item.
@@ -31,64 +28,49 @@ def encode_list(
 ) -> bytes:
     """Returns an answer as ``Recommendations``, or as ``UserList`` without the version."""
     scores: list[float] = answer.scores.tolist()
-    if not _is_plain(answer, scores):
-        return _by_schema(model, query, answer, with_version=with_version)
-    artists = _artists_of.get(model) or _keep_artists_of(model)
-    kept, n_kept, encode = artists.kept, len(artists.kept), artists.encode
-    values: list[bytes | float] = [b"null" if query.user_id is None else _json(query.user_id)]
-    if with_version:
-        values.append(model.version.encode())
-    for item, score in zip(answer.items.tolist(), scores, strict=True):
-        values += (item < n_kept and kept[item]) or encode(item), score
-    return _template(answer.source, query.offset, len(scores), with_version) % tuple(values)
-
-
-def _is_plain(answer: Recommendation, scores: list[float]) -> bool:
     # Scores descend, so the first and the last bound the others; what is filled in has none.
     is_finite = not scores or (scores[0] < math.inf and scores[-1] > -math.inf)
-    return is_finite and answer.sources.count(answer.source) == len(scores)
+    if not is_finite or answer.sources.count(answer.source) < len(scores):
+        return _by_schema(model, query, answer, with_version=with_version)
+    values: list[bytes | float] = [b""] * (2 * len(scores) + 1)
+    values[0] = b"null" if query.user_id is None else encode_basestring(query.user_id).encode()
+    values[1::2] = _artists(model, answer.items.tolist())
+    values[2::2] = scores
+    version = model.version if with_version else None
+    return _template(answer.source, query.offset, len(scores), version) % tuple(values)
 
 
-def _json(text: str) -> bytes:
-    return _quoted(text).encode()
+def _artists(model: Model, items: list[int]) -> list[bytes]:
+    """Returns ids and names as JSON.
 
-
-class _Artists:
-    """Artists as JSON, kept once encoded.
-
-    Only those with low numbers are kept: they have the longest vectors, so most lists are made of
-    them, and a plain list of them takes fewer looks into memory than any cache.
+    Those of low numbers are kept: they have the longest vectors, so most lists are made of them,
+    and a plain list of them takes fewer looks into memory than any cache.
     """
-
-    def __init__(self, ids: StringTable, names: StringTable) -> None:
-        # Not the model itself, which would then outlive its service.
-        self._ids, self._names = ids, names
-        self.kept: list[bytes | None] = [None] * min(len(ids), _KEPT_ARTISTS)
-
-    def encode(self, item: int) -> bytes:
-        """Returns an artist's id and name as JSON."""
-        encoded = b'"artist_id":%b,"name":%b' % (_json(self._ids[item]), _json(self._names[item]))
-        if item < len(self.kept):
-            self.kept[item] = encoded
-        return encoded
+    kept: list[bytes | None] = model.annex.get("artists") or model.annex.setdefault(
+        "artists", [None] * min(len(model.items), _KEPT_ARTISTS)
+    )
+    n_kept = len(kept)
+    return [(item < n_kept and kept[item]) or _encode_artist(model, item, kept) for item in items]
 
 
-_artists_of: Final[WeakKeyDictionary[Model, _Artists]] = WeakKeyDictionary()
-
-
-def _keep_artists_of(model: Model) -> _Artists:
-    return _artists_of.setdefault(model, _Artists(model.items.strings, model.item_names))
+def _encode_artist(model: Model, item: int, kept: list[bytes | None]) -> bytes:
+    artist_id = encode_basestring(model.items.id(item))
+    encoded = f'"artist_id":{artist_id},"name":{encode_basestring(model.item_names[item])}'.encode()
+    if item < len(kept):
+        kept[item] = encoded
+    return encoded
 
 
 @lru_cache(maxsize=_KEPT_TEMPLATES)
-def _template(source: Source, offset: int, length: int, with_version: bool) -> bytes:
+def _template(source: Source, offset: int, length: int, version: str | None) -> bytes:
     score = _SCORE_FORMATS[source]
     items = ",".join(
         f'{{"rank":{rank},%b,"score":{score},"source":"{source}"}}'
         for rank in range(offset + 1, offset + length + 1)
     )
-    version = '"model_version":"%b",' if with_version else ""
-    return f'{{"user_id":%b,"source":"{source}",{version}"items":[{items}]}}'.encode()
+    of_version = "" if version is None else f'"model_version":{encode_basestring(version)},'
+    of_version = of_version.replace("%", "%%")
+    return f'{{"user_id":%b,"source":"{source}",{of_version}"items":[{items}]}}'.encode()
 
 
 def _by_schema(model: Model, query: Query, answer: Recommendation, *, with_version: bool) -> bytes:

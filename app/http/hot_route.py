@@ -14,17 +14,18 @@ from urllib.parse import parse_qs
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import EncoreError, InvalidId
 from app.http import answers
 from app.http.answers import ClientGone
+from app.http.batcher import Batcher
 from app.http.parameters import check_query, decode
 from app.http.problems import problem_response
 from app.http.schemas import MAX_IDS, RecommendParameters, check_id
 from app.id_map import MAX_ID_BYTES
+from app.model_watcher import ModelWatcher
 from app.recommender import Query
 
 logger = logging.getLogger(__name__)
@@ -44,22 +45,27 @@ class HotRoute:
 
     Args:
         app: the application, which gets all other requests.
-        state: of the application; holds ``watcher`` and ``batcher`` while it is running.
     """
 
-    def __init__(self, app: ASGIApp, state: State) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._state = state
+        # Not in the state of the application, where a look takes longer than finding a user.
+        self._watcher: ModelWatcher | None = None
+        self._batcher: Batcher | None = None
+
+    def open(self, watcher: ModelWatcher, batcher: Batcher) -> None:
+        """Begins to answer; before that, the application gets all requests."""
+        self._watcher, self._batcher = watcher, batcher
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
         query = read_query(scope) if scope["type"] == "http" else None
-        if query is None:
+        if query is None or self._watcher is None or self._batcher is None:
             await self._app(scope, receive, send)
             return
         try:
-            recommender = self._state.watcher.recommender
-            body = await answers.recommend(recommender, self._state.batcher, query, receive)
+            recommender = self._watcher.recommender
+            body = await answers.recommend(recommender, self._batcher, query, receive)
         except ClientGone:
             return
         except Exception as error:
@@ -103,6 +109,8 @@ def _has_body(scope: Scope) -> bool:
 def _read_id(segment: bytes) -> str | None:
     if not segment or not segment.isascii() or b"/" in segment:
         return None
+    if b"%" not in segment and len(segment) <= MAX_ID_BYTES:
+        return segment.decode()
     try:
         return _id_of(segment.decode())
     except InvalidId:

@@ -1,0 +1,112 @@
+"""Where the time of a precomputed list goes: the steps of the hot route, one by one.
+
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.stages --models models
+
+Random users are asked for in one process, each step for a few hundred of them at a time and all
+steps in turns, so that each finds the caches about as the service does. The least of many rounds is
+given, since what comes on top of it is other tenants' noise. What the server and the kernel take is
+not in it: that is the load ``asgi`` of ``benchmarks/serve.py``, which hands out ready bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import numpy as np
+from starlette.types import Message, Scope
+
+from app.artifact import open_model
+from app.http.encoding import encode_list
+from app.http.hot_route import read_query
+from app.main import create_app
+from app.recommender import Recommender
+from app.settings import Settings
+from app.versions import current_version
+from benchmarks.conditions import conditions
+
+RESULTS: Final = Path(__file__).parent / "results" / "stages.json"
+_PART: Final = 300
+_ROUNDS: Final = 200
+_USERS: Final = 20_000
+
+
+def scope_of(target: str) -> Scope:
+    """Returns what a server hands over for a request."""
+    path, _, query = target.partition("?")
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(b"host", b"127.0.0.1")],
+    }
+
+
+async def measure(models: Path, targets: Sequence[str]) -> dict[str, float]:
+    """Returns microseconds of each step and of all of them."""
+    app = create_app(Settings(models=models))
+    model = open_model(models / (current_version(models) or ""))
+    recommender = Recommender(model)
+    fastest: defaultdict[str, float] = defaultdict(lambda: float("inf"))
+
+    def timed(step: str, work: Callable[[Any], Any], given: Sequence[Any]) -> list[Any]:
+        start = time.perf_counter()
+        results = [work(one) for one in given]
+        fastest[step] = min(fastest[step], (time.perf_counter() - start) / len(given) * 1e6)
+        return results
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(_message: Message) -> None:
+        pass
+
+    async with app.router.lifespan_context(app):
+        for number in range(_ROUNDS):
+            start = number * _PART % len(targets)
+            scopes = [scope_of(target) for target in targets[start : start + _PART]]
+            queries = timed("read the request", read_query, scopes)
+            timed("find the user (in the look-up)", lambda q: model.users.index(q.user_id), queries)
+            answers = timed("look the list up", recommender.recommend_quickly, queries)
+            pairs = list(zip(queries, answers, strict=True))
+            timed("encode it", lambda pair: encode_list(model, *pair), pairs)
+            began = time.perf_counter()
+            for scope in scopes:
+                await app(scope, receive, send)
+            whole = (time.perf_counter() - began) / len(scopes) * 1e6
+            fastest["all of the application"] = min(fastest["all of the application"], whole)
+    return {step: round(value, 2) for step, value in fastest.items()}
+
+
+def main() -> None:
+    """Measures, prints and writes the results."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    model = open_model(given.models / (current_version(given.models) or ""))
+    users = np.random.default_rng(0).choice(len(model.users), _USERS).tolist()
+    targets = [f"/recommend/{quote(model.users.id(user), safe='')}?n=10" for user in users]
+    results = {
+        "conditions": conditions(),
+        "users": len(model.users),
+        "artists": len(model.items),
+        "microseconds": asyncio.run(measure(given.models, targets)),
+    }
+    print(json.dumps(results, indent=2))
+    given.out.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
