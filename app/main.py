@@ -23,7 +23,10 @@ from app.settings import Settings, load_settings
 
 
 class Service(FastAPI):
-    """The application; its commonest call is answered before the framework sees it."""
+    """The application; its commonest call is answered before the framework sees it.
+
+    So no middleware does either: what has to hold for all calls goes into the hot route as well.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -77,5 +80,5 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
         app.hot_route.open(watcher, batcher)
         yield
     finally:
-        await to_thread.run_sync(batcher.close)
+        await batcher.close()
         await to_thread.run_sync(watcher.close)

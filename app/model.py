@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import Any, Final
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.discovery import discount, log_discount
+from app.discovery import log_discount
 from app.fold_in import fold_in, regularized_inverse
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
 from app.scoring import Catalogue, item_norms
 from app.weighting import Weighting
-
-# So many dials keep their discounts; each takes 4 bytes an item.
-_KEPT_DIALS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class TopLists:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """Everything that answering needs.
 
@@ -110,16 +107,13 @@ class Model:
     @cached_property
     def catalogue(self) -> Catalogue:
         """The items as ``als`` ranks them."""
-        return Catalogue.of(self.item_factors, self._item_norms, left_out=self.unlistened)
-
-    def discounted_catalogue(self, discovery: float) -> Catalogue:
-        """Returns the items as ``als`` ranks them with a dial of ``discovery``."""
-        return self._discounted(discovery) if discovery > 0 else self.catalogue
-
-    @cached_property
-    def log_discount(self) -> NDArray[np.float32]:
-        """Logarithm of each item's discount at discovery 1, shape (n_items,)."""
-        return log_discount(self._item_norms, self.popularity.listeners)
+        norms = item_norms(self.item_factors)
+        return Catalogue.of(
+            self.item_factors,
+            norms,
+            left_out=self.unlistened,
+            log_discount=log_discount(norms, self.popularity.listeners),
+        )
 
     @cached_property
     def unlistened(self) -> NDArray[np.int64]:
@@ -156,20 +150,3 @@ class Model:
             regularization=self.regularization,
             inverse=self._inverse,
         )
-
-    @cached_property
-    def _item_norms(self) -> NDArray[np.float64]:
-        return item_norms(self.item_factors)
-
-    @cached_property
-    def _discounted(self) -> Callable[[float], Catalogue]:
-        # Without a reference to the model itself, which would then outlive its service.
-        factors, norms, left_out = self.item_factors, self._item_norms, self.unlistened
-        logarithm = self.log_discount
-
-        @lru_cache(maxsize=_KEPT_DIALS)
-        def discounted(discovery: float) -> Catalogue:
-            factor = discount(logarithm, discovery)
-            return Catalogue.of(factors, norms, left_out=left_out, discount=factor)
-
-        return discounted

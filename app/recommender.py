@@ -327,7 +327,7 @@ class Recommender:
 
     def _rank(self, resolved: Sequence[_Resolved], discovery: float) -> list[Ranked]:
         """Ranks live, for queries of one dial."""
-        catalogue = self.model.discounted_catalogue(discovery)
+        catalogue = self.model.catalogue.dialled(discovery)
         ranked: dict[int, Ranked] = {}
         # Lists of about one length together: a short one ends its scan early.
         scans: defaultdict[int, list[int]] = defaultdict(list)

@@ -13,12 +13,14 @@ Retrieval of Large Entries in a Matrix Product, 2015, section 3).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.discovery import discount
 
 # So many users are scanned together, so that memory stays bounded.
 USERS_PER_SCAN: Final = 128
@@ -46,18 +48,19 @@ class Catalogue:
     Attributes:
         factors: float32, shape (n_items, factors).
         left_out: int64, sorted indices of the items that appear in no list.
-        discount: what each item's score is multiplied by unless that raises it; float32, shape
-            (n_items,), above 0 and at most 1; None for no discount.
-        max_norm: an upper bound of the item vectors' Euclidean norms.
-        ceilings: float64, shape (n_runs,); no discounted score of an item from run r on exceeds
-            the length of the user's vector times ``ceilings[r]``.
+        run_norms: float64, shape (n_runs,), the largest Euclidean norm in each run of items.
+        log_discount: float32, shape (n_items,), at most 0: the logarithm of what an item's score
+            is multiplied by, unless that raises it, where ``dial`` is 1.
+        run_log_discounts: float64, shape (n_runs,), the largest of those in each run.
+        dial: the power of the discount; 0 for none.
     """
 
     factors: NDArray[np.float32]
     left_out: NDArray[np.int64]
-    discount: NDArray[np.float32] | None
-    max_norm: float
-    ceilings: NDArray[np.float64]
+    run_norms: NDArray[np.float64]
+    log_discount: NDArray[np.float32]
+    run_log_discounts: NDArray[np.float64]
+    dial: float = 0.0
 
     @classmethod
     def of(
@@ -66,29 +69,52 @@ class Catalogue:
         norms: NDArray[np.float64],
         *,
         left_out: NDArray[np.int64],
-        discount: NDArray[np.float32] | None = None,
+        log_discount: NDArray[np.float32],
     ) -> Self:
-        """Prepares items for ranking.
+        """Prepares items for ranking, without a discount.
 
         Args:
             factors: float32, shape (n_items, factors).
             norms: as of ``item_norms``.
             left_out: int64, sorted indices of the items that appear in no list.
-            discount: of each item's score.
+            log_discount: float32, shape (n_items,), at most 0.
         """
-        lengths = norms if discount is None else norms * discount
-        runs = [lengths[start : start + _RUN].max() for start in range(0, len(lengths), _RUN)]
-        ceilings = np.maximum.accumulate(np.array(runs, dtype=np.float64)[::-1])[::-1]
-        return cls(factors, left_out, discount, float(norms.max(initial=0.0)), ceilings)
+        return cls(factors, left_out, _run_maxima(norms), log_discount, _run_maxima(log_discount))
+
+    def dialled(self, dial: float) -> Self:
+        """Returns the same items with discounts to the power of ``dial``."""
+        return replace(self, dial=dial)
+
+    @property
+    def max_norm(self) -> float:
+        """Largest Euclidean norm of an item vector."""
+        return float(self.run_norms.max(initial=0.0))
+
+    def ceilings(self) -> NDArray[np.float64]:
+        """Returns what bounds scores, shape (n_runs,).
+
+        No discounted score of an item from run r on exceeds the length of the user's vector times
+        the r-th ceiling.
+        """
+        of_runs = self.run_norms * np.exp(self.dial * self.run_log_discounts)
+        return np.maximum.accumulate(of_runs[::-1])[::-1]
 
     def discounted(
         self, scores: NDArray[_Float], items: slice | NDArray[np.integer]
     ) -> NDArray[_Float]:
         """Returns the scores of some items as they count."""
+        if self.dial == 0:
+            return scores
+        # Worked out for those items only; what an item gets does not depend on the others.
+        discounted: NDArray[_Float] = scores * discount(self.log_discount[items], self.dial)
         # A negative score would gain by the factor, so it stays what it is.
-        return (
-            scores if self.discount is None else np.minimum(scores, scores * self.discount[items])
-        )
+        return np.minimum(scores, discounted)
+
+
+def _run_maxima(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    starts = np.arange(0, len(values), _RUN)
+    maxima = np.maximum.reduceat(values, starts) if len(values) else values
+    return maxima.astype(np.float64)
 
 
 def item_norms(item_factors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -166,6 +192,7 @@ class _Scan:
         self.catalogue = catalogue
         self.n = n
         self.hidden = hidden
+        self.ceilings = catalogue.ceilings()
         self.norms = _SLACK * np.linalg.norm(vectors.astype(np.float64), axis=1)
         self.errors = _rounding_errors(self.norms, vectors.shape[1], catalogue.max_norm)
         # The n largest products so far of each user, and the least of them.
@@ -198,7 +225,7 @@ class _Scan:
         return lists
 
     def _within_reach(self, active: NDArray[np.int64], start: int) -> NDArray[np.int64]:
-        reach = self.norms[active] * (_SLACK * self.catalogue.ceilings[start // _RUN])
+        reach = self.norms[active] * (_SLACK * self.ceilings[start // _RUN])
         is_within: NDArray[np.bool_] = reach >= self.floors[active] - self.errors[active]
         return active[is_within]
 

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.discovery import LENGTH_EXPONENT, LISTENERS_EXPONENT, discount, log_discount
+from app.discovery import LENGTH_EXPONENT, LISTENERS_EXPONENT, log_discount
 from app.model import Model
 from app.scoring import Catalogue, item_norms, top_items
 from benchmarks.conditions import conditions
@@ -87,8 +87,8 @@ class Discounted:
             model.item_factors,
             item_norms(model.item_factors),
             left_out=model.unlistened,
-            discount=discount(logs, self.strength),
-        )
+            log_discount=logs,
+        ).dialled(self.strength)
         lists = np.full((len(users), k), -1, dtype=np.int64)
 
         def fill(start: int) -> None:

@@ -40,9 +40,7 @@ async def recommend(
         return encode_list(recommender.model, query, answer)
     encode = partial(encode_list, recommender.model)
     (encoded,) = await _unless_gone(batcher.answer(recommender, [query], encode), receive)
-    if isinstance(encoded, UnknownUser):
-        raise encoded
-    return encoded
+    return _unless_refused(encoded)
 
 
 async def recommend_batch(
@@ -51,12 +49,13 @@ async def recommend_batch(
     """Answers many queries, each as alone, with the JSON of ``BatchRecommendations``.
 
     Raises:
+        UnknownUser: strategy ``als`` for somebody without usable history.
         Overloaded: too many are waiting.
         ClientGone: the client has closed its connection meanwhile.
     """
     encode = partial(encode_list, recommender.model, with_version=False)
     lists = await _unless_gone(batcher.answer(recommender, queries, encode), receive)
-    results = b",".join(one for one in lists if isinstance(one, bytes))
+    results = b",".join(map(_unless_refused, lists))
     return b'{"model_version":"%b","results":[%b]}' % (recommender.model.version.encode(), results)
 
 
@@ -79,16 +78,23 @@ def popular(model: Model, *, n: int, offset: int, by: PopularityBy) -> PopularAr
     )
 
 
+def _unless_refused(encoded: bytes | UnknownUser) -> bytes:
+    if isinstance(encoded, UnknownUser):
+        raise encoded
+    return encoded
+
+
 async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     """Returns what ``work`` returns; cancels it when the client closes the connection."""
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     watching: asyncio.Task[None] | None = None
     is_gone = False
 
-    def leave(_watching: asyncio.Task[None]) -> None:
+    def leave(watching: asyncio.Task[None]) -> None:
         nonlocal is_gone
-        is_gone = True
-        task.cancel()
+        if watching.exception() is None:  # else a body was refused that nobody has asked for
+            is_gone = True
+            task.cancel()
 
     def watch() -> None:
         nonlocal watching

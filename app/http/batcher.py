@@ -1,20 +1,21 @@
 """Scores requests together, on one thread beside the event loop.
 
 Whatever comes in while the thread is busy is its next batch, so a batch fills by itself and nobody
-waits for one to fill. Requests are taken in the order in which they came; one with many queries
-gets one turn at a time, as if it were many requests. How many may wait, and how long, is bounded;
-the others are refused, though not at once.
+waits for one to fill. Requests are taken in the order in which they came, but for heavy turns, as
+of long lists and of requests with many queries: one of them at most is part of a batch, so that the
+others do not wait for many. How many may wait, and how long, is bounded; the rest is refused,
+though not at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import random
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
@@ -22,8 +23,15 @@ from typing import Final, TypeAlias
 from app.errors import Overloaded, UnknownUser
 from app.recommender import Query, Recommendation, Recommender
 
-# More would be scored hardly faster each, and those who wait would wait longer.
+# A batch weighs about so much; more would be scored hardly faster each, and others would wait.
 _BATCH: Final = 32
+# From here on a turn is heavy.
+_HEAVY: Final = 8
+# A list of so many items takes about twice the time of a short one.
+_LIST_UNIT: Final = 256
+# So many requests of several turns are answered at a time, since their answers are kept till the
+# last turn: the largest has some 10 MB.
+_LONG_REQUESTS: Final = 4
 # Refusals come at this pace, which takes a tenth of a worker's time, but none is held for longer.
 _BETWEEN_REFUSALS: Final = 1 / 250
 _LEAST_HOLD_SECONDS: Final = 0.1
@@ -34,28 +42,28 @@ Encode: TypeAlias = Callable[[Query, Recommendation], bytes]
 # The encoded answer to each query, or why there is none.
 Encoded: TypeAlias = list[bytes | UnknownUser]
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turn:
     """Queries of one request that are answered together, and who waits for that.
 
     Attributes:
+        weight: about how many short lists take the same time.
         expires_at: of the monotonic clock, when it is no use any more to begin.
     """
 
     recommender: Recommender
     queries: Sequence[Query]
     encode: Encode
-    future: asyncio.Future[Encoded]
+    weight: int
     expires_at: float
+    future: asyncio.Future[Encoded]
 
 
 class Batcher:
     """Answers queries on a thread of its own.
 
-    Opened and used on one event loop.
+    Opened, used and closed on one event loop.
 
     Args:
         size: how many turns may wait at once.
@@ -65,12 +73,12 @@ class Batcher:
     def __init__(self, *, size: int, wait_seconds: float) -> None:
         self._size = size
         self._wait_seconds = wait_seconds
-        self._turns: SimpleQueue[_Turn | None] = SimpleQueue()
-        # Changed on the event loop only.
-        self._waiting = 0
-        self._refusal_at = 0.0
+        # These are changed on the event loop only.
+        self._waiting = self._held = 0
         self._is_closed = False
+        self._long_requests = asyncio.Semaphore(_LONG_REQUESTS)
         self._loop = asyncio.get_running_loop()
+        self._came: SimpleQueue[_Turn | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
@@ -93,52 +101,87 @@ class Batcher:
             Overloaded: too many are waiting, or it has waited too long.
         """
         if self._waiting >= self._size:
-            await asyncio.sleep(self._hold_back_seconds())
+            await self._hold_back()
             raise Overloaded(
                 f"{self._size} requests were waiting for live scoring already, as many as "
                 "ENCORE_LIVE_QUEUE allows; ask again later"
             )
-        if self._is_closed:
-            raise Overloaded("the service is ending; ask again when it is back")
-        encoded: Encoded = []
         expires_at = time.monotonic() + self._wait_seconds
-        for start in range(0, len(queries), _BATCH):
-            part = queries[start : start + _BATCH]
-            turn = _Turn(recommender, part, encode, self._loop.create_future(), expires_at)
-            self._waiting += 1
-            self._turns.put(turn)
-            encoded += await turn.future
-            expires_at = float("inf")  # what has begun is finished
+        parts = list(_parts(queries))
+        if len(parts) == 1:
+            return await self._take_turn(recommender, queries, encode, expires_at)
+        encoded: Encoded = []
+        async with self._as_long_request():
+            for part in parts:
+                encoded += await self._take_turn(recommender, part, encode, expires_at)
+                expires_at = float("inf")  # what has begun is finished
         return encoded
 
-    def _hold_back_seconds(self) -> float:
-        """Returns how long to hold back a refusal.
+    async def close(self) -> None:
+        """Ends the thread after what it has been given; may be called twice."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._came.put(None)
+            await asyncio.to_thread(self._thread.join, _CLOSE_SECONDS)
+
+    async def _take_turn(
+        self,
+        recommender: Recommender,
+        queries: Sequence[Query],
+        encode: Encode,
+        expires_at: float,
+    ) -> Encoded:
+        if self._is_closed:
+            raise Overloaded("the service is ending; ask again when it is back")
+        weight = sum(map(_weight, queries))
+        future: asyncio.Future[Encoded] = self._loop.create_future()
+        self._waiting += 1
+        self._came.put(_Turn(recommender, queries, encode, weight, expires_at, future))
+        return await future
+
+    @asynccontextmanager
+    async def _as_long_request(self) -> AsyncIterator[None]:
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._long_requests.acquire(), self._wait_seconds)
+        except TimeoutError:
+            raise Overloaded(self._waited_too_long()) from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._long_requests.release()
+
+    async def _hold_back(self) -> None:
+        """Waits before a refusal.
 
         Clients that ask again as soon as they are refused would otherwise take the time of those
         who are being answered: refusing costs a good part of what answering does.
         """
-        now = time.monotonic()
-        soonest, latest = now + _LEAST_HOLD_SECONDS, now + _LONGEST_HOLD_SECONDS
-        self._refusal_at = min(max(self._refusal_at + _BETWEEN_REFUSALS, soonest), latest)
-        return self._refusal_at - now
-
-    def close(self) -> None:
-        """Ends the thread after what it is doing; may be called twice."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._turns.put(None)
-            self._thread.join(_CLOSE_SECONDS)
+        seconds = self._held * _BETWEEN_REFUSALS
+        if seconds > _LONGEST_HOLD_SECONDS:
+            seconds = random.uniform(_LEAST_HOLD_SECONDS, _LONGEST_HOLD_SECONDS)
+        self._held += 1
+        try:
+            await asyncio.sleep(max(seconds, _LEAST_HOLD_SECONDS))
+        finally:
+            self._held -= 1
 
     def _run(self) -> None:
-        while (turn := self._turns.get()) is not None:
-            turns, queries = [turn], len(turn.queries)
-            with suppress(Empty):
-                while queries < _BATCH and (turn := self._turns.get_nowait()) is not None:
-                    turns.append(turn)
-                    queries += len(turn.queries)
-            self._score(turns)
-            if turn is None:
-                break
+        light: deque[_Turn] = deque()
+        heavy: deque[_Turn] = deque()
+        while self._receive(light, heavy) or light or heavy:
+            self._score(_batch(light, heavy))
+
+    def _receive(self, light: deque[_Turn], heavy: deque[_Turn]) -> bool:
+        """Sorts what has come, waiting for it if there is nothing else; False after closing."""
+        with suppress(Empty):
+            while (turn := self._came.get(block=not (light or heavy))) is not None:
+                (heavy if turn.weight >= _HEAVY else light).append(turn)
+            self._came.put(None)  # for the next call, if something is left to do
+            return False
+        return True
 
     def _score(self, turns: Sequence[_Turn]) -> None:
         now = time.monotonic()
@@ -149,10 +192,7 @@ class Batcher:
             if turn.future.cancelled():
                 results[turn] = []
             elif turn.expires_at < now:
-                results[turn] = Overloaded(
-                    f"this request has waited {self._wait_seconds} s for live scoring, as long as "
-                    "ENCORE_LIVE_WAIT_SECONDS allows; ask again later"
-                )
+                results[turn] = Overloaded(self._waited_too_long())
             else:
                 by_recommender[id(turn.recommender)].append(turn)
         for together in by_recommender.values():
@@ -169,6 +209,38 @@ class Batcher:
                 turn.future.set_exception(result)
             else:
                 turn.future.set_result(result)
+
+    def _waited_too_long(self) -> str:
+        return (
+            f"this request has waited {self._wait_seconds} s for live scoring, as long as "
+            "ENCORE_LIVE_WAIT_SECONDS allows; ask again later"
+        )
+
+
+def _weight(query: Query) -> int:
+    return 1 + (query.offset + query.n) // _LIST_UNIT
+
+
+def _parts(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
+    """Cuts the queries of a request into turns."""
+    start = weight = 0
+    for place, query in enumerate(queries):
+        if place > start and weight + _weight(query) > _BATCH:
+            yield queries[start:place]
+            start, weight = place, 0
+        weight += _weight(query)
+    yield queries[start:]
+
+
+def _batch(light: deque[_Turn], heavy: deque[_Turn]) -> list[_Turn]:
+    """Takes the turns that are next."""
+    turns, weight = [], 0
+    while light and weight < _BATCH:
+        turns.append(light.popleft())
+        weight += turns[-1].weight
+    if heavy:
+        turns.append(heavy.popleft())
+    return turns
 
 
 def _answers(turns: Sequence[_Turn]) -> list[Encoded | Exception]:

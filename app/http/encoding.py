@@ -16,7 +16,7 @@ from app.model import Model
 from app.recommender import Query, Recommendation, Source
 
 # Dot products, and counts.
-_SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%.1f"}
+_SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%r"}
 # Each takes about 70 bytes an item.
 _KEPT_TEMPLATES: Final = 64
 # Of each model; about 150 bytes each.

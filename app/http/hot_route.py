@@ -23,6 +23,7 @@ from app.http.answers import ClientGone
 from app.http.batcher import Batcher
 from app.http.parameters import check_query, decode
 from app.http.problems import problem_response
+from app.http.raw_target import encoded_path
 from app.http.schemas import MAX_IDS, RecommendParameters, check_id
 from app.id_map import MAX_ID_BYTES
 from app.model_watcher import ModelWatcher
@@ -70,7 +71,7 @@ class HotRoute:
             return
         except Exception as error:
             if not isinstance(error, EncoreError):
-                logger.exception("could not answer %s", scope["path"])
+                logger.exception("could not answer %s", encoded_path(scope))
             await problem_response(Request(scope), error)(scope, receive, send)
             return
         headers = [_JSON, (b"content-length", b"%d" % len(body))]

@@ -67,5 +67,5 @@ def test_a_model_discounts_by_its_own_vectors_and_listeners(
     model = random_model(rng, factors=factors)
     norms = np.linalg.norm(model.item_factors.astype(np.float64), axis=1)
     expected = log_discount(norms, model.popularity.listeners)
-    np.testing.assert_allclose(model.log_discount, expected, rtol=1e-5, atol=1e-6)
-    assert np.mean(model.log_discount == 0) == pytest.approx(0.25, abs=0.03)
+    np.testing.assert_allclose(model.catalogue.log_discount, expected, rtol=1e-5, atol=1e-6)
+    assert np.mean(model.catalogue.log_discount == 0) == pytest.approx(0.25, abs=0.03)

@@ -33,12 +33,7 @@ def test_items_that_nobody_has_are_known(model: Model) -> None:
 
 def test_the_catalogue_leaves_out_what_nobody_has(model: Model) -> None:
     assert model.catalogue.left_out.tolist() == [2]
-    assert model.catalogue.discount is None
-    assert model.discounted_catalogue(0.0) is model.catalogue
-    dialled = model.discounted_catalogue(0.5)
-    assert dialled.left_out.tolist() == [2]
-    assert dialled.discount is not None
-    assert dialled is model.discounted_catalogue(0.5)
+    assert model.catalogue.dial == 0
 
 
 def test_a_model_is_shown_by_name_and_size_not_by_its_arrays(model: Model) -> None:

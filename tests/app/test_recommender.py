@@ -86,7 +86,7 @@ def exact_scores(
 ) -> dict[int, float]:
     """The item scores of a user index or a vector in float64, rounded as served."""
     vector = (model.user_factors[user] if isinstance(user, int) else user).astype(np.float64)
-    factors = discount(model.log_discount, discovery).astype(np.float64)
+    factors = discount(model.catalogue.log_discount, discovery).astype(np.float64)
     scores = [float((item.astype(np.float64) * vector).sum()) for item in model.item_factors]
     return {
         index: float(np.float32(score * factors[index] if score > 0 else score))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app import scoring
+from app.discovery import discount
 from app.scoring import USERS_PER_SCAN, Catalogue, Ranked, item_norms, rank, top_items
 
 Hidden = Sequence[NDArray[np.integer]]
@@ -19,9 +20,11 @@ def brute_force(
     items: NDArray[np.float32],
     n: int,
     hidden: NDArray[np.integer],
-    discount: NDArray[np.float32] | None = None,
+    logs: NDArray[np.float32] | None = None,
 ) -> list[tuple[int, float]]:
     """Every item's exact score, discounted where it is above zero, sorted; ties by index."""
+
+    discount = None if logs is None else np.exp(logs)
 
     def score(index: int) -> float:
         product = float((items[index].astype(np.float64) * vector.astype(np.float64)).sum())
@@ -37,10 +40,15 @@ def catalogue(
     items: NDArray[np.float32],
     *,
     left_out: Sequence[int] = (),
-    discount: NDArray[np.float32] | None = None,
+    logs: NDArray[np.float32] | None = None,
 ) -> Catalogue:
+    """Items, with discounts of which these are the logarithms."""
     outside = np.array(left_out, dtype=np.int64)
-    return Catalogue.of(items, item_norms(items), left_out=outside, discount=discount)
+    none = np.zeros(len(items), dtype=np.float32)
+    plain = Catalogue.of(
+        items, item_norms(items), left_out=outside, log_discount=none if logs is None else logs
+    )
+    return plain if logs is None else plain.dialled(1.0)
 
 
 def top(
@@ -48,12 +56,12 @@ def top(
     items: NDArray[np.float32],
     n: int,
     hidden: Hidden | None = None,
-    discount: NDArray[np.float32] | None = None,
+    logs: NDArray[np.float32] | None = None,
 ) -> list[Ranked]:
     none: Hidden = [np.zeros(0, dtype=np.int64)] * len(vectors)
     return top_items(
         vectors,
-        catalogue(items, discount=discount),
+        catalogue(items, logs=logs),
         n=n,
         hidden=none if hidden is None else hidden,
     )
@@ -207,17 +215,17 @@ def test_discounted_lists_are_those_of_a_brute_force_ranking_alone_and_batched(
     both = rng.integers(-2, 3, (3 + n_items, 4)) if small else rng.normal(size=(3 + n_items, 4))
     vectors, items = np.split(both.astype(np.float32), [3])
     strength = data.draw(st.sampled_from([1e-6, 0.5, 3.0, 60.0]))
-    discount = np.exp(-strength * rng.random(n_items)).astype(np.float32)
+    logs = (-strength * rng.random(n_items)).astype(np.float32)
     hidden = [rng.choice(n_items, size=n_items // 3, replace=False) for _ in vectors]
     n = data.draw(st.integers(1, n_items + 5))
-    together = top(vectors, items, n, hidden, discount)
+    together = top(vectors, items, n, hidden, logs)
     for row, ranked in enumerate(together):
-        expected = brute_force(vectors[row], items, n, hidden[row], discount)
+        expected = brute_force(vectors[row], items, n, hidden[row], logs)
         assert pairs(ranked) == expected
-        alone = top(vectors[row : row + 1], items, n, [hidden[row]], discount)[0]
+        alone = top(vectors[row : row + 1], items, n, [hidden[row]], logs)[0]
         assert pairs(alone) == expected
         left = np.setdiff1d(np.arange(n_items), hidden[row])
-        everything = catalogue(items, discount=discount)
+        everything = catalogue(items, logs=logs)
         assert pairs(rank(vectors[row], everything, left, n)) == expected
 
 
@@ -225,11 +233,12 @@ def test_discounted_scores_that_float32_cannot_tell_apart_are_ordered_exactly(
     rng: np.random.Generator,
 ) -> None:
     vector = np.abs(normal(rng, 1, 32))
-    discount = rng.uniform(0.1, 1, size=3000).astype(np.float32)
+    logs = np.log(rng.uniform(0.1, 1, size=3000)).astype(np.float32)
+    discount = np.exp(logs)
     # Each item is as much longer as it is discounted more, so only roundings are left.
     items = (np.abs(normal(rng, 32)) / discount[:, None].astype(np.float64)).astype(np.float32)
-    ranked = pairs(top(vector, items, 20, discount=discount)[0])
-    assert ranked == brute_force(vector[0], items, 20, np.zeros(0, dtype=int), discount)
+    ranked = pairs(top(vector, items, 20, logs=logs)[0])
+    assert ranked == brute_force(vector[0], items, 20, np.zeros(0, dtype=int), logs)
     rough = np.argsort(-(items @ vector[0]) * discount, kind="stable")[:20]
     assert [index for index, _ in ranked] != rough.tolist()
 
@@ -237,24 +246,25 @@ def test_discounted_scores_that_float32_cannot_tell_apart_are_ordered_exactly(
 def test_a_discount_does_not_raise_a_negative_score() -> None:
     items = np.array([[1.0], [-1.0], [-2.0], [3.0]], dtype=np.float32)
     vector = np.array([[2.0]], dtype=np.float32)
-    discount = np.array([0.5, 1.0, 0.125, 0.125], dtype=np.float32)
-    ranked = pairs(top(vector, items, 4, discount=discount)[0])
-    assert ranked == [(0, 1.0), (3, 0.75), (1, -2.0), (2, -4.0)]
+    logs = np.log(np.array([0.5, 1.0, 0.125, 0.125])).astype(np.float32)
+    ranked = pairs(top(vector, items, 4, logs=logs)[0])
+    assert [index for index, _ in ranked] == [0, 3, 1, 2]
+    assert [score for _, score in ranked] == pytest.approx([1.0, 0.75, -2.0, -4.0])
 
 
 @pytest.mark.parametrize("scale", [1e-38, 1e-20, 1e18])
 def test_discounted_vectors_may_be_tiny_or_huge(rng: np.random.Generator, scale: float) -> None:
     vector, items = normal(rng, 1, 8) * np.float32(scale), normal(rng, 600, 8) * np.float32(scale)
-    discount = np.exp(-60 * rng.random(600)).astype(np.float32)
-    ranked = pairs(top(vector, items, 9, discount=discount)[0])
-    assert ranked == brute_force(vector[0], items, 9, np.zeros(0, dtype=int), discount)
+    logs = (-60 * rng.random(600)).astype(np.float32)
+    ranked = pairs(top(vector, items, 9, logs=logs)[0])
+    assert ranked == brute_force(vector[0], items, 9, np.zeros(0, dtype=int), logs)
 
 
 def test_a_discounted_product_that_overflows_float32_on_its_way_loses_no_item() -> None:
     items = np.array([[1e20, 1e20], [2e20, 2e20], [-1e20, 1e20]], dtype=np.float32)
     vector = np.array([[1e19, -1e19]], dtype=np.float32)
-    discount = np.array([1e-20, 1.0, 1e-5], dtype=np.float32)
-    ranked = pairs(top(vector, items, 3, [np.array([2])], discount)[0])
+    logs = np.log(np.array([1e-20, 1.0, 1e-5])).astype(np.float32)
+    ranked = pairs(top(vector, items, 3, [np.array([2])], logs)[0])
     assert ranked == [(0, 0.0), (1, 0.0)]
 
 
@@ -291,18 +301,18 @@ def test_lists_are_exact_however_long_the_vectors_and_in_whatever_order(
     items = (normal(rng, n_items, 4) * lengths[:, None]).astype(np.float32)
     vectors = normal(rng, 4, 4) * np.array([[1], [1e-3], [30], [0]], dtype=np.float32)
     strength = data.draw(st.sampled_from([0.0, 1.0]))
-    discount = np.exp(-strength * rng.random(n_items)).astype(np.float32)
+    logs = (-strength * rng.random(n_items)).astype(np.float32)
     left_out = np.flatnonzero(rng.random(n_items) < 0.1)
     hidden = [rng.choice(n_items, size=n_items // 3, replace=False) for _ in vectors]
     n = data.draw(st.integers(1, 20))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "_RUN", 8)
         patch.setattr(scoring, "_LONGEST_STEP", 32)
-        all_items = catalogue(items, left_out=left_out.tolist(), discount=discount)
+        all_items = catalogue(items, left_out=left_out.tolist(), logs=logs)
         found = top_items(vectors, all_items, n=n, hidden=hidden)
     for vector, behind, ranked in zip(vectors, hidden, found, strict=True):
         absent = np.union1d(behind, left_out)
-        assert pairs(ranked) == brute_force(vector, items, n, absent, discount)
+        assert pairs(ranked) == brute_force(vector, items, n, absent, logs)
 
 
 def looked_at(items: NDArray[np.float32], vectors: NDArray[np.float32], n: int) -> int:
@@ -351,13 +361,24 @@ def test_norms_neither_overflow_nor_vanish(scale: float) -> None:
 
 def test_a_catalogue_without_items_has_no_norm() -> None:
     empty = catalogue(np.zeros((0, 2), dtype=np.float32))
-    assert (empty.max_norm, empty.ceilings.tolist()) == (0.0, [])
+    assert (empty.max_norm, empty.ceilings().tolist()) == (0.0, [])
 
 
 def test_ceilings_hold_for_everything_from_their_run_on() -> None:
     items = np.ones((2500, 1), dtype=np.float32)
     items[[100, 1500, 2400]] = [[5], [2], [3]]
-    assert catalogue(items).ceilings.tolist() == [5, 3, 3]
-    discount = np.ones(2500, dtype=np.float32)
-    discount[[100, 2400]] = [0.25, 0.5]
-    assert catalogue(items, discount=discount).ceilings.tolist() == [2, 2, 1.5]
+    assert catalogue(items).ceilings().tolist() == [5, 3, 3]
+    logs = np.full(2500, np.log(0.5), dtype=np.float32)
+    assert catalogue(items, logs=logs).ceilings() == pytest.approx([2.5, 1.5, 1.5])
+    assert catalogue(items, logs=logs).dialled(0.0).ceilings().tolist() == [5, 3, 3]
+
+
+def test_a_discount_is_the_same_whatever_it_is_worked_out_with(rng: np.random.Generator) -> None:
+    logs = (-60 * rng.random(5000)).astype(np.float32)
+    whole = discount(logs, 0.37)
+    for start in range(0, 60):
+        for length in (1, 2, 3, 7, 8, 9, 31, 1024):
+            part = slice(start, start + length)
+            assert discount(logs[part], 0.37).tobytes() == whole[part].tobytes()
+    some = rng.choice(5000, 200)
+    assert discount(logs[some], 0.37).tobytes() == whole[some].tobytes()

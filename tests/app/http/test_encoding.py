@@ -92,3 +92,11 @@ def test_what_is_kept_of_a_model_goes_with_it(model: Model) -> None:
     del copy
     gc.collect()
     assert gone() is None
+
+
+def test_counts_need_not_be_whole_numbers(model: Model) -> None:
+    # Was wrong: plays were cut to one decimal.
+    scores = np.array([620.1875, 344.375, 3.0])
+    answer = Recommendation(Source.POPULARITY, np.arange(3), scores, [Source.POPULARITY] * 3)
+    items = json.loads(encode_list(model, Query(None), answer))["items"]
+    assert [item["score"] for item in items] == scores.tolist()

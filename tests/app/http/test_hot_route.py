@@ -49,8 +49,8 @@ def scope_of(target: str, method: str = "GET", **headers: str) -> dict[str, Any]
     }
 
 
-def essence(response: Response) -> tuple[int, bytes, str]:
-    return response.status_code, response.content, response.headers["content-type"]
+def essence(response: Response) -> tuple[int, bytes, dict[str, str]]:
+    return response.status_code, response.content, dict(response.headers)
 
 
 @pytest.mark.parametrize(
@@ -190,11 +190,12 @@ def test_a_fault_is_a_500_and_logged(models: Path, caplog: pytest.LogCaptureFixt
     with TestClient(app, raise_server_exceptions=False) as client:
         recommender = app.state.watcher.recommender
         recommender.model = replace(recommender.model, users=None)  # as no published one is
-        response = client.get("/recommend/u30")
+        response = client.get("/recommend/u30%0Aall%20is%20well")
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"
     assert "NoneType" not in response.text
-    assert "could not answer /recommend/u30" in caplog.text
+    # As it was sent: decoded it might pass for lines of the log itself.
+    assert "could not answer /recommend/u30%0Aall%20is%20well" in caplog.text
 
 
 def test_a_client_that_has_gone_gets_nothing_and_costs_nothing(models: Path) -> None:

@@ -62,7 +62,7 @@ def oracle(model: Model, asked: dict[str, Any]) -> list[tuple[str, float | None,
             (ids[item], float(listeners[item]), "popularity") for item in popular
         ]
     else:
-        factors = discount(model.log_discount, asked["discovery"]).astype(np.float64)
+        factors = discount(model.catalogue.log_discount, asked["discovery"]).astype(np.float64)
 
         def score(item: int) -> float:
             vector = model.user_factors[user].astype(np.float64)
@@ -102,6 +102,23 @@ QUERIES = st.fixed_dictionaries(
         "candidates": st.one_of(st.none(), id_lists(8), id_lists(80)),
     }
 )
+
+
+@settings(deadline=None, max_examples=300)
+@given(asked=QUERIES)
+def test_every_answer_is_that_of_the_plainest_ranking(
+    client: TestClient, model: Model, asked: dict[str, Any]
+) -> None:
+    answer = client.post("/recommend", json=asked)
+    assert answer.status_code == 200, answer.text
+    items = answer.json()["items"]
+    assert shown(answer.json()) == oracle(model, asked)
+    first = asked["offset"] + 1
+    assert [item["rank"] for item in items] == list(range(first, first + len(items)))
+    if asked["user_id"] is not None and asked["candidates"] is None:
+        parameters = {key: asked[key] for key in asked.keys() - {"user_id", "candidates"}}
+        by_get = client.get(f"/recommend/{asked['user_id']}", params=parameters)
+        assert by_get.json() == answer.json()
 
 
 BATCHES = st.fixed_dictionaries(
