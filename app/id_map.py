@@ -6,10 +6,10 @@ lies in one byte array with offsets, and look-ups go through a bucket index over
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from app.errors import InvalidId
 
 MAX_ID_BYTES: Final = 256
+# Some ten megabytes at most.
+_KEPT_ITEMS: Final = 2**16
+
+T = TypeVar("T")
 
 
 def encode_id(text: str) -> bytes:
@@ -91,17 +95,38 @@ class StringTable:
             raise IndexError(f"index {index} of {len(self)} texts")
         return self._data[self._offsets[index] : self._offsets[index + 1]].tobytes()
 
-    def each_encoded(self, indices: Iterable[int]) -> Iterator[bytes]:
-        """Yields the UTF-8 bytes of texts; the indices are not checked, -1 gives no bytes."""
-        data, offsets = self._data, self._offsets
-        for index in indices:
-            yield data[offsets[index] : offsets[index + 1]].tobytes()
-
     def __getitem__(self, index: int) -> str:
         return self.encoded(index).decode()
 
     def __iter__(self) -> Iterator[str]:
         return (self[index] for index in range(len(self)))
+
+
+class Kept(Generic[T]):
+    """What belongs to items, made when it is first asked for, and kept for those of low numbers.
+
+    Published models number items by the length of their vectors, so most lists are made of those,
+    and a plain list takes fewer looks into memory than any cache.
+
+    Args:
+        make: makes it for an item index; nothing that is kept may be None.
+        n_items: how many items there are.
+    """
+
+    def __init__(self, make: Callable[[int], T], n_items: int) -> None:
+        self._make = make
+        self._kept: list[T | None] = [None] * min(n_items, _KEPT_ITEMS)
+
+    def of(self, items: Sequence[int]) -> list[T]:
+        """Returns it for items, whose indices have to be in range."""
+        kept, n_kept = self._kept, len(self._kept)
+        return [(item < n_kept and kept[item]) or self._add(item) for item in items]
+
+    def _add(self, item: int) -> T:
+        made = self._make(item)
+        if item < len(self._kept):
+            self._kept[item] = made
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.discovery import log_discount
 from app.fold_in import fold_in, regularized_inverse
-from app.id_map import IdMap, StringTable
+from app.id_map import IdMap, Kept, StringTable
 from app.interactions import UserItems
 from app.scoring import Catalogue, item_norms
 from app.weighting import Weighting
@@ -103,6 +103,11 @@ class Model:
     def annex(self) -> dict[str, Any]:
         """Room for what others derive from the model and keep for as long as it is there."""
         return {}
+
+    @cached_property
+    def item_ids(self) -> Kept[str]:
+        """Ids by item index, as Python keeps them."""
+        return Kept(self.items.id, len(self.items))
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -277,19 +277,16 @@ class Recommender:
         lists = self.model.top_lists
         if lists is None or query.include_seen or query.discovery > 0:
             return None
-        end = query.offset + query.n
-        place: slice | NDArray[np.intp] = slice(query.offset, end)
+        items, scores = lists.items[user_index], lists.scores[user_index]
         if query.exclude:
-            kept = self._not_excluded(query, lists.items[user_index])
-            if len(kept) < end:
-                return None
-            place = np.array(kept[query.offset :])
-        items = lists.items[user_index, place]
+            places = np.array(self._not_excluded(query, items)[query.offset :], dtype=np.intp)
+            items, scores = items.take(places), scores.take(places)
+        else:
+            place = slice(query.offset, query.offset + query.n)
+            items, scores = items[place], scores[place]
         if len(items) < query.n or items[-1] < 0:
             return None
-        return Recommendation(
-            Source.ALS, items, lists.scores[user_index, place], [Source.ALS] * query.n
-        )
+        return Recommendation(Source.ALS, items, scores, [Source.ALS] * query.n)
 
     def _popular_quickly(self, query: Query, user_index: int | None) -> Recommendation | None:
         """Takes the answer from the popularity order; None if too much of that may be hidden."""
@@ -314,16 +311,12 @@ class Recommender:
     def _not_excluded(self, query: Query, items: NDArray[np.int32]) -> list[int]:
         """Returns the places of a list that are not excluded: as many as are asked for, or all."""
         # Fewer ids are read from the list than there would be look-ups of excluded ones.
-        excluded = {item_id.encode("utf-8", "surrogatepass") for item_id in query.exclude}
-        end = query.offset + query.n
+        excluded, end = set(query.exclude), query.offset + query.n
         reach: list[int] = items[: end + len(excluded)].tolist()
-        kept: list[int] = []
-        for place, item_id in enumerate(self.model.items.strings.each_encoded(reach)):
-            if reach[place] < 0 or len(kept) == end:
-                break
-            if item_id not in excluded:
-                kept.append(place)
-        return kept
+        if reach and reach[-1] < 0:
+            del reach[reach.index(-1) :]
+        ids = self.model.item_ids.of(reach)
+        return [place for place, item_id in enumerate(ids) if item_id not in excluded][:end]
 
     def _rank(self, resolved: Sequence[_Resolved], discovery: float) -> list[Ranked]:
         """Ranks live, for queries of one dial."""

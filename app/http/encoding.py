@@ -12,6 +12,7 @@ from json.encoder import encode_basestring
 from typing import Final
 
 from app.http.schemas import Item, Recommendations, UserList
+from app.id_map import Kept
 from app.model import Model
 from app.recommender import Query, Recommendation, Source
 
@@ -19,8 +20,6 @@ from app.recommender import Query, Recommendation, Source
 _SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%r"}
 # Each takes about 70 bytes an item.
 _KEPT_TEMPLATES: Final = 64
-# Of each model; about 150 bytes each.
-_KEPT_ARTISTS: Final = 2**16
 
 
 def encode_list(
@@ -34,31 +33,24 @@ def encode_list(
         return _by_schema(model, query, answer, with_version=with_version)
     values: list[bytes | float] = [b""] * (2 * len(scores) + 1)
     values[0] = b"null" if query.user_id is None else encode_basestring(query.user_id).encode()
-    values[1::2] = _artists(model, answer.items.tolist())
+    artists: Kept[bytes] = model.annex.get("artists") or _artists_of(model)
+    values[1::2] = artists.of(answer.items.tolist())
     values[2::2] = scores
     version = model.version if with_version else None
     return _template(answer.source, query.offset, len(scores), version) % tuple(values)
 
 
-def _artists(model: Model, items: list[int]) -> list[bytes]:
-    """Returns ids and names as JSON.
+def _artists_of(model: Model) -> Kept[bytes]:
+    """Returns ids and names as JSON, by item index."""
+    # Not the model itself, which would then outlive its service.
+    ids, names = model.items, model.item_names
 
-    Those of low numbers are kept: they have the longest vectors, so most lists are made of them,
-    and a plain list of them takes fewer looks into memory than any cache.
-    """
-    kept: list[bytes | None] = model.annex.get("artists") or model.annex.setdefault(
-        "artists", [None] * min(len(model.items), _KEPT_ARTISTS)
-    )
-    n_kept = len(kept)
-    return [(item < n_kept and kept[item]) or _encode_artist(model, item, kept) for item in items]
+    def artist(item: int) -> bytes:
+        artist_id, name = encode_basestring(ids.id(item)), encode_basestring(names[item])
+        return f'"artist_id":{artist_id},"name":{name}'.encode()
 
-
-def _encode_artist(model: Model, item: int, kept: list[bytes | None]) -> bytes:
-    artist_id = encode_basestring(model.items.id(item))
-    encoded = f'"artist_id":{artist_id},"name":{encode_basestring(model.item_names[item])}'.encode()
-    if item < len(kept):
-        kept[item] = encoded
-    return encoded
+    artists: Kept[bytes] = model.annex.setdefault("artists", Kept(artist, len(ids)))
+    return artists
 
 
 @lru_cache(maxsize=_KEPT_TEMPLATES)
