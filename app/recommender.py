@@ -25,6 +25,8 @@ from app.scoring import Catalogue, Ranked, rank, top_items
 
 # Look-ups of up to about so many items take less time than handing them to another thread.
 _QUICK_LENGTH: Final = 1000
+# With exclusions, a list is first read for so many items more than are asked for.
+_SPARE: Final = 8
 
 
 class Strategy(StrEnum):
@@ -310,13 +312,19 @@ class Recommender:
 
     def _not_excluded(self, query: Query, items: NDArray[np.int32]) -> list[int]:
         """Returns the places of a list that are not excluded: as many as are asked for, or all."""
-        # Fewer ids are read from the list than there would be look-ups of excluded ones.
+        # Fewer ids are read from the list than there would be look-ups of excluded ones, and seldom
+        # are many of those in it.
         excluded, end = set(query.exclude), query.offset + query.n
-        reach: list[int] = items[: end + len(excluded)].tolist()
-        if reach and reach[-1] < 0:
-            del reach[reach.index(-1) :]
-        ids = self.model.item_ids.of(reach)
-        return [place for place, item_id in enumerate(ids) if item_id not in excluded][:end]
+        kept: list[int] = []
+        for spare in (min(_SPARE, len(excluded)), len(excluded)):
+            reach: list[int] = items[: end + spare].tolist()
+            if reach and reach[-1] < 0:
+                del reach[reach.index(-1) :]
+            ids = self.model.item_ids.of(reach)
+            kept = [place for place, item_id in enumerate(ids) if item_id not in excluded]
+            if len(kept) >= end:
+                break
+        return kept[:end]
 
     def _rank(self, resolved: Sequence[_Resolved], discovery: float) -> list[Ranked]:
         """Ranks live, for queries of one dial."""

@@ -12,9 +12,10 @@ Every server is one process on one CPU, started afresh; wrk drives it from anoth
   user's own list), scored live (``include_seen=true``), popular ones, and those for unknown users.
 
 The whole series is repeated, servers in another order each time. A figure is the median over these
-rounds; a ratio is taken within a round, and its median is given. Before that, answers of the
-service and of implicit are held against each other. The results of several models stand in one
-file, by label.
+rounds; a ratio is taken within a round, and its median is given. Lists with and without exclusions
+come from one server, which is driven with both in turns for their ratio. Before all that, answers
+of the service and of implicit are held against each other. The results of several models stand in
+one file, by label.
 """
 
 from __future__ import annotations
@@ -126,8 +127,11 @@ RATIOS: Final = (
     Ratio("precomputed", "asgi", 16, "throughput"),
     Ratio("precomputed", "naive", 16, "throughput", 12.0),
     Ratio("live", f"naive{_SEEN}", 64, "throughput", 3.0, 5.0),
-    Ratio("exclude", "precomputed", 16, "throughput", 0.8),
 )
+# Both from one server, so they are driven in turns: its speed changes within seconds.
+EXCLUSION: Final = Ratio("exclude", "precomputed", 16, "throughput", 0.8)
+_TURNS: Final = 12
+_TURN_SECONDS: Final = 1
 
 
 def main() -> None:
@@ -146,6 +150,8 @@ def main() -> None:
         constant.write_bytes(body)
         contenders = _contenders(models, model, users, constant)
         rounds = [measure(contenders, number, given.seconds) for number in range(given.rounds)]
+        service = next(one for one in contenders if one.name == "service")
+        turns = measure_exclusion(service)
     result = {
         "conditions": said,
         "model": _facts(model),
@@ -154,6 +160,7 @@ def main() -> None:
         "answer_bytes": len(body),
         **summarise(rounds),
     }
+    result["ratios"][EXCLUSION.name] = _describe(EXCLUSION, EXCLUSION.under, turns)
     show(result)
     _merge(given.out, given.label or str(model.card.get("preset", "model")), result)
 
@@ -207,6 +214,26 @@ def measure(contenders: Sequence[Contender], number: int, seconds: int) -> Round
     return figures
 
 
+def measure_exclusion(service: Contender) -> list[float]:
+    """Returns the throughput with exclusions as a share of that without, turn by turn."""
+    loads = {load.name: load for load in service.loads}
+    shares = []
+    with service.start() as server:
+        for turn in range(_TURNS + 1):
+            over, under = (
+                drive(
+                    server,
+                    loads[name],
+                    connections=EXCLUSION.connections,
+                    seconds=_TURN_SECONDS,
+                    start=turn * 997,
+                ).throughput
+                for name in (EXCLUSION.over, EXCLUSION.under)
+            )
+            shares.append(over / under)
+    return shares[1:]  # the first one warms up
+
+
 def summarise(rounds: Sequence[Round]) -> dict[str, Any]:
     """Returns medians of the figures, and of the ratios within each round."""
     medians = {
@@ -235,6 +262,10 @@ def _summarise_ratio(ratio: Ratio, rounds: Sequence[Round], medians: Round) -> d
         / getattr(one[under][ratio.connections], ratio.figure)
         for one in rounds
     ]
+    return _describe(ratio, under, values)
+
+
+def _describe(ratio: Ratio, under: str, values: Sequence[float]) -> dict[str, Any]:
     return {
         "median": round(median(values), 3),
         "rounds": [round(value, 3) for value in values],
@@ -263,7 +294,7 @@ def show(result: Mapping[str, Any]) -> None:
         ratios.add_column(name, justify="right")
     for name, one in result["ratios"].items():
         shown = name if one["under"] in name else f"{name} ({one['under']})"
-        values = ", ".join(f"{value:.2f}" for value in one["rounds"])
+        values = ", ".join(f"{value:.2f}" for value in sorted(one["rounds"]))
         wanted = (str(one.get("target", "")), str(one.get("stretch", "")))
         is_met = {True: "yes", False: "no", None: ""}[one.get("met")]
         ratios.add_row(shown, f"{one['median']:.2f}", values, *wanted, is_met)

@@ -32,10 +32,11 @@ _LIST_UNIT: Final = 256
 # So many requests of several turns are answered at a time, since their answers are kept till the
 # last turn: the largest has some 10 MB.
 _LONG_REQUESTS: Final = 4
-# Refusals come at this pace, which takes a tenth of a worker's time, but none is held for longer.
-_BETWEEN_REFUSALS: Final = 1 / 250
+# Refusals come at this pace, which takes some hundredths of a worker's time, but none is held for
+# longer than that.
+_BETWEEN_REFUSALS: Final = 1 / 150
 _LEAST_HOLD_SECONDS: Final = 0.1
-_LONGEST_HOLD_SECONDS: Final = 5.0
+_LONGEST_HOLD_SECONDS: Final = 8.0
 _CLOSE_SECONDS: Final = 5.0
 
 Encode: TypeAlias = Callable[[Query, Recommendation], bytes]

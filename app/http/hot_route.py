@@ -110,16 +110,16 @@ def _has_body(scope: Scope) -> bool:
 def _read_id(segment: bytes) -> str | None:
     if not segment or not segment.isascii() or b"/" in segment:
         return None
-    if b"%" not in segment and len(segment) <= MAX_ID_BYTES:
-        return segment.decode()
+    if b"%" not in segment:
+        return segment.decode() if len(segment) <= MAX_ID_BYTES else None
     try:
-        return _id_of(segment.decode())
+        return check_id(decode(segment.decode()))
     except InvalidId:
         return None
 
 
-def _id_of(encoded: str) -> str:
-    return check_id(decode(encoded) if "%" in encoded else encoded)
+def _id_of(value: str) -> str:
+    return check_id(decode(value.replace("+", " ")))
 
 
 def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str]] | None:
@@ -132,11 +132,16 @@ def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str
         if "&" in pair:
             exclude[place], _, more = pair.partition("&")
             rest += f"&{more}"
-    if "%" in text or "+" in text or max(map(len, exclude), default=0) > MAX_ID_BYTES:
+    if "%" in text or "+" in text:
         try:
-            exclude = [_id_of(value.replace("+", " ")) for value in exclude]
+            exclude = [
+                _id_of(value) if "%" in value or "+" in value else value for value in exclude
+            ]
         except InvalidId:
             return None
+    # All that was not encoded is ASCII, so it has as many bytes as characters.
+    if exclude and max(map(len, exclude)) > MAX_ID_BYTES:
+        return None
     parameters = _kept(rest) if len(rest) <= _LONGEST_KEPT else _validated(rest)
     if parameters is None or parameters.exclude or len(exclude) > MAX_IDS:
         return None

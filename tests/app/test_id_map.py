@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from app import id_map
 from app.errors import InvalidId
-from app.id_map import MAX_ID_BYTES, IdMap, StringTable, encode_id
+from app.id_map import MAX_ID_BYTES, IdMap, Kept, StringTable, encode_id
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
@@ -142,3 +143,21 @@ def test_opening_a_mapped_map_builds_no_object_for_each_id(tmp_path: Path) -> No
     assert missing is None
     assert mapped.id(123_456) == "user 123456"
     assert peak < 200_000  # less than a byte an id
+
+
+def test_what_is_kept_is_made_once_for_low_numbers_and_each_time_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(id_map, "_KEPT_ITEMS", 3)
+    made: list[int] = []
+
+    def make(item: int) -> str:
+        made.append(item)
+        return f"item {item}"
+
+    kept = Kept(make, 5)
+    assert kept.of([2, 4, 0]) == ["item 2", "item 4", "item 0"]
+    assert kept.of([0, 2, 4, 2]) == ["item 0", "item 2", "item 4", "item 2"]
+    assert kept.of([]) == []
+    assert made == [2, 4, 0, 4]
+    assert Kept(make, 0).of([]) == []
