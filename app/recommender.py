@@ -211,7 +211,9 @@ class Recommender:
                 raise _no_history()
         elif query.strategy is not Strategy.POPULARITY:
             return self._from_top_list(query, user_index)
-        return self._popular_quickly(query, user_index)
+        elif reach + len(self.model.user_items.row(user_index)[0]) > _QUICK_LENGTH:
+            return None
+        return self._answer_popular(self._resolve(query))
 
     def popular(self, n: int, offset: int = 0) -> NDArray[np.int64]:
         """Returns the most popular items, whoever asks."""
@@ -290,26 +292,6 @@ class Recommender:
             return None
         return Recommendation(Source.ALS, items, scores, [Source.ALS] * query.n)
 
-    def _popular_quickly(self, query: Query, user_index: int | None) -> Recommendation | None:
-        """Takes the answer from the popularity order; None if too much of that may be hidden."""
-        seen = self._seen(query, user_index)
-        end = query.offset + query.n
-        if end + len(seen) + len(query.exclude) > _QUICK_LENGTH:
-            return None
-        hidden = {*seen.tolist(), *self.model.items.indices(query.exclude).tolist()}
-        # So many of the most popular are enough, even if every hidden item is among them.
-        order = self._popularity_order()[: end + len(hidden)].tolist()
-        visible = [item for item in order if item not in hidden] if hidden else order
-        items = np.array(visible[query.offset : end], dtype=np.int64)
-        scores = self.popularity_counts()[items].astype(np.float64)
-        return Recommendation(Source.POPULARITY, items, scores, [Source.POPULARITY] * len(items))
-
-    def _seen(self, query: Query, user_index: int | None) -> NDArray[np.int32]:
-        """Returns what a list for a user has to leave out of what they have."""
-        if user_index is None or query.include_seen:
-            return np.zeros(0, dtype=np.int32)
-        return self.model.user_items.row(user_index)[0]
-
     def _not_excluded(self, query: Query, items: NDArray[np.int32]) -> list[int]:
         """Returns the places of a list that are not excluded: as many as are asked for, or all."""
         # Fewer ids are read from the list than there would be look-ups of excluded ones, and seldom
@@ -371,6 +353,10 @@ class Recommender:
             order = order[np.isin(order, resolved.candidates)]
         # So many of the most popular are enough, even if every hidden item is among them.
         order = order[: n + len(hidden)]
+        if len(order) <= _QUICK_LENGTH:  # a set takes less time than numpy's sorting
+            behind = set(hidden.tolist())
+            visible = [item for item in order.tolist() if item not in behind]
+            return np.array(visible[:n], dtype=np.int64)
         return order[~np.isin(order, hidden)][:n].astype(np.int64)
 
     def _popularity_order(self) -> NDArray[np.int32]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from app import recommender as recommender_module
 from app import scoring
 from app.discovery import discount
 from app.errors import UnknownUser
@@ -219,6 +220,21 @@ def test_only_look_ups_are_quick(listed: Model) -> None:
         assert recommender.recommend_quickly(slow) is None
     with pytest.raises(UnknownUser, match="strategy=auto"):
         recommender.recommend_quickly(Query("nobody", strategy=Strategy.ALS))
+
+
+def test_a_long_history_is_not_looked_through_on_the_way(
+    many: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender = Recommender(many)
+    query = Query("u0", n=10, strategy=Strategy.POPULARITY)
+    seen = len(history(many, 0))
+    quick = recommender.recommend_quickly(query)
+    assert quick is not None
+    monkeypatch.setattr(recommender_module, "_QUICK_LENGTH", 10 + seen)
+    assert recommender.recommend_quickly(query) is not None
+    monkeypatch.setattr(recommender_module, "_QUICK_LENGTH", 10 + seen - 1)
+    assert recommender.recommend_quickly(query) is None
+    assert plain_answer(recommender.recommend(query)) == plain_answer(quick)
 
 
 def test_one_without_an_answer_does_not_take_the_others_with_it(listed: Model) -> None:
