@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import multiprocessing
 import os
 import signal
@@ -182,7 +183,11 @@ def create_worker_app() -> FastAPI:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
-    return create_app()
+    app = create_app()
+    # What is imported stays; the garbage collector would look through all of it again and again.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _end_with(parent: BaseProcess) -> None:

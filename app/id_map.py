@@ -108,6 +108,9 @@ class Kept(Generic[T]):
     Published models number items by the length of their vectors, so most lists are made of those,
     and a plain list takes fewer looks into memory than any cache.
 
+    Attributes:
+        kept: what is kept by item index, None where nothing is yet.
+
     Args:
         make: makes it for an item index; nothing that is kept may be None.
         n_items: how many items there are.
@@ -115,17 +118,18 @@ class Kept(Generic[T]):
 
     def __init__(self, make: Callable[[int], T], n_items: int) -> None:
         self._make = make
-        self._kept: list[T | None] = [None] * min(n_items, _KEPT_ITEMS)
+        self.kept: list[T | None] = [None] * min(n_items, _KEPT_ITEMS)
 
     def of(self, items: Sequence[int]) -> list[T]:
         """Returns it for items, whose indices have to be in range."""
-        kept, n_kept = self._kept, len(self._kept)
-        return [(item < n_kept and kept[item]) or self._add(item) for item in items]
+        kept, n_kept = self.kept, len(self.kept)
+        return [(item < n_kept and kept[item]) or self.add(item) for item in items]
 
-    def _add(self, item: int) -> T:
+    def add(self, item: int) -> T:
+        """Makes and returns it for an item that may not be kept yet."""
         made = self._make(item)
-        if item < len(self._kept):
-            self._kept[item] = made
+        if item < len(self.kept):
+            self.kept[item] = made
         return made
 
 

@@ -48,7 +48,7 @@ class Popularity:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TopLists:
     """The best unseen items of every user, computed once at publishing.
 
@@ -59,6 +59,19 @@ class TopLists:
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
+    # The same memory: slicing it takes a fraction of the time that numpy needs.
+    _items: memoryview = field(init=False, repr=False)
+    _scores: memoryview[float] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_items", self.items.reshape(-1).data)
+        object.__setattr__(self, "_scores", self.scores.reshape(-1).data)
+
+    def of(self, user_index: int) -> tuple[memoryview, memoryview[float]]:
+        """Returns the items and scores of a user's list."""
+        length = self.items.shape[1]
+        place = slice(user_index * length, (user_index + 1) * length)
+        return self._items[place], self._scores[place]
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,8 +25,6 @@ from app.scoring import Catalogue, Ranked, rank, top_items
 
 # Look-ups of up to about so many items take less time than handing them to another thread.
 _QUICK_LENGTH: Final = 1000
-# With exclusions, a list is first read for so many items more than are asked for.
-_SPARE: Final = 8
 
 
 class Strategy(StrEnum):
@@ -103,9 +101,9 @@ class Recommendation:
     """
 
     source: Source
-    items: NDArray[np.integer]
-    scores: NDArray[np.floating]
-    sources: Sequence[Source]
+    items: list[int]
+    scores: Sequence[float]
+    sources: list[Source]
 
 
 def _no_vector() -> NDArray[np.float32]:
@@ -281,32 +279,40 @@ class Recommender:
         lists = self.model.top_lists
         if lists is None or query.include_seen or query.discovery > 0:
             return None
-        items, scores = lists.items[user_index], lists.scores[user_index]
+        items, scores = lists.of(user_index)
         if query.exclude:
-            places = np.array(self._not_excluded(query, items)[query.offset :], dtype=np.intp)
-            items, scores = items.take(places), scores.take(places)
-        else:
-            place = slice(query.offset, query.offset + query.n)
-            items, scores = items[place], scores[place]
-        if len(items) < query.n or items[-1] < 0:
+            return self._without_excluded(query, items, scores)
+        place = slice(query.offset, query.offset + query.n)
+        first, their_scores = items[place].tolist(), scores[place].tolist()
+        if len(first) < query.n or first[-1] < 0:
             return None
-        return Recommendation(Source.ALS, items, scores, [Source.ALS] * query.n)
+        return Recommendation(Source.ALS, first, their_scores, [Source.ALS] * query.n)
 
-    def _not_excluded(self, query: Query, items: NDArray[np.int32]) -> list[int]:
-        """Returns the places of a list that are not excluded: as many as are asked for, or all."""
-        # Fewer ids are read from the list than there would be look-ups of excluded ones, and seldom
-        # are many of those in it.
-        excluded, end = set(query.exclude), query.offset + query.n
-        kept: list[int] = []
-        for spare in (min(_SPARE, len(excluded)), len(excluded)):
-            reach: list[int] = items[: end + spare].tolist()
-            if reach and reach[-1] < 0:
-                del reach[reach.index(-1) :]
-            ids = self.model.item_ids.of(reach)
-            kept = [place for place, item_id in enumerate(ids) if item_id not in excluded]
-            if len(kept) >= end:
+    def _without_excluded(
+        self, query: Query, items: memoryview, scores: memoryview[float]
+    ) -> Recommendation | None:
+        """Takes the answer from a list with gaps; None if too little is left."""
+        # Ids are read as far as the answer reaches, which takes less than to look up all that are
+        # excluded; so one by one.
+        excluded = set(query.exclude)
+        ids = self.model.item_ids
+        kept, n_kept = ids.kept, len(ids.kept)
+        left = query.offset + query.n
+        found: list[int] = []
+        their_scores: list[float] = []
+        for item, score in zip(items, scores, strict=True):
+            if item < 0:
                 break
-        return kept[:end]
+            if ((item < n_kept and kept[item]) or ids.add(item)) not in excluded:
+                found.append(item)
+                their_scores.append(score)
+                left -= 1
+                if not left:
+                    offset = query.offset
+                    return Recommendation(
+                        Source.ALS, found[offset:], their_scores[offset:], [Source.ALS] * query.n
+                    )
+        return None
 
     def _rank(self, resolved: Sequence[_Resolved], discovery: float) -> list[Ranked]:
         """Ranks live, for queries of one dial."""
@@ -335,12 +341,15 @@ class Recommender:
             items = np.concatenate([items, fill])
             scores = np.concatenate([scores, np.full(len(fill), np.nan)])
             sources += [Source.POPULARITY] * len(fill)
-        return Recommendation(source, items[start:end], scores[start:end], sources[start:end])
+        return Recommendation(
+            source, items[start:end].tolist(), scores[start:end].tolist(), sources[start:end]
+        )
 
     def _answer_popular(self, resolved: _Resolved) -> Recommendation:
         items = self._rank_popular(resolved, resolved.end)[resolved.query.offset :]
         scores = self.popularity_counts()[items].astype(np.float64)
-        return Recommendation(Source.POPULARITY, items, scores, [Source.POPULARITY] * len(items))
+        sources = [Source.POPULARITY] * len(items)
+        return Recommendation(Source.POPULARITY, items.tolist(), scores.tolist(), sources)
 
     def _rank_popular(
         self, resolved: _Resolved, n: int, also_hidden: NDArray[np.int64] | None = None

@@ -112,7 +112,9 @@ class Server:
             sizes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
             own += sizes["Anonymous"]
             resident += sizes["Rss"]
-        return {"private_mb": own * 1024 / 1e6, "file_mb": (resident - own) * 1024 / 1e6}
+            once += sizes["Pss_File"]
+        kilobytes = {"private_mb": own, "file_mb": resident - own, "file_once_mb": once}
+        return {name: value * 1024 / 1e6 for name, value in kilobytes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +268,9 @@ def encore(
     verified: bool = True,
     ready: str = "/health/ready",
     settings: Mapping[str, str] | None = None,
+    workers: int = 1,
 ) -> Iterator[Server]:
-    """Runs the service itself, with one worker.
+    """Runs the service itself.
 
     Args:
         models: the models folder.
@@ -275,6 +278,7 @@ def encore(
             in the background, no longer take time.
         ready: a target that answers 200 as soon as it is ready.
         settings: more variables.
+        workers: how many processes answer.
     """
     port = free_port()
     env = {
@@ -282,7 +286,7 @@ def encore(
         "ENCORE_MODELS": str(models.resolve()),
         "ENCORE_HOST": HOST,
         "ENCORE_PORT": str(port),
-        "ENCORE_WORKERS": "1",
+        "ENCORE_WORKERS": str(workers),
         "ENCORE_LOG_LEVEL": "info",
     }
     with running([sys.executable, "-m", "app"], port, env=env, ready=ready) as server:

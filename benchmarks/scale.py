@@ -4,7 +4,7 @@
     python -m benchmarks.scale --chart docs/scale.svg     # draws the committed results
 
 The models are made up (``benchmarks/made_up_model.py``), published once into the folder of work and
-used again from there; all sizes take 4 GB on disk. Measured are, with one worker:
+used again from there; all sizes take 4 GB on disk. Measured are, with one worker but for the last:
 
 - seconds from the start of the process to the first 200 of ``/health/ready``, in a new process
   whose files the kernel still holds in memory;
@@ -12,7 +12,9 @@ used again from there; all sizes take 4 GB on disk. Measured are, with one worke
   (``include_seen=true``) and of popular artists. Each size is driven in turns with the reference
   size, both servers started afresh in each round, so that a ratio is taken between neighbours;
 - memory of the process before and after that, its own apart from mapped files, and beside it that
-  of the service without a model.
+  of the service without a model;
+- what several workers of the largest model share: memory after lists were asked for, by number of
+  workers, of all their processes together.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ CONNECTIONS: Final = 16
 _STARTS: Final = 3
 _TARGETS: Final = 50_000
 _LOADS: Final = ("precomputed", "live", "popularity")
+_WORKERS: Final = (1, 2, 4)
 _STYLE: Final[dict[Any, Any]] = {
     "svg.hashsalt": "encore",
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws alike
@@ -139,6 +142,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "reference": REFERENCE.users,
         "without_model": empty,
         "sizes": [_summarise(size, folders[size], ready[size], pairs, empty) for size in sizes],
+        "workers": [_measure_workers(folders[sizes[-1]], number, given) for number in _WORKERS],
     }
 
 
@@ -160,6 +164,15 @@ def _ready_seconds(models: Path) -> list[float]:
         with encore(models, verified=False) as server:
             seconds.append(round(server.ready_s, 3))
     return seconds
+
+
+def _measure_workers(models: Path, workers: int, given: argparse.Namespace) -> dict[str, Any]:
+    """Returns what all processes of a service take after its lists were asked for."""
+    load = _loads(models, seed=0)["precomputed"]
+    with encore(models, workers=workers) as server:
+        drive(server, load, connections=CONNECTIONS * workers, seconds=given.seconds)
+        memory = server.memory()
+    return {"workers": workers, **{name: round(value, 1) for name, value in memory.items()}}
 
 
 def _drive_pair(
@@ -275,6 +288,13 @@ def show(results: dict[str, Any]) -> None:
         table.add_row(*cells, f"{above:.1f}", f"{files:,.0f}")
     own, files = f"{empty['private_mb']:.1f}", f"{empty['file_mb']:,.0f}"
     table.add_row("empty", "", "", f"{empty['live_s']:.2f}", own, "", files)
+    console.print(table)
+    table = Table(title="memory of several workers of the largest model, together")
+    for name in ("workers", "own MB", "file MB", "of it in memory MB"):
+        table.add_column(name, justify="right")
+    for one in results["workers"]:
+        sizes = (one[name] for name in ("private_mb", "file_mb", "file_once_mb"))
+        table.add_row(str(one["workers"]), *(f"{size:,.0f}" for size in sizes))
     console.print(table)
     title = f"{results['connections']} connections, median of {results['rounds']} rounds"
     table = Table("load", title=title)

@@ -85,8 +85,8 @@ def _lists(model: Model, users: range, n: int) -> pl.DataFrame:
         (
             query.user_id,
             rank,
-            model.items.id(int(item)),
-            model.item_names[int(item)],
+            model.items.id(item),
+            model.item_names[item],
             None if score != score else score,  # noqa: PLR0124 - NaN: filled from below
             str(source),
         )

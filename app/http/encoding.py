@@ -26,7 +26,7 @@ def encode_list(
     model: Model, query: Query, answer: Recommendation, *, with_version: bool = True
 ) -> bytes:
     """Returns an answer as ``Recommendations``, or as ``UserList`` without the version."""
-    scores: list[float] = answer.scores.tolist()
+    scores = answer.scores
     # Scores descend, so the first and the last bound the others; what is filled in has none.
     is_finite = not scores or (scores[0] < math.inf and scores[-1] > -math.inf)
     if not is_finite or answer.sources.count(answer.source) < len(scores):
@@ -34,7 +34,7 @@ def encode_list(
     values: list[bytes | float] = [b""] * (2 * len(scores) + 1)
     values[0] = b"null" if query.user_id is None else encode_basestring(query.user_id).encode()
     artists: Kept[bytes] = model.annex.get("artists") or _artists_of(model)
-    values[1::2] = artists.of(answer.items.tolist())
+    values[1::2] = artists.of(answer.items)
     values[2::2] = scores
     version = model.version if with_version else None
     return _template(answer.source, query.offset, len(scores), version) % tuple(values)
@@ -75,7 +75,7 @@ def _by_schema(model: Model, query: Query, answer: Recommendation, *, with_versi
             source=source,
         )
         for rank, (item, score, source) in enumerate(
-            zip(answer.items.tolist(), answer.scores.tolist(), answer.sources, strict=True),
+            zip(answer.items, answer.scores, answer.sources, strict=True),
             start=query.offset + 1,
         )
     ]

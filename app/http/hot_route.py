@@ -33,10 +33,13 @@ logger = logging.getLogger(__name__)
 
 PATH: Final = b"/recommend/"
 _EXCLUDE: Final = "&exclude="
+_EXCLUDE_ENCODED: Final = b"exclude="
 _REPEATABLE: Final = {name: name == "exclude" for name in RecommendParameters.model_fields}
 # Clients ask with few different parameters; longer ones are seldom asked twice.
 _KEPT_PARAMETERS: Final = 1024
 _LONGEST_KEPT: Final = 200
+# Of excluded ids few have to be decoded, and those are the artists that somebody was shown.
+_KEPT_IDS: Final = 4096
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 _JSON: Final = (b"content-type", b"application/json")
 
@@ -118,6 +121,7 @@ def _read_id(segment: bytes) -> str | None:
         return None
 
 
+@lru_cache(maxsize=_KEPT_IDS)
 def _id_of(value: str) -> str:
     return check_id(decode(value.replace("+", " ")))
 
@@ -125,27 +129,32 @@ def _id_of(value: str) -> str:
 def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str]] | None:
     if not query_string.isascii():
         return None
-    text = query_string.decode()
+    text = f"&{query_string.decode()}"
     # The ids to exclude differ from call to call, the rest hardly does.
-    rest, *exclude = f"&{text}".split(_EXCLUDE)
-    for place, pair in enumerate(exclude):
-        if "&" in pair:
-            exclude[place], _, more = pair.partition("&")
-            rest += f"&{more}"
-    if "%" in text or "+" in text:
-        try:
-            exclude = [
-                _id_of(value) if "%" in value or "+" in value else value for value in exclude
-            ]
-        except InvalidId:
+    rest, *exclude = text.split(_EXCLUDE)
+    if exclude:
+        if text.count("&", len(rest)) > len(exclude):
+            return _read_parameters(_exclude_last(query_string))
+        if "%" in text or "+" in text:
+            try:
+                exclude = [
+                    _id_of(value) if "%" in value or "+" in value else value for value in exclude
+                ]
+            except InvalidId:
+                return None
+        # All that was not encoded is ASCII, so it has as many bytes as characters.
+        if max(map(len, exclude)) > MAX_ID_BYTES or len(exclude) > MAX_IDS:
             return None
-    # All that was not encoded is ASCII, so it has as many bytes as characters.
-    if exclude and max(map(len, exclude)) > MAX_ID_BYTES:
-        return None
     parameters = _kept(rest) if len(rest) <= _LONGEST_KEPT else _validated(rest)
-    if parameters is None or parameters.exclude or len(exclude) > MAX_IDS:
+    if parameters is None or parameters.exclude:
         return None
     return parameters, exclude
+
+
+def _exclude_last(query_string: bytes) -> bytes:
+    pairs = query_string.split(b"&")
+    pairs.sort(key=lambda pair: pair.startswith(_EXCLUDE_ENCODED))
+    return b"&".join(pairs)
 
 
 def _validated(text: str) -> RecommendParameters | None:

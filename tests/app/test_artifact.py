@@ -115,8 +115,8 @@ def test_an_opened_model_answers_like_the_one_in_memory(model: Model, folder: Pa
     for user_id in [*model.users.strings, "nobody"]:
         for query in (Query(user_id, n=2), Query(user_id, n=5, exclude=["i1", "name:AC/DC"])):
             one, other = Recommender(model).recommend(query), Recommender(opened).recommend(query)
-            assert one.items.tolist() == other.items.tolist()
-            assert one.scores.tobytes() == other.scores.tobytes()
+            assert one.items == other.items
+            assert one.scores == other.scores
             assert one.sources == other.sources
 
 

@@ -54,7 +54,7 @@ def edit(file: Path) -> None:
 
 
 def names_of(model: Model, answer: Recommendation) -> list[str]:
-    return [model.item_names[item] for item in answer.items.tolist()]
+    return [model.item_names[item] for item in answer.items]
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ def test_who_has_taken_a_recommender_keeps_it(
         shutil.rmtree(tmp_path / first)
         after = pinned.recommend(Query("u30", n=500, include_seen=True))
         assert pinned.model.version == first != watcher.version
-        assert after.items.tolist() == before.items.tolist()
-        assert after.scores.tolist() == pytest.approx(before.scores.tolist(), abs=0, nan_ok=True)
+        assert after.items == before.items
+        assert after.scores == pytest.approx(before.scores, abs=0, nan_ok=True)
 
 
 @pytest.mark.parametrize("file", ["item_factors.npy", "manifest.json", "user_ids_data.npy"])

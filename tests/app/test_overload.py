@@ -59,7 +59,7 @@ def test_what_is_over_is_refused_and_the_rest_answered_as_ever(
     assert len(refused) > 0
     for body in accepted:
         assert [item["artist_id"] for item in body["items"]] == [
-            model.items.id(item) for item in expected.items.tolist()
+            model.items.id(item) for item in expected.items
         ]
     for headers, body in refused:
         assert headers["retry-after"] == "1"

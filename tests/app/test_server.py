@@ -214,6 +214,17 @@ def test_blas_gets_one_thread_unless_told_otherwise(tmp_path: Path) -> None:
         assert b"OMP_NUM_THREADS=1\0" in variables(server)
 
 
+def test_garbage_collection_passes_over_what_was_imported() -> None:
+    code = (
+        "import gc; from app.__main__ import create_worker_app; create_worker_app(); "
+        "print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 1000)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "True"]
+
+
 REQUEST_END = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 

@@ -87,8 +87,8 @@ def answers(model: Model) -> dict[str, Any]:
                     "items": [
                         [model.items.id(item), None if np.isnan(score) else score, str(source)]
                         for item, score, source in zip(
-                            answer.items.tolist(),
-                            answer.scores.tolist(),
+                            answer.items,
+                            answer.scores,
                             answer.sources,
                             strict=True,
                         )

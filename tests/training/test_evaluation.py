@@ -66,7 +66,7 @@ def test_figures_equal_a_loop_over_single_queries(rng: np.random.Generator) -> N
         wanted = set(fold.test.user_items.row(user)[0].tolist())
         if wanted:
             answer = recommender.recommend(Query(user_id=model.users.id(user), n=5))
-            hits = len(wanted & set(answer.items.tolist()))
+            hits = len(wanted & set(answer.items))
             precisions.append(hits / 5)
             recalls.append(hits / len(wanted))
     result = evaluate(model, fold, CONTENDERS, k=10)
@@ -184,7 +184,7 @@ def test_held_out_users_are_answered_from_what_is_given(rng: np.random.Generator
         assert result.n_history[row] == len(items) > 0
         listens = [(f"i{item}", float(count)) for item, count in zip(items, plays, strict=True)]
         answer = recommender.recommend(Query(listens=listens, n=10))
-        assert result.lists["als"][row, :10].tolist() == answer.items.tolist()
+        assert result.lists["als"][row, :10].tolist() == answer.items
         for name in ("popularity", "item-knn", "als"):
             assert not set(items.tolist()) & set(result.lists[name][row].tolist())
 

@@ -224,7 +224,7 @@ def test_held_out_users_are_folded_in_from_what_is_told_of_them(interactions: In
         listens = [(f"i{item}", float(count)) for item, count in zip(items, plays, strict=True)]
         answer = recommender.recommend(Query(None, n=5, listens=listens))
         assert answer.source is Source.FOLD_IN
-        assert run.evaluation.lists["als"][row, :5].tolist() == answer.items.tolist()
+        assert run.evaluation.lists["als"][row, :5].tolist() == answer.items
 
 
 def test_held_out_users_are_compared_with_themselves_trained_in(interactions: Interactions) -> None:
@@ -243,7 +243,7 @@ def test_held_out_users_are_compared_with_themselves_trained_in(interactions: In
         answer = recommender.recommend(Query(f"u{user}", n=5))
         assert answer.source is Source.ALS
         lists = measured.first.evaluation.lists[TRAINED_IN]
-        assert lists[row, :5].tolist() == answer.items.tolist()
+        assert lists[row, :5].tolist() == answer.items
     assert "split: held-out users trained in: ALS iterations" in recorder.names
     json.dumps(measured.to_json(), allow_nan=False)
 

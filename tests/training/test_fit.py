@@ -94,8 +94,8 @@ def test_items_numbered_by_length_are_the_same_model_in_another_order(
     for user in range(50):
         query = Query(f"u{user}", n=20)
         lists = [Recommender(model).recommend(query).items for model in (plain, numbered)]
-        assert [plain.items.id(item) for item in lists[0].tolist()] == [
-            numbered.items.id(item) for item in lists[1].tolist()
+        assert [plain.items.id(item) for item in lists[0]] == [
+            numbered.items.id(item) for item in lists[1]
         ]
 
 
@@ -113,8 +113,8 @@ def test_top_lists_are_the_best_unseen_items_padded_at_the_end(rng: np.random.Ge
         answer = live.recommend(Query(f"u{user}", n=20))
         length = len(answer.items)
         assert length == 12 - np.count_nonzero(plays[user])
-        assert model.top_lists.items[user, :length].tolist() == answer.items.tolist()
-        assert model.top_lists.scores[user, :length].tolist() == answer.scores.tolist()
+        assert model.top_lists.items[user, :length].tolist() == answer.items
+        assert model.top_lists.scores[user, :length].tolist() == answer.scores
         assert (model.top_lists.items[user, length:] == -1).all()
         assert (model.top_lists.scores[user, length:] == 0).all()
 

@@ -71,17 +71,17 @@ def test_ids_and_names_that_json_escapes_come_out_whole(rng: np.random.Generator
 
 @pytest.mark.parametrize("score", [np.inf, -np.inf, np.nan])
 def test_a_score_that_is_no_number_is_null(model: Model, score: float) -> None:
-    scores = np.array([score, 1.0]) if score == np.inf else np.array([1.0, score])
-    answer = Recommendation(Source.ALS, np.array([3, 4]), scores, [Source.ALS] * 2)
+    scores = [score, 1.0] if score == np.inf else [1.0, score]
+    answer = Recommendation(Source.ALS, [3, 4], scores, [Source.ALS] * 2)
     items = json.loads(encode_list(model, Query("u30"), answer))["items"]
     assert sorted((item["score"] for item in items), key=str) == [1.0, None]
 
 
 def test_scores_have_six_decimals_whatever_their_size(model: Model) -> None:
-    scores = np.array([1.5e8, 0.12345678, 1e-9, -2.5])
-    answer = Recommendation(Source.FOLD_IN, np.arange(4), scores, [Source.FOLD_IN] * 4)
+    scores = [1.5e8, 0.12345678, 1e-9, -2.5]
+    answer = Recommendation(Source.FOLD_IN, [0, 1, 2, 3], scores, [Source.FOLD_IN] * 4)
     items = json.loads(encode_list(model, Query("u30"), answer))["items"]
-    assert [item["score"] for item in items] == [round(score, 6) for score in scores.tolist()]
+    assert [item["score"] for item in items] == [round(score, 6) for score in scores]
 
 
 def test_what_is_kept_of_a_model_goes_with_it(model: Model) -> None:
@@ -96,7 +96,7 @@ def test_what_is_kept_of_a_model_goes_with_it(model: Model) -> None:
 
 def test_counts_need_not_be_whole_numbers(model: Model) -> None:
     # Was wrong: plays were cut to one decimal.
-    scores = np.array([620.1875, 344.375, 3.0])
-    answer = Recommendation(Source.POPULARITY, np.arange(3), scores, [Source.POPULARITY] * 3)
+    scores = [620.1875, 344.375, 3.0]
+    answer = Recommendation(Source.POPULARITY, [0, 1, 2], scores, [Source.POPULARITY] * 3)
     items = json.loads(encode_list(model, Query(None), answer))["items"]
-    assert [item["score"] for item in items] == scores.tolist()
+    assert [item["score"] for item in items] == scores

@@ -77,6 +77,7 @@ def essence(response: Response) -> tuple[int, bytes, dict[str, str]]:
             Query("u1", 4, exclude=["a/b &c", "+"]),
         ),
         ("/recommend/u1?exclude=a&&exclude=b&", Query("u1", exclude=["a", "b"])),
+        ("/recommend/u1?n=3&exclude=b&offset=2&exclude=a", Query("u1", 3, 2, exclude=["b", "a"])),
     ],
 )
 def test_what_is_in_order_is_read(target: str, query: Query) -> None:
