@@ -104,9 +104,10 @@ class Server:
         ``Anonymous`` is what belongs to the process alone: heap, stacks, and mapped pages that it
         wrote to. The rest of ``Rss`` are pages of files, the model's and the libraries', which are
         in memory once for all workers and which the kernel may drop. ``Private_Clean`` would not
-        tell them apart: as long as there is one worker, all it has mapped counts as private.
+        tell them apart: as long as there is one worker, all it has mapped counts as private. With
+        several processes ``file_mb`` counts a page for each of them, ``file_once_mb`` but once.
         """
-        own = resident = 0
+        own = resident = once = 0
         for pid in _processes(self.process.pid):
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
             sizes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
