@@ -5,7 +5,7 @@
 Every server is one process on one CPU, started afresh; wrk drives it from another CPU. Compared are
 
 - ``fastapi``, ``starlette``, ``asgi`` (no framework at all): the bytes of a real answer, ready
-  made, at a fixed path;
+  made, at a fixed path; ``asgi`` also with the queries that exclude artists, which it ignores;
 - ``naive async``, ``naive def``: FastAPI and ``AlternatingLeastSquares.recommend`` per request, in
   a coroutine and on FastAPI's threads; ratios are taken to the faster one;
 - the service itself: lists of random users, the same with 20 artists excluded (5 of them from the
@@ -68,6 +68,7 @@ _TOLERANCE: Final = 1e-4
 _WARM_UP_SECONDS: Final = 1
 _WARM_UP_CONNECTIONS: Final = 16
 _SEEN: Final = ", seen included"
+_LONG_QUERY: Final = "asgi, query of exclude"
 
 # Load -> connections -> figures.
 Round: TypeAlias = dict[str, dict[int, Figures]]
@@ -86,7 +87,7 @@ class Contender:
 
     name: str
     start: Start
-    loads: Sequence[Load]
+    loads: list[Load]
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,9 +315,10 @@ def _contenders(
     body = constant.read_bytes()
     popular = [target(user, strategy="popularity") for user in users]
     seen = [target(user, include_seen="true") for user in users]
+    excluding = list(targets_with_exclusions(model, users, rng))
     ours = [
         Load("precomputed", [target(user) for user in users], lists_by("als")),
-        Load("exclude", list(_excluding(model, users, rng)), lists_by("als")),
+        Load("exclude", excluding, lists_by("als")),
         Load("live", seen, lists_by("als")),
         Load("popularity", popular, lists_by("popularity")),
         Load(
@@ -337,6 +339,11 @@ def _contenders(
         load = Load(name, [constant_app.PATH], partial(_same_check, body))
         start = partial(_constant, f"{name}_app", constant)
         contenders.insert(0, Contender(name, start, [load]))
+        if name == "asgi":
+            # What the server and the kernel take for so long a request, whoever answers it.
+            queries = [target.partition("?")[2] for target in excluding]
+            targets = [f"{constant_app.PATH}?{query}" for query in queries]
+            contenders[0].loads.append(Load(_LONG_QUERY, targets, load.check))
     return contenders
 
 
@@ -374,7 +381,9 @@ def _draw_users(model: Model) -> list[int]:
     return users
 
 
-def _excluding(model: Model, users: Sequence[int], rng: np.random.Generator) -> Iterator[str]:
+def targets_with_exclusions(
+    model: Model, users: Sequence[int], rng: np.random.Generator
+) -> Iterator[str]:
     """Yields targets with excluded artists, as for somebody who has just been shown some."""
     if model.top_lists is None:
         raise SystemExit("error: the model has no precomputed lists")

@@ -5,7 +5,8 @@
 Random users are asked for in one process, each step for a few hundred of them at a time and all
 steps in turns, so that each finds the caches about as the service does. The least of many rounds is
 given, since what comes on top of it is other tenants' noise. What the server and the kernel take is
-not in it: that is the load ``asgi`` of ``benchmarks/serve.py``, which hands out ready bytes.
+not in it: that is the load ``asgi`` of ``benchmarks/serve.py``, which hands out ready bytes. The
+same is measured for requests that exclude 20 artists.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from app.recommender import Recommender
 from app.settings import Settings
 from app.versions import current_version
 from benchmarks.conditions import conditions
+from benchmarks.serve import targets_with_exclusions
 
 RESULTS: Final = Path(__file__).parent / "results" / "stages.json"
 _PART: Final = 300
@@ -98,11 +100,13 @@ def main() -> None:
     model = open_model(given.models / (current_version(given.models) or ""))
     users = np.random.default_rng(0).choice(len(model.users), _USERS).tolist()
     targets = [f"/recommend/{quote(model.users.id(user), safe='')}?n=10" for user in users]
+    excluding = list(targets_with_exclusions(model, users, np.random.default_rng(1)))
     results = {
         "conditions": conditions(),
         "users": len(model.users),
         "artists": len(model.items),
         "microseconds": asyncio.run(measure(given.models, targets)),
+        "microseconds_excluding": asyncio.run(measure(given.models, excluding)),
     }
     print(json.dumps(results, indent=2))
     given.out.write_text(json.dumps(results, indent=2) + "\n")
