@@ -109,7 +109,8 @@ class Kept(Generic[T]):
     and a plain list takes fewer looks into memory than any cache.
 
     Attributes:
-        kept: what is kept by item index, None where nothing is yet.
+        kept: what is kept by item index, None where nothing is yet; for loops that cannot afford
+            a call for each item.
 
     Args:
         make: makes it for an item index; nothing that is kept may be None.

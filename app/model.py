@@ -68,7 +68,7 @@ class TopLists:
         object.__setattr__(self, "_scores", self.scores.reshape(-1).data)
 
     def of(self, user_index: int) -> tuple[memoryview, memoryview[float]]:
-        """Returns the items and scores of a user's list."""
+        """Returns the items and scores of a user's list: int32 and float32, shape (length,)."""
         length = self.items.shape[1]
         place = slice(user_index * length, (user_index + 1) * length)
         return self._items[place], self._scores[place]

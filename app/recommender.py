@@ -291,9 +291,9 @@ class Recommender:
     def _without_excluded(
         self, query: Query, items: memoryview, scores: memoryview[float]
     ) -> Recommendation | None:
-        """Takes the answer from a list with gaps; None if too little is left."""
-        # Ids are read as far as the answer reaches, which takes less than to look up all that are
-        # excluded; so one by one.
+        """Takes the answer from a list, less what is excluded; None if too little is left."""
+        # To read the ids of the list, as far as the answer reaches, takes less than to look up all
+        # that are excluded.
         excluded = set(query.exclude)
         ids = self.model.item_ids
         kept, n_kept = ids.kept, len(ids.kept)

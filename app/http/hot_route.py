@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 PATH: Final = b"/recommend/"
 _EXCLUDE: Final = "&exclude="
-_EXCLUDE_ENCODED: Final = b"exclude="
 _REPEATABLE: Final = {name: name == "exclude" for name in RecommendParameters.model_fields}
 # Clients ask with few different parameters; longer ones are seldom asked twice.
 _KEPT_PARAMETERS: Final = 1024
@@ -134,7 +133,7 @@ def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str
     rest, *exclude = text.split(_EXCLUDE)
     if exclude:
         if text.count("&", len(rest)) > len(exclude):
-            return _read_parameters(_exclude_last(query_string))
+            return _read_parameters(_with_exclude_last(query_string))
         if "%" in text or "+" in text:
             try:
                 exclude = [
@@ -151,9 +150,9 @@ def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str
     return parameters, exclude
 
 
-def _exclude_last(query_string: bytes) -> bytes:
+def _with_exclude_last(query_string: bytes) -> bytes:
     pairs = query_string.split(b"&")
-    pairs.sort(key=lambda pair: pair.startswith(_EXCLUDE_ENCODED))
+    pairs.sort(key=lambda pair: pair.startswith(b"exclude="))  # the order is kept otherwise
     return b"&".join(pairs)
 
 
