@@ -26,15 +26,17 @@ LABEL org.opencontainers.image.title="Encore" \
       org.opencontainers.image.description="Music recommendations behind one REST call" \
       org.opencontainers.image.vendor="The Encore authors" \
       org.opencontainers.image.licenses="MIT"
-# The root may be mounted read-only: bytecode is not written, and all state is in /models.
+# The root may be mounted read-only: bytecode is not written, and all state is in /models and /events.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     OPENBLAS_NUM_THREADS=1 \
-    ENCORE_MODELS=/models
+    ENCORE_MODELS=/models \
+    ENCORE_DATABASE_URL=sqlite:////events/encore.db
 RUN groupadd --gid 10001 encore \
     && useradd --uid 10001 --gid encore --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin encore \
-    && install --directory --owner encore --group encore /models
+    && install --directory --owner encore --group encore /models \
+    && install --directory --owner encore --group encore --mode 0700 /events
 WORKDIR /srv/encore
 STOPSIGNAL SIGTERM
 

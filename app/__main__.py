@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from pydantic import ByteSize
+from pydantic import ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
 from app import __version__
@@ -32,7 +32,7 @@ BLAS_VARIABLES: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THR
 _BACKLOG: Final = 2048
 _GRACE_SECONDS: Final = 10
 # A command line is readable by everyone on the machine.
-_VARIABLE_ONLY: Final = frozenset({"api_key"})
+_VARIABLE_ONLY: Final = frozenset({"api_key", "database_url"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,6 +85,8 @@ def shown_default(info: FieldInfo) -> str:
     default = info.default
     if default is None:
         return "none"
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
     if isinstance(default, ByteSize):
         return default.human_readable(separator="").replace(".0", "")
     return str(default).lower() if isinstance(default, bool) else str(default)

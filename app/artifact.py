@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.activity import EventUnit
 from app.errors import InvalidArtifact, ReportNotFound
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
@@ -390,9 +391,18 @@ def _assemble(
             if "fold_in_regularization" in parameters
             else parameters["regularization"]
         )
-    except (KeyError, TypeError, ValueError) as error:
+        user_items = UserItems(
+            arrays["user_items_indptr"],
+            arrays["user_items_indices"],
+            arrays["user_items_plays"],
+            n_items=len(arrays["item_factors"]),
+        )
+        event_unit = _event_unit(manifest, user_items, weighting)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise InvalidArtifact(
-            folder / MANIFEST, expected="weighting and parameters", found=repr(error)
+            folder / MANIFEST,
+            expected="weighting, parameters and event_unit",
+            found=repr(error),
         ) from error
     top_lists = None
     if "top_items" in arrays and "top_scores" in arrays:
@@ -406,12 +416,7 @@ def _assemble(
         user_factors=arrays["user_factors"],
         item_factors=arrays["item_factors"],
         item_gramian=arrays["item_gramian"],
-        user_items=UserItems(
-            arrays["user_items_indptr"],
-            arrays["user_items_indices"],
-            arrays["user_items_plays"],
-            n_items=len(arrays["item_factors"]),
-        ),
+        user_items=user_items,
         popularity=Popularity(
             by_listeners=arrays["popularity_by_listeners"],
             by_plays=arrays["popularity_by_plays"],
@@ -421,5 +426,15 @@ def _assemble(
         weighting=weighting,
         alpha=alpha,
         regularization=regularization,
+        event_unit=event_unit,
         top_lists=top_lists,
     )
+
+
+def _event_unit(
+    manifest: Mapping[str, Any], user_items: UserItems, weighting: Weighting
+) -> EventUnit:
+    entry = manifest.get("event_unit")
+    if entry is None:  # published before there were events
+        return EventUnit.of(user_items, weighting)
+    return EventUnit(float(entry["multiple"]), float(entry["median_weight"]))

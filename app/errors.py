@@ -8,6 +8,8 @@
     ├── ReportUnavailable   a report that is gone, or not the published one
     ├── ModelUnavailable    a request came while no usable model is loaded
     ├── Overloaded          more requests wait for scoring than may
+    ├── StoreUnavailable    the event store cannot be read or written now
+    ├── EventConflict       events whose ids belong to others
     ├── UnknownUser         strategy ``als`` for somebody without usable history
     ├── Unauthorized        a protected call without the right key
     └── InvalidSettings     the service cannot start as configured
@@ -67,8 +69,25 @@ class Overloaded(EncoreError):
     """Too many requests wait for live scoring, or this one has waited too long."""
 
 
+class StoreUnavailable(EncoreError):
+    """The event store cannot be read or written now.
+
+    Args:
+        reason: the kind of trouble, one word for metrics: locked, full, corrupt, unreachable…
+        detail: what went wrong, and what to do.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason = reason
+        super().__init__(detail)
+
+
+class EventConflict(EncoreError):
+    """All events of a request have ids that belong to events with another content."""
+
+
 class UnknownUser(EncoreError):
-    """The strategy ``als`` was asked for somebody who has no usable history."""
+    """Somebody of whom nothing is known, or not what the call needs."""
 
 
 class Unauthorized(EncoreError):

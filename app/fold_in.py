@@ -52,6 +52,7 @@ def fold_in(
     *,
     alpha: float,
     regularization: float,
+    weights: NDArray[np.float32] | None = None,
     inverse: NDArray[np.float64] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
@@ -70,6 +71,8 @@ def fold_in(
         weighting: the weighting that training used.
         alpha: scale of the weights in the confidence.
         regularization: added to the diagonal.
+        weights: float32, shape (nnz,), those of the pairs, where they are not what the weighting
+            gives; the plays are then not looked at.
         inverse: as of ``regularized_inverse``; worked out if it is not given, which costs about as
             much as ten users.
         progress: called with the number of rows done since the last call.
@@ -78,7 +81,9 @@ def fold_in(
         float32, shape (n_rows, factors); a row without items gets the zero vector.
     """
     factors = item_factors.shape[1]
-    extra_confidence = alpha * weighting.weigh(rows).astype(np.float64)
+    if weights is None:
+        weights = weighting.weigh(rows)
+    extra_confidence = alpha * weights.astype(np.float64)
     regularized = item_gramian + regularization * np.eye(factors)
     lengths = rows.row_lengths()
     if inverse is None and ((lengths > 0) & (lengths <= factors // 2)).any():

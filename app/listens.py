@@ -38,11 +38,6 @@ def read_listens(listens: Sequence[tuple[str, float]], items: IdMap) -> Row | No
     return _summed(np.array(indices, dtype=np.int32), np.array(plays_of_each, dtype=np.float64))
 
 
-def merge(row: Row, other: Row) -> Row:
-    """Returns both rows as one; the plays of an item that is in both are summed."""
-    return _summed(np.concatenate([row[0], other[0]]), np.concatenate([row[1], other[1]]))
-
-
 def stack(rows: Sequence[Row], n_items: int) -> UserItems:
     """Returns rows as a matrix."""
     indptr = np.zeros(len(rows) + 1, dtype=np.int64)

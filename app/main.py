@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -17,9 +18,20 @@ from app.http.documentation import install_documentation
 from app.http.hot_route import HotRoute
 from app.http.problems import install_problem_handlers
 from app.http.raw_target import RawTarget
-from app.http.routers import admin, health, model, popular, recommend
+from app.http.routers import (
+    admin,
+    events,
+    health,
+    metrics,
+    model,
+    popular,
+    recommend,
+    users,
+)
+from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.settings import Settings, load_settings
+from app.store.address import open_store
 
 
 class Service(FastAPI):
@@ -55,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a slash at the end is another path
     )
     app.state.settings = settings or load_settings()
-    for module in (recommend, popular, model, health, admin):
+    for module in (recommend, events, users, popular, model, health, metrics, admin):
         app.include_router(module.router)
     install_documentation(app)
     install_problem_handlers(app)
@@ -71,14 +83,20 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
         settings.models,
         poll_seconds=settings.poll_seconds,
         verify_bytes=settings.verify_bytes,
+        rules=settings.event_rules,
     )
     app.state.watcher = watcher
+    url = settings.database_url.get_secret_value()
+    journal = Journal(partial(open_store, url), settings.event_rules)
+    app.state.journal = journal
     batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
     app.state.batcher = batcher
     try:
         await to_thread.run_sync(watcher.start)
-        app.hot_route.open(watcher, batcher)
+        await to_thread.run_sync(journal.start)
+        app.hot_route.open(watcher, journal, batcher)
         yield
     finally:
         await batcher.close()
+        await journal.close()
         await to_thread.run_sync(watcher.close)

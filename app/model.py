@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.activity import EventUnit
 from app.discovery import log_discount
 from app.fold_in import fold_in, regularized_inverse
 from app.id_map import IdMap, Kept, StringTable
@@ -91,6 +92,7 @@ class Model:
         weighting: how training weighted a pair.
         alpha, regularization: the other two things that a fold-in needs; training may have used
             more regularization for the item factors.
+        event_unit: what events count in.
         top_lists: precomputed lists, or None.
     """
 
@@ -107,6 +109,7 @@ class Model:
     weighting: Weighting
     alpha: float
     regularization: float
+    event_unit: EventUnit
     top_lists: TopLists | None = field(default=None)
 
     def __repr__(self) -> str:
@@ -150,11 +153,15 @@ class Model:
         """
         return bool(self.user_factors[user_index].any())
 
-    def fold_in(self, rows: UserItems) -> NDArray[np.float32]:
+    def fold_in(
+        self, rows: UserItems, weights: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Solves the vectors of any users as training solved those of its own.
 
         Args:
             rows: their raw plays, n_rows x n_items.
+            weights: float32, shape (nnz,), of the pairs, where they are not what training would
+                have given them.
 
         Returns:
             float32, shape (n_rows, factors); a row without usable items gets the zero vector.
@@ -166,5 +173,6 @@ class Model:
             self.weighting,
             alpha=self.alpha,
             regularization=self.regularization,
+            weights=weights,
             inverse=self._inverse,
         )

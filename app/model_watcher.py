@@ -11,6 +11,7 @@ from typing import Final
 
 from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
 from app.errors import EncoreError, ModelUnavailable
+from app.events import DEFAULT_RULES, EventRules
 from app.recommender import Recommender
 from app.versions import current_version
 
@@ -41,9 +42,18 @@ class ModelWatcher:
         poll_seconds: time between two looks at the pointer.
         verify_bytes: up to this size a model's checksums are compared before it serves, above it
             in the background.
+        rules: of the recommender.
     """
 
-    def __init__(self, models: Path, *, poll_seconds: float, verify_bytes: int) -> None:
+    def __init__(
+        self,
+        models: Path,
+        *,
+        poll_seconds: float,
+        verify_bytes: int,
+        rules: EventRules = DEFAULT_RULES,
+    ) -> None:
+        self._rules = rules
         self._models = models
         self._poll_seconds = poll_seconds
         self._verify_bytes = verify_bytes
@@ -157,7 +167,7 @@ class ModelWatcher:
         if self._closed.is_set():
             return
         previous = self.version
-        self._serving = Recommender(model)
+        self._serving = Recommender(model, rules=self._rules)
         self._rejection = None
         if verify_now:
             self._verified = self._serving

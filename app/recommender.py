@@ -1,7 +1,8 @@
 """The ladder: which rung answers a query, and with what.
 
 ``als`` answers for users with a history, from their precomputed list as long as it suffices;
-``fold_in`` for whoever sends listens with the query; ``popularity`` for everybody else. Filters
+``fold_in`` for users with events since, and for whoever sends listens with the query;
+``popularity`` for everybody else. Filters
 apply before the top-n, and a rung that runs short is filled from ``popularity``. Evaluation,
 export, batch and HTTP all come through here. What looking up can answer is answered at once,
 ``recommend_quickly``; scoring is worth doing for many together, ``attempt_many``.
@@ -9,22 +10,27 @@ export, batch and HTTP all come through here. What looking up can answer is answ
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from threading import Lock
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.activity import NO_ACTIVITY, Activity, index_units, with_units
 from app.errors import UnknownUser
-from app.listens import Row, merge, read_listens, stack
+from app.events import DEFAULT_RULES, EventRules
+from app.listens import Row, read_listens, stack
 from app.model import Model
 from app.scoring import Catalogue, Ranked, rank, top_items
 
 # Look-ups of up to about so many items take less time than handing them to another thread.
 _QUICK_LENGTH: Final = 1000
+# Of users with events; some ten megabytes.
+_KEPT_VECTORS: Final = 20_000
 
 
 class Strategy(StrEnum):
@@ -65,8 +71,10 @@ class Query:
         include_seen: whether items of the user's history or of ``listens`` may appear.
         discovery: 0 to 1, how much the scores of popular items are discounted. It moves neither
             the popularity rung nor what is filled in from there.
-        listens: item ids with plays above 0, which join the user's history for this query; those
-            of one item are summed, unknown items ignored.
+        listens: item ids with plays above 0; those of one item are summed, unknown items ignored.
+            For somebody with a history they count as events of this moment would; for anybody
+            else they are the history, and weighted as training weights one.
+        activity: what the user's events come to; None for somebody without any.
 
     Raises:
         ValueError: ``discovery`` is out of range.
@@ -81,6 +89,7 @@ class Query:
     include_seen: bool = False
     discovery: float = 0.0
     listens: Sequence[tuple[str, float]] | None = None
+    activity: Activity | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.discovery <= 1:
@@ -106,8 +115,26 @@ class Recommendation:
     sources: list[Source]
 
 
+_NO_HISTORY: Final[Row] = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+
+
 def _no_vector() -> NDArray[np.float32]:
     return np.zeros(0, dtype=np.float32)
+
+
+@dataclass(slots=True)
+class _Taste:
+    """What there is to fold in.
+
+    Attributes:
+        history: raw plays.
+        units: by item index, what events add.
+        disliked: indices of items that say nothing any more.
+    """
+
+    history: Row
+    units: Mapping[int, float]
+    disliked: NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -117,7 +144,7 @@ class _Resolved:
     Attributes:
         query: the query.
         user_index: the user, if the model knows them.
-        to_fold_in: what they play, if the query tells of more than training saw.
+        to_fold_in: what they like, if there is more to it than training saw.
         hidden: items that must not appear.
         candidates: the only items that may appear, None for all.
         source: the rung that answers.
@@ -126,7 +153,7 @@ class _Resolved:
 
     query: Query
     user_index: int | None
-    to_fold_in: Row | None
+    to_fold_in: _Taste | None
     hidden: NDArray[np.int64]
     candidates: NDArray[np.int64] | None
     source: Source = Source.POPULARITY
@@ -143,13 +170,21 @@ class Recommender:
     Args:
         model: the model; the recommender keeps it for its whole life.
         popularity_by: order of the popularity rung.
+        rules: what listens sent by somebody with a history count for.
     """
 
     def __init__(
-        self, model: Model, *, popularity_by: PopularityBy = PopularityBy.LISTENERS
+        self,
+        model: Model,
+        *,
+        popularity_by: PopularityBy = PopularityBy.LISTENERS,
+        rules: EventRules = DEFAULT_RULES,
     ) -> None:
         self.model = model
         self.popularity_by = popularity_by
+        self.rules = rules
+        self._folded: OrderedDict[str, tuple[Activity, NDArray[np.float32]]] = OrderedDict()
+        self._folded_lock = Lock()
 
     def recommend(self, query: Query) -> Recommendation:
         """Answers one query.
@@ -201,7 +236,12 @@ class Recommender:
             UnknownUser: strategy ``als`` for somebody whom the model does not know.
         """
         reach = query.offset + query.n + len(query.exclude)
-        if query.listens or query.candidates is not None or reach > _QUICK_LENGTH:
+        if (
+            query.listens
+            or query.activity is not None
+            or query.candidates is not None
+            or reach > _QUICK_LENGTH
+        ):
             return None
         user_index = None if query.user_id is None else self.model.users.index(query.user_id)
         if user_index is None:
@@ -242,19 +282,32 @@ class Recommender:
                 yield self._answer_popular(one)
 
     def _resolve(self, query: Query) -> _Resolved:
-        model = self.model
+        model, activity = self.model, query.activity or NO_ACTIVITY
         user_index = None if query.user_id is None else model.users.index(query.user_id)
         history = None if user_index is None else model.user_items.row(user_index)
+        has_history = history is not None and len(history[0]) > 0
+        units = index_units(activity.units, model.items)
+        seen = [model.items.indices(activity.seen)]
+        to_fold_in = None
         listens = read_listens(query.listens, model.items) if query.listens else None
-        if listens is not None:
-            history = listens if history is None else merge(history, listens)
-        hidden = model.items.indices(query.exclude)
-        if history is not None and not query.include_seen:
-            hidden = np.concatenate([hidden, history[0]])
+        if listens is not None and has_history:
+            seen.append(listens[0].astype(np.int64))
+            for item, plays in zip(listens[0].tolist(), listens[1].tolist(), strict=True):
+                units[item] = units.get(item, 0.0) + self.rules.units_of_plays(plays)
+        elif listens is not None:
+            history = listens
+        if history is not None:
+            seen.append(history[0].astype(np.int64))
+        disliked = model.items.indices(activity.disliked)
+        if units or (not has_history and listens is not None) or _any_of(disliked, history):
+            to_fold_in = _Taste(history or _NO_HISTORY, units, disliked)
+        barred = (query.exclude, activity.barred)
+        hidden = np.concatenate([model.items.indices(ids) for ids in barred])
+        if not query.include_seen:
+            hidden = np.concatenate([hidden, *seen])
         candidates = None
         if query.candidates is not None:
             candidates = np.setdiff1d(model.items.indices(query.candidates), hidden)
-        to_fold_in = None if listens is None else history
         return _Resolved(query, user_index, to_fold_in, hidden, candidates)
 
     def _take_rungs(self, resolved: Sequence[_Resolved]) -> None:
@@ -268,11 +321,51 @@ class Recommender:
                 one.source = Source.POPULARITY
 
     def _fold_in(self, resolved: Sequence[_Resolved]) -> None:
-        rows = [one.to_fold_in for one in resolved if one.to_fold_in is not None]
-        if rows:
-            vectors = self.model.fold_in(stack(rows, len(self.model.items)))
-            for one, vector in zip(resolved, vectors, strict=True):
+        new = []
+        for one in resolved:
+            vector = self._folded_before(one.query)
+            if vector is None:
+                new.append(one)
+            else:
                 one.source, one.vector = Source.FOLD_IN, vector
+        tastes = [one.to_fold_in for one in new if one.to_fold_in is not None]
+        if tastes:
+            for one, vector in zip(new, self._vectors(tastes), strict=True):
+                one.source, one.vector = Source.FOLD_IN, vector
+                self._keep(one.query, vector)
+
+    def _folded_before(self, query: Query) -> NDArray[np.float32] | None:
+        if query.user_id is None or query.listens:
+            return None
+        with self._folded_lock:
+            activity, vector = self._folded.get(query.user_id, (None, None))
+        # Each new event makes another object of a user's activity.
+        return vector if activity is query.activity else None
+
+    def _keep(self, query: Query, vector: NDArray[np.float32]) -> None:
+        if query.user_id is not None and query.activity is not None and not query.listens:
+            with self._folded_lock:
+                self._folded[query.user_id] = query.activity, vector
+                self._folded.move_to_end(query.user_id)
+                if len(self._folded) > _KEPT_VECTORS:
+                    self._folded.popitem(last=False)
+
+    def _vectors(self, tastes: Sequence[_Taste]) -> NDArray[np.float32]:
+        """Solves tastes, float32, shape (len(tastes), factors)."""
+        model, n_items = self.model, len(self.model.items)
+        histories = stack([taste.history for taste in tastes], n_items)
+        weights = model.weighting.weigh(histories)
+        rows = []
+        for row, taste in enumerate(tastes):
+            its = weights[histories.indptr[row] : histories.indptr[row + 1]]
+            items = taste.history[0]
+            if taste.units or len(taste.disliked):
+                items, its = with_units(
+                    items, its, taste.units, taste.disliked.tolist(), model.event_unit
+                )
+            rows.append((items, its))
+        weighted = stack(rows, n_items)
+        return model.fold_in(weighted, weighted.plays)
 
     def _from_top_list(self, query: Query, user_index: int) -> Recommendation | None:
         """Takes the answer from the user's precomputed list; None if that does not suffice."""
@@ -381,6 +474,10 @@ def _scan(resolved: Sequence[_Resolved], catalogue: Catalogue) -> list[Ranked]:
         n=max(one.end for one in resolved),
         hidden=[one.hidden for one in resolved],
     )
+
+
+def _any_of(items: NDArray[np.int64], history: Row | None) -> bool:
+    return history is not None and bool(np.isin(items, history[0]).any())
 
 
 def _no_history() -> UnknownUser:

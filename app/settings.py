@@ -18,6 +18,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import InvalidSettings
+from app.events import DEFAULT_RULES, EventRules
+from app.store.address import check_url
 
 PREFIX: Final = "ENCORE_"
 _MASK: Final = "**********"
@@ -57,6 +59,40 @@ class Settings(BaseSettings):
     models: Path = Field(
         default=Path("models"),
         description="Folder of published models, which training writes and the service follows.",
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///encore.db"),
+        description="Where events are kept: sqlite:///FILE, or sqlite:////FILE for an absolute "
+        "path.",
+    )
+    play_units: float = Field(
+        default=DEFAULT_RULES.play,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="What a play counts for, in units of the model; P plays of an artist count "
+        "for log2(1 + P) times as much.",
+    )
+    like_units: float = Field(
+        default=DEFAULT_RULES.like,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="What a like counts for, in units of the model.",
+    )
+    skip_units: float = Field(
+        default=DEFAULT_RULES.skip,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="What each skip takes away, in units of the model.",
+    )
+    skip_days: float = Field(
+        default=DEFAULT_RULES.skip_days,
+        ge=0,
+        le=3650,
+        allow_inf_nan=False,
+        description="Days for which a skip hides the artist from its user.",
     )
     poll_seconds: float = Field(
         default=0.5,
@@ -109,6 +145,12 @@ class Settings(BaseSettings):
             raise ValueError("expected printable ASCII characters without spaces")
         return key
 
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_store(cls, url: SecretStr) -> SecretStr:
+        check_url(url.get_secret_value())
+        return url
+
     @model_validator(mode="after")
     def _is_guarded(self) -> Settings:
         if self.api_key or self.allow_unauthenticated or is_loopback(self.host):
@@ -117,6 +159,16 @@ class Settings(BaseSettings):
             f"{PREFIX}HOST is {self.host!r}, which other machines may reach, and no "
             f"{PREFIX}API_KEY is set. Set a key, listen on 127.0.0.1, or accept that everyone "
             f"may administer the service with {PREFIX}ALLOW_UNAUTHENTICATED=true"
+        )
+
+    @property
+    def event_rules(self) -> EventRules:
+        """What events count for."""
+        return EventRules(
+            play=self.play_units,
+            like=self.like_units,
+            skip=self.skip_units,
+            skip_days=self.skip_days,
         )
 
 
@@ -157,6 +209,7 @@ def _describe(error: Mapping[str, Any]) -> str:
     if not error["loc"]:
         return message
     name = str(error["loc"][0])
-    value = _MASK if name == "api_key" else repr(str(error["input"])[:100])
+    is_secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
+    value = _MASK if is_secret else repr(str(error["input"])[:100])
     message = message.replace("Input should be", "expected", 1)
     return f"{variable(name)} is {value}: {message}"

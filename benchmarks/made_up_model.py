@@ -24,6 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.activity import EventUnit
 from app.fold_in import gramian
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
@@ -60,6 +61,7 @@ def made_up_model(users: int, artists: int, factors: int = FACTORS, seed: int = 
     user_factors = _directions(rng, users, factors)
     user_factors *= rng.uniform(0.7, 1.1, size=(users, 1)).astype(np.float32)
     user_items = _user_items(rng, users, artists)
+    weighting = Weighting.fit(user_items, WeightingName.BM25)
     return Model(
         version="in-memory",
         card={},
@@ -71,9 +73,10 @@ def made_up_model(users: int, artists: int, factors: int = FACTORS, seed: int = 
         item_gramian=gramian(item_factors),
         user_items=user_items,
         popularity=Popularity.count(user_items),
-        weighting=Weighting.fit(user_items, WeightingName.BM25),
+        weighting=weighting,
         alpha=_ALPHA,
         regularization=_REGULARIZATION,
+        event_unit=EventUnit.of(user_items, weighting),
         top_lists=_top_lists(rng, users, artists),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ from hypothesis import settings
 from app.model import Model
 from tests.builders import checkerboard_interactions, small_model
 from training.interactions import Interactions
+
+# Whatever a test opens without saying where, its events go to a folder of this run.
+_EVENTS = tempfile.TemporaryDirectory(prefix="encore-test-events-")
+os.environ["ENCORE_DATABASE_URL"] = f"sqlite:///{_EVENTS.name}/encore.db"
 
 # No test is judged by its time; and CI tries the same examples each time, so that it fails only
 # where something changed.

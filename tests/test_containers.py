@@ -95,7 +95,7 @@ class TestCompose:
 
     def test_service_cannot_write_models(self, services: Mapping[str, Any]) -> None:
         assert services["train"]["volumes"] == ["models:/models"]
-        assert services["serve"]["volumes"] == ["models:/models:ro"]
+        assert services["serve"]["volumes"] == ["models:/models:ro", "events:/events"]
 
     def test_the_training_script_leaves_a_model_alone(
         self, services: Mapping[str, Any], tmp_path: Path

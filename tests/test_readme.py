@@ -15,6 +15,7 @@ from starlette.routing import Match
 from starlette.testclient import TestClient
 
 from app.__main__ import main as run_service
+from app.__main__ import shown_default
 from app.main import create_app
 from app.settings import Settings, variable
 from training.cli import cli
@@ -34,7 +35,7 @@ def commands(program: str) -> list[list[str]]:
         for block in re.findall(
             r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
         ):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 for start in range(len(words)):
                     if words[start : start + len(program.split())] == program.split():
@@ -97,10 +98,15 @@ def test_service_commands_are_understood(
 
 def test_calls_exist() -> None:
     app = create_app(Settings())
-    urls = [word for words in commands("curl") for word in words if word.startswith("http")]
-    assert urls
-    for url in urls:
-        scope = {"type": "http", "method": "GET", "path": urlsplit(url).path}
+    calls = [
+        ("POST" if "-d" in words else "GET", word)
+        for words in commands("curl")
+        for word in words
+        if word.startswith("http")
+    ]
+    assert {method for method, _ in calls} == {"GET", "POST"}
+    for method, url in calls:
+        scope = {"type": "http", "method": method, "path": urlsplit(url).path}
         assert any(route.matches(scope)[0] is Match.FULL for route in app.routes), url
 
 
@@ -126,12 +132,11 @@ def test_answer_is_the_one_that_make_serve_gives(tmp_path: Path) -> None:
 
 def test_settings_table_is_true() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(ENCORE_\w+)` \| `?([\w./]+)`? \|", readme, re.MULTILINE)
-    fields = {variable(name): info.default for name, info in Settings.model_fields.items()}
-    assert len(rows) >= 5
+    rows = re.findall(r"^\| `(ENCORE_\w+)` \| `?([\w./:]+)`? \|", readme, re.MULTILINE)
+    fields = {variable(name): info for name, info in Settings.model_fields.items()}
+    assert len(rows) >= 7
     for name, default in rows:
-        expected = fields[name]
-        assert default == ("none" if expected is None else str(expected))
+        assert default == shown_default(fields[name])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

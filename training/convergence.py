@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from app.activity import DEFAULT_UNIT, EventUnit
 from app.fold_in import gramian
 from app.id_map import IdMap, StringTable
 from app.model import Model, Popularity
@@ -131,6 +132,7 @@ class Validation:
             weighting=weighting,
             alpha=parameters.alpha,
             regularization=parameters.fold_in_regularization,
+            event_unit=EventUnit(DEFAULT_UNIT, 1.0),  # nobody has events here
         )
 
 

@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from app.activity import EventUnit
 from app.fold_in import fold_in, gramian, regularized_inverse
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
@@ -142,6 +143,7 @@ def assemble_model(
         weighting=weighting,
         alpha=parameters.alpha,
         regularization=parameters.fold_in_regularization,
+        event_unit=EventUnit.of(user_items, weighting),
     )
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -121,6 +122,7 @@ def _manifest(
         **head,
         "parameters": {**card.get("parameters", {}), **solve},
         "weighting": model.weighting.to_manifest(),
+        "event_unit": asdict(model.event_unit),
         "event_watermark": None,
         "files": files,
     }

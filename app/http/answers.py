@@ -11,6 +11,7 @@ from app.errors import UnknownUser
 from app.http.batcher import Batcher
 from app.http.encoding import encode_list
 from app.http.schemas import PopularArtists, PopularItem
+from app.journal import Journal
 from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender
 
@@ -26,15 +27,17 @@ class ClientGone(Exception):
 
 
 async def recommend(
-    recommender: Recommender, batcher: Batcher, query: Query, receive: Receive
+    recommender: Recommender, journal: Journal, batcher: Batcher, query: Query, receive: Receive
 ) -> bytes:
-    """Answers one query with the JSON of ``Recommendations``.
+    """Answers one query with the JSON of ``Recommendations``, the user's events included.
 
     Raises:
         UnknownUser: strategy ``als`` for somebody without usable history.
         Overloaded: it takes scoring, and too many are waiting for that.
         ClientGone: the client has closed its connection meanwhile.
     """
+    if query.user_id is not None and journal.is_touched(query.user_id):
+        query.activity = await journal.activity_of(query.user_id)
     answer = recommender.recommend_quickly(query)
     if answer is not None:
         return encode_list(recommender.model, query, answer)
@@ -44,7 +47,11 @@ async def recommend(
 
 
 async def recommend_batch(
-    recommender: Recommender, batcher: Batcher, queries: Sequence[Query], receive: Receive
+    recommender: Recommender,
+    journal: Journal,
+    batcher: Batcher,
+    queries: Sequence[Query],
+    receive: Receive,
 ) -> bytes:
     """Answers many queries, each as alone, with the JSON of ``BatchRecommendations``.
 
@@ -53,6 +60,14 @@ async def recommend_batch(
         Overloaded: too many are waiting.
         ClientGone: the client has closed its connection meanwhile.
     """
+    touched = [
+        query
+        for query in queries
+        if query.user_id is not None and journal.is_touched(query.user_id)
+    ]
+    activities = await journal.activities_of([str(query.user_id) for query in touched])
+    for query, activity in zip(touched, activities, strict=True):
+        query.activity = activity
     encode = partial(encode_list, recommender.model, with_version=False)
     lists = await _unless_gone(batcher.answer(recommender, queries, encode), receive)
     results = b",".join(map(_unless_refused, lists))
@@ -65,6 +80,7 @@ def popular(model: Model, *, n: int, offset: int, by: PopularityBy) -> PopularAr
     return PopularArtists(
         model_version=model.version,
         by=by,
+        days=None,
         items=[
             PopularItem(
                 rank=rank,
@@ -76,6 +92,38 @@ def popular(model: Model, *, n: int, offset: int, by: PopularityBy) -> PopularAr
             for rank, item in enumerate(items.tolist(), start=offset + 1)
         ],
     )
+
+
+async def played_lately(
+    recommender: Recommender,
+    journal: Journal,
+    *,
+    n: int,
+    offset: int,
+    by: PopularityBy,
+    days: float,
+) -> PopularArtists:
+    """Returns a part of the ranking of what was played in the last days.
+
+    Raises:
+        StoreUnavailable: the events cannot be read.
+    """
+    model = recommender.model
+    played = await journal.played_in_days(days, by_plays=by is PopularityBy.PLAYS, limit=offset + n)
+    items = []
+    for rank, artist in enumerate(played[offset:], start=offset + 1):
+        item = model.items.index(artist.artist_id)
+        name = artist.name if item is None else model.item_names[item]
+        items.append(
+            PopularItem(
+                rank=rank,
+                artist_id=artist.artist_id,
+                name=artist.artist_id if name is None else name,
+                listeners=artist.listeners,
+                plays=artist.plays,
+            )
+        )
+    return PopularArtists(model_version=model.version, by=by, days=days, items=items)
 
 
 def _unless_refused(encoded: bytes | UnknownUser) -> bytes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
 
 from app.http.batcher import Batcher
+from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommender import Recommender
 
@@ -28,6 +29,24 @@ async def _batcher(request: Request) -> Batcher:
     return batcher
 
 
+async def _journal(request: Request) -> Journal:
+    journal: Journal = request.app.state.journal
+    return journal
+
+
+class Serving(NamedTuple):
+    """What a list takes; the model is pinned for the whole request."""
+
+    recommender: Recommender
+    journal: Journal
+    batcher: Batcher
+
+
+async def _serving(request: Request) -> Serving:
+    return Serving(await _recommender(request), await _journal(request), await _batcher(request))
+
+
 Watcher = Annotated[ModelWatcher, Depends(_watcher)]
 CurrentRecommender = Annotated[Recommender, Depends(_recommender)]
-CurrentBatcher = Annotated[Batcher, Depends(_batcher)]
+CurrentJournal = Annotated[Journal, Depends(_journal)]
+CurrentServing = Annotated[Serving, Depends(_serving)]

@@ -27,6 +27,8 @@ Ids are strings of at most 256 bytes of UTF-8; in a path they are percent-encode
 """
 _TAGS: Final = [
     {"name": "recommend", "description": "Lists made for somebody."},
+    {"name": "events", "description": "What was just played; the next list reflects it."},
+    {"name": "users", "description": "What is known of somebody; behind the key."},
     {"name": "browse", "description": "The same for everyone."},
     {"name": "model", "description": "What answers, and how good it is."},
     {"name": "health", "description": "Probes for load balancers and orchestrators."},

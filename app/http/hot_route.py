@@ -26,6 +26,7 @@ from app.http.problems import problem_response
 from app.http.raw_target import encoded_path
 from app.http.schemas import MAX_IDS, RecommendParameters, check_id
 from app.id_map import MAX_ID_BYTES
+from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommender import Query
 
@@ -54,21 +55,22 @@ class HotRoute:
         self._app = app
         # Not in the state of the application, where a look takes longer than finding a user.
         self._watcher: ModelWatcher | None = None
+        self._journal: Journal | None = None
         self._batcher: Batcher | None = None
 
-    def open(self, watcher: ModelWatcher, batcher: Batcher) -> None:
+    def open(self, watcher: ModelWatcher, journal: Journal, batcher: Batcher) -> None:
         """Begins to answer; before that, the application gets all requests."""
-        self._watcher, self._batcher = watcher, batcher
+        self._watcher, self._journal, self._batcher = watcher, journal, batcher
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
         query = read_query(scope) if scope["type"] == "http" else None
-        if query is None or self._watcher is None or self._batcher is None:
+        watcher, journal, batcher = self._watcher, self._journal, self._batcher
+        if query is None or watcher is None or journal is None or batcher is None:
             await self._app(scope, receive, send)
             return
         try:
-            recommender = self._watcher.recommender
-            body = await answers.recommend(recommender, self._batcher, query, receive)
+            body = await answers.recommend(watcher.recommender, journal, batcher, query, receive)
         except ClientGone:
             return
         except Exception as error:

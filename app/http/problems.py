@@ -5,7 +5,7 @@ Every error has one body, ``application/problem+json`` (RFC 9457).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
@@ -66,6 +66,8 @@ KINDS: Final[Mapping[type[errors.EncoreError], Kind]] = {
     errors.ReportUnavailable: Kind(503, f"{_URN}report-unavailable", "Report unavailable", _RETRY),
     errors.ModelUnavailable: Kind(503, f"{_URN}model-unavailable", "Model unavailable", _RETRY),
     errors.Overloaded: Kind(503, f"{_URN}overloaded", "Overloaded", {"Retry-After": "1"}),
+    errors.StoreUnavailable: Kind(503, f"{_URN}events-unavailable", "Events unavailable", _RETRY),
+    errors.EventConflict: Kind(409, f"{_URN}event-conflict", "Event conflict"),
     errors.UnknownUser: Kind(404, f"{_URN}unknown-user", "Unknown user"),
     errors.Unauthorized: Kind(
         401, f"{_URN}unauthorized", "Unauthorized", {"WWW-Authenticate": 'ApiKey realm="encore"'}
@@ -91,7 +93,7 @@ def problem_response(request: Request, error: Exception) -> Response:
     violations: list[Violation] | None = None
     if isinstance(error, RequestValidationError):
         kind = INVALID_REQUEST
-        violations = list(_violations(error))
+        violations = list(_violations(error.errors()))
         detail = _summary(violations, len(error.errors()))
     elif isinstance(error, HTTPException):
         kind = _http_kind(request, error)
@@ -115,6 +117,15 @@ def problem_response(request: Request, error: Exception) -> Response:
         headers=dict(kind.headers),
         media_type=MEDIA_TYPE,
     )
+
+
+def summary(entries: Sequence[Any]) -> str:
+    """Returns what is wrong with one part of a request, in a line.
+
+    Args:
+        entries: as of pydantic.
+    """
+    return _summary(list(_violations(entries)), len(entries))
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -162,8 +173,8 @@ def _http_detail(error: HTTPException) -> str:
     return _short(str(error.detail))
 
 
-def _violations(error: RequestValidationError) -> Iterator[Violation]:
-    for entry in error.errors()[:_MAX_VIOLATIONS]:
+def _violations(entries: Sequence[Any]) -> Iterator[Violation]:
+    for entry in entries[:_MAX_VIOLATIONS]:
         location = ".".join(str(part) for part in entry["loc"])
         yield Violation(location=_short(location), message=_message(entry))
 
@@ -186,7 +197,8 @@ def _message(entry: Mapping[str, Any]) -> str:
 def _summary(violations: list[Violation], count: int) -> str:
     first = violations[0]
     more = f" (and {count - 1} more)" if count > 1 else ""
-    return f"{first.location}: {first.message}{more}"
+    where = f"{first.location}: " if first.location else ""
+    return f"{where}{first.message}{more}"
 
 
 def _short(text: str, length: int = _MAX_ECHO) -> str:
@@ -229,6 +241,13 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
         "this user has no listening history in the model; "
         "strategy=auto answers with popular artists instead",
         "/recommend/nobody",
+    ),
+    409: _example(
+        409,
+        KINDS[errors.EventConflict],
+        "events.0.event_id: belongs to event 17, which has another content; give each event an id "
+        "of its own",
+        "/events",
     ),
     413: _example(
         413,

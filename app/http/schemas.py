@@ -13,11 +13,14 @@ from app.recommender import PopularityBy, Source, Strategy
 MAX_N: Final = 500
 MAX_OFFSET: Final = 10_000
 MAX_IDS: Final = 1000
+MAX_PLAYS: Final = 1_000_000
+MAX_DAYS: Final = 3650
 MAX_BATCH_ITEMS: Final = 100_000
 
 USER_ID_EXAMPLE: Final = "8f1c2a9e5d"
 VERSION_EXAMPLE: Final = "20261123T150405Z-3f9c2a1b"
 _DOORS: Final = "9efff43b-3b29-4082-824e-bc82f646f93d"
+ARTIST_ID_EXAMPLE: Final = _DOORS
 _WAITS: Final = "c3aeb863-7b26-4388-94e8-5a240f2be21b"
 _FIRST_ITEM: Final = {
     "rank": 1,
@@ -116,6 +119,16 @@ class PopularParameters(Page):
         examples=["listeners"],
     )
 
+    days: PlainDecimal | None = Field(
+        default=None,
+        gt=0,
+        le=MAX_DAYS,
+        allow_inf_nan=False,
+        description="Count the events of so many days until now; without it, what the model was "
+        "trained on.",
+        examples=[7],
+    )
+
 
 class ListOptions(Page):
     """What the list calls have in common."""
@@ -146,6 +159,24 @@ class RecommendParameters(ListOptions):
     )
 
 
+class Listen(BaseModel):
+    """An artist that somebody listens to."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    artist_id: Id = Field(
+        description="The artist's id; an unknown one is ignored.", examples=[_WAITS]
+    )
+    plays: float = Field(
+        default=1.0,
+        gt=0,
+        le=MAX_PLAYS,
+        allow_inf_nan=False,
+        description="How often they played it.",
+        examples=[12],
+    )
+
+
 class RecommendBody(ListOptions):
     """The body of ``POST /recommend``."""
 
@@ -167,6 +198,13 @@ class RecommendBody(ListOptions):
         max_length=MAX_IDS,
         description="If given, only these artists are ranked; unknown ones are ignored.",
         examples=[[_DOORS, _WAITS]],
+    )
+    listens: list[Listen] | None = Field(
+        default=None,
+        max_length=MAX_IDS,
+        description="What they listen to; nothing of it is stored. For somebody unknown it is the "
+        "history; for a user with a history it counts as events of type `play` would.",
+        examples=[[{"artist_id": _WAITS, "plays": 12}]],
     )
 
 
@@ -226,8 +264,8 @@ ListOwner = Annotated[
 ListSource = Annotated[
     Source,
     Field(
-        description="What answered: `als` for a user with listening history, else `popularity`; "
-        "`fold_in` is for listens sent along, which no call takes yet.",
+        description="What answered: `als` for a user with listening history, `fold_in` for one "
+        "with events since the training or with `listens`, else `popularity`.",
         examples=["als"],
     ),
 ]
@@ -291,6 +329,10 @@ class PopularArtists(BaseModel):
 
     model_version: Version
     by: PopularityBy = Field(description="What counted.", examples=["listeners"])
+    days: float | None = Field(
+        description="Of how many days events were counted; null for the training's data.",
+        examples=[None],
+    )
     items: list[PopularItem] = Field(
         description="The artists, most popular first.", examples=[[_POPULAR_ITEM]]
     )
@@ -357,12 +399,15 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """A usable model is in service."""
 
-    status: Literal["ready"] = Field(
-        default="ready",
-        description="Always `ready`; without a model the answer is a 503.",
+    status: Literal["ready", "degraded"] = Field(
+        description="`ready`, or `degraded` while lists are answered but something else is in "
+        "trouble; without a model the answer is a 503.",
         examples=["ready"],
     )
     model_version: Version
+    troubles: list[str] = Field(
+        description="What is in trouble, and what to do; empty while all is well.", examples=[[]]
+    )
 
 
 class Violation(BaseModel):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.id_map import IdMap
-from app.listens import Row, merge, read_listens, stack
+from app.listens import Row, read_listens, stack
 
 ITEMS = IdMap.build(["a", "b", "c", "d"])
 
@@ -47,13 +47,6 @@ def test_plays_beyond_float32_are_refused() -> None:
     for listens in ([("a", 1e39)], [("a", 3e38), ("b", 1), ("a", 3e38)]):
         with pytest.raises(ValueError, match="are they plays"):
             read_listens(listens, ITEMS)
-    with pytest.raises(ValueError, match="are they plays"):
-        merge(row((0, 3e38)), row((0, 3e38)))
-
-
-def test_rows_are_merged_in_order_and_common_items_summed() -> None:
-    assert plain(merge(row((0, 1), (2, 5)), row((1, 4), (2, 0.5)))) == [(0, 1), (1, 4), (2, 5.5)]
-    assert plain(merge(row(), row((3, 2)))) == [(3, 2)]
 
 
 def test_stacked_rows_are_the_rows_of_a_matrix() -> None:

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from app import id_map, scoring
 from app import recommender as recommender_module
+from app.activity import Activity, activity_of
 from app.discovery import discount
 from app.errors import UnknownUser
+from app.events import Event, EventRules, EventType, StoredEvent
+from app.interactions import UserItems
 from app.model import Model, TopLists
 from app.recommender import (
     PopularityBy,
@@ -111,16 +114,30 @@ def history(model: Model, user_index: int) -> list[tuple[str, float]]:
 
 
 def folded_in(model: Model, query: Query) -> NDArray[np.float32] | None:
-    """The vector of a query with known listens, solved from a dense row; None without any."""
-    row = np.zeros(len(model.items))
+    """The vector of a query with known listens, solved from dense rows; None without any."""
+    told = np.zeros(len(model.items))
     for item_id, plays in query.listens or ():
         if (index := model.items.index(item_id)) is not None:
-            row[index] += plays
-    if not row.any():
+            told[index] += plays
+    if not told.any():
         return None
-    if (user_index := model.users.index(query.user_id or "nobody")) is not None:
-        row += dense_of(model.user_items)[user_index]
-    vector: NDArray[np.float32] = model.fold_in(user_items_of(row[None]))[0]
+    user_index = model.users.index(query.user_id or "nobody")
+    history = np.zeros(0) if user_index is None else dense_of(model.user_items)[user_index]
+    if not history.any():
+        vector: NDArray[np.float32] = model.fold_in(user_items_of(told[None]))[0]
+        return vector
+    row = user_items_of(history[None])
+    weights = np.zeros(len(model.items), dtype=np.float64)
+    weights[row.indices] = model.weighting.weigh(row)
+    unit = model.event_unit.multiple * float(np.median(model.weighting.weigh(row)))
+    weights += unit * np.log2(1 + told)
+    return solved(model, weights)
+
+
+def solved(model: Model, weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The vector of somebody with these weights by item index, float32, as the service keeps it."""
+    row = user_items_of(weights[None])
+    vector: NDArray[np.float32] = model.fold_in(row, row.plays)[0]
     return vector
 
 
@@ -498,14 +515,17 @@ def test_a_history_that_is_sent_gets_the_list_of_the_trained_user_bit_for_bit(
         assert other.sources == fold_in
 
 
-def test_listens_join_the_history_of_a_known_user(many: Model) -> None:
+def test_listens_of_a_user_with_a_history_count_as_events_would(many: Model) -> None:
     recommender = Recommender(many)
     more = [("i1", 40.0), (history(many, 0)[0][0], 7.0), ("i1", 2.0)]
-    known = recommender.recommend(Query("u0", n=30, listens=more))
-    stranger = recommender.recommend(Query(n=30, listens=[*history(many, 0), *more]))
-    assert plain_answer(known) == plain_answer(stranger)
-    assert known.source is Source.FOLD_IN
-    assert plain_answer(known) != plain_answer(recommender.recommend(Query("u0", n=30)))
+    told = recommender.recommend(Query("u0", n=30, listens=more))
+    stored = [StoredEvent(1, 0, Event("u0", item, plays=plays)) for item, plays in more]
+    activity = activity_of(stored, EventRules(), now=0)
+    assert plain_answer(told) == plain_answer(
+        recommender.recommend(Query("u0", n=30, activity=activity))
+    )
+    assert told.source is Source.FOLD_IN
+    assert plain_answer(told) != plain_answer(recommender.recommend(Query("u0", n=30)))
 
 
 def test_listens_of_unknown_artists_are_as_if_not_sent(many: Model) -> None:
@@ -667,3 +687,120 @@ def test_eight_threads_get_the_answers_of_one(rng: np.random.Generator) -> None:
         answers = list(threads.map(lambda at: recommender.recommend(queries[at]), shuffled))
     for at, answer in zip(shuffled, answers, strict=True):
         assert plain_answer(answer) == expected[at]
+
+
+def acted(*events: Event) -> Activity:
+    """What events of one moment come to."""
+    stored = [StoredEvent(number, 0, event) for number, event in enumerate(events, start=1)]
+    return activity_of(stored, EventRules(), now=0)
+
+
+def test_a_play_counts_three_medians_of_the_users_own_weights(many: Model) -> None:
+    weights = np.zeros(len(many.items))
+    row = many.user_items.take(np.array([0]))
+    weights[row.indices] = many.weighting.weigh(row)
+    new = next(item for item in range(60) if not weights[item])
+    weights[new] = 3 * float(np.median(many.weighting.weigh(row)))
+    query = Query("u0", n=40, activity=acted(Event("u0", many.items.id(new))))
+    answer = Recommender(many).recommend(query)
+    assert answer.source is Source.FOLD_IN
+    seen = {*row.indices.tolist(), new}
+    expected = best(many, solved(many, weights), set(range(60)) - seen)
+    assert answer.items[: len(expected)] == expected[:40]
+    assert new not in answer.items
+
+
+def test_an_unknown_users_play_counts_three_medians_of_all_weights(many: Model) -> None:
+    weights = np.zeros(len(many.items))
+    weights[5] = 3 * np.median(many.weighting.weigh(many.user_items))
+    query = Query("nobody", n=40, activity=acted(Event("nobody", "i5")))
+    answer = Recommender(many).recommend(query)
+    assert answer.source is Source.FOLD_IN
+    assert answer.items == best(many, solved(many, weights), set(range(60)) - {5})[:40]
+
+
+def test_a_dislike_leaves_the_taste_and_every_rung(many: Model) -> None:
+    recommender = Recommender(many)
+    row = many.user_items.take(np.array([0]))
+    item = int(row.indices[0])
+    weights = np.zeros(len(many.items))
+    weights[row.indices] = many.weighting.weigh(row)
+    weights[item] = 0
+    activity = acted(Event("u0", many.items.id(item), EventType.DISLIKE))
+    answer = recommender.recommend(Query("u0", n=60, activity=activity, include_seen=True))
+    expected = best(many, solved(many, weights), set(range(60)) - {item})
+    assert answer.items[: len(expected)] == expected
+    for strategy in Strategy:
+        query = Query("u0", n=60, activity=activity, include_seen=True, strategy=strategy)
+        assert item not in recommender.recommend(query).items
+        candidates = replace(query, candidates=[many.items.id(item), "i1"])
+        assert item not in recommender.recommend(candidates).items
+
+
+def test_a_skip_of_an_unheard_artist_hides_it_and_leaves_the_taste_alone(many: Model) -> None:
+    recommender = Recommender(many)
+    before = recommender.recommend(Query("u0", n=10))
+    first = many.items.id(before.items[0])
+    query = Query("u0", n=9, activity=acted(Event("u0", first, EventType.SKIP)))
+    assert recommender.recommend(query).items == before.items[1:]
+
+
+def test_skips_use_up_the_weight_of_an_artist(many: Model) -> None:
+    row = many.user_items.take(np.array([0]))
+    item = int(row.indices[many.weighting.weigh(row).argmax()])
+    skip = Event("u0", many.items.id(item), EventType.SKIP)
+    answers = [
+        Recommender(many).recommend(Query("u0", n=20, activity=acted(*[skip] * number)))
+        for number in (1, 50, 51)
+    ]
+    assert answers[0].scores != answers[1].scores
+    assert answers[1].scores == answers[2].scores  # nothing is left to take away
+    dislike = acted(Event("u0", many.items.id(item), EventType.DISLIKE))
+    assert (
+        answers[2].scores == Recommender(many).recommend(Query("u0", n=20, activity=dislike)).scores
+    )
+
+
+def test_events_of_unknown_artists_alone_leave_an_unknown_user_to_popularity(
+    listed: Model,
+) -> None:
+    activity = acted(Event("nobody", "never heard of"))
+    query = Query("nobody", n=6, activity=activity)
+    answer = Recommender(listed).recommend(query)
+    assert plain_answer(answer) == plain_answer(Recommender(listed).recommend(Query(n=6)))
+    with pytest.raises(UnknownUser):
+        Recommender(listed).recommend(replace(query, strategy=Strategy.ALS))
+
+
+def test_a_users_vector_is_solved_once_for_the_same_events(
+    many: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solved_rows = []
+    fold_in = Model.fold_in
+
+    def counted(model: Model, rows: UserItems, *rest: Any) -> NDArray[np.float32]:
+        solved_rows.append(rows.n_users)
+        return fold_in(model, rows, *rest)
+
+    monkeypatch.setattr(Model, "fold_in", counted)
+    recommender, activity = Recommender(many), acted(Event("u0", "i1"))
+    first, again, more = (Query("u0", n=n, activity=activity) for n in (5, 5, 7))
+    answers = [plain_answer(recommender.recommend(query)) for query in (first, again, more)]
+    assert solved_rows == [1]
+    assert answers[0] == answers[1]
+    newer = replace(first, activity=acted(Event("u0", "i1"), Event("u0", "i2")))
+    assert plain_answer(recommender.recommend(newer)) != answers[0]
+    told = replace(first, listens=[("i2", 1.0)])
+    assert recommender.recommend(told).scores != answers[0][2]
+    assert solved_rows == [1, 1, 1]
+
+
+def test_no_more_vectors_are_kept_than_allowed(
+    many: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommender_module, "_KEPT_VECTORS", 3)
+    recommender, activity = Recommender(many), acted(Event("any", "i1"))
+    queries = [Query(f"u{user}", activity=activity) for user in range(8)]
+    expected = [plain_answer(Recommender(many).recommend(query)) for query in queries]
+    assert [plain_answer(one) for one in recommender.recommend_many(queries)] == expected
+    assert len(recommender._folded) == 3

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
+USERS = ("u30", "newcomer")
 
 
 class Server:
@@ -45,9 +47,17 @@ class Server:
 
     def get(self, path: str) -> tuple[int, Any]:
         """Asks on a new connection, which any worker may take."""
+        return self.ask("GET", path)
+
+    def tell(self, *events: dict[str, Any]) -> tuple[int, Any]:
+        """Sends events on a new connection, which any worker may take."""
+        return self.ask("POST", "/events", json.dumps({"events": events}))
+
+    def ask(self, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
+        """Sends a request on a new connection."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request("GET", path)
+            connection.request(method, path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:
@@ -81,15 +91,20 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 
 @contextmanager
 def serving(models: Path, *arguments: str, **variables: str) -> Iterator[Server]:
-    variables = {"ENCORE_PORT": "0", "ENCORE_MODELS": str(models)} | variables
-    process = start(*arguments, **variables)
-    try:
-        assert process.stdout
-        yield Server(process, process.stdout.readline())
-    finally:
-        if process.poll() is None:
-            process.terminate()  # a killed parent would leave its workers behind
-        process.communicate(timeout=PATIENCE)
+    with TemporaryDirectory() as folder:
+        variables = {
+            "ENCORE_PORT": "0",
+            "ENCORE_MODELS": str(models),
+            "ENCORE_DATABASE_URL": f"sqlite:///{folder}/encore.db",
+        } | variables
+        process = start(*arguments, **variables)
+        try:
+            assert process.stdout
+            yield Server(process, process.stdout.readline())
+        finally:
+            if process.poll() is None:
+                process.terminate()  # a killed parent would leave its workers behind
+            process.communicate(timeout=PATIENCE)
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -157,6 +172,35 @@ def test_two_workers_follow_the_same_new_version(model: Model, tmp_path: Path) -
         _, log = server.end()
         pids = set(re.findall(rf"INFO (\d+) app\.model_watcher: serving model {second}", log))
         assert len(pids) == 2
+
+
+def test_the_next_list_reflects_an_event_whichever_worker_takes_it(
+    models: Path, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/encore.db"
+    with serving(models, "--workers", "2", ENCORE_DATABASE_URL=url) as server:
+        eventually(lambda: server.get("/health/ready")[0] == 200)
+        answers = {user: server.get(f"/recommend/{user}?n=60")[1] for user in USERS}
+        for number in range(10):
+            for user in USERS:
+                artist = f"i{8 + number * len(USERS) + USERS.index(user)}"
+                assert server.tell({"user_id": user, "artist_id": artist})[0] == 200
+                seen = [server.get(f"/recommend/{user}?n=60")[1] for _ in range(4)]
+                assert seen == [seen[0]] * 4
+                assert artist not in {item["artist_id"] for item in seen[0]["items"]}
+                assert seen[0] != answers[user]
+                answers[user] = seen[0]
+
+
+def test_events_are_kept_through_an_orderly_end(models: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/encore.db"
+    with serving(models, ENCORE_DATABASE_URL=url) as server:
+        assert server.tell({"user_id": "newcomer", "artist_id": "i30"})[0] == 200
+        status, log = server.end()
+        assert (status, "Traceback" in log) == (0, False)
+    assert [path.name for path in tmp_path.iterdir()] == ["encore.db"]  # the log is merged
+    with serving(models, ENCORE_DATABASE_URL=url) as server:
+        assert server.get("/recommend/newcomer")[1]["source"] == "fold_in"
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.http.dependencies import CurrentRecommender
+from app.http.dependencies import CurrentJournal, CurrentRecommender
 from app.http.problems import problem_responses
 from app.http.schemas import Live, Ready
 from app.http.strict_route import StrictRoute
@@ -34,6 +34,14 @@ async def live() -> Live:
     response_description="A model is in service.",
     responses=problem_responses(503),
 )
-async def ready(recommender: CurrentRecommender) -> Ready:
-    """200 with the version in service, 503 with a hint while no usable model is there."""
-    return Ready(model_version=recommender.model.version)
+async def ready(recommender: CurrentRecommender, journal: CurrentJournal) -> Ready:
+    """200 with the version in service, 503 with a hint while no usable model is there.
+
+    `degraded` says that lists are answered, while events cannot be stored or read.
+    """
+    troubles = [str(trouble) for trouble in journal.troubles]
+    return Ready(
+        status="degraded" if troubles else "ready",
+        model_version=recommender.model.version,
+        troubles=troubles,
+    )

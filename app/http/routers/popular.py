@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.http import answers
-from app.http.dependencies import CurrentRecommender
+from app.http.dependencies import CurrentJournal, CurrentRecommender
 from app.http.problems import problem_responses
 from app.http.schemas import PopularArtists, PopularParameters
 from app.http.strict_route import StrictRoute
@@ -23,9 +23,20 @@ router = APIRouter(tags=["browse"], route_class=StrictRoute)
     responses=problem_responses(503),
 )
 async def popular(
-    parameters: Annotated[PopularParameters, Query()], recommender: CurrentRecommender
+    parameters: Annotated[PopularParameters, Query()],
+    recommender: CurrentRecommender,
+    journal: CurrentJournal,
 ) -> PopularArtists:
-    """What most people listen to, or what is played most."""
+    """What most people listen to, or what is played most; with `days`, by the events of late."""
+    if parameters.days is not None:
+        return await answers.played_lately(
+            recommender,
+            journal,
+            n=parameters.n,
+            offset=parameters.offset,
+            by=parameters.by,
+            days=parameters.days,
+        )
     return answers.popular(
         recommender.model, n=parameters.n, offset=parameters.offset, by=parameters.by
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.http import answers
-from app.http.dependencies import CurrentBatcher, CurrentRecommender
+from app.http.dependencies import CurrentServing
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
 from app.http.schemas import (
@@ -34,17 +34,16 @@ router = APIRouter(tags=["recommend"], route_class=StrictRoute)
 async def recommend(
     user_id: UserIdInPath,
     parameters: Annotated[RecommendParameters, Query()],
-    recommender: CurrentRecommender,
-    batcher: CurrentBatcher,
+    serving: CurrentServing,
     request: Request,
 ) -> Response:
-    """The user's best artists that they do not know yet.
+    """The user's best artists that they do not know yet, by their history and their events.
 
     A user without listening history, or an unknown one, gets popular artists with status 200;
     with `strategy=als` the answer is 404 instead.
     """
     query = RecommendQuery(user_id=user_id, **dict(parameters))
-    return _json(await answers.recommend(recommender, batcher, query, request.receive))
+    return _json(await answers.recommend(*serving, query, request.receive))
 
 
 @router.post(
@@ -57,17 +56,19 @@ async def recommend(
 )
 async def recommend_by_query(
     body: RecommendBody,
-    recommender: CurrentRecommender,
-    batcher: CurrentBatcher,
+    serving: CurrentServing,
     request: Request,
 ) -> Response:
     """Everything that `GET /recommend/{user_id}` can do, and more.
 
-    The body carries any id, long lists of exclusions, and `candidates` to rank. Without `user_id`
-    the list is for somebody unknown.
+    The body carries any id, long lists of exclusions, `candidates` to rank, and `listens`: artists
+    to answer from, of which nothing is stored. Without `user_id` the list is for somebody unknown.
     """
-    query = RecommendQuery(**dict(body))
-    return _json(await answers.recommend(recommender, batcher, query, request.receive))
+    fields = dict(body)
+    if body.listens is not None:
+        fields["listens"] = [(listen.artist_id, listen.plays) for listen in body.listens]
+    query = RecommendQuery(**fields)
+    return _json(await answers.recommend(*serving, query, request.receive))
 
 
 @router.post(
@@ -80,8 +81,7 @@ async def recommend_by_query(
 )
 async def recommend_batch(
     body: BatchBody,
-    recommender: CurrentRecommender,
-    batcher: CurrentBatcher,
+    serving: CurrentServing,
     request: Request,
 ) -> Response:
     """One list for each user, the same that a single call answers, from one model."""
@@ -89,7 +89,7 @@ async def recommend_batch(
         RecommendQuery(user_id=user_id, n=body.n, discovery=body.discovery)
         for user_id in body.user_ids
     ]
-    return _json(await answers.recommend_batch(recommender, batcher, queries, request.receive))
+    return _json(await answers.recommend_batch(*serving, queries, request.receive))
 
 
 def _json(encoded: bytes) -> Response:

@@ -14,7 +14,7 @@ from tests.builders import publish_small
 def test_a_service_with_a_model_is_ready(client: TestClient, version: str) -> None:
     response = client.get("/health/ready")
     assert response.status_code == 200
-    assert response.json() == {"status": "ready", "model_version": version}
+    assert response.json() == {"status": "ready", "model_version": version, "troubles": []}
 
 
 def test_a_service_without_a_model_lives_and_says_what_to_do(bare_client: TestClient) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from starlette.testclient import TestClient
 
-from app.http import schemas
+from app.http import event_schemas, schemas
 from app.main import create_app
 from app.settings import Settings
 
@@ -18,8 +18,15 @@ OPERATIONS = {
     for path, methods in SCHEMA["paths"].items()
     for method, operation in methods.items()
 }
-# The one that answers a page.
-PAGE = "GET /model/report"
+# Those that answer no JSON.
+OTHERS = {"GET /model/report": "text/html", "GET /metrics": "text/plain"}
+
+
+def schema_of(name: str) -> type[BaseModel]:
+    schema = getattr(schemas, name, None) or getattr(event_schemas, name)
+    assert isinstance(schema, type)
+    assert issubclass(schema, BaseModel)
+    return schema
 
 
 def parameters() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -56,8 +63,8 @@ def test_every_operation_is_described(name: str) -> None:
     assert operation["tags"][0] in {tag["name"] for tag in SCHEMA["tags"]}
     answer = operation["responses"]["200"]
     assert answer["description"] != "Successful Response"
-    if name == PAGE:
-        assert list(answer["content"]) == ["text/html"]
+    if name in OTHERS:
+        assert list(answer["content"]) == [OTHERS[name]]
     else:
         assert answer["content"]["application/json"]["example"]
 
@@ -68,19 +75,22 @@ def test_operation_ids_are_stable() -> None:
         "GET /recommend/{user_id}": "recommend",
         "POST /recommend": "recommend_by_query",
         "POST /recommend/batch": "recommend_batch",
+        "POST /events": "add_events",
+        "GET /users/{user_id}": "user",
         "GET /popular": "popular",
         "GET /model": "model",
         "GET /model/report": "model_report",
         "GET /health/live": "live",
         "GET /health/ready": "ready",
+        "GET /metrics": "metrics",
         "POST /admin/reload": "reload",
     }
 
 
 def test_every_example_fits_its_schema() -> None:
-    for name in OPERATIONS.keys() - {PAGE}:
+    for name in OPERATIONS.keys() - OTHERS.keys():
         content = OPERATIONS[name]["responses"]["200"]["content"]["application/json"]
-        model = getattr(schemas, content["schema"]["$ref"].rpartition("/")[2])
+        model = schema_of(content["schema"]["$ref"].rpartition("/")[2])
         TypeAdapter(model).validate_python(content["example"])
 
 
@@ -101,7 +111,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_only_protected_calls_name_the_key() -> None:
     protected = {name for name, operation in OPERATIONS.items() if "security" in operation}
-    assert protected == {"POST /admin/reload"}
+    assert protected == {"POST /admin/reload", "POST /events", "GET /users/{user_id}"}
 
 
 def test_answers_hold_what_the_schema_says(client: TestClient) -> None:
@@ -109,6 +119,10 @@ def test_answers_hold_what_the_schema_says(client: TestClient) -> None:
         "Recommendations": client.get("/recommend/u30"),
         "BatchRecommendations": client.post("/recommend/batch", json={"user_ids": ["u30"]}),
         "PopularArtists": client.get("/popular"),
+        "EventsAnswer": client.post(
+            "/events", json={"events": [{"user_id": "openapi", "artist_id": "i30"}]}
+        ),
+        "UserCard": client.get("/users/openapi"),
         "ModelCard": client.get("/model"),
         "Ready": client.get("/health/ready"),
         "Live": client.get("/health/live"),
@@ -116,7 +130,7 @@ def test_answers_hold_what_the_schema_says(client: TestClient) -> None:
         "Problem": client.get("/nothing"),
     }
     for name, response in answers.items():
-        model = getattr(schemas, name)
+        model = schema_of(name)
         model.model_validate_json(response.content, strict=True)
         required = SCHEMA["components"]["schemas"][name].get("required", [])
         assert set(required) <= set(response.json()) <= set(model.model_fields)

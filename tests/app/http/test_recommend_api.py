@@ -363,7 +363,17 @@ def test_several_faults_are_listed_together(client: TestClient) -> None:
         (b'{"candidates": ["\\udfff"]}', "body.candidates.0", "valid UTF-8"),
         (b'{"candidates": [' + b'"a",' * 1000 + b'"a"]}', "body.candidates", "at most 1000"),
         (b'{"user": "u30"}', "body.user", "is no field of this call"),
-        (b'{"listens": []}', "body.listens", "is no field of this call"),
+        (
+            b'{"listens": [{"artist_id": "a", "plays": 0}]}',
+            "body.listens.0.plays",
+            "greater than 0",
+        ),
+        (b'{"listens": [{"plays": 1}]}', "body.listens.0.artist_id", "is required"),
+        (
+            b'{"listens": [' + b'{"artist_id": "a"},' * 1000 + b'{"artist_id": "a"}]}',
+            "body.listens",
+            "at most 1000",
+        ),
         (b'{"\\ud800": 1}', "body", "lone surrogate"),
     ],
 )

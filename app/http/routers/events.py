@@ -1,0 +1,92 @@
+"""Events: what was just played."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends
+from fastapi.exceptions import RequestValidationError
+
+from app.errors import EventConflict
+from app.events import Event
+from app.http.dependencies import CurrentJournal
+from app.http.event_schemas import EventResult, EventsAnswer, EventsBody, Refused
+from app.http.problems import problem_responses, summary
+from app.http.security import require_key
+from app.http.strict_route import StrictRoute
+from app.store.interface import Outcome, Status
+
+_MAY_COUNT_TWICE: Final = "it has neither event_id nor timestamp: sent again, it counts again"
+
+router = APIRouter(tags=["events"], route_class=StrictRoute, dependencies=[Depends(require_key)])
+
+
+@router.post(
+    "/events",
+    operation_id="add_events",
+    summary="Tell what somebody just played, skipped, liked or disliked",
+    response_description="What became of each event.",
+    response_model_exclude_none=True,
+    responses=problem_responses(401, 409, 413, 503),
+)
+async def add_events(body: EventsBody, journal: CurrentJournal) -> EventsAnswer:
+    """What is answered as `stored` survives a power cut, and the user's very next list reflects it.
+
+    Send a request again after an error or a lost connection: with an `event_id` (or a `timestamp`)
+    an event counts once. One bad event does not lose the others: it is `refused` among the results.
+    Where all are bad, the answer is 422, or 409 where all have ids that other events have.
+    """
+    read: list[Event | Refused] = [
+        one if isinstance(one, Refused) else one.to_event() for one in body.events
+    ]
+    events = [one for one in read if isinstance(one, Event)]
+    outcomes = iter(await journal.append(events) if events else [])
+    results = [
+        _refused(one) if isinstance(one, Refused) else _result(one, next(outcomes)) for one in read
+    ]
+    journal.counts["events_refused"] += len(read) - len(events)
+    refused = sum(result.status == "refused" for result in results)
+    if refused == len(results):
+        _refuse_all(read, results)
+    return EventsAnswer(
+        stored=sum(result.status == "stored" for result in results),
+        repeated=sum(result.status == "repeated" for result in results),
+        refused=refused,
+        results=results,
+    )
+
+
+def _result(event: Event, outcome: Outcome) -> EventResult:
+    if outcome.status is Status.CONFLICT:
+        return EventResult(
+            status="refused",
+            event_id=event.event_id,
+            detail=f"event_id: belongs to event {outcome.sequence}, which has another content; "
+            "give each event an id of its own",
+        )
+    return EventResult(
+        status="stored" if outcome.status is Status.STORED else "repeated",
+        event_id=event.event_id,
+        sequence=outcome.sequence,
+        detail=None if event.is_idempotent else _MAY_COUNT_TWICE,
+    )
+
+
+def _refused(one: Refused) -> EventResult:
+    return EventResult(status="refused", event_id=one.event_id, detail=summary(one.errors))
+
+
+def _refuse_all(read: list[Event | Refused], results: list[EventResult]) -> None:
+    """Answers with an error where nothing was stored, so that no sender takes it for a success."""
+    if all(isinstance(one, Event) for one in read):
+        more = f" (and {len(read) - 1} more)" if len(read) > 1 else ""
+        raise EventConflict(f"events.0.{results[0].detail}{more}")
+    errors: list[dict[str, Any]] = []
+    for place, (one, result) in enumerate(zip(read, results, strict=True)):
+        where = ("body", "events", place)
+        if isinstance(one, Refused):
+            errors += [{**error, "loc": (*where, *error["loc"])} for error in one.errors]
+        else:
+            message = str(result.detail).removeprefix("event_id: ")
+            errors.append({"loc": (*where, "event_id"), "msg": message, "type": "value_error"})
+    raise RequestValidationError(errors)

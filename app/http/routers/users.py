@@ -1,0 +1,98 @@
+"""What is known of a user."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query
+
+from app.errors import ModelUnavailable, UnknownUser
+from app.events import EventType, StoredEvent
+from app.http.dependencies import CurrentJournal, Watcher
+from app.http.event_schemas import (
+    EventShown,
+    PlayedInHistory,
+    UserCard,
+    UserParameters,
+    write_time,
+)
+from app.http.parameters import UserIdInPath
+from app.http.problems import problem_responses
+from app.http.security import require_key
+from app.http.strict_route import StrictRoute
+from app.model import Model
+from app.model_watcher import ModelWatcher
+
+router = APIRouter(
+    prefix="/users",
+    tags=["users"],
+    route_class=StrictRoute,
+    dependencies=[Depends(require_key)],
+)
+
+
+@router.get(
+    "/{user_id}",
+    operation_id="user",
+    summary="Show what is known of a user",
+    response_description="Their history and events.",
+    responses=problem_responses(401, 404, 503),
+)
+async def user(
+    user_id: UserIdInPath,
+    parameters: Annotated[UserParameters, Query()],
+    watcher: Watcher,
+    journal: CurrentJournal,
+) -> UserCard:
+    """The history that the model was trained on, and the events since and before, latest first.
+
+    404 for somebody of whom nothing is known. Behind the key, as it is personal.
+    """
+    count, events = await journal.events_of(user_id, limit=parameters.n, before=parameters.before)
+    model = _model(watcher)
+    user_index = None if model is None else model.users.index(user_id)
+    if user_index is None and not count:
+        raise UnknownUser("nothing is known of this user: no history in the model, and no events")
+    has_more = len(events) == parameters.n and events[-1].sequence > 1
+    return UserCard(
+        user_id=user_id,
+        model_version=None if model is None else model.version,
+        is_in_model=user_index is not None,
+        history=[] if model is None or user_index is None else _history(model, user_index),
+        event_count=count,
+        events=[_shown(stored, model) for stored in events],
+        next_before=events[-1].sequence if has_more else None,
+    )
+
+
+def _model(watcher: ModelWatcher) -> Model | None:
+    try:
+        return watcher.recommender.model
+    except ModelUnavailable:
+        return None
+
+
+def _history(model: Model, user_index: int) -> list[PlayedInHistory]:
+    items, plays = model.user_items.row(user_index)
+    order = np.lexsort((items, -plays))
+    return [
+        PlayedInHistory(artist_id=model.items.id(item), name=model.item_names[item], plays=count)
+        for item, count in zip(items[order].tolist(), plays[order].tolist(), strict=True)
+    ]
+
+
+def _shown(stored: StoredEvent, model: Model | None) -> EventShown:
+    event = stored.event
+    item = None if model is None else model.items.index(event.artist_id)
+    name = event.artist_name if model is None or item is None else model.item_names[item]
+    return EventShown(
+        sequence=stored.sequence,
+        event_id=event.event_id,
+        artist_id=event.artist_id,
+        name=name,
+        type=event.type,
+        plays=event.plays if event.type is EventType.PLAY else None,
+        timestamp=None if event.timestamp is None else write_time(event.timestamp),
+        received_at=write_time(stored.received_at),
+    )

@@ -1,0 +1,387 @@
+"""The journal: events written and read for the service, off the event loop.
+
+Writing goes through one thread, which commits whatever has come in while it was busy, so one flush
+to disk serves many requests. What a user's events come to is kept until the next event of theirs.
+When the database is in trouble, lists are answered from the model and from what is kept; a keeper
+looks every now and then whether it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Final, TypeVar
+
+from app.activity import Activity, activity_of
+from app.errors import Overloaded, StoreUnavailable
+from app.events import MICROSECONDS, Event, EventRules, StoredEvent
+from app.store.interface import EventStore, Outcome, PlayedArtist
+from app.store.stamps import Stamps
+
+_POLL_SECONDS: Final = 0.25
+_REOPEN_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 10.0
+# So many events may wait to be written, and so many are committed together.
+_MOST_WAITING: Final = 20_000
+_EVENTS_PER_COMMIT: Final = 5_000
+_READERS: Final = 4
+# Some hundred bytes each, and about as much again for each artist.
+_KEPT_USERS: Final = 20_000
+# Of somebody with more, the latest count.
+EVENTS_PER_USER: Final = 10_000
+# What takes a second to count is counted every 20 seconds at most.
+_RANKING_KEPT: Final = 20
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Events of one request, and who waits for them."""
+
+    events: Sequence[Event]
+    received_at: int
+    future: asyncio.Future[list[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a user's events came to when their stamp was read."""
+
+    stamp: int
+    activity: Activity | None
+
+
+@dataclass(slots=True)
+class _Opened:
+    store: EventStore
+    stamps: Stamps
+
+
+def now() -> int:
+    """Returns the time in microseconds since 1970 (UTC)."""
+    return time.time_ns() // 1000
+
+
+class Journal:
+    """Events as the service uses them. Used on one event loop.
+
+    Args:
+        open_store: opens the store; tried again until it succeeds.
+        rules: what events count for.
+    """
+
+    def __init__(self, open_store: Callable[[], EventStore], rules: EventRules) -> None:
+        self._open_store = open_store
+        self._rules = rules
+        self._opened: _Opened | None = None
+        # By what was tried: opening, reading or writing.
+        self._troubles: dict[str, StoreUnavailable] = {}
+        self.counts: Counter[str] = Counter()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._rankings: dict[tuple[object, ...], tuple[float, list[PlayedArtist]]] = {}
+        self._ranking_lock = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._came: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._waiting = 0
+        self._closing = threading.Event()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+        self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
+        self._keeper = threading.Thread(target=self._keep_up, name="store-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Opens the store, if it can be opened, and begins to write and to follow."""
+        self._open()
+        self._writer.start()
+        self._keeper.start()
+
+    async def close(self) -> None:
+        """Writes what has been given, and closes the store."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._came.put(None)
+            await asyncio.to_thread(self._end)
+
+    @property
+    def troubles(self) -> list[StoreUnavailable]:
+        """What is wrong with the store now; nothing if it works."""
+        return list(self._troubles.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be written."""
+        return self._waiting
+
+    def is_touched(self, user_id: str) -> bool:
+        """Says whether a user may have events; one look into memory."""
+        opened = self._opened
+        return opened is not None and opened.stamps.of(user_id) > 0
+
+    async def activity_of(self, user_id: str) -> Activity | None:
+        """Returns what a user's events come to, None for somebody without any.
+
+        It holds everything that was acknowledged before this call on this host. Where the store
+        cannot be read, it is what was known before.
+        """
+        return (await self.activities_of([user_id]))[0]
+
+    async def activities_of(self, user_ids: Sequence[str]) -> list[Activity | None]:
+        """Returns what the events of some users come to; see ``activity_of``."""
+        opened, at = self._opened, now()
+        if opened is None:
+            return [None] * len(user_ids)
+        # Read before the events are: what they hold is then at least as new.
+        stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
+        stale = [
+            user_id
+            for user_id, stamp in stamps.items()
+            if stamp and not self._is_of(user_id, stamp, at)
+        ]
+        if stale and not {"read", "open"} & self._troubles.keys():
+            with suppress(StoreUnavailable):
+                events = await self._read(lambda store: _events_of(store, stale))
+                for user_id, found in zip(stale, events, strict=True):
+                    activity = activity_of(found, self._rules, at) if found else None
+                    self._keep(user_id, _Kept(stamps[user_id], activity))
+        found_activities = []
+        for user_id, stamp in stamps.items():
+            kept = self._kept.get(user_id) if stamp else None
+            found_activities.append(kept.activity if kept else None)
+        if len(stamps) == len(user_ids):
+            return found_activities
+        by_user = dict(zip(stamps, found_activities, strict=True))
+        return [by_user[user_id] for user_id in user_ids]
+
+    async def append(self, events: Sequence[Event]) -> list[Outcome]:
+        """Stores events; they are durable, and count on this host, when this returns.
+
+        Raises:
+            StoreUnavailable: none of them is known to be stored.
+            Overloaded: too many are waiting.
+        """
+        if self._waiting + len(events) > _MOST_WAITING:
+            raise Overloaded(
+                f"{self._waiting} events were waiting to be written already; send them again later"
+            )
+        future: asyncio.Future[list[Outcome]] = self._loop.create_future()
+        self._waiting += len(events)
+        self._came.put(_Batch(events, now(), future))
+        try:
+            outcomes = await future
+        finally:
+            self._waiting -= len(events)
+        self.counts.update(f"events_{outcome.status}" for outcome in outcomes)
+        return outcomes
+
+    async def events_of(
+        self, user_id: str, *, limit: int, before: int | None
+    ) -> tuple[int, list[StoredEvent]]:
+        """Returns how many events a user has, and some of them, latest number first.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        return await self._read(
+            lambda store: (
+                store.count_of(user_id),
+                store.events_of(user_id, limit=limit, before=before),
+            )
+        )
+
+    async def played_in_days(
+        self, days: float, *, by_plays: bool, limit: int
+    ) -> list[PlayedArtist]:
+        """Returns the artists that were played most in the last days.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        since = now() - round(days * 24 * 3600 * MICROSECONDS)
+        # One at a time: whoever waited may take what another one counted.
+        async with self._ranking_lock:
+            asked = (days, by_plays, limit)
+            valid_until, ranking = self._rankings.get(asked, (0.0, []))
+            start = time.monotonic()
+            if valid_until < start:
+                ranking = await self._read(
+                    lambda store: store.played_since(since, by_plays=by_plays, limit=limit)
+                )
+                seconds = time.monotonic() - start
+                self._rankings = {
+                    key: entry for key, entry in self._rankings.items() if entry[0] > start
+                }
+                self._rankings[asked] = time.monotonic() + _RANKING_KEPT * seconds, ranking
+        return ranking
+
+    def _is_of(self, user_id: str, stamp: int, at: int) -> bool:
+        """Says whether what is kept of a user is of that stamp, and still holds."""
+        kept = self._kept.get(user_id)
+        if kept is None or kept.stamp != stamp:
+            return False
+        self._kept.move_to_end(user_id)
+        until = None if kept.activity is None else kept.activity.valid_until
+        return until is None or at < until
+
+    def _keep(self, user_id: str, kept: _Kept) -> None:
+        self._kept[user_id] = kept
+        self._kept.move_to_end(user_id)
+        if len(self._kept) > _KEPT_USERS:
+            self._kept.popitem(last=False)
+
+    async def _read(self, question: Callable[[EventStore], T]) -> T:
+        opened = self._opened
+        if opened is None:
+            raise self._troubles.get("open") or _not_open()
+        try:
+            answer = await self._loop.run_in_executor(self._readers, question, opened.store)
+        except StoreUnavailable as error:
+            self._note("read", error)
+            raise
+        return answer
+
+    def _write(self) -> None:
+        ended = False
+        while not ended:
+            batches, ended = self._receive()
+            if batches:
+                self._commit(batches)
+
+    def _receive(self) -> tuple[list[_Batch], bool]:
+        """Returns what has come, waiting for it, and whether that is all there will be."""
+        batches: list[_Batch] = []
+        size = 0
+        with suppress(Empty):
+            while size < _EVENTS_PER_COMMIT:
+                batch = self._came.get(block=not batches)
+                if batch is None:
+                    return batches, True
+                batches.append(batch)
+                size += len(batch.events)
+        return batches, False
+
+    def _commit(self, batches: Sequence[_Batch]) -> None:
+        events = [event for batch in batches for event in batch.events]
+        try:
+            outcomes = self._append(events, batches[0].received_at)
+        except StoreUnavailable as error:
+            if self._opened is not None:
+                self._note("write", error)
+            self._deliver(batches, error)
+        except Exception as error:
+            logger.exception("could not write %d events", len(events))
+            self._deliver(batches, error)
+        else:
+            self._clear("write")
+            self._deliver(batches, outcomes)
+
+    def _append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
+        opened = self._opened
+        if opened is None:
+            raise self._troubles.get("open") or _not_open()
+        outcomes = opened.store.append(events, received_at)
+        # Before anybody hears of it. A repeated event may be one that was stored, but not noted,
+        # when a process was killed.
+        opened.stamps.raise_to(
+            (event.user_id, outcome.sequence)
+            for event, outcome in zip(events, outcomes, strict=True)
+        )
+        return outcomes
+
+    def _deliver(self, batches: Sequence[_Batch], result: list[Outcome] | Exception) -> None:
+        def deliver() -> None:
+            start = 0
+            for batch in batches:
+                end = start + len(batch.events)
+                if batch.future.done():
+                    pass  # nobody waits any more
+                elif isinstance(result, Exception):
+                    batch.future.set_exception(result)
+                else:
+                    batch.future.set_result(result[start:end])
+                start = end
+
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(deliver)
+
+    def _keep_up(self) -> None:
+        while not self._closing.wait(_POLL_SECONDS if self._opened else _REOPEN_SECONDS):
+            try:
+                self._look()
+            except Exception:
+                logger.exception("could not follow the event store")
+
+    def _look(self) -> None:
+        """Follows what others store, and finds out whether what was wrong still is."""
+        if self._opened is None:
+            self._open()
+        if self._opened is None:
+            return
+        store, stamps = self._opened.store, self._opened.stamps
+        try:
+            stamps.catch_up(store.latest_of_users)
+        except StoreUnavailable as error:
+            self._note("read", error)
+            return
+        self._clear("read")
+        if "write" in self._troubles:
+            try:
+                store.check_writable()
+            except StoreUnavailable as error:
+                self._note("write", error)
+            else:
+                self._clear("write")
+
+    def _open(self) -> None:
+        store: EventStore | None = None
+        try:
+            store = self._open_store()
+            stamps = Stamps(store.place)
+            try:
+                stamps.catch_up(store.latest_of_users)
+            except BaseException:
+                stamps.close()
+                raise
+        except StoreUnavailable as error:
+            if store is not None:
+                store.close()
+            self._note("open", error)
+        else:
+            self._opened = _Opened(store, stamps)
+            self._clear("open")
+
+    def _note(self, tried: str, error: StoreUnavailable) -> None:
+        before = self._troubles.get(tried)
+        self._troubles[tried] = error
+        self.counts[f"trouble_{error.reason}"] += 1
+        if before is None or before.reason != error.reason:
+            logger.error("events are in trouble: %s", error)
+
+    def _clear(self, tried: str) -> None:
+        if self._troubles.pop(tried, None) and not self._troubles:
+            logger.info("the event store works again")
+
+    def _end(self) -> None:
+        self._writer.join(_CLOSE_SECONDS)
+        self._keeper.join(_CLOSE_SECONDS)
+        self._readers.shutdown()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.stamps.close()
+            opened.store.close()
+
+
+def _events_of(store: EventStore, user_ids: Iterable[str]) -> list[list[StoredEvent]]:
+    return [store.events_of(user_id, limit=EVENTS_PER_USER) for user_id in user_ids]
+
+
+def _not_open() -> StoreUnavailable:
+    return StoreUnavailable("closed", "the event store is not open")

@@ -1,0 +1,120 @@
+"""What an event store does, whichever database it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from app.events import Event, StoredEvent
+
+
+class Status(StrEnum):
+    """What became of an event."""
+
+    STORED = "stored"
+    REPEATED = "repeated"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one event.
+
+    Attributes:
+        status: ``stored``; ``repeated`` if it was stored before and counts once; ``conflict`` if
+            its id belongs to an event with another content, so that it is not stored.
+        sequence: number of the event that is stored under its key.
+    """
+
+    status: Status
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedArtist:
+    """How often an artist was played in some time.
+
+    Attributes:
+        artist_id: the artist.
+        name: as the latest event has it; None where none has.
+        listeners: how many users played it.
+        plays: how often.
+    """
+
+    artist_id: str
+    name: str | None
+    listeners: int
+    plays: float
+
+
+class EventStore(Protocol):
+    """Events, durable and numbered.
+
+    An event gets its number when it is committed, under one lock, so numbers have no gaps and
+    whoever has read up to a number never misses a lower one. Each method may be called from any
+    thread, and raises ``StoreUnavailable`` where the database is in trouble; nothing of that call
+    is stored then, unless the answer itself was lost on its way.
+    """
+
+    @property
+    def id(self) -> str:
+        """Identifies the store, whatever its address is; a copy has the same."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Says where this very store is: of two copies each has another."""
+        ...
+
+    def append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
+        """Stores events in one transaction; they are durable when this returns.
+
+        Args:
+            events: in their order.
+            received_at: in microseconds since 1970 (UTC).
+        """
+        ...
+
+    def last_sequence(self) -> int:
+        """Returns the number of the last event, 0 while there is none."""
+        ...
+
+    def events_of(
+        self, user_id: str, *, limit: int, before: int | None = None
+    ) -> list[StoredEvent]:
+        """Returns a user's events, latest number first.
+
+        Args:
+            user_id: whose.
+            limit: at most so many.
+            before: only those with lower numbers.
+        """
+        ...
+
+    def count_of(self, user_id: str) -> int:
+        """Returns how many events of a user there are."""
+        ...
+
+    def latest_of_users(self, after: int) -> list[tuple[str, int]]:
+        """Returns who has events with numbers above ``after``, each with the last one's number."""
+        ...
+
+    def played_since(self, since: int, *, by_plays: bool, limit: int) -> list[PlayedArtist]:
+        """Returns the artists that were played most.
+
+        Args:
+            since: in microseconds since 1970 (UTC).
+            by_plays: order by plays; else by listeners.
+            limit: at most so many.
+        """
+        ...
+
+    def check_writable(self) -> None:
+        """Writes something that changes nothing, to find out whether writing works."""
+        ...
+
+    def close(self) -> None:
+        """Closes all connections; may be called twice. Calls after it raise."""
+        ...

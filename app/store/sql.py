@@ -1,0 +1,283 @@
+"""The event store in SQL, as far as databases agree."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol, TypeAlias
+
+from app.errors import StoreUnavailable
+from app.events import Event, EventType, StoredEvent
+from app.store.interface import Outcome, PlayedArtist, Status
+from app.store.migrations import MIGRATIONS
+
+# Older SQLites take no more than 999 parameters.
+_VALUES_AT_ONCE: Final = 500
+_ID_BYTES: Final = 16
+_COLUMNS: Final = (
+    "sequence, received_at, happened_at, user_id, artist_id, type, plays, is_timed, event_id, "
+    "artist_name"
+)
+# What stands under a key: the number and the digest.
+_Known: TypeAlias = tuple[int, bytes]
+
+
+class Cursor(Protocol):
+    """What a driver returns for a statement."""
+
+    def fetchone(self) -> Any:
+        """Returns the next row, None after the last."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Returns all rows that are left."""
+        ...
+
+
+class Connection(Protocol):
+    """What the drivers have in common."""
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ...) -> Cursor:
+        """Runs a statement, whose parameters are marked as the database wants it."""
+        ...
+
+
+class SqlEventStore(ABC):
+    """An event store in SQL; see ``EventStore`` for what its methods do."""
+
+    # How the database marks a parameter, and what it calls the types.
+    _mark: str
+    _types: Mapping[str, str]
+
+    def __init__(self) -> None:
+        self._id = ""
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[Connection]:
+        """Begins a transaction that no other writer shares; commits it, or rolls it back.
+
+        Raises:
+            StoreUnavailable: the database is in trouble, at any point.
+        """
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """Lends a connection that sees what is committed, one state of it.
+
+        Raises:
+            StoreUnavailable: the database is in trouble, at any point.
+        """
+
+    @abstractmethod
+    def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        """Runs an insertion for many rows."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes all connections; see ``EventStore``."""
+
+    @property
+    def id(self) -> str:
+        """Identifies the store."""
+        return self._id
+
+    def append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
+        """Stores events in one transaction; see ``EventStore``."""
+        keys = [event.key() for event in events]
+        with self._writing() as connection:
+            # Locks the row in PostgreSQL; SQLite has one writer at a time anyway.
+            last = self._lock_sequence(connection)
+            known = dict(self._known(connection, keys))
+            outcomes, rows = [], []
+            for key, event in zip(keys, events, strict=True):
+                digest = event.digest()
+                if key in known:
+                    sequence, digest_there = known[key]
+                    same = digest == digest_there
+                    outcomes.append(Outcome(Status.REPEATED if same else Status.CONFLICT, sequence))
+                    continue
+                last += 1
+                known[key] = last, digest
+                outcomes.append(Outcome(Status.STORED, last))
+                rows.append(_row(last, key, digest, received_at, event))
+            if rows:
+                marks = ", ".join([self._mark] * len(rows[0]))
+                columns = "key, digest, " + _COLUMNS
+                self._insert(
+                    connection,
+                    f"INSERT INTO events ({columns}) VALUES ({marks})",  # noqa: S608 - no input
+                    rows,
+                )
+                self._execute(connection, "UPDATE event_store SET last_sequence = ?", last)
+        return outcomes
+
+    def last_sequence(self) -> int:
+        """Returns the number of the last event."""
+        with self._reading() as connection:
+            row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
+        return int(row[0])
+
+    def events_of(
+        self, user_id: str, *, limit: int, before: int | None = None
+    ) -> list[StoredEvent]:
+        """Returns a user's events, latest number first."""
+        with self._reading() as connection:
+            rows = self._execute(
+                connection,
+                f"SELECT {_COLUMNS} FROM events WHERE user_id = ? AND sequence < ? "  # noqa: S608
+                "ORDER BY sequence DESC LIMIT ?",
+                user_id.encode(),
+                2**63 - 1 if before is None else before,
+                limit,
+            ).fetchall()
+        return list(map(_stored, rows))
+
+    def count_of(self, user_id: str) -> int:
+        """Returns how many events of a user there are."""
+        with self._reading() as connection:
+            statement = "SELECT count(*) FROM events WHERE user_id = ?"
+            return int(self._execute(connection, statement, user_id.encode()).fetchone()[0])
+
+    def latest_of_users(self, after: int) -> list[tuple[str, int]]:
+        """Returns who has events with numbers above ``after``."""
+        with self._reading() as connection:
+            rows = self._execute(
+                connection,
+                "SELECT user_id, max(sequence) FROM events WHERE sequence > ? GROUP BY user_id",
+                after,
+            ).fetchall()
+        return [(bytes(user).decode(), int(sequence)) for user, sequence in rows]
+
+    def played_since(self, since: int, *, by_plays: bool, limit: int) -> list[PlayedArtist]:
+        """Returns the artists that were played most."""
+        statement = (
+            "SELECT artist_id, count(DISTINCT user_id) AS listeners, sum(plays) AS total "
+            "FROM events WHERE happened_at >= ? AND type = ? GROUP BY artist_id ORDER BY "
+        )
+        statement += "total DESC, listeners DESC" if by_plays else "listeners DESC, total DESC"
+        with self._reading() as connection:
+            rows = self._execute(
+                connection,
+                statement + ", artist_id LIMIT ?",
+                since,
+                EventType.PLAY.encode(),
+                limit,
+            ).fetchall()
+            artists = [bytes(artist) for artist, _, _ in rows]
+            names = dict(self._latest_names(connection, artists))
+        return [
+            PlayedArtist(artist.decode(), names.get(artist), int(listeners), float(plays))
+            for artist, (_, listeners, plays) in zip(artists, rows, strict=True)
+        ]
+
+    def check_writable(self) -> None:
+        """Writes something that changes nothing."""
+        with self._writing() as connection:
+            self._execute(connection, "UPDATE event_store SET checked_at = checked_at + 1")
+
+    def _migrate(self, connection: Connection) -> None:
+        """Brings the tables up to date, in a transaction, and learns the store's id.
+
+        Raises:
+            StoreUnavailable: a later Encore has made them.
+        """
+        self._execute(
+            connection, "CREATE TABLE IF NOT EXISTS event_store_migrations (done BIGINT NOT NULL)"
+        )
+        found = self._execute(connection, "SELECT max(done) FROM event_store_migrations").fetchone()
+        done = int(found[0] or 0)
+        if done > len(MIGRATIONS):
+            raise StoreUnavailable(
+                "newer",
+                f"the tables of the event store are those of a later Encore (step {done}, and this "
+                f"one knows {len(MIGRATIONS)}); run that version, or name another "
+                "ENCORE_DATABASE_URL",
+            )
+        for number, step in enumerate(MIGRATIONS[done:], start=done + 1):
+            for statement in step:
+                connection.execute(statement.format_map(self._types))
+            self._execute(connection, "INSERT INTO event_store_migrations VALUES (?)", number)
+        if done == 0:
+            self._execute(
+                connection,
+                "INSERT INTO event_store VALUES (?, 0, 0)",
+                secrets.token_hex(_ID_BYTES).encode(),
+            )
+        row = self._execute(connection, "SELECT id FROM event_store").fetchone()
+        self._id = bytes(row[0]).decode()
+
+    def _lock_sequence(self, connection: Connection) -> int:
+        row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
+        return int(row[0])
+
+    def _known(
+        self, connection: Connection, keys: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, _Known]]:
+        found = self._among(
+            connection, "SELECT key, sequence, digest FROM events WHERE key IN ({among})", keys
+        )
+        for key, sequence, digest in found:
+            yield bytes(key), (int(sequence), bytes(digest))
+
+    def _latest_names(
+        self, connection: Connection, artists: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, str]]:
+        found = self._among(
+            connection,
+            "SELECT artist_id, artist_name FROM events WHERE sequence IN (SELECT max(sequence) "
+            "FROM events WHERE artist_id IN ({among}) AND artist_name IS NOT NULL "
+            "GROUP BY artist_id)",
+            artists,
+        )
+        for artist, name in found:
+            yield bytes(artist), bytes(name).decode()
+
+    def _among(
+        self, connection: Connection, statement: str, values: Sequence[bytes]
+    ) -> Iterator[Any]:
+        """Runs a statement for values, some at a time."""
+        for start in range(0, len(values), _VALUES_AT_ONCE):
+            part = values[start : start + _VALUES_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            yield from self._execute(connection, statement.format(among=marks), *part).fetchall()
+
+    def _execute(self, connection: Connection, statement: str, *parameters: Any) -> Cursor:
+        return connection.execute(statement.replace("?", self._mark), parameters)
+
+
+def _row(
+    sequence: int, key: bytes, digest: bytes, received_at: int, event: Event
+) -> tuple[Any, ...]:
+    return (
+        key,
+        digest,
+        sequence,
+        received_at,
+        received_at if event.timestamp is None else event.timestamp,
+        event.user_id.encode(),
+        event.artist_id.encode(),
+        event.type.encode(),
+        event.plays,
+        int(event.timestamp is not None),
+        None if event.event_id is None else event.event_id.encode(),
+        None if event.artist_name is None else event.artist_name.encode(),
+    )
+
+
+def _stored(row: Sequence[Any]) -> StoredEvent:
+    sequence, received_at, happened_at, user, artist, kind, plays, is_timed, event_id, name = row
+    return StoredEvent(
+        int(sequence),
+        int(received_at),
+        Event(
+            user_id=bytes(user).decode(),
+            artist_id=bytes(artist).decode(),
+            type=EventType(bytes(kind).decode()),
+            plays=float(plays),
+            timestamp=int(happened_at) if is_timed else None,
+            event_id=None if event_id is None else bytes(event_id).decode(),
+            artist_name=None if name is None else bytes(name).decode(),
+        ),
+    )

@@ -1,0 +1,175 @@
+"""The event store in an SQLite file: write-ahead log, one writer, as many readers as there are."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from app.errors import StoreUnavailable
+from app.store.sql import Connection, SqlEventStore
+
+_BUSY_SECONDS: Final = 5.0
+# What SQLite's codes mean for whoever runs the service: one word, and what to do.
+_TROUBLES: Final = {
+    "SQLITE_BUSY": ("locked", "another program holds its lock; find it with fuser or lsof"),
+    "SQLITE_LOCKED": ("locked", "another program holds its lock; find it with fuser or lsof"),
+    "SQLITE_FULL": ("full", "there is no room left; make some"),
+    "SQLITE_CORRUPT": ("corrupt", "restore it from a backup, or move it away to begin anew"),
+    "SQLITE_NOTADB": ("corrupt", "that is no SQLite file; move it away, or name another"),
+    "SQLITE_READONLY": ("readonly", "let the service write to the file and its folder"),
+    "SQLITE_CANTOPEN": ("unreachable", "its folder has to exist, and the service to write there"),
+    "SQLITE_PERM": ("readonly", "let the service write to the file and its folder"),
+}
+
+
+class SqliteEventStore(SqlEventStore):
+    """Events in one file of SQLite.
+
+    Args:
+        path: the file; made if it is missing, readable by its owner only.
+
+    Raises:
+        StoreUnavailable: it cannot be opened or is no event store.
+    """
+
+    _mark = "?"
+    _types = MappingProxyType({"bytes": "BLOB", "float": "REAL"})
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._device = self._inode = 0
+        self._closed = False
+        self._writer: sqlite3.Connection | None = None
+        self._write_lock = Lock()
+        self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        with self._writing() as connection:
+            self._migrate(connection)
+
+    @property
+    def place(self) -> str:
+        """Says where this very store is."""
+        return f"sqlite {self.id} {self._device} {self._inode}"
+
+    def close(self) -> None:
+        """Closes all connections; may be called twice."""
+        self._closed = True
+        with self._write_lock:
+            self._close_readers()
+            self._drop_writer()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._write_lock, self._translated():
+            connection = self._writer = self._writer or self._connect()
+            self._check_in_place()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield cast("Connection", connection)
+                connection.execute("COMMIT")
+            except sqlite3.Error:
+                self._drop_writer()  # which also rolls back; the next one begins afresh
+                raise
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._translated():
+            try:
+                connection = self._readers.get_nowait()
+            except Empty:
+                connection = self._connect(read_only=True)
+            try:
+                connection.execute("BEGIN")
+                yield cast("Connection", connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()
+                raise
+            self._readers.put(connection)
+            if self._closed:  # meanwhile
+                self._close_readers()
+
+    def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        cast("sqlite3.Connection", connection).executemany(statement, rows)
+
+    def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        # The file is made here, since SQLite would let everyone read it.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # Acknowledged events survive a power cut: the log is flushed at every commit.
+            connection.execute("PRAGMA synchronous = FULL")
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+            else:
+                status = self._path.stat()
+                self._device, self._inode = status.st_dev, status.st_ino
+                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                if mode != "wal":
+                    raise StoreUnavailable(
+                        "unreachable",
+                        f"the event store {self._path} lies where SQLite cannot keep a write-ahead "
+                        "log, as on a network drive; name a file on a local disk",
+                    )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_in_place(self) -> None:
+        """Refuses to write into a file that nobody will find again."""
+        try:
+            inode = self._path.stat().st_ino
+        except FileNotFoundError:
+            inode = 0
+        if inode != self._inode:
+            raise StoreUnavailable(
+                "replaced",
+                f"the event store {self._path} was moved, deleted or replaced while it was in use; "
+                "put it back, or restart the service to take what is there now",
+            )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        if self._closed:
+            raise StoreUnavailable("closed", "the event store is closed; the service is ending")
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._trouble(error) from error
+        except OSError as error:
+            raise StoreUnavailable(
+                "unreachable",
+                f"the event store {self._path} cannot be opened: {error.strerror}; its folder has "
+                "to exist, and the service to write there",
+            ) from error
+
+    def _trouble(self, error: sqlite3.Error) -> StoreUnavailable:
+        code = getattr(error, "sqlite_errorname", "")
+        # Extended codes, such as SQLITE_BUSY_SNAPSHOT, begin with the one they are a kind of.
+        base = "_".join(code.split("_")[:2])
+        reason, advice = _TROUBLES.get(base, ("failed", "the log has the details"))
+        return StoreUnavailable(reason, f"the event store {self._path}: {error} ({code}); {advice}")
+
+    def _close_readers(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._readers.get_nowait().close()
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

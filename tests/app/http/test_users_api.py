@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.model import Model
+from app.settings import Settings
+
+
+@pytest.fixture
+def client(models: Path, tmp_path: Path) -> Iterator[TestClient]:
+    """The service with an empty store."""
+    url = SecretStr(f"sqlite:///{tmp_path / 'encore.db'}")
+    with TestClient(create_app(Settings(models=models, database_url=url))) as client:
+        yield client
+
+
+def send(client: TestClient, **event: object) -> None:
+    response = client.post("/events", json={"events": [{"user_id": "u30", **event}]})
+    assert response.status_code == 200
+
+
+def test_a_user_of_the_model_is_shown_with_their_history_most_played_first(
+    client: TestClient, model: Model, version: str
+) -> None:
+    index = model.users.index("u30")
+    assert index is not None
+    items, plays = model.user_items.row(index)
+    expected = sorted(zip((-plays).tolist(), items.tolist(), strict=True))
+    card = client.get("/users/u30").json()
+    assert (card["user_id"], card["model_version"], card["is_in_model"]) == ("u30", version, True)
+    assert card["history"] == [
+        {"artist_id": model.items.id(item), "name": model.item_names[item], "plays": -count}
+        for count, item in expected
+    ]
+    assert (card["event_count"], card["events"], card["next_before"]) == (0, [], None)
+
+
+def test_events_are_shown_as_they_were_sent(client: TestClient) -> None:
+    send(client, artist_id="i30", timestamp="2026-11-20T13:00:00.5+01:00", event_id="e1", plays=2)
+    send(client, artist_id="new", artist_name="New Band", type="like")
+    card = client.get("/users/u30").json()
+    assert card["event_count"] == 2
+    like, play = card["events"]
+    assert play.pop("received_at").endswith("Z")
+    assert play == {
+        "sequence": 1,
+        "event_id": "e1",
+        "artist_id": "i30",
+        "name": "the i30 “band”",
+        "type": "play",
+        "plays": 2.0,
+        "timestamp": "2026-11-20T12:00:00.500000Z",
+    }
+    assert (like["name"], like["plays"], like["timestamp"]) == ("New Band", None, None)
+
+
+def test_events_come_in_pages(client: TestClient) -> None:
+    for number in range(5):
+        send(client, artist_id=f"i{number}")
+    pages, before = [], None
+    while True:
+        path = "/users/u30?n=2" + (f"&before={before}" if before else "")
+        card = client.get(path).json()
+        pages.append([event["sequence"] for event in card["events"]])
+        before = card["next_before"]
+        if before is None:
+            break
+    assert pages == [[5, 4], [3, 2], [1]]
+
+
+def test_somebody_of_whom_nothing_is_known_is_not_found(client: TestClient) -> None:
+    response = client.get("/users/nobody")
+    assert response.status_code == 404
+    assert response.json()["type"] == "urn:encore:problem:unknown-user"
+    assert "nothing is known" in response.json()["detail"]
+
+
+def test_a_user_with_events_only_is_shown(client: TestClient) -> None:
+    client.post("/events", json={"events": [{"user_id": "a/b c", "artist_id": "i30"}]})
+    client.post("/events", json={"events": [{"user_id": "newcomer", "artist_id": "i30"}]})
+    card = client.get("/users/newcomer").json()
+    assert (card["is_in_model"], card["history"], card["event_count"]) == (False, [], 1)
+    assert client.get("/users/a%2Fb%20c").json()["user_id"] == "a/b c"
+
+
+def test_events_are_shown_without_a_model(tmp_path: Path) -> None:
+    url = SecretStr(f"sqlite:///{tmp_path / 'encore.db'}")
+    settings = Settings(models=tmp_path / "none", database_url=url)
+    with TestClient(create_app(settings)) as client:
+        send(client, artist_id="i1")
+        card = client.get("/users/u30").json()
+    assert (card["model_version"], card["event_count"]) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("n=0", "n"), ("n=1001", "n"), ("before=0", "before"), ("all=1", "all")]
+)
+def test_a_bad_query_is_refused(client: TestClient, query: str, field: str) -> None:
+    response = client.get(f"/users/u30?{query}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["location"] == f"query.{field}"
