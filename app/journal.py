@@ -141,25 +141,16 @@ class Journal:
             return [None] * len(user_ids)
         # Read before the events are: what they hold is then at least as new.
         stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
-        stale = [
-            user_id
-            for user_id, stamp in stamps.items()
-            if stamp and not self._is_of(user_id, stamp, at)
-        ]
+        kept = {user_id: self._kept.get(user_id) if stamps[user_id] else None for user_id in stamps}
+        stale = [user_id for user_id in stamps if not self._is_of(user_id, stamps[user_id], at)]
         if stale and not {"read", "open"} & self._troubles.keys():
             with suppress(StoreUnavailable):
                 events = await self._read(lambda store: _events_of(store, stale))
                 for user_id, found in zip(stale, events, strict=True):
                     activity = activity_of(found, self._rules, at) if found else None
-                    self._keep(user_id, _Kept(stamps[user_id], activity))
-        found_activities = []
-        for user_id, stamp in stamps.items():
-            kept = self._kept.get(user_id) if stamp else None
-            found_activities.append(kept.activity if kept else None)
-        if len(stamps) == len(user_ids):
-            return found_activities
-        by_user = dict(zip(stamps, found_activities, strict=True))
-        return [by_user[user_id] for user_id in user_ids]
+                    kept[user_id] = entry = _Kept(stamps[user_id], activity)
+                    self._keep(user_id, entry)
+        return [one.activity if (one := kept[user_id]) else None for user_id in user_ids]
 
     async def append(self, events: Sequence[Event]) -> list[Outcome]:
         """Stores events; they are durable, and count on this host, when this returns.
@@ -224,6 +215,8 @@ class Journal:
 
     def _is_of(self, user_id: str, stamp: int, at: int) -> bool:
         """Says whether what is kept of a user is of that stamp, and still holds."""
+        if stamp == 0:
+            return True
         kept = self._kept.get(user_id)
         if kept is None or kept.stamp != stamp:
             return False

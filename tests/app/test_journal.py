@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from app import journal as journal_module
+from app.errors import Overloaded, StoreUnavailable
+from app.events import MICROSECONDS, Event, EventRules, EventType
+from app.journal import Journal, now
+from app.store.interface import Outcome, Status
+from app.store.sqlite import SqliteEventStore
+
+T = TypeVar("T")
+RULES = EventRules()
+DAY = 24 * 3600 * MICROSECONDS
+PATIENCE = 30.0
+
+
+@asynccontextmanager
+async def opened(path: Path, rules: EventRules = RULES) -> AsyncIterator[Journal]:
+    journal = Journal(partial(SqliteEventStore, path), rules)
+    await asyncio.to_thread(journal.start)
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+def run(path: Path, use: Callable[[Journal], Awaitable[T]], rules: EventRules = RULES) -> T:
+    async def main() -> T:
+        async with opened(path, rules) as journal:
+            return await use(journal)
+
+    return asyncio.run(main())
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+def units(journal_activity: object) -> dict[str, float]:
+    return dict(getattr(journal_activity, "units", {}))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "encore.db"
+
+
+def test_somebody_without_events_is_not_touched(path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        assert not journal.is_touched("u")
+        assert await journal.activity_of("u") is None
+        await journal.append([Event("u", "a")])
+        assert journal.is_touched("u")
+        assert not journal.is_touched("v")
+        assert await journal.activities_of(["v", "u", "v"]) == [
+            None,
+            await journal.activity_of("u"),
+            None,
+        ]
+
+    run(path, use)
+
+
+def test_what_is_acknowledged_is_known_and_kept_until_the_next_event(path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        await journal.append([Event("u", "a"), Event("v", "a")])
+        first = await journal.activity_of("u")
+        assert units(first) == {"a": 1.0}
+        assert await journal.activity_of("u") is first
+        await journal.append([Event("v", "b")])
+        assert await journal.activity_of("u") is first
+        await journal.append([Event("u", "b")])
+        assert units(await journal.activity_of("u")) == {"a": 1.0, "b": 1.0}
+
+    run(path, use)
+
+
+def test_an_activity_ends_with_a_skip(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(journal: Journal) -> None:
+        start = now()
+        await journal.append([Event("u", "a", EventType.SKIP)])
+        activity = await journal.activity_of("u")
+        assert activity is not None
+        assert activity.barred == {"a"}
+        monkeypatch.setattr(journal_module, "now", lambda: start + 31 * DAY)
+        later = await journal.activity_of("u")
+        assert later is not None
+        assert later.barred == frozenset()
+
+    run(path, use)
+
+
+def test_requests_at_once_are_answered_each_with_their_own(path: Path) -> None:
+    async def use(journal: Journal) -> list[list[Outcome]]:
+        batches = [[Event("u", f"{batch}.{number}") for number in range(3)] for batch in range(50)]
+        return await asyncio.gather(*map(journal.append, batches))
+
+    answers = run(path, use)
+    sequences = [outcome.sequence for answer in answers for outcome in answer]
+    assert sorted(sequences) == list(range(1, 151))
+    with sqlite3.connect(path) as database:
+        stored = dict(database.execute("SELECT sequence, CAST(artist_id AS TEXT) FROM events"))
+    database.close()
+    for batch, answer in enumerate(answers):
+        expected = [f"{batch}.{number}" for number in range(3)]
+        assert [stored[outcome.sequence] for outcome in answer] == expected
+
+
+def test_what_others_store_is_found_within_a_moment(path: Path) -> None:
+    """As after a process that was killed between its commit and its stamp."""
+
+    async def use(journal: Journal) -> None:
+        other = SqliteEventStore(path)
+        other.append([Event("u", "a")], now())
+        other.close()
+        await eventually(lambda: journal.is_touched("u"))
+        assert units(await journal.activity_of("u")) == {"a": 1.0}
+
+    run(path, use)
+
+
+def test_a_repeated_event_is_noted_as_well(path: Path) -> None:
+    """Its first sender may have been killed before it was."""
+
+    async def use(journal: Journal) -> None:
+        event = Event("u", "a", event_id="e")
+        other = SqliteEventStore(path)
+        other.append([event], now())
+        other.close()
+        assert [one.status for one in await journal.append([event])] == [Status.REPEATED]
+        assert units(await journal.activity_of("u")) == {"a": 1.0}
+
+    run(path, use)
+
+
+def test_no_more_events_wait_than_allowed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_MOST_WAITING", 5)
+
+    async def use(journal: Journal) -> None:
+        waiting = asyncio.create_task(journal.append([Event("u", str(one)) for one in range(4)]))
+        await asyncio.sleep(0)
+        assert journal.waiting == 4
+        with pytest.raises(Overloaded, match="4 events were waiting"):
+            await journal.append([Event("u", "x"), Event("u", "y")])
+        assert len(await waiting) == 4
+        assert journal.waiting == 0
+        await journal.append([Event("u", "x"), Event("u", "y")])
+
+    run(path, use)
+
+
+def test_no_more_users_are_kept_than_allowed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_KEPT_USERS", 2)
+
+    async def use(journal: Journal) -> None:
+        users = ["u", "v", "w"]
+        await journal.append([Event(user, user) for user in users])
+        for _ in range(2):
+            found = await journal.activities_of(users[:2])
+            assert [units(one) for one in found] == [{"u": 1.0}, {"v": 1.0}]
+            assert units(await journal.activity_of("w")) == {"w": 1.0}
+        assert len(journal._kept) == 2
+
+    run(path, use)
+
+
+def test_more_users_at_once_than_are_kept_are_all_answered(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_KEPT_USERS", 2)
+
+    async def use(journal: Journal) -> None:
+        users = [f"u{number}" for number in range(9)]
+        await journal.append([Event(user, user) for user in users])
+        found = await journal.activities_of(users)
+        assert [units(one) for one in found] == [{user: 1.0} for user in users]
+
+    run(path, use)
+
+
+def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+
+    async def use(journal: Journal) -> None:
+        assert [trouble.reason for trouble in journal.troubles] == ["unreachable"]
+        with pytest.raises(StoreUnavailable):
+            await journal.append([Event("u", "a")])
+        assert await journal.activity_of("u") is None
+        folder.mkdir()
+        await eventually(lambda: not journal.troubles)
+        await journal.append([Event("u", "a")])
+        assert units(await journal.activity_of("u")) == {"a": 1.0}
+
+    run(folder / "encore.db", use)
+
+
+def test_a_lock_that_others_hold_degrades_until_it_is_free(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.sqlite._BUSY_SECONDS", 0.05)
+
+    async def use(journal: Journal) -> None:
+        await journal.append([Event("u", "a")])
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="another program holds its lock"):
+            await journal.append([Event("u", "b")])
+        assert [trouble.reason for trouble in journal.troubles] == ["locked"]
+        # Readers are never blocked.
+        assert units(await journal.activity_of("u")) == {"a": 1.0}
+        assert (await journal.events_of("u", limit=9, before=None))[0] == 1
+        holder.execute("ROLLBACK")
+        holder.close()
+        await eventually(lambda: not journal.troubles)
+        await journal.append([Event("u", "b")])
+        assert units(await journal.activity_of("u")) == {"a": 1.0, "b": 1.0}
+
+    run(path, use)
+
+
+def test_closing_writes_what_was_given_and_ends_all_threads(path: Path) -> None:
+    before = set(threading.enumerate())
+
+    async def main() -> list[Outcome]:
+        async with opened(path) as journal:
+            task = asyncio.create_task(journal.append([Event("u", "a")]))
+            await asyncio.sleep(0)
+        await journal.close()
+        return await task
+
+    assert [one.status for one in asyncio.run(main())] == [Status.STORED]
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not {name for name in left if name.startswith("store-")}
+
+
+def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        for number in range(3):
+            await journal.append([Event(f"u{number}", "a")])
+            await asyncio.sleep(0.3)
+            (played,) = await journal.played_in_days(7, by_plays=False, limit=5)
+            assert (played.artist_id, played.listeners) == ("a", number + 1)
+
+    run(path, use)
