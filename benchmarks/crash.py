@@ -1,0 +1,281 @@
+"""Kills the service while events are coming in, again and again, and counts what is left.
+
+    python -m benchmarks.crash --models models --rounds 30
+    python -m benchmarks.crash --models models --rounds 30 --database postgresql://localhost/encore
+
+In every other round the whole service is killed (SIGKILL) and started again as a supervisor would;
+in the others one of its two workers is, which the service replaces by itself. Senders repeat what
+was not acknowledged, as they should. In the end every acknowledged event has to be there once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any, Final
+
+from app.store.address import open_store
+from benchmarks.conditions import conditions
+
+RESULTS: Final = Path(__file__).parent / "results" / "crash.json"
+ROOT: Final = Path(__file__).parents[1]
+_SENDERS: Final = 3
+_BATCH: Final = 20
+_USERS: Final = 40
+_WORKERS: Final = 2
+_SHORTEST_S: Final = 0.1
+_LONGEST_S: Final = 1.0
+_PATIENCE_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What senders know.
+
+    Attributes:
+        acknowledged: ids of the events that were answered as stored or repeated.
+        unanswered: how often a batch got no answer, or 503, and was sent again.
+        lock: held for changes.
+    """
+
+    acknowledged: set[str] = field(default_factory=set)
+    unanswered: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def crash(models: Path, url: str, rounds: int, seed: int = 0) -> dict[str, Any]:
+    """Runs the rounds.
+
+    Args:
+        models: a models folder.
+        url: of the event store, which should be empty.
+        rounds: how often something is killed.
+        seed: of when.
+
+    Returns:
+        The counts: ``acknowledged``, ``missing`` of them, ``twice`` in the store…
+    """
+    rng = random.Random(seed)
+    port = _free_port()
+    tally, ended = Tally(), threading.Event()
+    senders = [
+        threading.Thread(target=_send, args=(port, sender, tally, ended), daemon=True)
+        for sender in range(_SENDERS)
+    ]
+    back: list[float] = []
+    with Supervised(models, url, port) as service:
+        for sender in senders:
+            sender.start()
+        for number in range(rounds):
+            time.sleep(rng.uniform(_SHORTEST_S, _LONGEST_S))
+            start = time.monotonic()
+            if number % 2:
+                service.kill_worker(rng)
+            else:
+                service.kill()
+            service.wait_until_ready()
+            back.append(time.monotonic() - start)
+        ended.set()
+        for sender in senders:
+            sender.join(_PATIENCE_S)
+        answered = _answers_from_events(port)
+    stored = _stored(url)
+    return {
+        "rounds": rounds,
+        "acknowledged": len(tally.acknowledged),
+        "missing": len(tally.acknowledged - stored.keys()),
+        "twice": sum(count > 1 for count in stored.values()),
+        "sent again": tally.unanswered,
+        "lists from events after the last round": answered,
+        "back after s, median": round(sorted(back)[len(back) // 2], 2),
+        "back after s, longest": round(max(back), 2),
+    }
+
+
+def _send(port: int, sender: int, tally: Tally, ended: threading.Event) -> None:
+    """Sends batches until it is over, each until it is acknowledged."""
+    number = 0
+    while not ended.is_set():
+        ids = [f"{sender}-{number + one}" for one in range(_BATCH)]
+        events = [
+            {"event_id": name, "user_id": f"crash {place % _USERS}", "artist_id": f"a{number}"}
+            for place, name in enumerate(ids, start=number)
+        ]
+        while not _is_acknowledged(port, events):
+            with tally.lock:
+                tally.unanswered += 1
+            time.sleep(0.05)
+        with tally.lock:
+            tally.acknowledged.update(ids)
+        number += _BATCH
+
+
+def _is_acknowledged(port: int, events: list[dict[str, str]]) -> bool:
+    try:
+        status, answer = _ask(port, "POST", "/events", {"events": events})
+    except (OSError, HTTPException, ValueError):
+        return False
+    if status == 200 and answer["refused"]:
+        raise AssertionError(f"a good event was refused: {answer}")
+    return status == 200
+
+
+def _ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def _answers_from_events(port: int) -> int:
+    """Returns how many of the users have events, as the service shows them."""
+    shown = [_ask(port, "GET", f"/users/crash%20{user}")[0] for user in range(_USERS)]
+    return shown.count(200)
+
+
+def _stored(url: str) -> Counter[str]:
+    store = open_store(url)
+    try:
+        return Counter(
+            str(stored.event.event_id)
+            for user in range(_USERS)
+            for stored in store.events_of(f"crash {user}", limit=10**9)
+        )
+    finally:
+        store.close()
+
+
+class Supervised:
+    """The service with a supervisor that starts it again whenever it ends, as systemd would."""
+
+    def __init__(self, models: Path, url: str, port: int) -> None:
+        self._port = port
+        self._variables = {
+            "ENCORE_MODELS": str(models.absolute()),
+            "ENCORE_DATABASE_URL": url,
+            "ENCORE_PORT": str(port),
+            "ENCORE_WORKERS": str(_WORKERS),
+        }
+        self._is_over = False
+        self.process = self._start()
+        self._supervisor = threading.Thread(target=self._supervise, daemon=True)
+
+    def __enter__(self) -> Supervised:
+        self._supervisor.start()
+        self.wait_until_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+        self.process.terminate()
+        self._supervisor.join(_PATIENCE_S)
+
+    def kill(self) -> None:
+        """Kills all of it but the workers, which then end by themselves."""
+        process = self.process
+        process.kill()
+        _wait_until(lambda: self.process is not process)
+
+    def kill_worker(self, rng: random.Random) -> None:
+        """Kills a worker."""
+        worker = rng.choice(self.workers())
+        os.kill(worker, signal.SIGKILL)
+        _wait_until(lambda: worker not in self.workers())
+
+    def workers(self) -> list[int]:
+        """Returns the processes of the workers."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        found = []
+        for child in children:
+            with suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+        return found
+
+    def wait_until_ready(self) -> None:
+        """Waits until all workers are there and one of them answers."""
+        _wait_until(self._is_ready)
+
+    def _is_ready(self) -> bool:
+        # What a killed service leaves behind may answer for another moment.
+        with suppress(OSError, HTTPException, ValueError):
+            if len(self.workers()) == _WORKERS:
+                status, answer = _ask(self._port, "GET", "/health/ready")
+                return (status, answer.get("status")) == (200, "ready")
+        return False
+
+    def _supervise(self) -> None:
+        while not self._is_over:
+            self.process.wait()
+            if not self._is_over:
+                time.sleep(0.1)
+                self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "app"],
+            cwd=ROOT,
+            env=os.environ | self._variables,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError("the service did not come back")
+        time.sleep(0.02)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def main() -> None:
+    """Runs from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument(
+        "--database", help="of an empty store; SQLite in a temporary folder if not given"
+    )
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        url = given.database or f"sqlite:///{folder}/encore.db"
+        result = crash(given.models, url, given.rounds, given.seed)
+    kind = url.partition(":")[0]
+    print(json.dumps({kind: result}, indent=2))
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept |= {"conditions": conditions(), kind: result}
+    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
