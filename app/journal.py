@@ -306,7 +306,11 @@ class Journal:
             self._loop.call_soon_threadsafe(deliver)
 
     def _keep_up(self) -> None:
-        while not self._closing.wait(_POLL_SECONDS if self._opened else _REOPEN_SECONDS):
+        while not self._closing.is_set():
+            if self._opened is None:
+                self._closing.wait(_REOPEN_SECONDS)
+            else:
+                self._opened.store.wait_for_news(_POLL_SECONDS)
             try:
                 self._look()
             except Exception:
@@ -314,7 +318,7 @@ class Journal:
 
     def _look(self) -> None:
         """Follows what others store, and finds out whether what was wrong still is."""
-        if self._opened is None:
+        if self._opened is None and not self._closing.is_set():
             self._open()
         if self._opened is None:
             return

@@ -62,8 +62,8 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///encore.db"),
-        description="Where events are kept: sqlite:///FILE, or sqlite:////FILE for an absolute "
-        "path.",
+        description="Where events are kept: sqlite:///FILE (sqlite:////FILE for an absolute path), "
+        "or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several hosts may share.",
     )
     play_units: float = Field(
         default=DEFAULT_RULES.play,

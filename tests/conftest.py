@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 from app.model import Model
 from tests.builders import checkerboard_interactions, small_model
+from tests.postgres import PostgresServer
 from training.interactions import Interactions
 
 # Whatever a test opens without saying where, its events go to a folder of this run.
@@ -51,3 +53,11 @@ def checkerboard() -> Interactions:
 def checkerboard_model(checkerboard: Interactions) -> Model:
     """A model of the checkerboard without precomputed lists."""
     return small_model(checkerboard, factors=2, iterations=15)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL server."""
+    server = PostgresServer()
+    yield server
+    server.remove()

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from app.store.interface import EventStore
 
-SQLITE: Final = "sqlite:///"
-POSTGRESQL: Final = ("postgresql://", "postgres://")
-EXPECTED: Final = "sqlite:///FILE (a relative path), sqlite:////FILE (an absolute one)"
+_SQLITE: Final = "sqlite:///"
+_POSTGRESQL: Final = ("postgresql://", "postgres://")
+_EXPECTED: Final = (
+    "expected sqlite:///FILE (a relative path), sqlite:////FILE (an absolute one) or "
+    "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+)
 
 
 def check_url(url: str) -> None:
     """Refuses a URL that names no event store; the message does not repeat it.
 
     Raises:
-        ValueError: it does not.
+        ValueError: it names none, or the driver for it is not installed.
     """
-    if not url.startswith(SQLITE):
-        raise ValueError(f"expected {EXPECTED}")
-    if not sqlite_path(url).name or ":memory:" in url:
-        raise ValueError(f"names no file; expected {EXPECTED}")
-
-
-def sqlite_path(url: str) -> Path:
-    """Returns the file of an SQLite URL."""
-    return Path(url.removeprefix(SQLITE))
+    if url.startswith(_POSTGRESQL):
+        if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+            raise ValueError(
+                "PostgreSQL wants a driver, which is not installed: "
+                "pip install 'encore-recommender[postgres]'"
+            )
+    elif not url.startswith(_SQLITE):
+        raise ValueError(_EXPECTED)
+    elif not _path(url).name or ":memory:" in url:
+        raise ValueError(f"names no file; {_EXPECTED}")
 
 
 def open_store(url: str) -> EventStore:
@@ -37,6 +42,15 @@ def open_store(url: str) -> EventStore:
         ValueError: the URL names none.
     """
     check_url(url)
-    from app.store.sqlite import SqliteEventStore  # noqa: PLC0415 - one database, one driver
+    # One database, one driver; the base install has that of SQLite.
+    if url.startswith(_POSTGRESQL):
+        from app.store.postgres import PostgresEventStore  # noqa: PLC0415
 
-    return SqliteEventStore(sqlite_path(url))
+        return PostgresEventStore(url)
+    from app.store.sqlite import SqliteEventStore  # noqa: PLC0415
+
+    return SqliteEventStore(_path(url))
+
+
+def _path(url: str) -> Path:
+    return Path(url.removeprefix(_SQLITE))

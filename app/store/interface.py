@@ -115,6 +115,14 @@ class EventStore(Protocol):
         """Writes something that changes nothing, to find out whether writing works."""
         ...
 
+    def wait_for_news(self, seconds: float) -> None:
+        """Waits until another one has stored something, if the database tells of that.
+
+        Args:
+            seconds: at most so long. It ends early when the store is closed, or for no reason.
+        """
+        ...
+
     def close(self) -> None:
         """Closes all connections; may be called twice. Calls after it raise."""
         ...

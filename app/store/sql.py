@@ -64,7 +64,7 @@ class SqlEventStore(ABC):
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[Connection]:
-        """Lends a connection that sees what is committed, one state of it.
+        """Lends a connection that sees what is committed.
 
         Raises:
             StoreUnavailable: the database is in trouble, at any point.
@@ -73,6 +73,10 @@ class SqlEventStore(ABC):
     @abstractmethod
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         """Runs an insertion for many rows."""
+
+    @abstractmethod
+    def wait_for_news(self, seconds: float) -> None:
+        """Waits until another one has stored something; see ``EventStore``."""
 
     @abstractmethod
     def close(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Event as Flag
 from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -46,10 +47,16 @@ class SqliteEventStore(SqlEventStore):
         super().__init__()
         self._path = path
         self._device = self._inode = 0
-        self._closed = False
+        self._closed = Flag()
         self._writer: sqlite3.Connection | None = None
         self._write_lock = Lock()
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        with self._translated():
+            # Made here and nowhere else, since SQLite would let everyone read it.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            status = path.stat()
+            self._device, self._inode = status.st_dev, status.st_ino
         with self._writing() as connection:
             self._migrate(connection)
 
@@ -58,9 +65,13 @@ class SqliteEventStore(SqlEventStore):
         """Says where this very store is."""
         return f"sqlite {self.id} {self._device} {self._inode}"
 
+    def wait_for_news(self, seconds: float) -> None:
+        """Waits; SQLite tells nobody of what is stored."""
+        self._closed.wait(seconds)
+
     def close(self) -> None:
         """Closes all connections; may be called twice."""
-        self._closed = True
+        self._closed.set()
         with self._write_lock:
             self._close_readers()
             self._drop_writer()
@@ -68,8 +79,8 @@ class SqliteEventStore(SqlEventStore):
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._write_lock, self._translated():
-            connection = self._writer = self._writer or self._connect()
             self._check_in_place()
+            connection = self._writer = self._writer or self._connect()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield cast("Connection", connection)
@@ -87,6 +98,7 @@ class SqliteEventStore(SqlEventStore):
             try:
                 connection = self._readers.get_nowait()
             except Empty:
+                self._check_in_place()
                 connection = self._connect(read_only=True)
             try:
                 connection.execute("BEGIN")
@@ -96,18 +108,19 @@ class SqliteEventStore(SqlEventStore):
                 connection.close()
                 raise
             self._readers.put(connection)
-            if self._closed:  # meanwhile
+            if self._closed.is_set():  # meanwhile
                 self._close_readers()
 
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         cast("sqlite3.Connection", connection).executemany(statement, rows)
 
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
-        # The file is made here, since SQLite would let everyone read it.
-        with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         connection = sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             # Acknowledged events survive a power cut: the log is flushed at every commit.
@@ -115,8 +128,6 @@ class SqliteEventStore(SqlEventStore):
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
             else:
-                status = self._path.stat()
-                self._device, self._inode = status.st_dev, status.st_ino
                 (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 if mode != "wal":
                     raise StoreUnavailable(
@@ -130,7 +141,7 @@ class SqliteEventStore(SqlEventStore):
         return connection
 
     def _check_in_place(self) -> None:
-        """Refuses to write into a file that nobody will find again."""
+        """Refuses a file that is another one, and to write into one that nobody finds again."""
         try:
             inode = self._path.stat().st_ino
         except FileNotFoundError:
@@ -144,7 +155,7 @@ class SqliteEventStore(SqlEventStore):
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        if self._closed:
+        if self._closed.is_set():
             raise StoreUnavailable("closed", "the event store is closed; the service is ending")
         try:
             yield

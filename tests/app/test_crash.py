@@ -9,15 +9,19 @@ import pytest
 from app.model import Model
 from benchmarks.crash import crash
 from tests.builders import publish_small
+from tests.postgres import PostgresServer
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_killed_while_events_come_in_nothing_is_lost_and_nothing_counts_twice(
-    model: Model, tmp_path: Path
+    model: Model, tmp_path: Path, postgres: PostgresServer, database: str
 ) -> None:
     models = tmp_path / "models"
     publish_small(model, models)
-    result = crash(models, f"sqlite:///{tmp_path}/encore.db", rounds=4)
+    is_file = database == "sqlite"
+    url = f"sqlite:///{tmp_path}/encore.db" if is_file else postgres.new_database()
+    result = crash(models, url, rounds=4)
     assert result["acknowledged"] > 0
     assert (result["missing"], result["twice"]) == (0, 0)
     assert result["lists from events after the last round"] == 40

@@ -15,8 +15,10 @@ from app import journal as journal_module
 from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, EventType
 from app.journal import Journal, now
+from app.store.address import open_store
 from app.store.interface import Outcome, Status
 from app.store.sqlite import SqliteEventStore
+from tests.postgres import PostgresServer
 
 T = TypeVar("T")
 RULES = EventRules()
@@ -254,3 +256,57 @@ def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: P
             assert (played.artist_id, played.listeners) == ("a", number + 1)
 
     run(path, use)
+
+
+def test_hosts_follow_each_other(postgres: PostgresServer) -> None:
+    """Two names of one server are two places, as two hosts are, with a table of stamps each."""
+    here = postgres.new_database()
+    there = here.replace("127.0.0.1", "localhost")
+
+    async def main() -> None:
+        one, other = (Journal(partial(open_store, url), RULES) for url in (here, there))
+        for journal in (one, other):
+            await asyncio.to_thread(journal.start)
+        try:
+            for number in range(3):
+                user = f"u{number}"
+                assert not other.is_touched(user)
+                await one.append([Event(user, "a")])
+                assert units(await one.activity_of(user)) == {"a": 1.0}
+                await eventually(lambda: other.is_touched(user))  # noqa: B023
+                assert units(await other.activity_of(user)) == {"a": 1.0}
+        finally:
+            await one.close()
+            await other.close()
+
+    asyncio.run(main())
+
+
+def test_lists_go_on_while_postgresql_is_away_and_events_when_it_is_back() -> None:
+    server = PostgresServer()
+    url = server.new_database()
+
+    async def main() -> None:
+        journal = Journal(partial(open_store, url), RULES)
+        await asyncio.to_thread(journal.start)
+        try:
+            await journal.append([Event("u", "a"), Event("v", "a")])
+            known = await journal.activity_of("u")
+            await asyncio.to_thread(server.stop)
+            with pytest.raises(StoreUnavailable, match="is it running"):
+                await journal.append([Event("u", "b")])
+            assert {trouble.reason for trouble in journal.troubles} == {"unreachable"}
+            assert await journal.activity_of("u") is known
+            assert await journal.activity_of("v") is None  # not read before
+            await asyncio.to_thread(server.start)
+            await eventually(lambda: not journal.troubles)
+            assert units(await journal.activity_of("v")) == {"a": 1.0}
+            await journal.append([Event("u", "b")])
+            assert units(await journal.activity_of("u")) == {"a": 1.0, "b": 1.0}
+        finally:
+            await journal.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.remove()

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import psycopg
+import pytest
+
+from app.errors import StoreUnavailable
+from app.events import Event
+from app.store.postgres import PostgresEventStore
+from tests.postgres import PostgresServer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[PostgresEventStore]:
+    store = PostgresEventStore(url)
+    yield store
+    store.close()
+
+
+def trouble(use: Callable[[], Any]) -> StoreUnavailable:
+    with pytest.raises(StoreUnavailable) as caught:
+        use()
+    return caught.value
+
+
+def test_an_acknowledged_event_survives_a_crash_of_the_server(store: PostgresEventStore) -> None:
+    with store._writing() as connection:
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    with store._reading() as connection:
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
+def test_a_server_that_is_away_is_told_and_one_that_is_back_is_used() -> None:
+    server = PostgresServer()
+    try:
+        store = PostgresEventStore(server.new_database())
+        assert [one.sequence for one in store.append([Event("u", "a")], 1)] == [1]
+        server.stop()
+        for use in (
+            lambda: store.append([Event("u", "b")], 1),
+            store.last_sequence,
+            lambda: PostgresEventStore(server.url("test1")),
+        ):
+            error = trouble(use)
+            assert error.reason == "unreachable"
+            assert f"127.0.0.1:{server.port}/test1" in str(error)
+            assert "is it running" in str(error)
+        store.wait_for_news(0.01)
+        server.start()
+        assert [one.sequence for one in store.append([Event("u", "c")], 1)] == [2]
+        assert store.count_of("u") == 2
+        store.close()
+    finally:
+        server.remove()
+
+
+def test_the_password_is_never_shown(postgres: PostgresServer) -> None:
+    url = f"postgresql://encore:geheim@127.0.0.1:{postgres.port}/none"
+    error = trouble(lambda: PostgresEventStore(url))
+    assert "geheim" not in str(error)
+    assert "none" in str(error)
+    nowhere = "postgresql://encore:geheim@127.0.0.1:99999/x"
+    assert "geheim" not in str(trouble(lambda: PostgresEventStore(nowhere)))
+
+
+def test_a_read_only_database_is_named_so(url: str, store: PostgresEventStore) -> None:
+    store.append([Event("u", "a")], 1)
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
+    store.close()
+    assert trouble(lambda: PostgresEventStore(url)).reason == "readonly"
+
+
+def test_a_lock_that_another_session_holds_is_told(
+    url: str, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.postgres._OPTIONS", "-c lock_timeout=50")
+    impatient = PostgresEventStore(url)
+    with store._writing() as connection:
+        connection.execute("SELECT last_sequence FROM event_store FOR UPDATE")
+        assert trouble(lambda: impatient.append([Event("u", "a")], 1)).reason == "locked"
+        assert impatient.count_of("u") == 0
+    assert [one.sequence for one in impatient.append([Event("u", "a")], 1)] == [1]
+    impatient.close()
+
+
+def test_news_of_another_end_the_wait_and_own_ones_do_not(
+    url: str, store: PostgresEventStore
+) -> None:
+    store.wait_for_news(60)  # listens from here on
+    store.append([Event("u", "own")], 1)
+    other = PostgresEventStore(url)
+    came = threading.Event()
+
+    def wait() -> None:
+        store.wait_for_news(60)
+        came.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not came.wait(0.2)
+    other.append([Event("u", "a")], 1)
+    waiting.join(30)
+    assert came.is_set()
+    other.close()
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    error = trouble(lambda: PostgresEventStore("postgresql://[/secret"))
+    assert error.reason == "address"
+    assert "secret" not in str(error)
+
+
+def test_ids_are_bytes_in_the_database(url: str, store: PostgresEventStore) -> None:
+    store.append([Event("nul\0byte", "é")], 1)
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT user_id, artist_id FROM events").fetchone()
+    assert cast("tuple[bytes, bytes]", row) == (b"nul\0byte", "é".encode())

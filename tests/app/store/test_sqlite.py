@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from app.errors import StoreUnavailable
+from app.events import Event
+from app.store.interface import Status
+from app.store.sqlite import SqliteEventStore
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "encore.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteEventStore]:
+    store = SqliteEventStore(path)
+    yield store
+    store.close()
+
+
+def trouble(use: Callable[[], Any]) -> StoreUnavailable:
+    with pytest.raises(StoreUnavailable) as caught:
+        use()
+    return caught.value
+
+
+def append(store: SqliteEventStore, *artists: str) -> list[int]:
+    outcomes = store.append([Event("u", artist) for artist in artists], 1)
+    assert {outcome.status for outcome in outcomes} == {Status.STORED}
+    return [outcome.sequence for outcome in outcomes]
+
+
+def test_an_acknowledged_event_survives_a_power_cut(store: SqliteEventStore) -> None:
+    with store._writing() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_readers_cannot_write(store: SqliteEventStore) -> None:
+    def write() -> None:
+        with store._reading() as connection:
+            connection.execute("UPDATE event_store SET last_sequence = 9")
+
+    assert trouble(write).reason == "readonly"
+    assert store.last_sequence() == 0
+
+
+def test_only_its_owner_can_read_it(store: SqliteEventStore, path: Path) -> None:
+    append(store, "a")
+    files = sorted(path.parent.iterdir())
+    assert [file.name for file in files] == ["encore.db", "encore.db-shm", "encore.db-wal"]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_closing_leaves_one_file(store: SqliteEventStore, path: Path) -> None:
+    append(store, "a")
+    store.events_of("u", limit=1)
+    store.close()
+    assert [file.name for file in path.parent.iterdir()] == ["encore.db"]
+
+
+def test_what_is_no_sqlite_file_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"once upon a time " * 1000)
+    error = trouble(lambda: SqliteEventStore(path))
+    assert error.reason == "corrupt"
+    assert str(path) in str(error)
+    assert path.read_bytes() == b"once upon a time " * 1000
+
+
+def test_a_damaged_file_is_refused(store: SqliteEventStore, path: Path) -> None:
+    append(store, *map(str, range(500)))
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 2 :] = b"\xff" * (len(content) - 4096 * 2)
+    path.write_bytes(content)
+
+    def use() -> None:
+        damaged = SqliteEventStore(path)
+        try:
+            damaged.events_of("u", limit=600)
+            damaged.append([Event("u", "a")], 1)
+        finally:
+            damaged.close()
+
+    assert trouble(use).reason == "corrupt"
+
+
+def test_another_database_is_no_event_store(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE event_store (something)")
+    other.close()
+    assert trouble(lambda: SqliteEventStore(path)).reason == "failed"
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    error = trouble(lambda: SqliteEventStore(tmp_path / "none" / "encore.db"))
+    assert error.reason == "unreachable"
+    assert "its folder has to exist" in str(error)
+
+
+def test_a_lock_that_another_holds_is_waited_for_and_then_told(
+    store: SqliteEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(store, "a")
+    store.close()
+    monkeypatch.setattr("app.store.sqlite._BUSY_SECONDS", 0.05)
+    patient = SqliteEventStore(path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    assert trouble(lambda: append(patient, "b")).reason == "locked"
+    assert patient.count_of("u") == 1
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert append(patient, "b") == [2]
+    patient.close()
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_it_does_not_write_where_nobody_will_look(
+    store: SqliteEventStore, path: Path, replace: bool
+) -> None:
+    append(store, "a")
+    aside = path.with_name("aside")
+    path.rename(aside)
+    if replace:
+        shutil.copy(aside, path)
+    assert trouble(lambda: append(store, "b")).reason == "replaced"
+    assert trouble(lambda: store.count_of("u")).reason == "replaced"
+    assert path.exists() is replace
+    aside.rename(path)
+    assert append(store, "b") == [2]
+
+
+def test_a_copy_is_another_place(store: SqliteEventStore, path: Path) -> None:
+    append(store, "a")
+    store.close()
+    copied = path.with_name("copy.db")
+    shutil.copy(path, copied)
+    copy = SqliteEventStore(copied)
+    assert copy.id == store.id
+    assert copy.place != store.place
+    copy.close()
+
+
+# Fills a file system of its own, or as much as the process may write.
+FULL_DISK = """
+import json, resource, signal, sys
+from pathlib import Path
+from app.errors import StoreUnavailable
+from app.events import Event
+from app.store.sqlite import SqliteEventStore
+
+path, is_limited = Path(sys.argv[1]), sys.argv[2] == "limit"
+store = SqliteEventStore(path)
+if is_limited:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, resource.RLIM_INFINITY))
+acknowledged, reasons = [], []
+for batch in range(1000):
+    ids = [f"{batch} {number}" for number in range(100)]
+    try:
+        store.append([Event("u", "a", event_id=one) for one in ids], 1)
+    except StoreUnavailable as error:
+        reasons.append(error.reason)
+        if len(reasons) == 3:
+            break
+    else:
+        acknowledged += ids
+there = {one.event.event_id for one in store.events_of("u", limit=10**6)}
+if is_limited:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+else:
+    (path.parent / "ballast").unlink()
+    for leftover in path.parent.glob("ballast*"):
+        leftover.unlink()
+again = store.append([Event("u", "b", event_id="again")], 1)
+numbers = sorted(one.sequence for one in store.events_of("u", limit=10**6))
+print(json.dumps({
+    "acknowledged": len(acknowledged), "missing": len(set(acknowledged) - there),
+    "more": len(there - set(acknowledged)), "reasons": reasons, "again": again[0].status,
+    "gaps": numbers != list(range(1, len(numbers) + 1)),
+}))
+store.close()
+"""
+
+
+def full_disk(path: Path, how: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path), how],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    import json  # noqa: PLC0415
+
+    return cast("dict[str, Any]", json.loads(done.stdout))
+
+
+def test_on_a_full_disk_nothing_acknowledged_is_lost_and_it_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    result = full_disk(tmp_path / "encore.db", "limit")
+    assert result["acknowledged"] > 0
+    assert (result["missing"], result["more"], result["gaps"]) == (0, 0, False)
+    assert len(result["reasons"]) == 3
+    assert result["again"] == "stored"
+
+
+def can_mount(folder: Path) -> bool:
+    if os.getuid() != 0:
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_file_system_without_room_is_called_full(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    is_mounted = can_mount(folder)
+    try:
+        if is_mounted:
+            (folder / "ballast").write_bytes(b"x" * 2**20)
+        result = full_disk(folder / "encore.db", "mount" if is_mounted else "limit")
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+    assert set(result["reasons"]) <= {"full", "unreachable", "failed"}
+    assert (result["missing"], result["more"], result["gaps"]) == (0, 0, False)
+    if is_mounted:
+        assert set(result["reasons"]) == {"full"}

@@ -1,0 +1,105 @@
+"""A real PostgreSQL server for the tests, thrown away afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+_PATIENCE = 60.0
+
+
+class PostgresServer:
+    """A server of its own on a free port; Debian's package ``postgresql`` has the programs."""
+
+    def __init__(self) -> None:
+        self._programs = _programs()
+        self._folder = Path(tempfile.mkdtemp(prefix="encore-test-postgres-"))
+        # The server refuses to run as root.
+        self._user = "postgres" if os.getuid() == 0 else None
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.port: int = taken.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count(1)
+        subprocess.run(
+            [self._programs / "initdb", "-D", self._data, "-U", "encore", "-A", "trust", "-N"],
+            check=True,
+            capture_output=True,
+            user=self._user,
+            cwd=self._folder,
+        )
+        self.start()
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "off",  # no test turns the machine off
+        }
+        options = [f"-c{name}={value}" for name, value in settings.items()]
+        self._process = subprocess.Popen(
+            [self._programs / "postgres", "-D", self._data, *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=self._user,
+            cwd=self._folder,
+        )
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=3).close()
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, "PostgreSQL did not start"
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Stops it; what was committed is kept."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+    def url(self, database: str) -> str:
+        """Returns the address of a database."""
+        return f"postgresql://encore@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Makes an empty database and returns its address."""
+        name = f"test{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+    def remove(self) -> None:
+        """Stops it and removes all that it wrote."""
+        self.stop()
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._folder)
+
+
+def _programs() -> Path:
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    found = shutil.which("initdb")
+    for place in [*places, *([Path(found).resolve().parent] if found else [])]:
+        if (place / "postgres").exists():
+            return place
+    raise AssertionError("these tests want PostgreSQL: apt-get install postgresql")
