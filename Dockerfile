@@ -9,11 +9,11 @@ ARG PYTHON_IMAGE=python:3.13.16-slim-trixie
 # pip runs from the base image: the environments themselves hold no installer.
 FROM ${PYTHON_IMAGE} AS serve-environment
 WORKDIR /build
-COPY requirements/serve.txt requirements/
+COPY requirements/postgres.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --disable-pip-version-check \
-        --require-hashes --only-binary=:all: -r requirements/serve.txt
+        --require-hashes --only-binary=:all: -r requirements/postgres.txt
 
 FROM serve-environment AS train-environment
 COPY requirements/training.txt requirements/

@@ -70,6 +70,7 @@ lock: $(UV) ## Pin what pyproject.toml asks for; UPGRADE=1 takes the newest of e
 	@mkdir -p requirements
 	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
 	@$(LOCK) --extra training --constraint requirements/dev.txt --output-file requirements/training.txt
+	@$(LOCK) --extra postgres --constraint requirements/dev.txt --output-file requirements/postgres.txt
 	@$(LOCK) --constraint requirements/training.txt --output-file requirements/serve.txt
 
 clean: ## Remove the environment, caches and builds; keeps data and models

@@ -227,7 +227,12 @@ def drive(server: Server, load: Load, *, connections: int, seconds: int, start: 
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, *, env: Mapping[str, str], ready: str
+    command: Sequence[str],
+    port: int,
+    *,
+    env: Mapping[str, str],
+    ready: str,
+    root: Path = _ROOT,
 ) -> Iterator[Server]:
     """Starts a server, waits until it answers, and ends it afterwards.
 
@@ -236,6 +241,7 @@ def running(
         port: where it will listen.
         env: variables besides those of this process; ``ENCORE_*`` are not handed on.
         ready: a target that answers 200 as soon as the server is ready.
+        root: where to run it.
 
     Raises:
         BenchmarkError: it ends, or does not answer in time.
@@ -249,7 +255,7 @@ def running(
             spawned = time.perf_counter()
             process = subprocess.Popen(
                 pinned(command, _SERVER_CPU),
-                cwd=_ROOT,
+                cwd=root,
                 env={**variables, **env},
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -270,6 +276,7 @@ def encore(
     ready: str = "/health/ready",
     settings: Mapping[str, str] | None = None,
     workers: int = 1,
+    root: Path = _ROOT,
 ) -> Iterator[Server]:
     """Runs the service itself.
 
@@ -280,17 +287,34 @@ def encore(
         ready: a target that answers 200 as soon as it is ready.
         settings: more variables.
         workers: how many processes answer.
+        root: of the checkout that answers.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        database = {"ENCORE_DATABASE_URL": f"sqlite:///{folder}/encore.db"}
+        settings = database | dict(settings or {})
+        with _encore(models, verified, ready, settings, workers, root) as server:
+            yield server
+
+
+@contextmanager
+def _encore(  # noqa: PLR0917 - in the order of the function above
+    models: Path,
+    verified: bool,
+    ready: str,
+    settings: Mapping[str, str],
+    workers: int,
+    root: Path,
+) -> Iterator[Server]:
     port = free_port()
     env = {
-        **(settings or {}),
+        **settings,
         "ENCORE_MODELS": str(models.resolve()),
         "ENCORE_HOST": HOST,
         "ENCORE_PORT": str(port),
         "ENCORE_WORKERS": str(workers),
         "ENCORE_LOG_LEVEL": "info",
     }
-    with running([sys.executable, "-m", "app"], port, env=env, ready=ready) as server:
+    with running([sys.executable, "-m", "app"], port, env=env, ready=ready, root=root) as server:
         if verified and _is_verified_later(models):
             line = b"the checksums of model"
             _wait(server, lambda: line in server.log.read_bytes(), "checksums to be compared")

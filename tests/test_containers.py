@@ -74,15 +74,24 @@ class TestCompose:
         assert services["train"]["build"]["target"] == "train"
         assert services["serve"]["build"]["target"] == "serve"
         assert services["serve"]["depends_on"] == {
-            "train": {"condition": "service_completed_successfully"}
+            "train": {"condition": "service_completed_successfully"},
+            "postgres": {"condition": "service_healthy", "required": False},
         }
         assert services["train"]["restart"] == "no"
 
     def test_is_reachable_from_the_host_only(self, services: Mapping[str, Any]) -> None:
         assert services["serve"]["ports"] == ["127.0.0.1:${ENCORE_PORT:-8000}:8000"]
         assert "ports" not in services["train"]
+        assert "ports" not in services["postgres"]
 
-    @pytest.mark.parametrize("name", ["serve", "train"])
+    def test_postgres_is_there_for_those_who_ask(self, services: Mapping[str, Any]) -> None:
+        assert services["postgres"]["profiles"] == ["postgres"]
+        assert "healthcheck" in services["postgres"]
+        assert services["postgres"]["environment"]["POSTGRES_PASSWORD"].startswith("${")
+        url = services["serve"]["environment"]["ENCORE_DATABASE_URL"]
+        assert url == "${ENCORE_DATABASE_URL:-sqlite:////events/encore.db}"
+
+    @pytest.mark.parametrize("name", ["serve", "train", "postgres"])
     def test_containers_can_change_nothing_but_their_state(
         self, services: Mapping[str, Any], name: str
     ) -> None:

@@ -26,7 +26,7 @@ from app import __version__
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OURS = {"app", "training", "tests", "benchmarks"}
-LOCKS = ("serve", "training", "dev")
+LOCKS = ("serve", "postgres", "training", "dev")
 
 
 def declared() -> dict[str, list[Requirement]]:
@@ -35,7 +35,8 @@ def declared() -> dict[str, list[Requirement]]:
     training = serve + PROJECT["project"]["optional-dependencies"]["training"]
     extras = [r for extra in PROJECT["project"]["optional-dependencies"].values() for r in extra]
     dev = serve + extras + PROJECT["dependency-groups"]["dev"]
-    lines = {"serve": serve, "training": training, "dev": dev}
+    postgres = serve + PROJECT["project"]["optional-dependencies"]["postgres"]
+    lines = {"serve": serve, "postgres": postgres, "training": training, "dev": dev}
     return {lock: [Requirement(line) for line in wanted] for lock, wanted in lines.items()}
 
 
@@ -97,8 +98,9 @@ class TestLocks:
                     assert one.extras <= locked[canonicalize_name(one.name)], f"{name}: {one}"
 
     def test_agree_with_each_other(self) -> None:
-        serve, training, dev = (pins(lock) for lock in LOCKS)
+        serve, postgres, training, dev = (pins(lock) for lock in LOCKS)
         assert serve.items() < training.items() < dev.items()
+        assert serve.items() < postgres.items() < dev.items()
 
     def test_serving_goes_without_what_only_training_needs(self) -> None:
         assert not pins("serve").keys() & {"implicit", "polars", "scipy", "joblib", "pyspark"}
@@ -112,10 +114,16 @@ class TestDependencies:
     def test_are_declared_where_they_are_imported(self, package: str, lock: str) -> None:
         distributions = packages_distributions()
         wanted = {canonicalize_name(requirement.name) for requirement in declared()[lock]}
-        for path in sorted((ROOT / package).rglob("*.py")):
+        driver = ROOT / "app/store/postgres.py"
+        for path in sorted({*(ROOT / package).rglob("*.py")} - {driver}):
             for module in imported(path) - sys.stdlib_module_names - OURS:
                 names = {canonicalize_name(name) for name in distributions.get(module, [])}
                 assert names & wanted, f"{path.relative_to(ROOT)} imports {module}"
+
+    def test_the_driver_of_postgresql_is_imported_in_one_place(self) -> None:
+        found = {path.name for path in (ROOT / "app").rglob("*.py") if "psycopg" in imported(path)}
+        assert found == {"postgres.py"}
+        assert {"psycopg", "psycopg-pool"} <= pins("postgres").keys() - pins("serve").keys()
 
 
 def imported(path: Path) -> set[str]:
@@ -203,7 +211,7 @@ class TestWheel:
         assert metadata["Version"] == __version__
         assert metadata["Requires-Python"] == ">=3.11"
         assert metadata["License-Expression"] == "MIT"
-        assert metadata.get_all("Provides-Extra") == ["training"]
+        assert sorted(metadata.get_all("Provides-Extra") or []) == ["postgres", "training"]
         assert "make serve" in str(metadata.get_payload())
 
 
@@ -284,13 +292,20 @@ def test_the_service_runs_from_the_base_lock_alone(tmp_path: Path) -> None:
     assert found.stdout.strip() == "[]"
 
     with subprocess.Popen(
-        [python, "-m", "app"], cwd=home, env={"ENCORE_PORT": "0"}, stdout=subprocess.PIPE, text=True
+        [python, "-m", "app"],
+        cwd=home,
+        env={"ENCORE_PORT": "0"},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as service:
         assert service.stdout is not None
         try:
             url = re.search(r"http://[\d.:]+", service.stdout.readline())
             assert url is not None
             assert httpx2.get(f"{url[0]}/health/live", timeout=30).status_code == 200
+            event = {"user_id": "u", "artist_id": "a"}
+            told = httpx2.post(f"{url[0]}/events", json={"events": [event]}, timeout=30)
+            assert told.json()["stored"] == 1
         finally:
             service.terminate()
     assert service.returncode == 0

@@ -1,0 +1,151 @@
+"""What one play does to a list, and to its quality.
+
+    python -m benchmarks.freshness --hetrec ../shared/data/hetrec2011-lastfm-2k
+
+Every user of a test part plays one artist that is new to them, in neither part of the split, and is
+asked for a list before and after, by the recommender of the service. Of interest are the share of
+users whose list of ten differs, apart from that artist, and what becomes of NDCG@10; for several
+sizes of the unit that events count in. The artist is drawn from all, by popularity, or from the
+user's own fifty best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.activity import activity_of
+from app.events import Event, EventRules, StoredEvent
+from app.model import Model
+from app.recommender import Query, Recommender
+from benchmarks.conditions import conditions
+from benchmarks.preset import load
+from training import metrics
+from training.fit import fit_model
+from training.presets import DEFAULT
+from training.split import Fold, RandomPerUser
+
+RESULTS: Final = Path(__file__).parent / "results" / "freshness.json"
+# The first is about what a play adds without a unit, beside a median of 260 plays.
+_MULTIPLES: Final = (0.02, 1.0, 2.0, 3.0, 5.0, 8.0)
+_SEEDS: Final = (0, 1, 2)
+_K: Final = 10
+_OWN_BEST: Final = 50
+_BLOCK: Final = 256
+
+# Draws an artist for a user, given what to draw from and those best for the user.
+Draw = Callable[[np.random.Generator, NDArray[np.int64], NDArray[np.int64]], int]
+
+
+def draws(model: Model) -> Mapping[str, Draw]:
+    """Returns the ways of drawing an artist."""
+    listeners = np.asarray(model.popularity.listeners, dtype=np.float64)
+
+    def by_popularity(
+        rng: np.random.Generator, new: NDArray[np.int64], _best: NDArray[np.int64]
+    ) -> int:
+        return int(rng.choice(new, p=listeners[new] / listeners[new].sum()))
+
+    return {
+        "any artist": lambda rng, new, _best: int(rng.choice(new)),
+        "by popularity": by_popularity,
+        "from the user's best": lambda rng, _new, best: int(rng.choice(best)),
+    }
+
+
+def measure(fold: Fold, model: Model, seed: int) -> dict[str, Any]:
+    """Returns the figures by way of drawing and size of the unit."""
+    users = np.flatnonzero(fold.test.user_items.row_lengths() > 0)
+    before = _lists(
+        Recommender(model), [Query(model.users.id(user), n=_OWN_BEST) for user in users.tolist()]
+    )
+    ndcg_before = _ndcg(before, fold, users)
+    known = np.flatnonzero(np.asarray(model.popularity.listeners) > 0)
+    figures: dict[str, Any] = {}
+    for name, draw in draws(model).items():
+        rng = np.random.default_rng(seed)
+        played = []
+        for user, best in zip(users.tolist(), before, strict=True):
+            tested = fold.test.user_items.row(user)[0]
+            has = np.concatenate([fold.train.user_items.row(user)[0], tested])
+            new, good = np.setdiff1d(known, has), np.setdiff1d(best, tested)
+            played.append(draw(rng, new, good))
+        for multiple in _MULTIPLES:
+            unit = replace(model.event_unit, multiple=multiple)
+            after = _after(replace(model, event_unit=unit), users, played)
+            figures[f"{name}, {multiple:g}"] = {
+                **_difference(before, after, played),
+                "ndcg_change": _ndcg(after, fold, users) / ndcg_before - 1.0,
+            }
+    return figures
+
+
+def _after(model: Model, users: NDArray[np.int64], played: list[int]) -> list[NDArray[np.int64]]:
+    queries = []
+    for user, item in zip(users, played, strict=True):
+        event = Event(model.users.id(user), model.items.id(item))
+        activity = activity_of([StoredEvent(1, 0, event)], EventRules(), now=0)
+        queries.append(Query(event.user_id, n=_K, activity=activity))
+    return _lists(Recommender(model), queries)
+
+
+def _lists(recommender: Recommender, queries: list[Query]) -> list[NDArray[np.int64]]:
+    return [
+        np.array(answer.items, dtype=np.int64)
+        for start in range(0, len(queries), _BLOCK)
+        for answer in recommender.recommend_many(queries[start : start + _BLOCK])
+    ]
+
+
+def _difference(
+    before: list[NDArray[np.int64]], after: list[NDArray[np.int64]], played: list[int]
+) -> dict[str, float]:
+    lists = members = 0
+    for old, new, item in zip(before, after, played, strict=True):
+        expected = old[old != item][:_K]
+        lists += not np.array_equal(expected, new)
+        members += set(expected.tolist()) != set(new.tolist())
+    return {"differs": lists / len(played), "other_artists": members / len(played)}
+
+
+def _ndcg(lists: list[NDArray[np.int64]], fold: Fold, users: NDArray[np.int64]) -> float:
+    tested = fold.test.user_items.take(users)
+    hits = np.array(
+        [np.isin(one[:_K], tested.row(row)[0]) for row, one in enumerate(lists)], dtype=bool
+    )
+    return float(metrics.ndcg(hits, tested.row_lengths()).mean())
+
+
+def main() -> None:
+    """Runs from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--hetrec", type=Path, required=True)
+    interactions = load("hetrec-lastfm-2k", parser.parse_args().hetrec)
+    runs = []
+    for seed in _SEEDS:
+        fold = Fold(*RandomPerUser(seed=seed).split(interactions))
+        runs.append(measure(fold, fit_model(fold.train, DEFAULT.parameters), seed))
+    figures = {
+        case: {
+            name: round(float(np.mean([run[case][name] for run in runs])), 4)
+            for name in runs[0][case]
+        }
+        for case in runs[0]
+    }
+    for case, means in figures.items():
+        print(f"{case:30}", "  ".join(f"{name} {value:+.3f}" for name, value in means.items()))
+    result = {"conditions": conditions(), "splits": len(_SEEDS), "figures": figures}
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
