@@ -173,6 +173,36 @@ class Journal:
         self.counts.update(f"events_{outcome.status}" for outcome in outcomes)
         return outcomes
 
+    @property
+    def assortment_version(self) -> int:
+        """The version of the assortment, as far as this host knows; one look into memory."""
+        opened = self._opened
+        return 0 if opened is None else opened.stamps.assortment
+
+    async def set_available(self, artist_id: str, *, is_available: bool) -> None:
+        """Takes an artist out of the assortment, or back; it holds on this host on returning.
+
+        Raises:
+            StoreUnavailable: the store cannot be written.
+        """
+
+        def change(store: EventStore) -> int:
+            return store.set_available(artist_id, is_available=is_available)
+
+        version = await self._read(change, tried="write")
+        if self._opened is not None:
+            self._opened.stamps.raise_assortment(version)
+
+    async def unavailable_artists(self) -> tuple[int, list[str]]:
+        """Returns the version of the assortment, and the artists that are out of it.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        if trouble := self._troubles.get("read") or self._troubles.get("open"):
+            raise trouble
+        return await self._read(lambda store: store.unavailable_artists())
+
     async def events_of(
         self, user_id: str, *, limit: int, before: int | None
     ) -> tuple[int, list[StoredEvent]]:
@@ -230,14 +260,14 @@ class Journal:
         if len(self._kept) > _KEPT_USERS:
             self._kept.popitem(last=False)
 
-    async def _read(self, question: Callable[[EventStore], T]) -> T:
+    async def _read(self, question: Callable[[EventStore], T], *, tried: str = "read") -> T:
         opened = self._opened
         if opened is None:
             raise self._troubles.get("open") or _not_open()
         try:
             answer = await self._loop.run_in_executor(self._readers, question, opened.store)
         except StoreUnavailable as error:
-            self._note("read", error)
+            self._note(tried, error)
             raise
         return answer
 
@@ -325,6 +355,7 @@ class Journal:
         store, stamps = self._opened.store, self._opened.stamps
         try:
             stamps.catch_up(store.latest_of_users)
+            stamps.raise_assortment(store.assortment_version())
         except StoreUnavailable as error:
             self._note("read", error)
             return
@@ -344,6 +375,7 @@ class Journal:
             stamps = Stamps(store.place)
             try:
                 stamps.catch_up(store.latest_of_users)
+                stamps.raise_assortment(store.assortment_version())
             except BaseException:
                 stamps.close()
                 raise

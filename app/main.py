@@ -20,6 +20,7 @@ from app.http.problems import install_problem_handlers
 from app.http.raw_target import RawTarget
 from app.http.routers import (
     admin,
+    artists,
     events,
     health,
     metrics,
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a slash at the end is another path
     )
     app.state.settings = settings or load_settings()
-    for module in (recommend, events, users, popular, model, health, metrics, admin):
+    for module in (recommend, events, users, artists, popular, model, health, metrics, admin):
         app.include_router(module.router)
     install_documentation(app)
     install_problem_handlers(app)

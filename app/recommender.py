@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.activity import NO_ACTIVITY, Activity, index_units, with_units
+from app.assortment import WHOLE
 from app.errors import UnknownUser
 from app.events import DEFAULT_RULES, EventRules
 from app.listens import Row, read_listens, stack
@@ -183,6 +184,8 @@ class Recommender:
         self.model = model
         self.popularity_by = popularity_by
         self.rules = rules
+        # Exchanged as a whole when the store says something else.
+        self.assortment = WHOLE
         self._folded: OrderedDict[str, tuple[Activity, NDArray[np.float32]]] = OrderedDict()
         self._folded_lock = Lock()
 
@@ -255,7 +258,9 @@ class Recommender:
 
     def popular(self, n: int, offset: int = 0) -> NDArray[np.int64]:
         """Returns the most popular items, whoever asks."""
-        return self._popularity_order()[offset : offset + n].astype(np.int64)
+        gone = self.assortment.items
+        order = self._popularity_order()[: offset + n + len(gone)]
+        return order[~np.isin(order, gone)][offset : offset + n].astype(np.int64)
 
     def popularity_counts(self) -> NDArray[np.float64] | NDArray[np.int64]:
         """Returns the count behind the popularity order, by item index."""
@@ -302,13 +307,13 @@ class Recommender:
         if units or (not has_history and listens is not None) or _any_of(disliked, history):
             to_fold_in = _Taste(history or _NO_HISTORY, units, disliked)
         barred = (query.exclude, activity.barred)
-        hidden = np.concatenate([model.items.indices(ids) for ids in barred])
+        hidden = [self.assortment.items, *map(model.items.indices, barred)]
         if not query.include_seen:
-            hidden = np.concatenate([hidden, *seen])
-        candidates = None
+            hidden += seen
+        all_hidden, candidates = np.concatenate(hidden), None
         if query.candidates is not None:
-            candidates = np.setdiff1d(model.items.indices(query.candidates), hidden)
-        return _Resolved(query, user_index, to_fold_in, hidden, candidates)
+            candidates = np.setdiff1d(model.items.indices(query.candidates), all_hidden)
+        return _Resolved(query, user_index, to_fold_in, all_hidden, candidates)
 
     def _take_rungs(self, resolved: Sequence[_Resolved]) -> None:
         """Finds each one's vector, and so the rung that answers."""
@@ -375,8 +380,13 @@ class Recommender:
         items, scores = lists.of(user_index)
         if query.exclude:
             return self._without_excluded(query, items, scores)
-        place = slice(query.offset, query.offset + query.n)
-        first, their_scores = items[place].tolist(), scores[place].tolist()
+        end = query.offset + query.n
+        if (gone := self.assortment.gone) and not gone.isdisjoint(items[:end]):
+            return self._without_excluded(query, items, scores)
+        first, their_scores = (
+            items[query.offset : end].tolist(),
+            scores[query.offset : end].tolist(),
+        )
         if len(first) < query.n or first[-1] < 0:
             return None
         return Recommendation(Source.ALS, first, their_scores, [Source.ALS] * query.n)
@@ -384,11 +394,11 @@ class Recommender:
     def _without_excluded(
         self, query: Query, items: memoryview, scores: memoryview[float]
     ) -> Recommendation | None:
-        """Takes the answer from a list, less what is excluded; None if too little is left."""
+        """Takes the answer from a list, less what must not be in it; None if too little is left."""
         # To read the ids of the list, as far as the answer reaches, takes less than to look up all
         # that are excluded.
         excluded = set(query.exclude)
-        ids = self.model.item_ids
+        ids, gone = self.model.item_ids, self.assortment.gone
         kept, n_kept = ids.kept, len(ids.kept)
         left = query.offset + query.n
         found: list[int] = []
@@ -396,7 +406,8 @@ class Recommender:
         for item, score in zip(items, scores, strict=True):
             if item < 0:
                 break
-            if ((item < n_kept and kept[item]) or ids.add(item)) not in excluded:
+            artist = (item < n_kept and kept[item]) or ids.add(item)
+            if artist not in excluded and item not in gone:
                 found.append(item)
                 their_scores.append(score)
                 left -= 1

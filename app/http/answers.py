@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from app.errors import UnknownUser
+from app.assortment import Assortment
+from app.errors import StoreUnavailable, UnknownUser
 from app.http.batcher import Batcher
 from app.http.encoding import encode_list
 from app.http.schemas import PopularArtists, PopularItem
 from app.journal import Journal
-from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender
 
 _WATCH_AFTER_SECONDS: Final = 0.05
@@ -36,6 +37,8 @@ async def recommend(
         Overloaded: it takes scoring, and too many are waiting for that.
         ClientGone: the client has closed its connection meanwhile.
     """
+    if recommender.assortment.version < journal.assortment_version:
+        await restock(recommender, journal)
     if query.user_id is not None and journal.is_touched(query.user_id):
         query.activity = await journal.activity_of(query.user_id)
     answer = recommender.recommend_quickly(query)
@@ -60,6 +63,8 @@ async def recommend_batch(
         Overloaded: too many are waiting.
         ClientGone: the client has closed its connection meanwhile.
     """
+    if recommender.assortment.version < journal.assortment_version:
+        await restock(recommender, journal)
     touched = [
         query
         for query in queries
@@ -74,9 +79,24 @@ async def recommend_batch(
     return b'{"model_version":"%b","results":[%b]}' % (recommender.model.version.encode(), results)
 
 
-def popular(model: Model, *, n: int, offset: int, by: PopularityBy) -> PopularArtists:
+async def restock(recommender: Recommender, journal: Journal) -> None:
+    """Brings what is available up to date; stays as it is where the store cannot be read."""
+    with suppress(StoreUnavailable):
+        version, unavailable = await journal.unavailable_artists()
+        items = recommender.model.items
+        recommender.assortment = Assortment.of(version, unavailable, items)
+
+
+async def popular(
+    recommender: Recommender, journal: Journal, *, n: int, offset: int, by: PopularityBy
+) -> PopularArtists:
     """Returns a part of the popularity ranking."""
-    items = Recommender(model, popularity_by=by).popular(n, offset)
+    if recommender.assortment.version < journal.assortment_version:
+        await restock(recommender, journal)
+    model = recommender.model
+    ranking = Recommender(model, popularity_by=by)
+    ranking.assortment = recommender.assortment
+    items = ranking.popular(n, offset)
     return PopularArtists(
         model_version=model.version,
         by=by,
@@ -108,10 +128,14 @@ async def played_lately(
     Raises:
         StoreUnavailable: the events cannot be read.
     """
-    model = recommender.model
-    played = await journal.played_in_days(days, by_plays=by is PopularityBy.PLAYS, limit=offset + n)
+    if recommender.assortment.version < journal.assortment_version:
+        await restock(recommender, journal)
+    model, gone = recommender.model, recommender.assortment.artists
+    limit = offset + n + len(gone)
+    played = await journal.played_in_days(days, by_plays=by is PopularityBy.PLAYS, limit=limit)
+    available = [artist for artist in played if artist.artist_id not in gone]
     items = []
-    for rank, artist in enumerate(played[offset:], start=offset + 1):
+    for rank, artist in enumerate(available[offset : offset + n], start=offset + 1):
         item = model.items.index(artist.artist_id)
         name = artist.name if item is None else model.item_names[item]
         items.append(

@@ -29,6 +29,7 @@ _TAGS: Final = [
     {"name": "recommend", "description": "Lists made for somebody."},
     {"name": "events", "description": "What was just played; the next list reflects it."},
     {"name": "users", "description": "What is known of somebody; behind the key."},
+    {"name": "artists", "description": "What is said of an artist; behind the key."},
     {"name": "browse", "description": "The same for everyone."},
     {"name": "model", "description": "What answers, and how good it is."},
     {"name": "health", "description": "Probes for load balancers and orchestrators."},

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator
 
 from app.errors import InvalidId
-from app.http.schemas import USER_ID_EXAMPLE, check_id
+from app.http.schemas import ARTIST_ID_EXAMPLE, USER_ID_EXAMPLE, check_id
 
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -40,6 +40,15 @@ def _decode_id(segment: str) -> str:
     return check_id(decode(segment))
 
 
+ArtistIdInPath = Annotated[
+    str,
+    Path(
+        description="The artist's id, percent-encoded UTF-8 of at most 256 bytes (`/` as `%2F`; "
+        "`+` is a plus).",
+        examples=[ARTIST_ID_EXAMPLE],
+    ),
+    AfterValidator(_decode_id),
+]
 UserIdInPath = Annotated[
     str,
     Path(

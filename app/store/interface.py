@@ -111,6 +111,22 @@ class EventStore(Protocol):
         """
         ...
 
+    def set_available(self, artist_id: str, *, is_available: bool) -> int:
+        """Takes an artist out of the assortment, or back into it; durable when this returns.
+
+        Returns:
+            The version of the assortment, which is raised by each change.
+        """
+        ...
+
+    def assortment_version(self) -> int:
+        """Returns the version of the assortment, 0 while nothing was ever changed."""
+        ...
+
+    def unavailable_artists(self) -> tuple[int, list[str]]:
+        """Returns the version of the assortment, and the ids of all artists that are out of it."""
+        ...
+
     def check_writable(self) -> None:
         """Writes something that changes nothing, to find out whether writing works."""
         ...

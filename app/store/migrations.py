@@ -38,4 +38,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX events_by_artist ON events (artist_id, sequence)",
         "CREATE INDEX events_by_time ON events (happened_at)",
     ),
+    (
+        "ALTER TABLE event_store ADD COLUMN assortment_version BIGINT NOT NULL DEFAULT 0",
+        "CREATE TABLE unavailable_artists (artist_id {bytes} NOT NULL PRIMARY KEY)",
+    ),
 )

@@ -132,6 +132,8 @@ class PostgresEventStore(SqlEventStore):
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         with cast("psycopg.Connection[Any]", connection).cursor() as cursor:
             cursor.executemany(statement.encode(), rows)
+
+    def _announce(self, connection: Connection) -> None:
         self._execute(connection, "SELECT pg_notify(?, ?)", _CHANNEL, self._name)
 
     def _lock_sequence(self, connection: Connection) -> int:

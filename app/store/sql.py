@@ -115,6 +115,7 @@ class SqlEventStore(ABC):
                     rows,
                 )
                 self._execute(connection, "UPDATE event_store SET last_sequence = ?", last)
+                self._announce(connection)
         return outcomes
 
     def last_sequence(self) -> int:
@@ -176,6 +177,38 @@ class SqlEventStore(ABC):
             for artist, (_, listeners, plays) in zip(artists, rows, strict=True)
         ]
 
+    def set_available(self, artist_id: str, *, is_available: bool) -> int:
+        """Takes an artist out of the assortment, or back into it."""
+        with self._writing() as connection:
+            self._lock_sequence(connection)
+            self._execute(
+                connection,
+                "DELETE FROM unavailable_artists WHERE artist_id = ?",
+                artist_id.encode(),
+            )
+            if not is_available:
+                self._execute(
+                    connection, "INSERT INTO unavailable_artists VALUES (?)", artist_id.encode()
+                )
+            self._execute(
+                connection, "UPDATE event_store SET assortment_version = assortment_version + 1"
+            )
+            self._announce(connection)
+            return self._assortment_version(connection)
+
+    def assortment_version(self) -> int:
+        """Returns the version of the assortment."""
+        with self._reading() as connection:
+            return self._assortment_version(connection)
+
+    def unavailable_artists(self) -> tuple[int, list[str]]:
+        """Returns the version of the assortment, and the artists that are out of it."""
+        with self._reading() as connection:
+            # The version first: what is read is at least as new.
+            version = self._assortment_version(connection)
+            rows = self._execute(connection, "SELECT artist_id FROM unavailable_artists").fetchall()
+        return version, sorted(bytes(artist).decode() for (artist,) in rows)
+
     def check_writable(self) -> None:
         """Writes something that changes nothing."""
         with self._writing() as connection:
@@ -206,7 +239,7 @@ class SqlEventStore(ABC):
         if done == 0:
             self._execute(
                 connection,
-                "INSERT INTO event_store VALUES (?, 0, 0)",
+                "INSERT INTO event_store (id, last_sequence, checked_at) VALUES (?, 0, 0)",
                 secrets.token_hex(_ID_BYTES).encode(),
             )
         row = self._execute(connection, "SELECT id FROM event_store").fetchone()
@@ -215,6 +248,14 @@ class SqlEventStore(ABC):
     def _lock_sequence(self, connection: Connection) -> int:
         row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
         return int(row[0])
+
+    def _assortment_version(self, connection: Connection) -> int:
+        row = self._execute(connection, "SELECT assortment_version FROM event_store").fetchone()
+        return int(row[0])
+
+    @abstractmethod
+    def _announce(self, connection: Connection) -> None:
+        """Tells others of what is about to be committed, where the database can."""
 
     def _known(
         self, connection: Connection, keys: Sequence[bytes]

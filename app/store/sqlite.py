@@ -114,6 +114,9 @@ class SqliteEventStore(SqlEventStore):
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         cast("sqlite3.Connection", connection).executemany(statement, rows)
 
+    def _announce(self, connection: Connection) -> None:
+        pass  # others look by themselves
+
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=rw",

@@ -1,4 +1,4 @@
-"""Who has events, in memory that all workers of a host share.
+"""Who has events, and how new the assortment is, in memory that all workers of a host share.
 
 A table of numbers: a user's slot holds the number of the latest event that anybody in that slot
 has, 0 for none. It is raised before an event is acknowledged. So a worker finds out with one look
@@ -62,6 +62,7 @@ class Stamps:
         whole = memoryview(self._map).cast("Q")
         # The number up to which all events are in the table.
         self._covered = whole[:1]
+        self._assortment = whole[1:2]
         self._slots = whole[_HEADER_BYTES // 8 :]
         whole.release()
         self._is_closed = False
@@ -72,6 +73,16 @@ class Stamps:
     def of(self, user_id: str) -> int:
         """Returns the stamp of a user: 0 where nobody in their slot has events."""
         return self._slots[crc32(user_id.encode()) & _MASK]
+
+    @property
+    def assortment(self) -> int:
+        """The version of the assortment."""
+        return self._assortment[0]
+
+    def raise_assortment(self, version: int) -> None:
+        """Notes a version of the assortment."""
+        with self._locked():
+            self._assortment[0] = max(self._assortment[0], version)
 
     def raise_to(self, latest: Iterable[tuple[str, int]]) -> None:
         """Notes users with the numbers of their latest events."""
@@ -102,6 +113,7 @@ class Stamps:
                 return
             self._is_closed = True
             self._covered.release()
+            self._assortment.release()
             self._slots.release()
             self._map.close()
             with suppress(OSError):

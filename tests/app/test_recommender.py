@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app import id_map, scoring
 from app import recommender as recommender_module
 from app.activity import Activity, activity_of
+from app.assortment import Assortment
 from app.discovery import discount
 from app.errors import UnknownUser
 from app.events import Event, EventRules, EventType, StoredEvent
@@ -804,3 +805,54 @@ def test_no_more_vectors_are_kept_than_allowed(
     expected = [plain_answer(Recommender(many).recommend(query)) for query in queries]
     assert [plain_answer(one) for one in recommender.recommend_many(queries)] == expected
     assert len(recommender._folded) == 3
+
+
+def without(model: Model, *items: int) -> Recommender:
+    """A recommender whose assortment lacks some items."""
+    recommender = Recommender(model)
+    recommender.assortment = Assortment.of(1, map(model.items.id, items), model.items)
+    return recommender
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"n": 3, "offset": 4},
+        {"exclude": ["i7", "i8"]},
+        {"include_seen": True},
+        {"strategy": Strategy.POPULARITY},
+        {"user_id": "nobody"},
+        {"listens": [("i5", 2.0)]},
+        {"candidates": [f"i{item}" for item in range(60)]},
+        {"n": 60},
+    ],
+)
+def test_an_unavailable_artist_is_in_no_answer_and_leaves_no_hole(
+    many: Model, fields: dict[str, Any]
+) -> None:
+    query = replace(Query("u0", n=5), **fields)
+    plain = Recommender(many)
+    gone = plain.recommend(query).items[::2]
+    answer = without(many, *gone).recommend(query)
+    assert not set(gone) & set(answer.items)
+    everything = replace(query, n=60, offset=0)
+    left = [item for item in plain.recommend(everything).items if item not in gone]
+    assert answer.items == left[query.offset : query.offset + query.n]
+
+
+def test_an_unavailable_artist_leaves_the_popular_ones(many: Model) -> None:
+    ranking = Recommender(many).popular(60).tolist()
+    gone = ranking[1:4]
+    assert (
+        without(many, *gone).popular(5, 2).tolist()
+        == [item for item in ranking if item not in gone][2:7]
+    )
+
+
+def test_unavailable_artists_that_the_model_does_not_know_matter_to_no_list(many: Model) -> None:
+    recommender = Recommender(many)
+    before = plain_answer(recommender.recommend(Query("u0")))
+    recommender.assortment = Assortment.of(1, ["never heard of"], many.items)
+    assert plain_answer(recommender.recommend(Query("u0"))) == before
+    assert recommender.assortment.artists == {"never heard of"}

@@ -253,6 +253,21 @@ def test_what_fails_leaves_nothing_and_no_gap(store: EventStore) -> None:
     assert stored(store.append([Event("u", "c")], 2)) == [1]
 
 
+def test_artists_leave_the_assortment_and_come_back(
+    store: EventStore, open_another: OpenStore
+) -> None:
+    assert store.unavailable_artists() == (0, [])
+    assert store.set_available("b\0", is_available=False) == 1
+    assert store.set_available("a", is_available=False) == 2
+    assert store.set_available("a", is_available=False) == 3
+    assert store.set_available("never gone", is_available=True) == 4
+    other = open_another()
+    assert other.unavailable_artists() == (4, ["a", "b\0"])
+    assert other.set_available("b\0", is_available=True) == 5
+    assert (store.assortment_version(), store.unavailable_artists()) == (5, (5, ["a"]))
+    assert store.last_sequence() == 0
+
+
 def test_whether_it_can_be_written_is_found_out_without_leaving_a_trace(store: EventStore) -> None:
     store.append([Event("u", "a")], 1)
     store.check_writable()

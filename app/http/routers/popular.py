@@ -37,6 +37,6 @@ async def popular(
             by=parameters.by,
             days=parameters.days,
         )
-    return answers.popular(
-        recommender.model, n=parameters.n, offset=parameters.offset, by=parameters.by
+    return await answers.popular(
+        recommender, journal, n=parameters.n, offset=parameters.offset, by=parameters.by
     )

@@ -77,6 +77,7 @@ def test_operation_ids_are_stable() -> None:
         "POST /recommend/batch": "recommend_batch",
         "POST /events": "add_events",
         "GET /users/{user_id}": "user",
+        "PUT /artists/{artist_id}": "set_artist",
         "GET /popular": "popular",
         "GET /model": "model",
         "GET /model/report": "model_report",
@@ -111,7 +112,12 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_only_protected_calls_name_the_key() -> None:
     protected = {name for name, operation in OPERATIONS.items() if "security" in operation}
-    assert protected == {"POST /admin/reload", "POST /events", "GET /users/{user_id}"}
+    assert protected == {
+        "POST /admin/reload",
+        "POST /events",
+        "GET /users/{user_id}",
+        "PUT /artists/{artist_id}",
+    }
 
 
 def test_answers_hold_what_the_schema_says(client: TestClient) -> None:
@@ -123,6 +129,7 @@ def test_answers_hold_what_the_schema_says(client: TestClient) -> None:
             "/events", json={"events": [{"user_id": "openapi", "artist_id": "i30"}]}
         ),
         "UserCard": client.get("/users/openapi"),
+        "Availability": client.put("/artists/openapi", json={"available": False}),
         "ModelCard": client.get("/model"),
         "Ready": client.get("/health/ready"),
         "Live": client.get("/health/live"),

@@ -54,6 +54,15 @@ def test_all_that_use_a_place_see_the_same(stamps: Stamps, place: str) -> None:
         one.close()
 
 
+def test_the_assortment_has_a_version_that_never_goes_back(stamps: Stamps, place: str) -> None:
+    assert stamps.assortment == 0
+    other = Stamps(place)
+    other.raise_assortment(3)
+    other.raise_assortment(2)
+    assert stamps.assortment == 3
+    other.close()
+
+
 def test_another_process_sees_the_same(stamps: Stamps, place: str) -> None:
     code = (
         "import sys; from app.store.stamps import Stamps; stamps = Stamps(sys.argv[1]); "

@@ -1,0 +1,43 @@
+"""The assortment: what may be recommended now, beside what the model says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.id_map import IdMap
+
+
+def _none() -> NDArray[np.int64]:
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assortment:
+    """Which artists of a model are unavailable.
+
+    Attributes:
+        version: of what the store says; 0 before anybody said anything.
+        artists: the ids of all unavailable artists, known to the model or not.
+        items: int64, sorted indices of those that the model knows.
+        gone: the same as a set.
+    """
+
+    version: int
+    artists: frozenset[str]
+    items: NDArray[np.int64]
+    gone: frozenset[int]
+
+    @classmethod
+    def of(cls, version: int, unavailable: Iterable[str], items: IdMap) -> Self:
+        """Looks the artists up in a model."""
+        artists = frozenset(unavailable)
+        indices = np.sort(items.indices(artists))
+        return cls(version, artists, indices, frozenset(indices.tolist()))
+
+
+WHOLE: Final = Assortment(0, frozenset(), _none(), frozenset())
