@@ -124,6 +124,22 @@ class EventRules:
 DEFAULT_RULES: Final = EventRules()
 
 
+@dataclass(frozen=True, slots=True)
+class NewcomerRules:
+    """How an artist that the model does not know gets into lists.
+
+    Attributes:
+        min_listeners: how many listeners with a vector it takes.
+        length_quantile: which quantile of the lengths of established artists' vectors it gets.
+    """
+
+    min_listeners: int = 3
+    length_quantile: float = 0.99
+
+
+DEFAULT_NEWCOMER_RULES: Final = NewcomerRules()
+
+
 def _hash(*parts: bytes) -> bytes:
     digest = blake2b(digest_size=_DIGEST_BYTES)
     for part in parts:

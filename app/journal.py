@@ -117,6 +117,20 @@ class Journal:
         return list(self._troubles.values())
 
     @property
+    def store(self) -> EventStore:
+        """The open store, for what takes its time on a thread of its own.
+
+        Raises:
+            StoreUnavailable: it is not open, or cannot be read now.
+        """
+        opened = self._opened
+        if opened is None:
+            raise self._troubles.get("open") or _not_open()
+        if trouble := self._troubles.get("read"):
+            raise trouble
+        return opened.store
+
+    @property
     def waiting(self) -> int:
         """How many events wait to be written."""
         return self._waiting

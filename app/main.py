@@ -31,6 +31,7 @@ from app.http.routers import (
 )
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
+from app.restocker import Restocker
 from app.settings import Settings, load_settings
 from app.store.address import open_store
 
@@ -90,14 +91,17 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
     url = settings.database_url.get_secret_value()
     journal = Journal(partial(open_store, url), settings.event_rules)
     app.state.journal = journal
+    restocker = Restocker(watcher, journal, settings.event_rules, settings.newcomer_rules)
     batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
     app.state.batcher = batcher
     try:
         await to_thread.run_sync(watcher.start)
         await to_thread.run_sync(journal.start)
+        restocker.start()
         app.hot_route.open(watcher, journal, batcher)
         yield
     finally:
         await batcher.close()
+        await to_thread.run_sync(restocker.close)
         await journal.close()
         await to_thread.run_sync(watcher.close)

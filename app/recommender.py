@@ -10,8 +10,9 @@ export, batch and HTTP all come through here. What looking up can answer is answ
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Lock
@@ -26,10 +27,13 @@ from app.errors import UnknownUser
 from app.events import DEFAULT_RULES, EventRules
 from app.listens import Row, read_listens, stack
 from app.model import Model
+from app.newcomers import Newcomers
 from app.scoring import Catalogue, Ranked, rank, top_items
 
 # Look-ups of up to about so many items take less time than handing them to another thread.
 _QUICK_LENGTH: Final = 1000
+# An artist in a user's direction is drawn some fifty times as often as one at right angles.
+_NEARNESS: Final = 4.0
 # Of users with events; some ten megabytes.
 _KEPT_VECTORS: Final = 20_000
 
@@ -48,6 +52,7 @@ class Source(StrEnum):
     ALS = "als"
     FOLD_IN = "fold_in"
     POPULARITY = "popularity"
+    EXPLORE = "explore"
 
 
 class PopularityBy(StrEnum):
@@ -76,9 +81,12 @@ class Query:
             For somebody with a history they count as events of this moment would; for anybody
             else they are the history, and weighted as training weights one.
         activity: what the user's events come to; None for somebody without any.
+        explore: 0 to 1, the share of places that go to new artists with too few listeners to be
+            ranked; the next place of the list is such a one whenever so many are due.
+        seed: of the choice of those, at least 0.
 
     Raises:
-        ValueError: ``discovery`` is out of range.
+        ValueError: ``discovery`` or ``explore`` is out of range.
     """
 
     user_id: str | None = None
@@ -91,10 +99,14 @@ class Query:
     discovery: float = 0.0
     listens: Sequence[tuple[str, float]] | None = None
     activity: Activity | None = None
+    explore: float = 0.0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.discovery <= 1:
             raise ValueError(f"discovery has to lie between 0 and 1, not {self.discovery}")
+        if not 0 <= self.explore <= 1:
+            raise ValueError(f"explore has to lie between 0 and 1, not {self.explore}")
 
 
 @dataclass(slots=True)
@@ -108,12 +120,14 @@ class Recommendation:
             product, discounted as the query asks, of ``popularity`` the listeners or plays), NaN
             for an item filled in from the rung below.
         sources: the rung of each item.
+        newcomers: whom item indices past those of the model stand for, None if there are none.
     """
 
     source: Source
     items: list[int]
     scores: Sequence[float]
     sources: list[Source]
+    newcomers: Newcomers | None = None
 
 
 _NO_HISTORY: Final[Row] = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
@@ -148,6 +162,8 @@ class _Resolved:
         to_fold_in: what they like, if there is more to it than training saw.
         hidden: items that must not appear.
         candidates: the only items that may appear, None for all.
+        newcomers: the artists beyond the model; indices of all kinds may be theirs.
+        explored: whether the list is to explore, and there are artists for that.
         source: the rung that answers.
         vector: float32, what that rung ranks by; unused by popularity.
     """
@@ -157,12 +173,19 @@ class _Resolved:
     to_fold_in: _Taste | None
     hidden: NDArray[np.int64]
     candidates: NDArray[np.int64] | None
+    newcomers: Newcomers
+    explored: bool = False
     source: Source = Source.POPULARITY
     vector: NDArray[np.float32] = field(default_factory=_no_vector)
 
     @property
     def end(self) -> int:
         return self.query.offset + self.query.n
+
+    @property
+    def start(self) -> int:
+        """Where the ranking begins that the answer is made of; a list that explores wants all."""
+        return 0 if self.explored else self.query.offset
 
 
 class Recommender:
@@ -186,6 +209,7 @@ class Recommender:
         self.rules = rules
         # Exchanged as a whole when the store says something else.
         self.assortment = WHOLE
+        self.newcomers = Newcomers.of(model, ())
         self._folded: OrderedDict[str, tuple[Activity, NDArray[np.float32]]] = OrderedDict()
         self._folded_lock = Lock()
 
@@ -243,6 +267,7 @@ class Recommender:
             query.listens
             or query.activity is not None
             or query.candidates is not None
+            or (query.explore > 0 and self.newcomers.directions.size)
             or reach > _QUICK_LENGTH
         ):
             return None
@@ -255,6 +280,21 @@ class Recommender:
         elif reach + len(self.model.user_items.row(user_index)[0]) > _QUICK_LENGTH:
             return None
         return self._answer_popular(self._resolve(query))
+
+    def tastes(self, queries: Sequence[Query]) -> NDArray[np.float32]:
+        """Returns the vectors that queries are ranked by, float32, shape (len(queries), factors).
+
+        A zero vector for somebody without usable history.
+        """
+        vectors = np.zeros((len(queries), self.model.item_factors.shape[1]), dtype=np.float32)
+        resolved = [self._resolve(query) for query in queries]
+        tastes = {row: one.to_fold_in for row, one in enumerate(resolved) if one.to_fold_in}
+        if tastes:
+            vectors[list(tastes)] = self._vectors(list(tastes.values()))
+        for row, one in enumerate(resolved):
+            if row not in tastes and one.user_index is not None:
+                vectors[row] = self.model.user_factors[one.user_index]
+        return vectors
 
     def popular(self, n: int, offset: int = 0) -> NDArray[np.int64]:
         """Returns the most popular items, whoever asks."""
@@ -280,19 +320,28 @@ class Recommender:
             ranked.update(zip(positions, self._rank(alike, discovery), strict=True))
         for position, one in enumerate(resolved):
             if position in ranked:
-                yield self._answer_ranked(one, ranked[position])
+                answer = self._answer_ranked(one, ranked[position])
             elif one.query.strategy is Strategy.ALS:
                 yield _no_history()
+                continue
             else:
-                yield self._answer_popular(one)
+                answer = self._answer_popular(one)
+            yield _explored(one, answer) if one.explored else answer
 
     def _resolve(self, query: Query) -> _Resolved:
-        model, activity = self.model, query.activity or NO_ACTIVITY
+        model, activity, newcomers = self.model, query.activity or NO_ACTIVITY, self.newcomers
+
+        def find(artist_ids: Collection[str]) -> NDArray[np.int64]:
+            known = model.items.indices(artist_ids)
+            if not newcomers.artists:
+                return known
+            return np.concatenate([known, newcomers.indices(artist_ids)])
+
         user_index = None if query.user_id is None else model.users.index(query.user_id)
         history = None if user_index is None else model.user_items.row(user_index)
         has_history = history is not None and len(history[0]) > 0
         units = index_units(activity.units, model.items)
-        seen = [model.items.indices(activity.seen)]
+        seen = [find(activity.seen)]
         to_fold_in = None
         listens = read_listens(query.listens, model.items) if query.listens else None
         if listens is not None and has_history:
@@ -306,14 +355,16 @@ class Recommender:
         disliked = model.items.indices(activity.disliked)
         if units or (not has_history and listens is not None) or _any_of(disliked, history):
             to_fold_in = _Taste(history or _NO_HISTORY, units, disliked)
-        barred = (query.exclude, activity.barred)
-        hidden = [self.assortment.items, *map(model.items.indices, barred)]
+        hidden = [self.assortment.items, find(query.exclude), find(activity.barred)]
+        if newcomers.artists:
+            hidden.append(newcomers.indices(self.assortment.artists))
         if not query.include_seen:
             hidden += seen
         all_hidden, candidates = np.concatenate(hidden), None
         if query.candidates is not None:
-            candidates = np.setdiff1d(model.items.indices(query.candidates), all_hidden)
-        return _Resolved(query, user_index, to_fold_in, all_hidden, candidates)
+            candidates = np.setdiff1d(find(query.candidates), all_hidden)
+        explored = query.explore > 0 and bool(newcomers.directions.size)
+        return _Resolved(query, user_index, to_fold_in, all_hidden, candidates, newcomers, explored)
 
     def _take_rungs(self, resolved: Sequence[_Resolved]) -> None:
         """Finds each one's vector, and so the rung that answers."""
@@ -378,9 +429,14 @@ class Recommender:
         if lists is None or query.include_seen or query.discovery > 0:
             return None
         items, scores = lists.of(user_index)
+        end = query.offset + query.n
+        if (newcomers := self.newcomers).n_ranked:
+            best = newcomers.best_for(user_index, self.model.user_factors)
+            if end > len(scores) or best > scores[end - 1]:
+                vector = self.model.user_factors[user_index]
+                return self._beside_newcomers(query, items, scores, vector, newcomers)
         if query.exclude:
             return self._without_excluded(query, items, scores)
-        end = query.offset + query.n
         if (gone := self.assortment.gone) and not gone.isdisjoint(items[:end]):
             return self._without_excluded(query, items, scores)
         first, their_scores = (
@@ -390,6 +446,38 @@ class Recommender:
         if len(first) < query.n or first[-1] < 0:
             return None
         return Recommendation(Source.ALS, first, their_scores, [Source.ALS] * query.n)
+
+    def _beside_newcomers(
+        self,
+        query: Query,
+        items: memoryview,
+        scores: memoryview[float],
+        vector: NDArray[np.float32],
+        newcomers: Newcomers,
+    ) -> Recommendation | None:
+        """Merges newcomers into a precomputed list; None if too little of that is left."""
+        end = query.offset + query.n
+        whole = Query(query.user_id, end, exclude=query.exclude)
+        known = self._without_excluded(whole, items, scores)
+        if known is None:
+            return None
+        hidden = {*query.exclude, *self.assortment.artists}
+        their_scores = newcomers.scores(vector).tolist()
+        merged = list(zip(known.scores, known.items, strict=True))
+        for item, (artist, score) in enumerate(
+            zip(newcomers.artists, their_scores, strict=False), start=newcomers.first
+        ):
+            if artist.artist_id not in hidden:
+                merged.append((score, item))
+        merged.sort(key=lambda one: (-one[0], one[1]))
+        shown = merged[query.offset : end]
+        return Recommendation(
+            Source.ALS,
+            [item for _, item in shown],
+            [score for score, _ in shown],
+            [Source.ALS] * query.n,
+            newcomers,
+        )
 
     def _without_excluded(
         self, query: Query, items: memoryview, scores: memoryview[float]
@@ -428,7 +516,8 @@ class Recommender:
             if one.candidates is None:
                 scans[one.end.bit_length()].append(position)
             else:
-                known = one.candidates[self.model.popularity.listeners[one.candidates] > 0]
+                known = one.candidates[one.candidates < len(self.model.items)]
+                known = known[self.model.popularity.listeners[known] > 0]
                 ranked[position] = rank(one.vector, catalogue, known, one.end)
         for positions in scans.values():
             found = _scan([resolved[position] for position in positions], catalogue)
@@ -436,8 +525,9 @@ class Recommender:
         return [ranked[position] for position in range(len(resolved))]
 
     def _answer_ranked(self, resolved: _Resolved, ranked: Ranked) -> Recommendation:
-        start, end, source = resolved.query.offset, resolved.end, resolved.source
-        items, scores = ranked[0][:end], ranked[1][:end].astype(np.float64)
+        start, end, source = resolved.start, resolved.end, resolved.source
+        items, scores = _with_newcomers(resolved, ranked)
+        items, scores = items[:end], scores[:end].astype(np.float64)
         sources = [source] * len(items)
         missing = end - len(items)
         if missing > 0:
@@ -445,12 +535,18 @@ class Recommender:
             items = np.concatenate([items, fill])
             scores = np.concatenate([scores, np.full(len(fill), np.nan)])
             sources += [Source.POPULARITY] * len(fill)
+        shown = items[start:end].tolist()
+        has_newcomers = max(shown, default=-1) >= resolved.newcomers.first
         return Recommendation(
-            source, items[start:end].tolist(), scores[start:end].tolist(), sources[start:end]
+            source,
+            shown,
+            scores[start:end].tolist(),
+            sources[start:end],
+            resolved.newcomers if has_newcomers else None,
         )
 
     def _answer_popular(self, resolved: _Resolved) -> Recommendation:
-        items = self._rank_popular(resolved, resolved.end)[resolved.query.offset :]
+        items = self._rank_popular(resolved, resolved.end)[resolved.start :]
         scores = self.popularity_counts()[items].astype(np.float64)
         sources = [Source.POPULARITY] * len(items)
         return Recommendation(Source.POPULARITY, items.tolist(), scores.tolist(), sources)
@@ -483,8 +579,76 @@ def _scan(resolved: Sequence[_Resolved], catalogue: Catalogue) -> list[Ranked]:
         np.stack([one.vector for one in resolved]),
         catalogue,
         n=max(one.end for one in resolved),
-        hidden=[one.hidden for one in resolved],
+        hidden=[one.hidden[one.hidden < len(catalogue.factors)] for one in resolved],
     )
+
+
+def _with_newcomers(resolved: _Resolved, ranked: Ranked) -> Ranked:
+    """Returns a ranking with those newcomers in it that may appear."""
+    newcomers = resolved.newcomers
+    if not newcomers.n_ranked:
+        return ranked
+    items = np.arange(newcomers.first, newcomers.first + newcomers.n_ranked)
+    may_appear = ~np.isin(items, resolved.hidden)
+    if resolved.candidates is not None:
+        may_appear &= np.isin(items, resolved.candidates)
+    scores = newcomers.scores(resolved.vector)[may_appear]
+    all_items = np.concatenate([ranked[0], items[may_appear]])
+    all_scores = np.concatenate([ranked[1], scores])
+    order = np.lexsort((all_items, -all_scores))
+    return all_items[order], all_scores[order]
+
+
+def _explored(resolved: _Resolved, answer: Recommendation) -> Recommendation:
+    """Puts artists with too few listeners into every so-manieth place of a list.
+
+    Args:
+        resolved: the query.
+        answer: the list without them, from its first place on.
+    """
+    query = resolved.query
+    ordinary = iter(zip(answer.items, answer.scores, answer.sources, strict=True))
+    chosen = iter(_chosen(resolved, _due(resolved.end, query.explore)))
+    places: list[tuple[int, float, Source]] = []
+    for place in range(1, resolved.end + 1):
+        is_due = _due(place, query.explore) > _due(place - 1, query.explore)
+        item = next(chosen, None) if is_due else None
+        entry = next(ordinary, None) if item is None else (item, math.nan, Source.EXPLORE)
+        if entry is None:
+            break
+        places.append(entry)
+    shown = places[query.offset :]
+    return Recommendation(
+        answer.source,
+        [item for item, _, _ in shown],
+        [score for _, score, _ in shown],
+        [source for _, _, source in shown],
+        resolved.newcomers,
+    )
+
+
+def _due(places: int, explore: float) -> int:
+    """Returns how many of the first places explore."""
+    return int(places * explore + 1e-9)  # 0.29 * 100 is less than 29
+
+
+def _chosen(resolved: _Resolved, count: int) -> list[int]:
+    """Draws artists that have too few listeners to be ranked, nearer ones rather than others."""
+    newcomers, rng = resolved.newcomers, np.random.default_rng(resolved.query.seed or 0)
+    items = np.arange(
+        newcomers.first + newcomers.n_ranked, newcomers.first + len(newcomers.artists)
+    )
+    # Each gets its number before any is left out: what one user hides moves nobody else.
+    luck = rng.gumbel(size=len(items))
+    vector = resolved.vector.astype(np.float64)
+    if vector.any():
+        luck += _NEARNESS * (newcomers.directions @ (vector / np.linalg.norm(vector)))
+    may_appear = ~np.isin(items, resolved.hidden)
+    if resolved.candidates is not None:
+        may_appear &= np.isin(items, resolved.candidates)
+    order = np.argsort(-luck[may_appear], kind="stable")
+    drawn: list[int] = items[may_appear][order][:count].tolist()
+    return drawn
 
 
 def _any_of(items: NDArray[np.int64], history: Row | None) -> bool:

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import InvalidSettings
-from app.events import DEFAULT_RULES, EventRules
+from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, EventRules, NewcomerRules
 from app.store.address import check_url
 
 PREFIX: Final = "ENCORE_"
@@ -94,6 +94,21 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Days for which a skip hides the artist from its user.",
     )
+    new_artist_listeners: int = Field(
+        default=DEFAULT_NEWCOMER_RULES.min_listeners,
+        ge=1,
+        le=1000,
+        description="Listeners that an artist of events only needs to get into lists before the "
+        "next training.",
+    )
+    new_artist_length: float = Field(
+        default=DEFAULT_NEWCOMER_RULES.length_quantile,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How far up such an artist may rank: the quantile of the lengths of "
+        "established artists' vectors that its own gets.",
+    )
     poll_seconds: float = Field(
         default=0.5,
         gt=0,
@@ -159,6 +174,13 @@ class Settings(BaseSettings):
             f"{PREFIX}HOST is {self.host!r}, which other machines may reach, and no "
             f"{PREFIX}API_KEY is set. Set a key, listen on 127.0.0.1, or accept that everyone "
             f"may administer the service with {PREFIX}ALLOW_UNAUTHENTICATED=true"
+        )
+
+    @property
+    def newcomer_rules(self) -> NewcomerRules:
+        """How new artists get into lists."""
+        return NewcomerRules(
+            min_listeners=self.new_artist_listeners, length_quantile=self.new_artist_length
         )
 
     @property

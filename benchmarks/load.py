@@ -176,7 +176,15 @@ def lists_by(source: str, n: int = 10) -> Callable[[bytes], None]:
     return check
 
 
-def drive(server: Server, load: Load, *, connections: int, seconds: int, start: int = 0) -> Figures:
+def drive(
+    server: Server,
+    load: Load,
+    *,
+    connections: int,
+    seconds: int,
+    start: int = 0,
+    settled: bool = True,
+) -> Figures:
     """Drives a server over kept-alive connections, each with one request under way at a time.
 
     Args:
@@ -185,6 +193,8 @@ def drive(server: Server, load: Load, *, connections: int, seconds: int, start: 
         connections: how many.
         seconds: how long.
         start: where in the circle to begin.
+        settled: whether to wait first until the server is idle. With another load under way that
+            would be a wait for its end.
 
     Raises:
         BenchmarkError: an answer was no 2xx, a connection broke, or wrk failed.
@@ -197,7 +207,8 @@ def drive(server: Server, load: Load, *, connections: int, seconds: int, start: 
         url = f"http://{HOST}:{server.port}"
         command = ["wrk", *options, url, "--", file.name, str(start)]
         command += [str(connections), f"{_PAUSE_SECONDS * 1000:.0f}"]
-        _settle(server)
+        if settled:
+            _settle(server)
         cpu_before, client_before = server.cpu_seconds(), _seconds_of_children()
         done = subprocess.run(
             pinned(command, _CLIENT_CPU),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
+from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from app.assortment import Assortment
@@ -37,6 +39,8 @@ async def recommend(
         Overloaded: it takes scoring, and too many are waiting for that.
         ClientGone: the client has closed its connection meanwhile.
     """
+    if query.explore > 0 and query.seed is None:
+        query.seed = _seed_of_the_day(query.user_id, recommender.model.version)
     if recommender.assortment.version < journal.assortment_version:
         await restock(recommender, journal)
     if query.user_id is not None and journal.is_touched(query.user_id):
@@ -148,6 +152,13 @@ async def played_lately(
             )
         )
     return PopularArtists(model_version=model.version, by=by, days=days, items=items)
+
+
+def _seed_of_the_day(user_id: str | None, version: str) -> int:
+    """Returns what makes a user explore the same all day, and another one something else."""
+    today = datetime.now(UTC).date().isoformat()
+    digest = blake2b("\0".join([user_id or "", version, today]).encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
 
 
 def _unless_refused(encoded: bytes | UnknownUser) -> bytes:

@@ -28,6 +28,8 @@ def encode_list(
     """Returns an answer as ``Recommendations``, or as ``UserList`` without the version."""
     scores = answer.scores
     # Scores descend, so the first and the last bound the others; what is filled in has none.
+    if answer.newcomers is not None:
+        return _by_schema(model, query, answer, with_version=with_version)
     is_finite = not scores or (scores[0] < math.inf and scores[-1] > -math.inf)
     if not is_finite or answer.sources.count(answer.source) < len(scores):
         return _by_schema(model, query, answer, with_version=with_version)
@@ -66,11 +68,18 @@ def _template(source: Source, offset: int, length: int, version: str | None) -> 
 
 
 def _by_schema(model: Model, query: Query, answer: Recommendation, *, with_version: bool) -> bytes:
+    n_items, newcomers = len(model.items), answer.newcomers
+
+    def artist(item: int) -> dict[str, str]:
+        if newcomers is None or item < n_items:
+            return {"artist_id": model.items.id(item), "name": model.item_names[item]}
+        newcomer = newcomers.artist(item)
+        return {"artist_id": newcomer.artist_id, "name": newcomer.name}
+
     items = [
         Item(
+            **artist(item),
             rank=rank,
-            artist_id=model.items.id(item),
-            name=model.item_names[item],
             score=round(score, 6) if math.isfinite(score) else None,
             source=source,
         )

@@ -104,6 +104,8 @@ def read_query(scope: Scope) -> Query | None:
         None,
         parameters.include_seen,
         parameters.discovery,
+        explore=parameters.explore,
+        seed=parameters.seed,
     )
 
 

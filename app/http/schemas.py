@@ -145,6 +145,24 @@ class ListOptions(Page):
         examples=[False],
     )
     discovery: Discovery = 0.0
+    explore: PlainDecimal = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The share of places that go to new artists which have too few listeners to be "
+        "ranked, near the user's taste: 0.1 for one in ten. Such an item has `source: explore` and "
+        "no score.",
+        examples=[0.1],
+    )
+    seed: PlainInteger | None = Field(
+        default=None,
+        ge=0,
+        le=2**63 - 1,
+        description="Of the choice of those artists; without it the choice is the same for a user "
+        "all day (UTC), as long as the model is.",
+        examples=[7],
+    )
 
 
 class RecommendParameters(ListOptions):
@@ -250,7 +268,10 @@ class Item(BaseModel):
         "which ran short.",
         examples=[1.404213],
     )
-    source: Source = Field(description="What put this artist here.", examples=["als"])
+    source: Source = Field(
+        description="What put this artist here; `explore` did for a new one with few listeners.",
+        examples=["als"],
+    )
 
 
 # Fields that several answers share.

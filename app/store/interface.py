@@ -101,6 +101,18 @@ class EventStore(Protocol):
         """Returns who has events with numbers above ``after``, each with the last one's number."""
         ...
 
+    def latest_of_artists(self, after: int) -> list[tuple[str, int]]:
+        """Returns which artists have events with numbers above ``after``, each with the last's."""
+        ...
+
+    def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
+        """Returns who played or liked an artist, latest first, at most so many."""
+        ...
+
+    def names_of(self, artist_ids: Sequence[str]) -> dict[str, str]:
+        """Returns the names of artists as the latest event has them; the others are left out."""
+        ...
+
     def played_since(self, since: int, *, by_plays: bool, limit: int) -> list[PlayedArtist]:
         """Returns the artists that were played most.
 

@@ -155,6 +155,37 @@ class SqlEventStore(ABC):
             ).fetchall()
         return [(bytes(user).decode(), int(sequence)) for user, sequence in rows]
 
+    def latest_of_artists(self, after: int) -> list[tuple[str, int]]:
+        """Returns which artists have events with numbers above ``after``."""
+        with self._reading() as connection:
+            rows = self._execute(
+                connection,
+                "SELECT artist_id, max(sequence) FROM events WHERE sequence > ? GROUP BY artist_id",
+                after,
+            ).fetchall()
+        return [(bytes(artist).decode(), int(sequence)) for artist, sequence in rows]
+
+    def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
+        """Returns who played or liked an artist, latest first."""
+        with self._reading() as connection:
+            rows = self._execute(
+                connection,
+                "SELECT user_id FROM events WHERE artist_id = ? AND type IN (?, ?) "
+                "GROUP BY user_id ORDER BY max(sequence) DESC LIMIT ?",
+                artist_id.encode(),
+                EventType.PLAY.encode(),
+                EventType.LIKE.encode(),
+                limit,
+            ).fetchall()
+        return [bytes(user).decode() for (user,) in rows]
+
+    def names_of(self, artist_ids: Sequence[str]) -> dict[str, str]:
+        """Returns the names of artists as the latest event has them."""
+        with self._reading() as connection:
+            encoded = [artist_id.encode() for artist_id in artist_ids]
+            names = list(self._latest_names(connection, encoded))
+        return {artist.decode(): name for artist, name in names}
+
     def played_since(self, since: int, *, by_plays: bool, limit: int) -> list[PlayedArtist]:
         """Returns the artists that were played most."""
         statement = (

@@ -1,0 +1,189 @@
+"""Newcomers: artists that the model has never seen, with vectors made from their listeners'.
+
+A vector that training would solve for an artist with a few listeners is so short that it enters no
+list. So only its direction is taken from the listeners, and its length from established artists;
+no longer, though, than lets a small share of all users see it. Those with too few listeners are
+ranked nowhere; lists that explore draw from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.events import NewcomerRules
+from app.model import Model
+from app.scoring import item_norms, top_items
+
+# At most this share of the users may have a newcomer among so many best.
+_EXPOSURE: Final = 0.1
+_SEEN_AMONG: Final = 50
+# So many users stand for all.
+_SAMPLED_USERS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """An artist of events only.
+
+    Attributes:
+        artist_id: the artist.
+        name: as events have it, else the id.
+        vector: float32, shape (factors,); of length 1, or 0, for one that is not ranked.
+        is_ranked: whether it has listeners enough to be.
+    """
+
+    artist_id: str
+    name: str
+    vector: NDArray[np.float32]
+    is_ranked: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Newcomers:
+    """Newcomers by index; as an item, the first one comes after the last one of the model.
+
+    Attributes:
+        first: the item index of the first one.
+        artists: the artists, those that are ranked first.
+        vectors: float32, shape (n_ranked, factors).
+        directions: float32, shape (n_artists - n_ranked, factors), of the others.
+        best: float32, shape (n_users,), the best score of any of them for each user of the model,
+            NaN where nobody has asked yet.
+    """
+
+    first: int
+    artists: Sequence[Newcomer]
+    vectors: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    best: NDArray[np.float32]
+    _index: dict[str, int] = field(repr=False)
+    _best: memoryview[float] = field(repr=False)
+
+    @classmethod
+    def of(cls, model: Model, artists: Iterable[Newcomer]) -> Self:
+        """Puts newcomers after the items of a model."""
+        known = sorted(artists, key=lambda artist: not artist.is_ranked)
+        n_ranked = sum(artist.is_ranked for artist in known)
+        vectors = np.zeros((len(known), model.item_factors.shape[1]), dtype=np.float32)
+        for row, artist in enumerate(known):
+            vectors[row] = artist.vector
+        best = np.full(len(model.users) if n_ranked else 0, np.nan, dtype=np.float32)
+        first = len(model.items)
+        index = {artist.artist_id: first + row for row, artist in enumerate(known)}
+        in_memory: memoryview[float] = best.data.cast("B").cast("f")
+        ranked, others = vectors[:n_ranked], vectors[n_ranked:]
+        return cls(first, known, ranked, others, best, index, in_memory)
+
+    @property
+    def n_ranked(self) -> int:
+        """How many of them are ranked."""
+        return len(self.vectors)
+
+    def indices(self, artist_ids: Iterable[str]) -> NDArray[np.int64]:
+        """Returns the item indices of those ids that are newcomers'."""
+        found = (self._index.get(artist_id) for artist_id in artist_ids)
+        return np.fromiter((index for index in found if index is not None), dtype=np.int64)
+
+    def artist(self, item: int) -> Newcomer:
+        """Returns the newcomer with an item index."""
+        return self.artists[item - self.first]
+
+    def scores(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the score of each for a user's vector, as ``scoring.rank`` has them."""
+        products = np.multiply(self.vectors, vector, dtype=np.float64)
+        return np.asarray(products.sum(axis=1), dtype=np.float32)
+
+    def best_for(self, user_index: int, vectors: NDArray[np.float32]) -> float:
+        """Returns the best score of any of them for a user of the model.
+
+        Args:
+            user_index: the user.
+            vectors: float32, shape (n_users, factors), of all users.
+        """
+        best = self._best[user_index]
+        if best != best:  # NaN  # noqa: PLR0124
+            best = self._best[user_index] = float(self.scores(vectors[user_index]).max())
+        return best
+
+
+class NewcomerSolver:
+    """Makes the vectors of newcomers to a model.
+
+    Args:
+        model: the model.
+        rules: how.
+    """
+
+    def __init__(self, model: Model, rules: NewcomerRules) -> None:
+        self._model = model
+        self._rules = rules
+
+    def solve(self, artist_id: str, name: str, listeners: NDArray[np.float32]) -> Newcomer:
+        """Returns an artist with its vector.
+
+        Its direction d has the largest sum of cosines with the listeners' vectors x_u, which is
+        that of the sum of x_u / |x_u|.
+
+        Args:
+            artist_id: the artist.
+            name: of the artist.
+            listeners: float32, shape (n_listeners, factors); zero vectors do not count.
+        """
+        lengths = item_norms(listeners)
+        known = listeners[lengths > 0].astype(np.float64) / lengths[lengths > 0, None]
+        direction = known.sum(axis=0)
+        norm = float(np.linalg.norm(direction))
+        if norm > 0:
+            direction /= norm
+        is_ranked = norm > 0 and len(known) >= self._rules.min_listeners
+        length = self._length_along(direction) if is_ranked else 1.0
+        vector = np.asarray(length * direction, dtype=np.float32)
+        return Newcomer(artist_id, name, vector, is_ranked)
+
+    def _length_along(self, direction: NDArray[np.float64]) -> float:
+        median, wanted = self._lengths
+        # In a small catalogue everybody sees everything, which is no reason to hide an artist.
+        return min(wanted, max(self._longest(direction), median))
+
+    @cached_property
+    def _lengths(self) -> tuple[float, float]:
+        """The median of the lengths of artists that somebody listens to, and the quantile."""
+        norms = item_norms(self._model.item_factors)
+        norms = norms[norms > 0]
+        if not len(norms):
+            return 0.0, 0.0
+        return float(np.median(norms)), float(np.quantile(norms, self._rules.length_quantile))
+
+    @cached_property
+    def _sample(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Vectors of some users, and the score that gets into the list of each."""
+        model = self._model
+        step = max(1, len(model.users) // _SAMPLED_USERS)
+        users = np.arange(0, len(model.users), step)
+        users = users[model.user_factors[users].any(axis=1)]
+        ranked = top_items(
+            model.user_factors[users],
+            model.catalogue,
+            n=_SEEN_AMONG,
+            hidden=[model.user_items.row(user)[0] for user in users.tolist()],
+        )
+        # A list that is not full has room for anybody.
+        last = [scores[-1] if len(scores) == _SEEN_AMONG else 0.0 for _, scores in ranked]
+        return model.user_factors[users].astype(np.float64), np.array(last, dtype=np.float64)
+
+    def _longest(self, direction: NDArray[np.float64]) -> float:
+        """Returns the length with which so large a share of the users sees an artist."""
+        vectors, last = self._sample
+        if not len(vectors):
+            return np.inf
+        along = vectors @ direction
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed = np.where(along > 0, np.maximum(last, 0.0) / along, np.inf)
+        place = int(_EXPOSURE * len(needed))
+        return float(np.partition(needed, place)[place])

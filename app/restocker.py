@@ -1,0 +1,133 @@
+"""The restocker: gives a recommender the artists that only events know of.
+
+A thread of its own looks at what was stored since it looked last, makes or renews the vectors of
+those artists that the model lacks, and hands all of them to the recommender in service.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final
+
+from app.activity import activity_of
+from app.errors import ModelUnavailable, StoreUnavailable
+from app.events import EventRules, NewcomerRules
+from app.journal import EVENTS_PER_USER, Journal, now
+from app.model_watcher import ModelWatcher
+from app.newcomers import Newcomer, Newcomers, NewcomerSolver
+from app.recommender import Query, Recommender
+from app.store.interface import EventStore
+
+_LOOK_SECONDS: Final = 0.5
+# It takes at most a fifth of a processor's time, however much comes in.
+_REST: Final = 4
+_ARTISTS_PER_LOOK: Final = 50
+# The latest listeners of an artist say enough of it.
+_LISTENERS: Final = 30
+# Those with most listeners, where there are more.
+_MOST_NEWCOMERS: Final = 1000
+_CLOSE_SECONDS: Final = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+class Restocker:
+    """Follows the events and the model in service.
+
+    Args:
+        watcher: says which recommender is in service.
+        journal: has the store.
+        rules: what events count for.
+        newcomer_rules: what makes a newcomer.
+    """
+
+    def __init__(
+        self,
+        watcher: ModelWatcher,
+        journal: Journal,
+        rules: EventRules,
+        newcomer_rules: NewcomerRules,
+    ) -> None:
+        self._watcher = watcher
+        self._journal = journal
+        self._rules = rules
+        self._newcomer_rules = newcomer_rules
+        self._recommender: Recommender | None = None
+        self._solver: NewcomerSolver | None = None
+        self._cursor = 0
+        # Artists whose events have changed, in their order.
+        self._waiting: dict[str, None] = {}
+        # With how many listeners each has.
+        self._found: dict[str, tuple[int, Newcomer]] = {}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="restocker", daemon=True)
+
+    def start(self) -> None:
+        """Begins to follow."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends; may be called twice."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        rest = _LOOK_SECONDS
+        while not self._closing.wait(rest):
+            start = time.monotonic()
+            try:
+                self.look()
+            except (ModelUnavailable, StoreUnavailable) as error:
+                logger.debug("no newcomers: %s", error)
+            except Exception:
+                logger.exception("could not look for newcomers")
+            rest = max(_LOOK_SECONDS, _REST * (time.monotonic() - start))
+
+    def look(self) -> None:
+        """Looks once at what has changed.
+
+        Raises:
+            ModelUnavailable: no model is in service.
+            StoreUnavailable: the events cannot be read.
+        """
+        recommender, store = self._watcher.recommender, self._journal.store
+        if self._solver is None or recommender is not self._recommender:
+            self._recommender = recommender
+            self._solver = NewcomerSolver(recommender.model, self._newcomer_rules)
+            self._cursor = 0
+            self._waiting, self._found = {}, {}
+        latest = store.latest_of_artists(self._cursor)
+        if latest:
+            self._cursor = max(sequence for _, sequence in latest)
+        items = recommender.model.items
+        self._waiting |= {artist: None for artist, _ in latest if items.index(artist) is None}
+        now_due = list(self._waiting)[:_ARTISTS_PER_LOOK]
+        if now_due:
+            for artist in now_due:
+                self._renew(recommender, self._solver, store, artist)
+                del self._waiting[artist]
+            self._hand_over(recommender)
+
+    def _renew(
+        self, recommender: Recommender, solver: NewcomerSolver, store: EventStore, artist: str
+    ) -> None:
+        queries, at = [], now()
+        for user in store.listeners_of(artist, limit=_LISTENERS):
+            activity = activity_of(store.events_of(user, limit=EVENTS_PER_USER), self._rules, at)
+            if activity.units.get(artist, 0.0) > 0 and artist not in activity.barred:
+                queries.append(Query(user, activity=activity))
+        if queries:
+            name = store.names_of([artist]).get(artist, artist)
+            newcomer = solver.solve(artist, name, recommender.tastes(queries))
+            self._found[artist] = len(queries), newcomer
+        else:
+            self._found.pop(artist, None)
+
+    def _hand_over(self, recommender: Recommender) -> None:
+        most = sorted(self._found.values(), key=lambda one: (-one[0], one[1].artist_id))
+        chosen = [newcomer for _, newcomer in most[:_MOST_NEWCOMERS]]
+        if chosen or recommender.newcomers.artists:
+            recommender.newcomers = Newcomers.of(recommender.model, chosen)

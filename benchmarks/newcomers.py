@@ -1,0 +1,149 @@
+"""Whom artists that the model has never seen are shown to, after five listeners played them.
+
+    python -m benchmarks.newcomers --hetrec ../shared/data/hetrec2011-lastfm-2k
+
+A hundred artists with 20 to 200 listeners are hidden from training, all at once. Five of each one's
+real listeners then play it once. Of interest is who has it among their fifty best: its other
+listeners, who should, and all other users, who should not. For several lengths of the vector.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.activity import activity_of
+from app.events import (
+    DEFAULT_NEWCOMER_RULES,
+    Event,
+    EventRules,
+    NewcomerRules,
+    StoredEvent,
+)
+from app.newcomers import Newcomers, NewcomerSolver
+from app.recommender import Query, Recommender
+from benchmarks.conditions import conditions
+from benchmarks.preset import load
+from training.fit import fit_model
+from training.interactions import Interactions
+from training.presets import DEFAULT
+
+RESULTS: Final = Path(__file__).parent / "results" / "newcomers.json"
+_HIDDEN: Final = 100
+_LISTENERS: Final = (20, 200)
+_PLAYED_BY: Final = 5
+_AMONG: Final = 50
+_QUANTILES: Final = (0.9, 0.95, 0.98, 0.99, 1.0)
+_SEEDS: Final = (0, 1, 2)
+_BLOCK: Final = 256
+
+
+def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]]:
+    """Returns the figures by quantile of the length."""
+    rng = np.random.default_rng(seed)
+    user_items = interactions.user_items
+    listeners = user_items.listeners()
+    eligible = np.flatnonzero((listeners >= _LISTENERS[0]) & (listeners <= _LISTENERS[1]))
+    hidden = rng.choice(eligible, _HIDDEN, replace=False)
+    rows = user_items.row_of_each_pair()
+    fans = {item: rows[user_items.indices == item] for item in hidden.tolist()}
+    played = {item: rng.choice(users, _PLAYED_BY, replace=False) for item, users in fans.items()}
+    train = interactions.with_pairs(~np.isin(user_items.indices, hidden))
+    model = fit_model(train, DEFAULT.parameters)
+    recommender = Recommender(model)
+    queries = _queries(interactions, played)
+    figures = {}
+    for quantile in _QUANTILES:
+        solver = NewcomerSolver(model, NewcomerRules(length_quantile=quantile))
+        newcomers = []
+        for item, users in played.items():
+            artist = str(interactions.item_ids[item])
+            tastes = recommender.tastes([queries[user] for user in users.tolist()])
+            newcomers.append(solver.solve(f"new {artist}", artist, tastes))
+        recommender.newcomers = Newcomers.of(model, newcomers)
+        figures[f"{quantile:g}"] = _shares(recommender, queries, fans, played)
+    return figures
+
+
+def _queries(interactions: Interactions, played: dict[int, NDArray[np.int64]]) -> list[Query]:
+    """Returns everyone's query, with the events of those who played something."""
+    events: defaultdict[int, list[StoredEvent]] = defaultdict(list)
+    for item, users in played.items():
+        for user in users.tolist():
+            artist = f"new {interactions.item_ids[item]}"
+            event = Event(str(interactions.user_ids[user]), artist)
+            events[user].append(StoredEvent(len(events[user]) + 1, 0, event))
+    return [
+        Query(
+            user_id,
+            n=_AMONG,
+            activity=activity_of(events[user], EventRules(), now=0) if user in events else None,
+        )
+        for user, user_id in enumerate(interactions.user_ids.to_list())
+    ]
+
+
+def _shares(
+    recommender: Recommender,
+    queries: list[Query],
+    fans: dict[int, NDArray[np.int64]],
+    played: dict[int, NDArray[np.int64]],
+) -> dict[str, float]:
+    first = recommender.newcomers.first
+    is_shown = np.zeros((len(queries), len(fans)), dtype=bool)
+    for start in range(0, len(queries), _BLOCK):
+        answers = recommender.recommend_many(queries[start : start + _BLOCK])
+        for user, answer in enumerate(answers, start=start):
+            is_shown[user, [item - first for item in answer.items if item >= first]] = True
+    to_fans, to_others = [], []
+    for column, (item, users) in enumerate(fans.items()):
+        others = np.ones(len(queries), dtype=bool)
+        others[users] = False
+        to_fans.append(is_shown[np.setdiff1d(users, played[item]), column].mean())
+        to_others.append(is_shown[others, column].mean())
+    fan, other = np.array(to_fans), np.array(to_others)
+    return {
+        "other listeners": float(fan.mean()),
+        "other listeners, median artist": float(np.median(fan)),
+        "all others": float(other.mean()),
+        "all others, most shown artist": float(other.max()),
+        "artists with 40 % of listeners": float((fan >= 0.4).mean()),
+        "artists with 10 % of others": float((other <= 0.1).mean()),
+        "newcomers in a list": float(is_shown.sum(axis=1).mean()),
+    }
+
+
+def main() -> None:
+    """Runs from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--hetrec", type=Path, required=True)
+    interactions = load("hetrec-lastfm-2k", parser.parse_args().hetrec)
+    runs = [measure(interactions, seed) for seed in _SEEDS]
+    figures: dict[str, Any] = {
+        quantile: {
+            name: round(float(np.mean([run[quantile][name] for run in runs])), 3)
+            for name in runs[0][quantile]
+        }
+        for quantile in runs[0]
+    }
+    for quantile, means in figures.items():
+        print(quantile, "  ".join(f"{name}: {value:.3f}" for name, value in means.items()))
+    result = {
+        "conditions": conditions(),
+        "draws": len(_SEEDS),
+        "default": DEFAULT_NEWCOMER_RULES.length_quantile,
+        "by quantile of the length": figures,
+    }
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

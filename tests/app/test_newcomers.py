@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.activity import Activity, activity_of
+from app.assortment import Assortment
+from app.events import Event, EventRules, EventType, NewcomerRules, StoredEvent
+from app.model import Model
+from app.newcomers import Newcomer, Newcomers, NewcomerSolver
+from app.recommender import Query, Recommender, Source, Strategy
+from tests.builders import random_model
+
+
+@cache
+def model() -> Model:
+    return random_model(np.random.default_rng(3), n_users=60, n_items=120, list_length=30)
+
+
+def acted(*events: Event) -> Activity:
+    return activity_of([StoredEvent(1, 0, event) for event in events], EventRules(), now=0)
+
+
+def solver(**rules: Any) -> NewcomerSolver:
+    return NewcomerSolver(model(), NewcomerRules(**rules))
+
+
+def unit(vector: NDArray[np.floating]) -> NDArray[np.float64]:
+    exact = vector.astype(np.float64)
+    return np.asarray(exact / np.linalg.norm(exact))
+
+
+def stocked(*artists: Newcomer, unavailable: tuple[str, ...] = ()) -> Recommender:
+    recommender = Recommender(model())
+    recommender.newcomers = Newcomers.of(model(), artists)
+    recommender.assortment = Assortment.of(1, unavailable, model().items)
+    return recommender
+
+
+def near(user: int, score: float, name: str = "new") -> Newcomer:
+    """An artist in the direction of a user, with this score for them."""
+    vector = model().user_factors[user].astype(np.float64)
+    return Newcomer(name, f"the {name}", (score * vector / (vector @ vector)).astype(np.float32))
+
+
+def few(name: str, user: int = 0, sign: float = 1.0) -> Newcomer:
+    """An artist with too few listeners, in the direction of a user."""
+    vector = (sign * unit(model().user_factors[user])).astype(np.float32)
+    return Newcomer(name, f"the {name}", vector, is_ranked=False)
+
+
+def test_the_direction_is_that_of_the_listeners_and_the_length_that_of_artists() -> None:
+    listeners = model().user_factors[:4]
+    vector = solver(length_quantile=0.5).solve("new", "New", 3 * listeners).vector
+    expected = unit(np.sum([unit(one) for one in listeners], axis=0))
+    np.testing.assert_allclose(unit(vector), expected, rtol=1e-5)
+    norms = np.linalg.norm(model().item_factors.astype(np.float64), axis=1)
+    assert np.linalg.norm(vector) == pytest.approx(np.quantile(norms, 0.5), rel=1e-5)
+
+
+def test_no_newcomer_is_shown_to_more_than_a_tenth_of_the_users() -> None:
+    many = random_model(np.random.default_rng(3), n_users=300, n_items=400)
+    solver = NewcomerSolver(many, NewcomerRules())
+    solver._lengths = (0.0, np.inf)  # so that nothing else decides
+    newcomer = solver.solve("new", "New", 100 * many.user_factors[:5])
+    recommender = Recommender(many)
+    recommender.newcomers = Newcomers.of(many, [newcomer])
+    queries = [Query(many.users.id(user), n=50) for user in range(300)]
+    shown = [400 in answer.items for answer in recommender.recommend_many(queries)]
+    assert 0 < sum(shown) <= 30
+
+
+def test_too_few_listeners_and_those_without_a_vector_rank_nobody() -> None:
+    factors = model().item_factors.shape[1]
+    nobody = np.zeros((5, factors), dtype=np.float32)
+    two = np.concatenate([model().user_factors[:2], nobody])
+    one = solver(min_listeners=3).solve("new", "New", two)
+    assert not one.is_ranked
+    assert np.linalg.norm(one.vector) == pytest.approx(1.0)
+    assert solver(min_listeners=2).solve("new", "New", two).is_ranked
+    unknown = solver(min_listeners=1).solve("new", "New", nobody)
+    assert not unknown.is_ranked
+    assert not unknown.vector.any()
+    opposite = np.concatenate([two[:1], -two[:1]])
+    assert not solver(min_listeners=1).solve("new", "New", opposite).is_ranked
+
+
+def test_a_newcomer_ranks_by_its_score_on_the_precomputed_list_and_live() -> None:
+    before = Recommender(model()).recommend(Query("u0", n=12))
+    between = (before.scores[3] + before.scores[4]) / 2
+    recommender = stocked(near(0, between))
+    for query in (Query("u0", n=10), Query("u0", n=10, exclude=["never heard of"])):
+        answer = recommender.recommend(query)
+        assert answer.items == [*before.items[:4], 120, *before.items[4:9]]
+        assert answer.sources == [Source.ALS] * 10
+        assert answer.newcomers is recommender.newcomers
+        assert answer.newcomers.artist(120).name == "the new"
+    live = stocked(near(0, between))
+    live.model, live.newcomers = replace(model(), top_lists=None), recommender.newcomers
+    assert live.recommend(Query("u0", n=10)) == recommender.recommend(Query("u0", n=10))
+    pages = [recommender.recommend(Query("u0", n=5, offset=offset)).items for offset in (0, 5)]
+    assert pages[0] + pages[1] == recommender.recommend(Query("u0", n=10)).items
+
+
+def test_a_newcomer_that_does_not_reach_the_list_changes_nothing() -> None:
+    before = Recommender(model()).recommend(Query("u0"))
+    recommender = stocked(near(0, 0.001))
+    for _ in range(2):
+        assert recommender.recommend(Query("u0")) == before
+
+
+def test_a_new_artist_is_no_answer_where_it_must_not_be() -> None:
+    newcomer = near(0, 100.0)
+    recommender = stocked(newcomer)
+    seen = acted(Event("u0", "new"))
+    disliked = acted(Event("u0", "new", EventType.DISLIKE))
+    assert recommender.recommend(Query("u0", n=1)).items == [120]
+    for query in (
+        Query("u0", exclude=["new"]),
+        Query("u0", activity=seen),
+        Query("u0", activity=disliked, include_seen=True),
+        Query("u0", candidates=["i1", "i2"]),
+        Query("u0", strategy=Strategy.POPULARITY),
+        Query("nobody"),
+    ):
+        assert 120 not in recommender.recommend(query).items
+    assert 120 in recommender.recommend(Query("u0", activity=seen, include_seen=True)).items
+    assert recommender.recommend(Query("u0", candidates=["new"], n=1)).items == [120]
+    gone = stocked(newcomer, unavailable=("new",))
+    assert 120 not in gone.recommend(Query("u0")).items
+    assert 120 not in gone.recommend(Query("u0", include_seen=True)).items
+
+
+def test_one_place_in_ten_explores() -> None:
+    recommender = stocked(*[few(f"few{number}") for number in range(9)])
+    plain = Recommender(model()).recommend(Query("u0", n=30))
+    answer = recommender.recommend(Query("u0", n=30, explore=0.1, seed=1))
+    places = [place for place, one in enumerate(answer.sources) if one is Source.EXPLORE]
+    assert places == [9, 19, 29]
+    assert all(answer.items[place] >= 120 for place in places)
+    assert all(np.isnan(answer.scores[place]) for place in places)
+    assert len(set(answer.items)) == 30
+    assert [item for item in answer.items if item < 120] == plain.items[:27]
+
+
+def test_pages_of_a_list_that_explores_make_up_the_list() -> None:
+    recommender = stocked(*[few(f"few{number}") for number in range(9)])
+    query = Query("u0", n=24, explore=0.25, seed=1)
+    whole = recommender.recommend(query)
+    pages = [recommender.recommend(replace(query, n=6, offset=start)) for start in range(0, 24, 6)]
+    assert [item for page in pages for item in page.items] == whole.items
+    assert whole.sources.count(Source.EXPLORE) == 6
+
+
+def test_the_choice_is_a_matter_of_the_seed_and_of_taste() -> None:
+    close, far = ([few(f"{sign} {n}", sign=sign) for n in range(5)] for sign in (1.0, -1.0))
+    recommender = stocked(*close, *far)
+
+    def draw(seed: int) -> int:
+        return recommender.recommend(Query("u0", n=1, explore=1.0, seed=seed)).items[0]
+
+    drawn = [draw(seed) for seed in range(200)]
+    assert drawn == [draw(seed) for seed in range(200)]
+    assert set(drawn) >= set(range(120, 125))
+    assert sum(item < 125 for item in drawn) > 190
+
+
+def test_everybody_explores_who_asks_and_nothing_that_must_not_appear() -> None:
+    recommender = stocked(few("a"), few("b"), few("c"), unavailable=("c",))
+    for query in (Query("u0"), Query("nobody"), Query("u0", strategy=Strategy.POPULARITY)):
+        asked = replace(query, n=10, explore=0.5, seed=1)
+        items = recommender.recommend(asked).items
+        assert len(items) == len(set(items)) == 10
+        assert set(items[1:4:2]) == {120, 121}
+        without = recommender.recommend(replace(asked, exclude=["a"])).items
+        assert [item for item in without if item >= 120] == [121]
+    assert recommender.recommend(Query("u0", n=10)).sources == [Source.ALS] * 10
+
+
+def test_nothing_to_explore_is_the_plain_list() -> None:
+    assert Recommender(model()).recommend(Query("u0", explore=0.5)) == Recommender(
+        model()
+    ).recommend(Query("u0"))
+
+
+@pytest.mark.parametrize("explore", [-0.1, 1.1, float("nan")])
+def test_a_share_is_one(explore: float) -> None:
+    with pytest.raises(ValueError, match="explore has to lie between 0 and 1"):
+        Query("u0", explore=explore)
