@@ -63,6 +63,8 @@ class Activity:
         barred: artist ids that must not be recommended now.
         disliked: artist ids that say nothing for a taste any more; all of them are barred.
         valid_until: when something ends by itself, in microseconds since 1970; None for never.
+        is_erased: whether the user was erased before these events, so that what a model may hold
+            of them is not looked at.
     """
 
     units: Mapping[str, float] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Activity:
     barred: frozenset[str] = frozenset()
     disliked: frozenset[str] = frozenset()
     valid_until: int | None = None
+    is_erased: bool = False
 
 
 NO_ACTIVITY: Final = Activity()
@@ -86,7 +89,9 @@ class _Tally:
     hidden_until: int = 0
 
 
-def activity_of(events: Iterable[StoredEvent], rules: EventRules, now: int) -> Activity:
+def activity_of(
+    events: Iterable[StoredEvent], rules: EventRules, now: int, *, is_erased: bool = False
+) -> Activity:
     """Adds up the events of one user.
 
     Args:
@@ -94,6 +99,7 @@ def activity_of(events: Iterable[StoredEvent], rules: EventRules, now: int) -> A
             are equal.
         rules: what they count for.
         now: in microseconds since 1970 (UTC).
+        is_erased: whether the user was erased before.
     """
     tallies: dict[str, _Tally] = {}
     for stored in sorted(events, key=lambda stored: (stored.at, stored.sequence)):
@@ -114,6 +120,7 @@ def activity_of(events: Iterable[StoredEvent], rules: EventRules, now: int) -> A
         barred=disliked | hidden.keys(),
         disliked=disliked,
         valid_until=min(hidden.values(), default=None),
+        is_erased=is_erased,
     )
 
 

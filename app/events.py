@@ -79,6 +79,11 @@ class Event:
         )
 
 
+def user_hash(user_id: str) -> bytes:
+    """Returns what is left of a user who was erased, 16 bytes."""
+    return _hash(b"user", user_id.encode())
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event with what the store adds.

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from app.activity import Activity, activity_of
 from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, StoredEvent
 from app.store.interface import EventStore, Outcome, PlayedArtist
-from app.store.stamps import Stamps
+from app.store.stamps import NoStamps, Stamps, stamp_key
 
 _POLL_SECONDS: Final = 0.25
 _REOPEN_SECONDS: Final = 1.0
@@ -67,6 +67,9 @@ class _Opened:
     stamps: Stamps
 
 
+_ERASED: Final = Activity(is_erased=True)
+
+
 def now() -> int:
     """Returns the time in microseconds since 1970 (UTC)."""
     return time.time_ns() // 1000
@@ -78,16 +81,25 @@ class Journal:
     Args:
         open_store: opens the store; tried again until it succeeds.
         rules: what events count for.
+
+    Attributes:
+        stamps: says in one look into memory whether a user may have events.
+        counts: what became of events, and troubles by reason.
     """
 
     def __init__(self, open_store: Callable[[], EventStore], rules: EventRules) -> None:
         self._open_store = open_store
         self._rules = rules
         self._opened: _Opened | None = None
+        # What every request looks at; the same object as of the opened store.
+        self.stamps: Stamps | NoStamps = NoStamps()
         # By what was tried: opening, reading or writing.
         self._troubles: dict[str, StoreUnavailable] = {}
         self.counts: Counter[str] = Counter()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        # Stamp keys of who was erased, and up to which number.
+        self._erased: set[int] = set()
+        self._erased_up_to = 0
         self._rankings: dict[tuple[object, ...], tuple[float, list[PlayedArtist]]] = {}
         self._ranking_lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -135,11 +147,6 @@ class Journal:
         """How many events wait to be written."""
         return self._waiting
 
-    def is_touched(self, user_id: str) -> bool:
-        """Says whether a user may have events; one look into memory."""
-        opened = self._opened
-        return opened is not None and opened.stamps.of(user_id) > 0
-
     async def activity_of(self, user_id: str) -> Activity | None:
         """Returns what a user's events come to, None for somebody without any.
 
@@ -159,12 +166,36 @@ class Journal:
         stale = [user_id for user_id in stamps if not self._is_of(user_id, stamps[user_id], at)]
         if stale and not {"read", "open"} & self._troubles.keys():
             with suppress(StoreUnavailable):
-                events = await self._read(lambda store: _events_of(store, stale))
-                for user_id, found in zip(stale, events, strict=True):
-                    activity = activity_of(found, self._rules, at) if found else None
+                found = await self._read(
+                    lambda store: [read_activity(store, one, self._rules, at) for one in stale]
+                )
+                for user_id, activity in zip(stale, found, strict=True):
                     kept[user_id] = entry = _Kept(stamps[user_id], activity)
                     self._keep(user_id, entry)
-        return [one.activity if (one := kept[user_id]) else None for user_id in user_ids]
+        return [self._known(user_id, kept[user_id]) for user_id in user_ids]
+
+    def _known(self, user_id: str, kept: _Kept | None) -> Activity | None:
+        if stamp_key(user_id) in self._erased and (kept is None or kept.activity is None):
+            return _ERASED  # the store cannot be asked, and nobody erased may be recognised
+        return kept.activity if kept else None
+
+    async def erase(self, user_id: str) -> int:
+        """Erases a user; they are unknown on this host when this returns.
+
+        Returns:
+            How many events they had.
+
+        Raises:
+            StoreUnavailable: the store cannot be written.
+        """
+
+        def erase(store: EventStore) -> int:
+            erased = store.erase(user_id, now())
+            if self._opened is not None:
+                self._catch_up(self._opened)
+            return erased
+
+        return await self._read(erase, tried="write")
 
     async def append(self, events: Sequence[Event]) -> list[Outcome]:
         """Stores events; they are durable, and count on this host, when this returns.
@@ -186,12 +217,6 @@ class Journal:
             self._waiting -= len(events)
         self.counts.update(f"events_{outcome.status}" for outcome in outcomes)
         return outcomes
-
-    @property
-    def assortment_version(self) -> int:
-        """The version of the assortment, as far as this host knows; one look into memory."""
-        opened = self._opened
-        return 0 if opened is None else opened.stamps.assortment
 
     async def set_available(self, artist_id: str, *, is_available: bool) -> None:
         """Takes an artist out of the assortment, or back; it holds on this host on returning.
@@ -366,10 +391,9 @@ class Journal:
             self._open()
         if self._opened is None:
             return
-        store, stamps = self._opened.store, self._opened.stamps
+        store = self._opened.store
         try:
-            stamps.catch_up(store.latest_of_users)
-            stamps.raise_assortment(store.assortment_version())
+            self._catch_up(self._opened)
         except StoreUnavailable as error:
             self._note("read", error)
             return
@@ -386,20 +410,29 @@ class Journal:
         store: EventStore | None = None
         try:
             store = self._open_store()
-            stamps = Stamps(store.place)
+            opened = _Opened(store, Stamps(store.place))
             try:
-                stamps.catch_up(store.latest_of_users)
-                stamps.raise_assortment(store.assortment_version())
+                self._catch_up(opened)
             except BaseException:
-                stamps.close()
+                opened.stamps.close()
                 raise
         except StoreUnavailable as error:
             if store is not None:
                 store.close()
             self._note("open", error)
         else:
-            self._opened = _Opened(store, stamps)
+            self._opened = opened
+            self.stamps = opened.stamps
             self._clear("open")
+
+    def _catch_up(self, opened: _Opened) -> None:
+        store, stamps = opened.store, opened.stamps
+        end = store.last_sequence()
+        if end > self._erased_up_to:
+            self._erased |= {key for key, _ in store.erased_after(self._erased_up_to)}
+            self._erased_up_to = end
+        stamps.catch_up(end, lambda after: _changes_after(store, after))
+        stamps.raise_assortment(store.assortment_version())
 
     def _note(self, tried: str, error: StoreUnavailable) -> None:
         before = self._troubles.get(tried)
@@ -417,13 +450,26 @@ class Journal:
         self._keeper.join(_CLOSE_SECONDS)
         self._readers.shutdown()
         opened, self._opened = self._opened, None
+        self.stamps = NoStamps()
         if opened is not None:
             opened.stamps.close()
             opened.store.close()
 
 
-def _events_of(store: EventStore, user_ids: Iterable[str]) -> list[list[StoredEvent]]:
-    return [store.events_of(user_id, limit=EVENTS_PER_USER) for user_id in user_ids]
+def read_activity(store: EventStore, user_id: str, rules: EventRules, at: int) -> Activity | None:
+    """Reads what a user's events come to, None for somebody without any who was not erased.
+
+    Raises:
+        StoreUnavailable: the store cannot be read.
+    """
+    events = store.events_of(user_id, limit=EVENTS_PER_USER)
+    is_erased = store.is_erased(user_id)
+    return activity_of(events, rules, at, is_erased=is_erased) if events or is_erased else None
+
+
+def _changes_after(store: EventStore, after: int) -> list[tuple[int, int]]:
+    latest = [(stamp_key(user), sequence) for user, sequence in store.latest_of_users(after)]
+    return latest + store.erased_after(after)
 
 
 def _not_open() -> StoreUnavailable:

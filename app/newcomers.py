@@ -53,6 +53,7 @@ class Newcomers:
         artists: the artists, those that are ranked first.
         vectors: float32, shape (n_ranked, factors).
         directions: float32, shape (n_artists - n_ranked, factors), of the others.
+        n_ranked: how many are ranked.
         best: float32, shape (n_users,), the best score of any of them for each user of the model,
             NaN where nobody has asked yet.
     """
@@ -61,6 +62,7 @@ class Newcomers:
     artists: Sequence[Newcomer]
     vectors: NDArray[np.float32]
     directions: NDArray[np.float32]
+    n_ranked: int
     best: NDArray[np.float32]
     _index: dict[str, int] = field(repr=False)
     _best: memoryview[float] = field(repr=False)
@@ -78,12 +80,7 @@ class Newcomers:
         index = {artist.artist_id: first + row for row, artist in enumerate(known)}
         in_memory: memoryview[float] = best.data.cast("B").cast("f")
         ranked, others = vectors[:n_ranked], vectors[n_ranked:]
-        return cls(first, known, ranked, others, best, index, in_memory)
-
-    @property
-    def n_ranked(self) -> int:
-        """How many of them are ranked."""
-        return len(self.vectors)
+        return cls(first, known, ranked, others, n_ranked, best, index, in_memory)
 
     def indices(self, artist_ids: Iterable[str]) -> NDArray[np.int64]:
         """Returns the item indices of those ids that are newcomers'."""

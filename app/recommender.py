@@ -103,10 +103,9 @@ class Query:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.discovery <= 1:
-            raise ValueError(f"discovery has to lie between 0 and 1, not {self.discovery}")
-        if not 0 <= self.explore <= 1:
-            raise ValueError(f"explore has to lie between 0 and 1, not {self.explore}")
+        if not (0 <= self.discovery <= 1 and 0 <= self.explore <= 1):
+            name = "explore" if 0 <= self.discovery <= 1 else "discovery"
+            raise ValueError(f"{name} has to lie between 0 and 1, not {getattr(self, name)}")
 
 
 @dataclass(slots=True)
@@ -267,7 +266,7 @@ class Recommender:
             query.listens
             or query.activity is not None
             or query.candidates is not None
-            or (query.explore > 0 and self.newcomers.directions.size)
+            or (query.explore and self.newcomers.directions.size)
             or reach > _QUICK_LENGTH
         ):
             return None
@@ -337,7 +336,8 @@ class Recommender:
                 return known
             return np.concatenate([known, newcomers.indices(artist_ids)])
 
-        user_index = None if query.user_id is None else model.users.index(query.user_id)
+        is_unknown = query.user_id is None or activity.is_erased
+        user_index = None if is_unknown else model.users.index(str(query.user_id))
         history = None if user_index is None else model.user_items.row(user_index)
         has_history = history is not None and len(history[0]) > 0
         units = index_units(activity.units, model.items)

@@ -11,10 +11,9 @@ import threading
 import time
 from typing import Final
 
-from app.activity import activity_of
 from app.errors import ModelUnavailable, StoreUnavailable
 from app.events import EventRules, NewcomerRules
-from app.journal import EVENTS_PER_USER, Journal, now
+from app.journal import Journal, now, read_activity
 from app.model_watcher import ModelWatcher
 from app.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommender import Query, Recommender
@@ -56,7 +55,7 @@ class Restocker:
         self._newcomer_rules = newcomer_rules
         self._recommender: Recommender | None = None
         self._solver: NewcomerSolver | None = None
-        self._cursor = 0
+        self._cursor = self._erased_up_to = 0
         # Artists whose events have changed, in their order.
         self._waiting: dict[str, None] = {}
         # With how many listeners each has.
@@ -97,11 +96,15 @@ class Restocker:
         if self._solver is None or recommender is not self._recommender:
             self._recommender = recommender
             self._solver = NewcomerSolver(recommender.model, self._newcomer_rules)
-            self._cursor = 0
+            self._cursor = self._erased_up_to = 0
             self._waiting, self._found = {}, {}
         latest = store.latest_of_artists(self._cursor)
         if latest:
             self._cursor = max(sequence for _, sequence in latest)
+        if erased := store.erased_after(self._erased_up_to):
+            # Nothing of them may be left, and which artists they played is gone.
+            self._erased_up_to = max(sequence for _, sequence in erased)
+            self._waiting |= dict.fromkeys(self._found)
         items = recommender.model.items
         self._waiting |= {artist: None for artist, _ in latest if items.index(artist) is None}
         now_due = list(self._waiting)[:_ARTISTS_PER_LOOK]
@@ -116,7 +119,9 @@ class Restocker:
     ) -> None:
         queries, at = [], now()
         for user in store.listeners_of(artist, limit=_LISTENERS):
-            activity = activity_of(store.events_of(user, limit=EVENTS_PER_USER), self._rules, at)
+            activity = read_activity(store, user, self._rules, at)
+            if activity is None:
+                continue  # erased meanwhile
             if activity.units.get(artist, 0.0) > 0 and artist not in activity.barred:
                 queries.append(Query(user, activity=activity))
         if queries:

@@ -39,12 +39,13 @@ async def recommend(
         Overloaded: it takes scoring, and too many are waiting for that.
         ClientGone: the client has closed its connection meanwhile.
     """
-    if query.explore > 0 and query.seed is None:
-        query.seed = _seed_of_the_day(query.user_id, recommender.model.version)
-    if recommender.assortment.version < journal.assortment_version:
+    user_id, stamps = query.user_id, journal.stamps
+    if query.explore and query.seed is None:
+        query.seed = _seed_of_the_day(user_id, recommender.model.version)
+    if recommender.assortment.version < stamps.assortment[0]:
         await restock(recommender, journal)
-    if query.user_id is not None and journal.is_touched(query.user_id):
-        query.activity = await journal.activity_of(query.user_id)
+    if user_id is not None and stamps.is_touched(user_id):
+        query.activity = await journal.activity_of(user_id)
     answer = recommender.recommend_quickly(query)
     if answer is not None:
         return encode_list(recommender.model, query, answer)
@@ -67,12 +68,12 @@ async def recommend_batch(
         Overloaded: too many are waiting.
         ClientGone: the client has closed its connection meanwhile.
     """
-    if recommender.assortment.version < journal.assortment_version:
+    if recommender.assortment.version < journal.stamps.assortment[0]:
         await restock(recommender, journal)
     touched = [
         query
         for query in queries
-        if query.user_id is not None and journal.is_touched(query.user_id)
+        if query.user_id is not None and journal.stamps.is_touched(query.user_id)
     ]
     activities = await journal.activities_of([str(query.user_id) for query in touched])
     for query, activity in zip(touched, activities, strict=True):
@@ -95,7 +96,7 @@ async def popular(
     recommender: Recommender, journal: Journal, *, n: int, offset: int, by: PopularityBy
 ) -> PopularArtists:
     """Returns a part of the popularity ranking."""
-    if recommender.assortment.version < journal.assortment_version:
+    if recommender.assortment.version < journal.stamps.assortment[0]:
         await restock(recommender, journal)
     model = recommender.model
     ranking = Recommender(model, popularity_by=by)
@@ -132,7 +133,7 @@ async def played_lately(
     Raises:
         StoreUnavailable: the events cannot be read.
     """
-    if recommender.assortment.version < journal.assortment_version:
+    if recommender.assortment.version < journal.stamps.assortment[0]:
         await restock(recommender, journal)
     model, gone = recommender.model, recommender.assortment.artists
     limit = offset + n + len(gone)

@@ -247,6 +247,13 @@ class Availability(BaseModel):
     available: bool = Field(description="Whether it may be in lists.", examples=[False])
 
 
+class UserErased(BaseModel):
+    """What was erased."""
+
+    user_id: str = Field(description="The user's id.", examples=[USER_ID_EXAMPLE])
+    events_erased: int = Field(description="How many events there were.", examples=[17])
+
+
 class UserParameters(BaseModel):
     """The query of ``GET /users/{user_id}``."""
 

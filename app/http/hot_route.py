@@ -95,7 +95,7 @@ def read_query(scope: Scope) -> Query | None:
     if read is None:
         return None
     parameters, exclude = read
-    return Query(
+    query = Query(
         user_id,
         parameters.n,
         parameters.offset,
@@ -104,9 +104,10 @@ def read_query(scope: Scope) -> Query | None:
         None,
         parameters.include_seen,
         parameters.discovery,
-        explore=parameters.explore,
-        seed=parameters.seed,
     )
+    if parameters.explore:  # few ask for that
+        query.explore, query.seed = parameters.explore, parameters.seed
+    return query
 
 
 def _has_body(scope: Scope) -> bool:

@@ -101,6 +101,29 @@ class EventStore(Protocol):
         """Returns who has events with numbers above ``after``, each with the last one's number."""
         ...
 
+    def erase(self, user_id: str, erased_at: int) -> int:
+        """Deletes a user's events and leaves a tombstone, which holds a hash of the id only.
+
+        The tombstone takes a number, as an event does, so that whoever follows the numbers learns
+        of it. Events of the user that come later are those of somebody new.
+
+        Args:
+            user_id: whose.
+            erased_at: in microseconds since 1970 (UTC).
+
+        Returns:
+            How many events there were.
+        """
+        ...
+
+    def is_erased(self, user_id: str) -> bool:
+        """Says whether a user was ever erased."""
+        ...
+
+    def erased_after(self, after: int) -> list[tuple[int, int]]:
+        """Returns the stamp keys and numbers of the tombstones with numbers above ``after``."""
+        ...
+
     def latest_of_artists(self, after: int) -> list[tuple[str, int]]:
         """Returns which artists have events with numbers above ``after``, each with the last's."""
         ...

@@ -42,4 +42,15 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE event_store ADD COLUMN assortment_version BIGINT NOT NULL DEFAULT 0",
         "CREATE TABLE unavailable_artists (artist_id {bytes} NOT NULL PRIMARY KEY)",
     ),
+    (
+        """
+        CREATE TABLE tombstones (
+            user_hash {bytes} NOT NULL PRIMARY KEY,
+            stamp_key BIGINT NOT NULL,
+            sequence BIGINT NOT NULL,
+            erased_at BIGINT NOT NULL
+        )
+        """,
+        "CREATE INDEX tombstones_by_sequence ON tombstones (sequence)",
+    ),
 )

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeAlias
 
 from app.errors import StoreUnavailable
-from app.events import Event, EventType, StoredEvent
+from app.events import Event, EventType, StoredEvent, user_hash
 from app.store.interface import Outcome, PlayedArtist, Status
 from app.store.migrations import MIGRATIONS
+from app.store.stamps import stamp_key
 
 # Older SQLites take no more than 999 parameters.
 _VALUES_AT_ONCE: Final = 500
@@ -154,6 +155,41 @@ class SqlEventStore(ABC):
                 after,
             ).fetchall()
         return [(bytes(user).decode(), int(sequence)) for user, sequence in rows]
+
+    def erase(self, user_id: str, erased_at: int) -> int:
+        """Deletes a user's events and leaves a tombstone; see ``EventStore``."""
+        user, hashed = user_id.encode(), user_hash(user_id)
+        with self._writing() as connection:
+            sequence = self._lock_sequence(connection) + 1
+            count = "SELECT count(*) FROM events WHERE user_id = ?"
+            erased = int(self._execute(connection, count, user).fetchone()[0])
+            self._execute(connection, "DELETE FROM events WHERE user_id = ?", user)
+            self._execute(connection, "DELETE FROM tombstones WHERE user_hash = ?", hashed)
+            self._execute(
+                connection,
+                "INSERT INTO tombstones (user_hash, stamp_key, sequence, erased_at) "
+                "VALUES (?, ?, ?, ?)",
+                hashed,
+                stamp_key(user_id),
+                sequence,
+                erased_at,
+            )
+            self._execute(connection, "UPDATE event_store SET last_sequence = ?", sequence)
+            self._announce(connection)
+        return erased
+
+    def is_erased(self, user_id: str) -> bool:
+        """Says whether a user was ever erased."""
+        with self._reading() as connection:
+            statement = "SELECT 1 FROM tombstones WHERE user_hash = ?"
+            return self._execute(connection, statement, user_hash(user_id)).fetchone() is not None
+
+    def erased_after(self, after: int) -> list[tuple[int, int]]:
+        """Returns the stamp keys and numbers of later tombstones."""
+        with self._reading() as connection:
+            statement = "SELECT stamp_key, sequence FROM tombstones WHERE sequence > ?"
+            rows = self._execute(connection, statement, after).fetchall()
+        return [(int(key), int(sequence)) for key, sequence in rows]
 
     def latest_of_artists(self, after: int) -> list[tuple[str, int]]:
         """Returns which artists have events with numbers above ``after``."""

@@ -114,6 +114,15 @@ class SqliteEventStore(SqlEventStore):
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         cast("sqlite3.Connection", connection).executemany(statement, rows)
 
+    def erase(self, user_id: str, erased_at: int) -> int:
+        """Deletes a user's events and leaves a tombstone; see ``EventStore``."""
+        erased = super().erase(user_id, erased_at)
+        # The log holds what was deleted until it is merged, as far as readers allow.
+        with suppress(StoreUnavailable), self._write_lock, self._translated():
+            if self._writer is not None:
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return erased
+
     def _announce(self, connection: Connection) -> None:
         pass  # others look by themselves
 
@@ -131,6 +140,8 @@ class SqliteEventStore(SqlEventStore):
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
             else:
+                # What is deleted is overwritten: somebody may have asked for that.
+                connection.execute("PRAGMA secure_delete = ON")
                 (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 if mode != "wal":
                     raise StoreUnavailable(

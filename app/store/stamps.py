@@ -32,11 +32,31 @@ _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - opened exclusively, and
 _in_process = Lock()
 
 
+def stamp_key(user_id: str) -> int:
+    """Returns the number by which a user's slot is found, below 2**32."""
+    return crc32(user_id.encode())
+
+
+class NoStamps:
+    """What stands for the table until there is one: nobody has events."""
+
+    assortment: Final = memoryview(bytes(8)).cast("Q")
+
+    def is_touched(self, user_id: str) -> bool:
+        """Says that a user has none."""
+        del user_id
+        return False
+
+
 class Stamps:
     """The table of one store on this host.
 
     Args:
         place: as of ``EventStore.place``.
+
+    Attributes:
+        assortment: its only number is the version of the assortment; read for every request, which
+            a property would make slower.
 
     Raises:
         StoreUnavailable: there is no room for it, or somebody else's file in its place.
@@ -62,7 +82,7 @@ class Stamps:
         whole = memoryview(self._map).cast("Q")
         # The number up to which all events are in the table.
         self._covered = whole[:1]
-        self._assortment = whole[1:2]
+        self.assortment = whole[1:2]
         self._slots = whole[_HEADER_BYTES // 8 :]
         whole.release()
         self._is_closed = False
@@ -70,41 +90,38 @@ class Stamps:
             # What was written may have been lost at a power cut: all of it is looked at again.
             self._covered[0] = 0
 
+    def is_touched(self, user_id: str) -> bool:
+        """Says whether a user may have events."""
+        return self._slots[crc32(user_id.encode()) & _MASK] > 0
+
     def of(self, user_id: str) -> int:
         """Returns the stamp of a user: 0 where nobody in their slot has events."""
         return self._slots[crc32(user_id.encode()) & _MASK]
 
-    @property
-    def assortment(self) -> int:
-        """The version of the assortment."""
-        return self._assortment[0]
-
     def raise_assortment(self, version: int) -> None:
         """Notes a version of the assortment."""
         with self._locked():
-            self._assortment[0] = max(self._assortment[0], version)
+            self.assortment[0] = max(self.assortment[0], version)
 
     def raise_to(self, latest: Iterable[tuple[str, int]]) -> None:
         """Notes users with the numbers of their latest events."""
         with self._locked():
-            self._raise(latest)
+            self._raise((stamp_key(user_id), sequence) for user_id, sequence in latest)
 
-    def catch_up(self, latest_after: Callable[[int], list[tuple[str, int]]]) -> int:
+    def catch_up(self, end: int, latest_after: Callable[[int], list[tuple[int, int]]]) -> None:
         """Notes what others have stored.
 
         Args:
-            latest_after: as ``EventStore.latest_of_users``.
-
-        Returns:
-            The number up to which all events are noted.
+            end: the number of the last event.
+            latest_after: returns all that came after a number, up to ``end`` at least: stamp keys
+                and their latest numbers.
         """
-        latest = latest_after(self._covered[0])
-        if latest:
+        covered = self._covered[0]
+        if end > covered:
+            latest = latest_after(covered)
             with self._locked():
                 self._raise(latest)
-                end = max(sequence for _, sequence in latest)
                 self._covered[0] = max(self._covered[0], end)
-        return int(self._covered[0])
 
     def close(self) -> None:
         """Lets go of the table; the last one removes it. May be called twice."""
@@ -113,7 +130,7 @@ class Stamps:
                 return
             self._is_closed = True
             self._covered.release()
-            self._assortment.release()
+            self.assortment.release()
             self._slots.release()
             self._map.close()
             with suppress(OSError):
@@ -121,10 +138,10 @@ class Stamps:
                 self._path.unlink()
             os.close(self._descriptor)
 
-    def _raise(self, latest: Iterable[tuple[str, int]]) -> None:
+    def _raise(self, latest: Iterable[tuple[int, int]]) -> None:
         slots = self._slots
-        for user_id, sequence in latest:
-            slot = crc32(user_id.encode()) & _MASK
+        for key, sequence in latest:
+            slot = key & _MASK
             # Never back: a number that was here before could pass for one of today.
             slots[slot] = max(slots[slot], sequence)
 

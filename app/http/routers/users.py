@@ -14,6 +14,7 @@ from app.http.event_schemas import (
     EventShown,
     PlayedInHistory,
     UserCard,
+    UserErased,
     UserParameters,
     write_time,
 )
@@ -51,7 +52,9 @@ async def user(
     """
     count, events = await journal.events_of(user_id, limit=parameters.n, before=parameters.before)
     model = _model(watcher)
-    user_index = None if model is None else model.users.index(user_id)
+    activity = await journal.activity_of(user_id)
+    is_known = model is not None and not (activity is not None and activity.is_erased)
+    user_index = model.users.index(user_id) if model is not None and is_known else None
     if user_index is None and not count:
         raise UnknownUser("nothing is known of this user: no history in the model, and no events")
     has_more = len(events) == parameters.n and events[-1].sequence > 1
@@ -64,6 +67,22 @@ async def user(
         events=[_shown(stored, model) for stored in events],
         next_before=events[-1].sequence if has_more else None,
     )
+
+
+@router.delete(
+    "/{user_id}",
+    operation_id="erase_user",
+    summary="Erase a user",
+    response_description="What was erased.",
+    responses=problem_responses(401, 503),
+)
+async def erase_user(user_id: UserIdInPath, journal: CurrentJournal) -> UserErased:
+    """Deletes the user's events for good; from the next answer on they are unknown.
+
+    What is left is a hash of the id, by which no model's history of the user is looked at any more.
+    It is safe to repeat. Events that come later are those of somebody new.
+    """
+    return UserErased(user_id=user_id, events_erased=await journal.erase(user_id))
 
 
 def _model(watcher: ModelWatcher) -> Model | None:

@@ -77,6 +77,7 @@ def test_operation_ids_are_stable() -> None:
         "POST /recommend/batch": "recommend_batch",
         "POST /events": "add_events",
         "GET /users/{user_id}": "user",
+        "DELETE /users/{user_id}": "erase_user",
         "PUT /artists/{artist_id}": "set_artist",
         "GET /popular": "popular",
         "GET /model": "model",
@@ -116,6 +117,7 @@ def test_only_protected_calls_name_the_key() -> None:
         "POST /admin/reload",
         "POST /events",
         "GET /users/{user_id}",
+        "DELETE /users/{user_id}",
         "PUT /artists/{artist_id}",
     }
 
@@ -129,6 +131,7 @@ def test_answers_hold_what_the_schema_says(client: TestClient) -> None:
             "/events", json={"events": [{"user_id": "openapi", "artist_id": "i30"}]}
         ),
         "UserCard": client.get("/users/openapi"),
+        "UserErased": client.delete("/users/openapi"),
         "Availability": client.put("/artists/openapi", json={"available": False}),
         "ModelCard": client.get("/model"),
         "Ready": client.get("/health/ready"),

@@ -21,7 +21,7 @@ def client(models: Path, tmp_path: Path) -> Iterator[TestClient]:
 
 
 def send(client: TestClient, **event: object) -> None:
-    response = client.post("/events", json={"events": [{"user_id": "u30", **event}]})
+    response = client.post("/events", json={"events": [{"user_id": "u30"} | event]})
     assert response.status_code == 200
 
 
@@ -105,3 +105,54 @@ def test_a_bad_query_is_refused(client: TestClient, query: str, field: str) -> N
     response = client.get(f"/users/u30?{query}")
     assert response.status_code == 422
     assert response.json()["errors"][0]["location"] == f"query.{field}"
+
+
+def test_an_erased_user_is_unknown_from_the_next_answer_on(
+    client: TestClient, models: Path, tmp_path: Path
+) -> None:
+    send(client, artist_id="i50")
+    stranger = client.get("/recommend/nobody").json()["items"]
+    assert client.get("/recommend/u30").json()["source"] == "fold_in"
+    response = client.delete("/users/u30")
+    assert response.json() == {"user_id": "u30", "events_erased": 1}
+    for path in ("/recommend/u30", "/recommend/u30?include_seen=true"):
+        answer = client.get(path).json()
+        assert (answer["source"], answer["items"]) == ("popularity", stranger)
+    assert client.get("/recommend/u30?strategy=als").status_code == 404
+    batch = client.post("/recommend/batch", json={"user_ids": ["u30", "u31"]}).json()["results"]
+    assert [result["source"] for result in batch] == ["popularity", "als"]
+    assert client.get("/users/u30").status_code == 404
+    assert client.get("/popular?days=7").json()["items"] == []
+    assert client.delete("/users/u30").json()["events_erased"] == 0
+    # After a restart, and on another process of the host.
+    url = SecretStr(f"sqlite:///{tmp_path / 'encore.db'}")
+    with TestClient(create_app(Settings(models=models, database_url=url))) as other:
+        assert other.get("/recommend/u30").json()["source"] == "popularity"
+        client.delete("/users/u31")
+        assert other.get("/recommend/u31").json()["source"] == "popularity"
+
+
+def test_events_after_an_erasure_are_those_of_somebody_new(client: TestClient) -> None:
+    client.delete("/users/u30")
+    send(client, artist_id="i50")
+    card = client.get("/users/u30").json()
+    assert (card["is_in_model"], card["history"], card["event_count"]) == (False, [], 1)
+    send(client, user_id="newcomer", artist_id="i50")
+    lists = [client.get(f"/recommend/{user}").json() for user in ("u30", "newcomer")]
+    assert lists[0]["items"] == lists[1]["items"]
+    assert lists[0]["source"] == "fold_in"
+
+
+def test_erasing_somebody_unknown_is_fine_and_ids_are_any(client: TestClient) -> None:
+    for path in ("/users/nobody", "/users/a%2Fb%20c", "/users/%F0%9F%8E%B8"):
+        assert client.delete(path).json()["events_erased"] == 0
+
+
+def test_erasing_wants_the_key_and_a_store(models: Path, tmp_path: Path) -> None:
+    url = SecretStr(f"sqlite:///{tmp_path / 'none' / 'encore.db'}")
+    settings = Settings(models=models, database_url=url, api_key=SecretStr("k" * 20))
+    with TestClient(create_app(settings)) as client:
+        assert client.delete("/users/u30").status_code == 401
+        response = client.delete("/users/u30", headers={"X-API-Key": "k" * 20})
+        assert response.status_code == 503
+        assert response.json()["type"] == "urn:encore:problem:events-unavailable"

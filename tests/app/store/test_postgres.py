@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import psycopg
@@ -10,6 +14,7 @@ import pytest
 from app.errors import StoreUnavailable
 from app.events import Event
 from app.store.postgres import PostgresEventStore
+from app.store.sql import Connection
 from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
@@ -33,11 +38,56 @@ def trouble(use: Callable[[], Any]) -> StoreUnavailable:
     return caught.value
 
 
+def waits_for_a_lock(connection: Connection) -> bool:
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+    return connection.execute(waiting).fetchone() is not None
+
+
 def test_an_acknowledged_event_survives_a_crash_of_the_server(store: PostgresEventStore) -> None:
     with store._writing() as connection:
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
     with store._reading() as connection:
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
+def test_a_host_that_vanishes_while_it_is_asked_is_noticed(store: PostgresEventStore) -> None:
+    with store._reading() as connection:
+        number = os.dup(cast("psycopg.Connection[Any]", connection).fileno())
+        with socket.socket(fileno=number) as lent:
+            # Keepalives are not sent while an answer is outstanding.
+            milliseconds = lent.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert milliseconds == 9000
+
+
+def test_options_in_the_address_are_kept(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA mine")
+    store = PostgresEventStore(f"{url}?options=-csearch_path%3Dmine%20-csynchronous_commit%3Doff")
+    store.append([Event("u", "a")], 1)
+    with store._reading() as lent:
+        assert lent.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    store.close()
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM mine.events").fetchone() == (1,)
+
+
+def test_writers_wait_for_each_other_whatever_isolation_the_database_prefers(
+    url: str, store: PostgresEventStore
+) -> None:
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as connection:
+        preference = "SET default_transaction_isolation = 'repeatable read'"
+        connection.execute(f"ALTER DATABASE {name} {preference}".encode())
+    other = PostgresEventStore(url)
+    with ThreadPoolExecutor(1) as threads:
+        with store._writing() as lent:
+            store._lock_sequence(lent)
+            lent.execute("UPDATE event_store SET last_sequence = 1")
+            waiting = threads.submit(other.append, [Event("u", "a")], 1)
+            while not waits_for_a_lock(lent):
+                assert not waiting.done()
+        assert [one.sequence for one in waiting.result()] == [2]
+    other.close()
 
 
 def test_a_server_that_is_away_is_told_and_one_that_is_back_is_used() -> None:
@@ -119,7 +169,7 @@ def test_news_of_another_end_the_wait_and_own_ones_do_not(
 def test_an_address_that_is_none_is_refused() -> None:
     error = trouble(lambda: PostgresEventStore("postgresql://[/secret"))
     assert error.reason == "address"
-    assert "secret" not in str(error)
+    assert "secret" not in "".join(traceback.format_exception(error.__cause__ or error.__context__))
 
 
 def test_ids_are_bytes_in_the_database(url: str, store: PostgresEventStore) -> None:

@@ -14,6 +14,7 @@ import pytest
 from app.errors import StoreUnavailable
 from app.events import Event
 from app.store.interface import Status
+from app.store.migrations import MIGRATIONS
 from app.store.sqlite import SqliteEventStore
 
 ROOT = Path(__file__).parents[3]
@@ -47,6 +48,17 @@ def test_an_acknowledged_event_survives_a_power_cut(store: SqliteEventStore) -> 
     with store._writing() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_nothing_of_an_erased_user_is_left_in_the_file(store: SqliteEventStore, path: Path) -> None:
+    name, artist = "somebody who left", "what they played"
+    store.append([Event(name, artist, artist_name=artist) for _ in range(300)], 1)
+    store.append([Event("u", "a")], 1)
+    assert store.erase(name, 2) == 300
+    store.close()
+    content = path.read_bytes()
+    assert name.encode() not in content
+    assert artist.encode() not in content
 
 
 def test_readers_cannot_write(store: SqliteEventStore) -> None:
@@ -103,6 +115,16 @@ def test_another_database_is_no_event_store(path: Path) -> None:
     other.execute("CREATE TABLE event_store (something)")
     other.close()
     assert trouble(lambda: SqliteEventStore(path)).reason == "failed"
+
+
+def test_a_file_that_is_refused_is_let_go_of(store: SqliteEventStore, path: Path) -> None:
+    with store._writing() as connection:
+        connection.execute(f"INSERT INTO event_store_migrations VALUES ({len(MIGRATIONS) + 1})")
+    store.close()
+    error = trouble(lambda: SqliteEventStore(path))
+    assert error.reason == "newer"
+    # The last connection to be closed takes the log with it.
+    assert [file.name for file in path.parent.iterdir()] == ["encore.db"]
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.store import stamps as stamps_module
-from app.store.stamps import Stamps
+from app.store.stamps import Stamps, stamp_key
 
 ROOT = Path(__file__).parents[3]
 
@@ -55,11 +55,11 @@ def test_all_that_use_a_place_see_the_same(stamps: Stamps, place: str) -> None:
 
 
 def test_the_assortment_has_a_version_that_never_goes_back(stamps: Stamps, place: str) -> None:
-    assert stamps.assortment == 0
+    assert stamps.assortment[0] == 0
     other = Stamps(place)
     other.raise_assortment(3)
     other.raise_assortment(2)
-    assert stamps.assortment == 3
+    assert stamps.assortment[0] == 3
     other.close()
 
 
@@ -81,15 +81,16 @@ def test_what_others_stored_is_caught_up_with_from_where_it_ended(
 ) -> None:
     asked = []
 
-    def latest_after(after: int) -> list[tuple[str, int]]:
+    def latest_after(after: int) -> list[tuple[int, int]]:
         asked.append(after)
-        return [one for one in [("u", 2), ("v", 4), ("w", 9)] if after < one[1] <= after + 4]
+        return [(stamp_key(user), one) for user, one in [("u", 2), ("v", 4)] if one > after]
 
-    assert [stamps.catch_up(latest_after) for _ in range(2)] == [4, 4]
-    assert asked == [0, 4]
+    for _ in range(2):
+        stamps.catch_up(5, latest_after)
+    assert asked == [0]
     assert (stamps.of("u"), stamps.of("v"), stamps.of("w")) == (2, 4, 0)
     other = Stamps(place)
-    assert other.catch_up(lambda after: [("w", after + 5)]) == 9
+    other.catch_up(9, lambda after: [(stamp_key("w"), after + 4)])
     assert stamps.of("w") == 9
     other.close()
 
@@ -138,10 +139,15 @@ def test_without_shared_memory_a_temporary_file_serves_and_all_is_looked_at_agai
 ) -> None:
     monkeypatch.setattr(stamps_module, "_SHARED_MEMORY", tmp_path / "none")
     first = Stamps(place)
-    first.catch_up(lambda _: [("u", 5)])
-    asked = []
+    first.catch_up(5, lambda _: [(stamp_key("u"), 5)])
+    asked: list[int] = []
+
+    def latest_after(after: int) -> list[tuple[int, int]]:
+        asked.append(after)
+        return []
+
     second = Stamps(place)
-    second.catch_up(lambda after: asked.append(after) or [])  # type: ignore[func-returns-value]
+    second.catch_up(5, latest_after)
     assert asked == [0]
     assert second.of("u") == 5
     first.close()
