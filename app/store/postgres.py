@@ -26,14 +26,24 @@ _CHANNEL: Final = "encore_events"
 # Any number that nobody else takes: who holds its lock makes the tables.
 _MIGRATION_LOCK: Final = 0x656E636F7265
 _OPTIONS: Final = (
-    # Acknowledged events survive a crash of the server, whatever its configuration says.
-    "-c synchronous_commit=on -c statement_timeout=10000 -c lock_timeout=5000 "
+    # Acknowledged events survive a crash of the server, and who waited for the row with the last
+    # number reads it as it is then, whatever the server's configuration says.
+    "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed "
+    "-c statement_timeout=10000 -c lock_timeout=5000 "
     "-c idle_in_transaction_session_timeout=10000"
 )
-# A host that vanishes is noticed within seconds.
+# A host that vanishes is noticed within seconds: keepalives are for a connection that is idle,
+# the timeout (in milliseconds) for one with a question under way.
 _KEEPALIVE: Final = MappingProxyType(
-    {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
+    {
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 9000,
+    }
 )
+# So often who waits for news looks whether the store is being closed.
+_GLANCE_SECONDS: Final = 0.25
 # What SQLSTATEs mean for whoever runs the service: one word, and what to do.
 _TROUBLES: Final = {
     "53100": ("full", "its disk is full; make room"),
@@ -60,7 +70,10 @@ class PostgresEventStore(SqlEventStore):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        self._label = _label(url)
+        parts = _parts(url)
+        self._label = _label(parts)
+        # The last one of a kind counts, so those of the address cannot undo ours.
+        self._options = f"{parts.get('options') or ''} {_OPTIONS}"
         # By which a store knows its own news.
         self._name = secrets.token_hex(8)
         self._closing = Flag()
@@ -100,11 +113,12 @@ class PostgresEventStore(SqlEventStore):
                     self._listener.execute(f"LISTEN {_CHANNEL}")
                     return  # for what came before it listened
                 deadline = time.monotonic() + seconds
-                while self._listener is not None:
+                while self._listener is not None and not self._closing.is_set():
                     left = deadline - time.monotonic()
                     if left <= 0:
                         return
-                    for news in self._listener.notifies(timeout=left, stop_after=1):
+                    glance = min(left, _GLANCE_SECONDS)
+                    for news in self._listener.notifies(timeout=glance, stop_after=1):
                         if news.payload != self._name:
                             return
             except psycopg.Error:
@@ -151,7 +165,7 @@ class PostgresEventStore(SqlEventStore):
         return {
             "autocommit": True,  # reading needs no transaction
             "connect_timeout": _WAIT_SECONDS,
-            "options": _OPTIONS,
+            "options": self._options,
             "application_name": "encore",
             **_KEEPALIVE,
         }
@@ -193,13 +207,17 @@ class PostgresEventStore(SqlEventStore):
             self._listener = None
 
 
-def _label(url: str) -> str:
-    """Returns the address without user and password."""
+def _parts(url: str) -> dict[str, Any]:
     try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
+        return conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Not even as the cause: it quotes the part that is wrong, which may be the password.
         raise StoreUnavailable(
             "address", "ENCORE_DATABASE_URL is no address that PostgreSQL understands"
-        ) from error
+        ) from None
+
+
+def _label(parts: dict[str, Any]) -> str:
+    """Returns the address without user and password."""
     host = parts.get("host") or parts.get("hostaddr") or "localhost"
     return f"{host}:{parts.get('port') or 5432}/{parts.get('dbname') or parts.get('user') or ''}"

@@ -57,8 +57,12 @@ class SqliteEventStore(SqlEventStore):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             status = path.stat()
             self._device, self._inode = status.st_dev, status.st_ino
-        with self._writing() as connection:
-            self._migrate(connection)
+        try:
+            with self._writing() as connection:
+                self._migrate(connection)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def place(self) -> str:

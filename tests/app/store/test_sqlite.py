@@ -119,7 +119,8 @@ def test_another_database_is_no_event_store(path: Path) -> None:
 
 def test_a_file_that_is_refused_is_let_go_of(store: SqliteEventStore, path: Path) -> None:
     with store._writing() as connection:
-        connection.execute(f"INSERT INTO event_store_migrations VALUES ({len(MIGRATIONS) + 1})")
+        later = f"INSERT INTO event_store_migrations VALUES ({len(MIGRATIONS) + 1})"  # noqa: S608
+        connection.execute(later)
     store.close()
     error = trouble(lambda: SqliteEventStore(path))
     assert error.reason == "newer"
