@@ -28,8 +28,7 @@ class PostgresServer:
         self._user = "postgres" if os.getuid() == 0 else None
         if self._user:
             shutil.chown(self._folder, self._user)
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port: int = taken.getsockname()[1]
+        self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
         subprocess.run(
@@ -39,14 +38,22 @@ class PostgresServer:
             user=self._user,
             cwd=self._folder,
         )
-        self.start()
+        while not self._starts():
+            self.port = _free_port()  # somebody else was quicker
 
     @property
     def _data(self) -> Path:
         return self._folder / "data"
 
     def start(self) -> None:
-        """Starts it and waits until it answers."""
+        """Starts it again, where it was, and waits until it answers."""
+        assert self._starts(), f"PostgreSQL does not start; {self._log.read_text()}"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    def _starts(self) -> bool:
         settings = {
             "port": self.port,
             "listen_addresses": "127.0.0.1",
@@ -54,22 +61,25 @@ class PostgresServer:
             "fsync": "off",  # no test turns the machine off
         }
         options = [f"-c{name}={value}" for name, value in settings.items()]
-        self._process = subprocess.Popen(
-            [self._programs / "postgres", "-D", self._data, *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            user=self._user,
-            cwd=self._folder,
-        )
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self._data, *options],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                cwd=self._folder,
+            )
         deadline = time.monotonic() + _PATIENCE
-        while True:
+        while self._process.poll() is None:
             try:
                 psycopg.connect(self.url("postgres"), connect_timeout=3).close()
             except psycopg.OperationalError:
-                assert time.monotonic() < deadline, "PostgreSQL did not start"
+                assert time.monotonic() < deadline, f"no answer; {self._log.read_text()}"
                 time.sleep(0.05)
             else:
-                return
+                return True
+        assert "could not bind" in self._log.read_text(), self._log.read_text()
+        return False
 
     def stop(self) -> None:
         """Stops it; what was committed is kept."""
@@ -94,6 +104,12 @@ class PostgresServer:
         self.stop()
         with suppress(FileNotFoundError):
             shutil.rmtree(self._folder)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
 
 
 def _programs() -> Path:

@@ -183,7 +183,9 @@ class PostgresEventStore(SqlEventStore):
         if isinstance(error, PoolClosed):
             return StoreUnavailable("closed", "the event store is closed; the service is ending")
         state = error.sqlstate or ""
-        cause = self._cause() if isinstance(error, PoolTimeout) else " ".join(str(error).split())
+        if isinstance(error, PoolTimeout):
+            return self._without_connection()
+        cause = " ".join(str(error).split())
         is_away = not state or state[:2] in {"08", "57", "53"}
         reason, advice = _TROUBLES.get(
             state, _AWAY if is_away else ("failed", "the log of the server has the details")
@@ -192,13 +194,17 @@ class PostgresEventStore(SqlEventStore):
             reason, f"the event store in PostgreSQL at {self._label}: {cause}; {advice}"
         )
 
-    def _cause(self) -> str:
+    def _without_connection(self) -> StoreUnavailable:
         """Finds out why there was no connection, which the pool does not tell."""
         try:
             psycopg.connect(self._url, **self._settings()).close()
         except psycopg.Error as error:
-            return " ".join(str(error).split())
-        return f"all {_CONNECTIONS} connections were busy for {_WAIT_SECONDS} s"
+            return self._trouble(error)
+        return StoreUnavailable(
+            "busy",
+            f"the event store in PostgreSQL at {self._label}: all {_CONNECTIONS} connections were "
+            f"busy for {_WAIT_SECONDS} s; ask again later",
+        )
 
     def _drop_listener(self) -> None:
         if self._listener is not None:

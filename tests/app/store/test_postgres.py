@@ -191,3 +191,15 @@ def test_ids_are_bytes_in_the_database(url: str, store: PostgresEventStore) -> N
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT user_id, artist_id FROM events").fetchone()
     assert cast("tuple[bytes, bytes]", row) == (b"nul\0byte", "é".encode())
+
+
+def test_when_all_connections_are_taken_it_says_that(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.postgres._CONNECTIONS", 1)
+    store = PostgresEventStore(url)
+    with store._reading():
+        error = trouble(store.last_sequence)
+    assert error.reason == "busy"
+    assert store.last_sequence() == 0
+    store.close()
