@@ -74,6 +74,11 @@ class Activity:
     valid_until: int | None = None
     is_erased: bool = False
 
+    @property
+    def only_hides(self) -> bool:
+        """Whether the user is ranked as their history says, and all it does is to hide artists."""
+        return not (self.units or self.disliked or self.is_erased)
+
 
 NO_ACTIVITY: Final = Activity()
 
@@ -82,28 +87,40 @@ NO_ACTIVITY: Final = Activity()
 class _Tally:
     """The events of one artist."""
 
-    plays: float = 0.0
+    has_plays: bool = False
+    new_plays: float = 0.0
     is_liked: bool = False
+    is_like_new: bool = False
     is_disliked: bool = False
-    skips: int = 0
+    new_skips: int = 0
     hidden_until: int = 0
 
 
 def activity_of(
-    events: Iterable[StoredEvent], rules: EventRules, now: int, *, is_erased: bool = False
+    events: Iterable[StoredEvent],
+    rules: EventRules,
+    now: int,
+    *,
+    learned: int = 0,
+    is_erased: bool = False,
 ) -> Activity:
     """Adds up the events of one user.
+
+    What a training has learned adds no units, since it is in the user's history. It still says what
+    they have seen, and what must not be recommended.
 
     Args:
         events: in any order; they count in that of their times, and of their numbers where times
             are equal.
         rules: what they count for.
         now: in microseconds since 1970 (UTC).
+        learned: number of the last event that a training has learned.
         is_erased: whether the user was erased before.
     """
     tallies: dict[str, _Tally] = {}
     for stored in sorted(events, key=lambda stored: (stored.at, stored.sequence)):
-        _count(tallies.setdefault(stored.event.artist_id, _Tally()), stored, rules)
+        tally = tallies.setdefault(stored.event.artist_id, _Tally())
+        _count(tally, stored, rules, is_new=stored.sequence > learned)
     hidden = {
         artist: tally.hidden_until for artist, tally in tallies.items() if tally.hidden_until > now
     }
@@ -115,7 +132,7 @@ def activity_of(
             if not tally.is_disliked and (units := _units(tally, rules))
         },
         seen=frozenset(
-            artist for artist, tally in tallies.items() if tally.plays or tally.is_liked
+            artist for artist, tally in tallies.items() if tally.has_plays or tally.is_liked
         ),
         barred=disliked | hidden.keys(),
         disliked=disliked,
@@ -124,24 +141,27 @@ def activity_of(
     )
 
 
-def _count(tally: _Tally, stored: StoredEvent, rules: EventRules) -> None:
+def _count(tally: _Tally, stored: StoredEvent, rules: EventRules, *, is_new: bool) -> None:
     kind = stored.event.type
     if kind is EventType.PLAY:
-        tally.plays += stored.event.plays
+        tally.has_plays = True
+        tally.new_plays += stored.event.plays if is_new else 0.0
     elif kind is EventType.LIKE:
+        if not tally.is_liked:  # the first one counts
+            tally.is_like_new = is_new
         tally.is_liked, tally.is_disliked, tally.hidden_until = True, False, 0
     elif kind is EventType.DISLIKE:
         tally.is_liked, tally.is_disliked = False, True
     else:
-        tally.skips += 1
+        tally.new_skips += is_new
         # A sender's clock may be ahead; a skip hides from when it came, at the latest.
         start = min(stored.at, stored.received_at)
         tally.hidden_until = max(tally.hidden_until, start + round(rules.skip_days * _DAY))
 
 
 def _units(tally: _Tally, rules: EventRules) -> float:
-    liked = rules.like if tally.is_liked else 0.0
-    return rules.units_of_plays(tally.plays) + liked - rules.skip * tally.skips
+    liked = rules.like if tally.is_liked and tally.is_like_new else 0.0
+    return rules.units_of_plays(tally.new_plays) + liked - rules.skip * tally.new_skips
 
 
 def with_units(

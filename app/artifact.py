@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from app.activity import EventUnit
 from app.errors import InvalidArtifact, ReportNotFound
+from app.events import Watermark
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
 from app.model import Model, Popularity, TopLists
@@ -398,10 +399,11 @@ def _assemble(
             n_items=len(arrays["item_factors"]),
         )
         event_unit = _event_unit(manifest, user_items, weighting)
+        watermark = _watermark(manifest)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise InvalidArtifact(
             folder / MANIFEST,
-            expected="weighting, parameters and event_unit",
+            expected="weighting, parameters, event_unit and event_watermark",
             found=repr(error),
         ) from error
     top_lists = None
@@ -428,6 +430,7 @@ def _assemble(
         regularization=regularization,
         event_unit=event_unit,
         top_lists=top_lists,
+        watermark=watermark,
     )
 
 
@@ -438,3 +441,8 @@ def _event_unit(
     if entry is None:  # published before there were events
         return EventUnit.of(user_items, weighting)
     return EventUnit(float(entry["multiple"]), float(entry["median_weight"]))
+
+
+def _watermark(manifest: Mapping[str, Any]) -> Watermark | None:
+    entry = manifest.get("event_watermark")
+    return None if entry is None else Watermark(str(entry["store"]), int(entry["sequence"]))

@@ -105,6 +105,19 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far a training has read an event store.
+
+    Attributes:
+        store: the store's id.
+        sequence: number of the last event that was read.
+    """
+
+    store: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventRules:
     """What each type of event counts for.
 

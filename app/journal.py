@@ -23,6 +23,7 @@ from typing import Final, TypeVar
 from app.activity import Activity, activity_of
 from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, StoredEvent
+from app.model import Model
 from app.store.interface import EventStore, Outcome, PlayedArtist
 from app.store.stamps import NoStamps, Stamps, stamp_key
 
@@ -55,9 +56,10 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a user's events came to when their stamp was read."""
+    """What a user's events came to when their stamp was read, and with what a model has learned."""
 
     stamp: int
+    learned: int
     activity: Activity | None
 
 
@@ -100,6 +102,7 @@ class Journal:
         # Stamp keys of who was erased, and up to which number.
         self._erased: set[int] = set()
         self._erased_up_to = 0
+        self._last_sequence = 0
         self._rankings: dict[tuple[object, ...], tuple[float, list[PlayedArtist]]] = {}
         self._ranking_lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -147,37 +150,58 @@ class Journal:
         """How many events wait to be written."""
         return self._waiting
 
-    async def activity_of(self, user_id: str) -> Activity | None:
-        """Returns what a user's events come to, None for somebody without any.
+    async def activity_of(self, user_id: str, model: Model | None) -> Activity | None:
+        """Returns what a user's events come to beside a model, None for somebody without any.
 
         It holds everything that was acknowledged before this call on this host. Where the store
         cannot be read, it is what was known before.
         """
-        return (await self.activities_of([user_id]))[0]
+        return (await self.activities_of([user_id], model))[0]
 
-    async def activities_of(self, user_ids: Sequence[str]) -> list[Activity | None]:
+    async def activities_of(
+        self, user_ids: Sequence[str], model: Model | None
+    ) -> list[Activity | None]:
         """Returns what the events of some users come to; see ``activity_of``."""
         opened, at = self._opened, now()
         if opened is None:
             return [None] * len(user_ids)
         # Read before the events are: what they hold is then at least as new.
         stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
-        kept = {user_id: self._kept.get(user_id) if stamps[user_id] else None for user_id in stamps}
-        stale = [user_id for user_id in stamps if not self._is_of(user_id, stamps[user_id], at)]
+        learned = {one: self.learned(opened.store, one, model) for one in stamps if stamps[one]}
+        kept = {user_id: self._kept.get(user_id) for user_id in learned}
+        stale = [one for one in learned if not self._is_of(one, stamps[one], learned[one], at)]
         if stale and not {"read", "open"} & self._troubles.keys():
             with suppress(StoreUnavailable):
                 found = await self._read(
-                    lambda store: [read_activity(store, one, self._rules, at) for one in stale]
+                    lambda store: [
+                        read_activity(store, one, self._rules, at, learned[one]) for one in stale
+                    ]
                 )
                 for user_id, activity in zip(stale, found, strict=True):
-                    kept[user_id] = entry = _Kept(stamps[user_id], activity)
+                    entry = _Kept(stamps[user_id], learned[user_id], activity)
+                    kept[user_id] = entry
                     self._keep(user_id, entry)
-        return [self._known(user_id, kept[user_id]) for user_id in user_ids]
+        return [
+            self._known(one, kept.get(one), stamps[one], learned.get(one, 0)) for one in user_ids
+        ]
 
-    def _known(self, user_id: str, kept: _Kept | None) -> Activity | None:
-        if stamp_key(user_id) in self._erased and (kept is None or kept.activity is None):
+    def _known(self, user_id: str, kept: _Kept | None, stamp: int, learned: int) -> Activity | None:
+        is_old = kept is None or (kept.stamp, kept.learned) != (stamp, learned)
+        if is_old and stamp_key(user_id) in self._erased:
             return _ERASED  # the store cannot be asked, and nobody erased may be recognised
         return kept.activity if kept else None
+
+    def learned(self, store: EventStore, user_id: str, model: Model | None) -> int:
+        """Returns the number of the last of a user's events that a model may have learned.
+
+        Filters may have kept the user out of the training: then it has learned none of them.
+        """
+        watermark = None if model is None else model.watermark
+        if model is None or watermark is None or model.users.index(user_id) is None:
+            return 0
+        if watermark.sequence > self._last_sequence:
+            return 0  # what it has learned is lost, and its numbers are given again
+        return min(watermark.sequence, store.shared_up_to(watermark.store))
 
     async def erase(self, user_id: str) -> int:
         """Erases a user; they are unknown on this host when this returns.
@@ -282,12 +306,10 @@ class Journal:
                 self._rankings[asked] = time.monotonic() + _RANKING_KEPT * seconds, ranking
         return ranking
 
-    def _is_of(self, user_id: str, stamp: int, at: int) -> bool:
-        """Says whether what is kept of a user is of that stamp, and still holds."""
-        if stamp == 0:
-            return True
+    def _is_of(self, user_id: str, stamp: int, learned: int, at: int) -> bool:
+        """Says whether what is kept of a user is of that stamp and model, and still holds."""
         kept = self._kept.get(user_id)
-        if kept is None or kept.stamp != stamp:
+        if kept is None or (kept.stamp, kept.learned) != (stamp, learned):
             return False
         self._kept.move_to_end(user_id)
         until = None if kept.activity is None else kept.activity.valid_until
@@ -350,6 +372,8 @@ class Journal:
         if opened is None:
             raise self._troubles.get("open") or _not_open()
         outcomes = opened.store.append(events, received_at)
+        last = max((outcome.sequence for outcome in outcomes), default=0)
+        self._last_sequence = max(self._last_sequence, last)
         # Before anybody hears of it. A repeated event may be one that was stored, but not noted,
         # when a process was killed.
         opened.stamps.raise_to(
@@ -428,6 +452,7 @@ class Journal:
     def _catch_up(self, opened: _Opened) -> None:
         store, stamps = opened.store, opened.stamps
         end = store.last_sequence()
+        self._last_sequence = max(self._last_sequence, end)
         if end > self._erased_up_to:
             self._erased |= {key for key, _ in store.erased_after(self._erased_up_to)}
             self._erased_up_to = end
@@ -456,15 +481,27 @@ class Journal:
             opened.store.close()
 
 
-def read_activity(store: EventStore, user_id: str, rules: EventRules, at: int) -> Activity | None:
+def read_activity(
+    store: EventStore, user_id: str, rules: EventRules, at: int, learned: int = 0
+) -> Activity | None:
     """Reads what a user's events come to, None for somebody without any who was not erased.
+
+    Args:
+        store: where they are.
+        user_id: whose.
+        rules: what they count for.
+        at: the time now, in microseconds since 1970 (UTC).
+        learned: number of the last event that a training has learned; it obeys tombstones up to
+            there, and knows the user again from events since.
 
     Raises:
         StoreUnavailable: the store cannot be read.
     """
     events = store.events_of(user_id, limit=EVENTS_PER_USER)
-    is_erased = store.is_erased(user_id)
-    return activity_of(events, rules, at, is_erased=is_erased) if events or is_erased else None
+    is_erased = store.tombstone_of(user_id) > learned
+    if not events and not is_erased:
+        return None
+    return activity_of(events, rules, at, learned=learned, is_erased=is_erased)
 
 
 def _changes_after(store: EventStore, after: int) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app.activity import EventUnit
 from app.discovery import log_discount
+from app.events import Watermark
 from app.fold_in import fold_in, regularized_inverse
 from app.id_map import IdMap, Kept, StringTable
 from app.interactions import UserItems
@@ -93,6 +94,7 @@ class Model:
         alpha, regularization: the other two things that a fold-in needs; training may have used
             more regularization for the item factors.
         event_unit: what events count in.
+        watermark: how far training has read the event store, None where it has not.
         top_lists: precomputed lists, or None.
     """
 
@@ -111,6 +113,7 @@ class Model:
     regularization: float
     event_unit: EventUnit
     top_lists: TopLists | None = field(default=None)
+    watermark: Watermark | None = None
 
     def __repr__(self) -> str:
         return f"<Model {self.version}: {len(self.users)} users, {len(self.items)} items>"

@@ -261,10 +261,12 @@ class Recommender:
         Raises:
             UnknownUser: strategy ``als`` for somebody whom the model does not know.
         """
-        reach = query.offset + query.n + len(query.exclude)
+        reach, activity = query.offset + query.n + len(query.exclude), query.activity
+        if activity is not None:
+            reach += len(activity.seen) + len(activity.barred)
         if (
             query.listens
-            or query.activity is not None
+            or (activity is not None and not activity.only_hides)
             or query.candidates is not None
             or (query.explore and self.newcomers.directions.size)
             or reach > _QUICK_LENGTH
@@ -435,7 +437,7 @@ class Recommender:
             if end > len(scores) or best > scores[end - 1]:
                 vector = self.model.user_factors[user_index]
                 return self._beside_newcomers(query, items, scores, vector, newcomers)
-        if query.exclude:
+        if query.exclude or query.activity is not None:
             return self._without_excluded(query, items, scores)
         if (gone := self.assortment.gone) and not gone.isdisjoint(items[:end]):
             return self._without_excluded(query, items, scores)
@@ -457,11 +459,11 @@ class Recommender:
     ) -> Recommendation | None:
         """Merges newcomers into a precomputed list; None if too little of that is left."""
         end = query.offset + query.n
-        whole = Query(query.user_id, end, exclude=query.exclude)
+        whole = Query(query.user_id, end, exclude=query.exclude, activity=query.activity)
         known = self._without_excluded(whole, items, scores)
         if known is None:
             return None
-        hidden = {*query.exclude, *self.assortment.artists}
+        hidden = _hidden_ids(query) | self.assortment.artists
         their_scores = newcomers.scores(vector).tolist()
         merged = list(zip(known.scores, known.items, strict=True))
         for item, (artist, score) in enumerate(
@@ -485,7 +487,7 @@ class Recommender:
         """Takes the answer from a list, less what must not be in it; None if too little is left."""
         # To read the ids of the list, as far as the answer reaches, takes less than to look up all
         # that are excluded.
-        excluded = set(query.exclude)
+        excluded = _hidden_ids(query)
         ids, gone = self.model.item_ids, self.assortment.gone
         kept, n_kept = ids.kept, len(ids.kept)
         left = query.offset + query.n
@@ -572,6 +574,14 @@ class Recommender:
         popularity = self.model.popularity
         by_plays = self.popularity_by is PopularityBy.PLAYS
         return popularity.by_plays if by_plays else popularity.by_listeners
+
+
+def _hidden_ids(query: Query) -> set[str]:
+    """Returns the artists that must not appear, whatever the model knows of the user."""
+    hidden = set(query.exclude)
+    if query.activity is not None:
+        hidden |= query.activity.barred | query.activity.seen
+    return hidden
 
 
 def _scan(resolved: Sequence[_Resolved], catalogue: Catalogue) -> list[Ranked]:

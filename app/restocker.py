@@ -14,6 +14,7 @@ from typing import Final
 from app.errors import ModelUnavailable, StoreUnavailable
 from app.events import EventRules, NewcomerRules
 from app.journal import Journal, now, read_activity
+from app.model import Model
 from app.model_watcher import ModelWatcher
 from app.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommender import Query, Recommender
@@ -98,6 +99,7 @@ class Restocker:
             self._solver = NewcomerSolver(recommender.model, self._newcomer_rules)
             self._cursor = self._erased_up_to = 0
             self._waiting, self._found = {}, {}
+            _check_watermark(recommender.model, store)
         latest = store.latest_of_artists(self._cursor)
         if latest:
             self._cursor = max(sequence for _, sequence in latest)
@@ -119,10 +121,10 @@ class Restocker:
     ) -> None:
         queries, at = [], now()
         for user in store.listeners_of(artist, limit=_LISTENERS):
-            activity = read_activity(store, user, self._rules, at)
-            if activity is None:
-                continue  # erased meanwhile
-            if activity.units.get(artist, 0.0) > 0 and artist not in activity.barred:
+            learned = self._journal.learned(store, user, recommender.model)
+            activity = read_activity(store, user, self._rules, at, learned)
+            # Not by its units: what a training has read without taking the artist in has none.
+            if activity and artist in activity.seen and artist not in activity.barred:
                 queries.append(Query(user, activity=activity))
         if queries:
             name = store.names_of([artist]).get(artist, artist)
@@ -136,3 +138,19 @@ class Restocker:
         chosen = [newcomer for _, newcomer in most[:_MOST_NEWCOMERS]]
         if chosen or recommender.newcomers.artists:
             recommender.newcomers = Newcomers.of(recommender.model, chosen)
+
+
+def _check_watermark(model: Model, store: EventStore) -> None:
+    """Says it when a store was put back to an earlier state than a model was trained on."""
+    watermark = model.watermark
+    if watermark is None or watermark.store != store.id:
+        return
+    if watermark.sequence > (last := store.last_sequence()):
+        logger.error(
+            "model %s has learned events up to number %d, and the store ends at %d: it was "
+            "restored from an older copy. Run `python -m training events renew`, or events to "
+            "come will be taken for those that the model knows",
+            model.version,
+            watermark.sequence,
+            last,
+        )

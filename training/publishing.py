@@ -123,7 +123,7 @@ def _manifest(
         "parameters": {**card.get("parameters", {}), **solve},
         "weighting": model.weighting.to_manifest(),
         "event_unit": asdict(model.event_unit),
-        "event_watermark": None,
+        "event_watermark": None if model.watermark is None else asdict(model.watermark),
         "files": files,
     }
 

@@ -45,7 +45,7 @@ async def recommend(
     if recommender.assortment.version < stamps.assortment[0]:
         await restock(recommender, journal)
     if user_id is not None and stamps.is_touched(user_id):
-        query.activity = await journal.activity_of(user_id)
+        query.activity = await journal.activity_of(user_id, recommender.model)
     answer = recommender.recommend_quickly(query)
     if answer is not None:
         return encode_list(recommender.model, query, answer)
@@ -75,7 +75,9 @@ async def recommend_batch(
         for query in queries
         if query.user_id is not None and journal.stamps.is_touched(query.user_id)
     ]
-    activities = await journal.activities_of([str(query.user_id) for query in touched])
+    activities = await journal.activities_of(
+        [str(query.user_id) for query in touched], recommender.model
+    )
     for query, activity in zip(touched, activities, strict=True):
         query.activity = activity
     encode = partial(encode_list, recommender.model, with_version=False)

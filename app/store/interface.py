@@ -68,6 +68,13 @@ class EventStore(Protocol):
         """Says where this very store is: of two copies each has another."""
         ...
 
+    def shared_up_to(self, store_id: str) -> int:
+        """Returns up to which number the events are those of a store with that id.
+
+        0 for a store that has nothing in common with this one; no limit for this one itself.
+        """
+        ...
+
     def append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
         """Stores events in one transaction; they are durable when this returns.
 
@@ -90,6 +97,16 @@ class EventStore(Protocol):
             user_id: whose.
             limit: at most so many.
             before: only those with lower numbers.
+        """
+        ...
+
+    def events_between(self, after: int, up_to: int, *, limit: int) -> list[StoredEvent]:
+        """Returns events of all users by number.
+
+        Args:
+            after: only those with higher numbers.
+            up_to: the highest number.
+            limit: at most so many, those with the lowest numbers.
         """
         ...
 
@@ -116,8 +133,12 @@ class EventStore(Protocol):
         """
         ...
 
-    def is_erased(self, user_id: str) -> bool:
-        """Says whether a user was ever erased."""
+    def tombstone_of(self, user_id: str) -> int:
+        """Returns the number of a user's tombstone, 0 for somebody who was never erased."""
+        ...
+
+    def tombstones(self, up_to: int) -> list[tuple[bytes, int]]:
+        """Returns the hashes of who was erased, and the tombstones' numbers, up to a number."""
         ...
 
     def erased_after(self, after: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from app.store.stamps import stamp_key
 # Older SQLites take no more than 999 parameters.
 _VALUES_AT_ONCE: Final = 500
 _ID_BYTES: Final = 16
+_NO_LIMIT: Final = 2**63 - 1
 _COLUMNS: Final = (
     "sequence, received_at, happened_at, user_id, artist_id, type, plays, is_timed, event_id, "
     "artist_name"
@@ -88,6 +89,10 @@ class SqlEventStore(ABC):
         """Identifies the store."""
         return self._id
 
+    def shared_up_to(self, store_id: str) -> int:
+        """Returns up to which number the events are those of another store."""
+        return _NO_LIMIT if store_id == self._id else 0
+
     def append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
         """Stores events in one transaction; see ``EventStore``."""
         keys = [event.key() for event in events]
@@ -135,7 +140,20 @@ class SqlEventStore(ABC):
                 f"SELECT {_COLUMNS} FROM events WHERE user_id = ? AND sequence < ? "  # noqa: S608
                 "ORDER BY sequence DESC LIMIT ?",
                 user_id.encode(),
-                2**63 - 1 if before is None else before,
+                _NO_LIMIT if before is None else before,
+                limit,
+            ).fetchall()
+        return list(map(_stored, rows))
+
+    def events_between(self, after: int, up_to: int, *, limit: int) -> list[StoredEvent]:
+        """Returns events of all users by number."""
+        with self._reading() as connection:
+            rows = self._execute(
+                connection,
+                f"SELECT {_COLUMNS} FROM events WHERE sequence > ? AND sequence <= ? "  # noqa: S608
+                "ORDER BY sequence LIMIT ?",
+                after,
+                up_to,
                 limit,
             ).fetchall()
         return list(map(_stored, rows))
@@ -178,11 +196,19 @@ class SqlEventStore(ABC):
             self._announce(connection)
         return erased
 
-    def is_erased(self, user_id: str) -> bool:
-        """Says whether a user was ever erased."""
+    def tombstone_of(self, user_id: str) -> int:
+        """Returns the number of a user's tombstone, 0 without one."""
         with self._reading() as connection:
-            statement = "SELECT 1 FROM tombstones WHERE user_hash = ?"
-            return self._execute(connection, statement, user_hash(user_id)).fetchone() is not None
+            statement = "SELECT sequence FROM tombstones WHERE user_hash = ?"
+            row = self._execute(connection, statement, user_hash(user_id)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def tombstones(self, up_to: int) -> list[tuple[bytes, int]]:
+        """Returns the hashes of who was erased, and the tombstones' numbers."""
+        with self._reading() as connection:
+            statement = "SELECT user_hash, sequence FROM tombstones WHERE sequence <= ?"
+            rows = self._execute(connection, statement, up_to).fetchall()
+        return [(bytes(hashed), int(sequence)) for hashed, sequence in rows]
 
     def erased_after(self, after: int) -> list[tuple[int, int]]:
         """Returns the stamp keys and numbers of later tombstones."""

@@ -152,3 +152,36 @@ def test_of_many_pairs_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
     user_items = user_items_of([[1, 1], [2, 2], [2, 2], [9, 9]])
     weighting = Weighting.fit(user_items, WeightingName.RAW)
     assert EventUnit.of(user_items, weighting).median_weight == 5.0
+
+
+def test_what_a_training_has_learned_adds_no_units_but_still_hides() -> None:
+    events = [
+        stored(1, plays=7),
+        stored(2, EventType.LIKE, "b"),
+        stored(3, EventType.SKIP, "c"),
+        stored(4, EventType.DISLIKE, "d"),
+        stored(5, plays=3),
+        stored(6, EventType.SKIP, "c"),
+    ]
+    until = NOW + 30 * DAY
+
+    def learned(number: int) -> tuple[object, ...]:
+        return plain(activity_of(events, RULES, NOW, learned=number))
+
+    rest = {"a", "b"}, {"c", "d"}, {"d"}, until
+    assert learned(0) == ({"a": np.log2(11), "b": 2.0, "c": -1.0}, *rest)
+    assert learned(3) == ({"a": 2.0, "c": -0.5}, *rest)
+    assert learned(6) == ({}, *rest)
+    assert activity_of(events[:3], RULES, NOW, learned=3).only_hides
+    for one in (events[3], events[4]):
+        assert not activity_of([one], RULES, NOW, learned=3).only_hides
+    assert not activity_of([], RULES, NOW, is_erased=True).only_hides
+
+
+def test_a_like_that_was_learned_counts_again_only_after_a_dislike() -> None:
+    like, dislike = EventType.LIKE, EventType.DISLIKE
+    repeated = [stored(1, like), stored(2, like)]
+    assert activity_of(repeated, RULES, NOW, learned=1).units == {}
+    taken_back = [stored(1, like), stored(2, dislike), stored(3, like)]
+    assert activity_of(taken_back, RULES, NOW, learned=1).units == {"a": 2.0}
+    assert activity_of(taken_back, RULES, NOW, learned=3).units == {}

@@ -520,7 +520,9 @@ def test_a_manifest_that_does_not_say_how_to_fold_in_is_refused(
     folder: Path, section: str, value: object
 ) -> None:
     folder = with_manifest(folder, lambda manifest: manifest.update({section: value}))
-    assert refusal(folder, MANIFEST).expected == "weighting, parameters and event_unit"
+    assert refusal(folder, MANIFEST).expected == (
+        "weighting, parameters, event_unit and event_watermark"
+    )
 
 
 def test_the_bytes_of_a_model_are_those_of_its_files(folder: Path) -> None:

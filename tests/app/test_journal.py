@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,11 +14,13 @@ import pytest
 
 from app import journal as journal_module
 from app.errors import Overloaded, StoreUnavailable
-from app.events import MICROSECONDS, Event, EventRules, EventType
+from app.events import MICROSECONDS, Event, EventRules, EventType, Watermark
 from app.journal import Journal, now
+from app.model import Model
 from app.store.address import open_store
 from app.store.interface import Outcome, Status
 from app.store.sqlite import SqliteEventStore
+from tests.builders import interactions_of, small_model
 from tests.postgres import PostgresServer
 
 T = TypeVar("T")
@@ -62,13 +65,13 @@ def path(tmp_path: Path) -> Path:
 def test_somebody_without_events_is_not_touched(path: Path) -> None:
     async def use(journal: Journal) -> None:
         assert not journal.stamps.is_touched("u")
-        assert await journal.activity_of("u") is None
+        assert await journal.activity_of("u", None) is None
         await journal.append([Event("u", "a")])
         assert journal.stamps.is_touched("u")
         assert not journal.stamps.is_touched("v")
-        assert await journal.activities_of(["v", "u", "v"]) == [
+        assert await journal.activities_of(["v", "u", "v"], None) == [
             None,
-            await journal.activity_of("u"),
+            await journal.activity_of("u", None),
             None,
         ]
 
@@ -78,13 +81,13 @@ def test_somebody_without_events_is_not_touched(path: Path) -> None:
 def test_what_is_acknowledged_is_known_and_kept_until_the_next_event(path: Path) -> None:
     async def use(journal: Journal) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
-        first = await journal.activity_of("u")
+        first = await journal.activity_of("u", None)
         assert units(first) == {"a": 1.0}
-        assert await journal.activity_of("u") is first
+        assert await journal.activity_of("u", None) is first
         await journal.append([Event("v", "b")])
-        assert await journal.activity_of("u") is first
+        assert await journal.activity_of("u", None) is first
         await journal.append([Event("u", "b")])
-        assert units(await journal.activity_of("u")) == {"a": 1.0, "b": 1.0}
+        assert units(await journal.activity_of("u", None)) == {"a": 1.0, "b": 1.0}
 
     run(path, use)
 
@@ -93,11 +96,11 @@ def test_an_activity_ends_with_a_skip(path: Path, monkeypatch: pytest.MonkeyPatc
     async def use(journal: Journal) -> None:
         start = now()
         await journal.append([Event("u", "a", EventType.SKIP)])
-        activity = await journal.activity_of("u")
+        activity = await journal.activity_of("u", None)
         assert activity is not None
         assert activity.barred == {"a"}
         monkeypatch.setattr(journal_module, "now", lambda: start + 31 * DAY)
-        later = await journal.activity_of("u")
+        later = await journal.activity_of("u", None)
         assert later is not None
         assert later.barred == frozenset()
 
@@ -128,7 +131,7 @@ def test_what_others_store_is_found_within_a_moment(path: Path) -> None:
         other.append([Event("u", "a")], now())
         other.close()
         await eventually(lambda: journal.stamps.is_touched("u"))
-        assert units(await journal.activity_of("u")) == {"a": 1.0}
+        assert units(await journal.activity_of("u", None)) == {"a": 1.0}
 
     run(path, use)
 
@@ -142,7 +145,7 @@ def test_a_repeated_event_is_noted_as_well(path: Path) -> None:
         other.append([event], now())
         other.close()
         assert [one.status for one in await journal.append([event])] == [Status.REPEATED]
-        assert units(await journal.activity_of("u")) == {"a": 1.0}
+        assert units(await journal.activity_of("u", None)) == {"a": 1.0}
 
     run(path, use)
 
@@ -170,9 +173,9 @@ def test_no_more_users_are_kept_than_allowed(path: Path, monkeypatch: pytest.Mon
         users = ["u", "v", "w"]
         await journal.append([Event(user, user) for user in users])
         for _ in range(2):
-            found = await journal.activities_of(users[:2])
+            found = await journal.activities_of(users[:2], None)
             assert [units(one) for one in found] == [{"u": 1.0}, {"v": 1.0}]
-            assert units(await journal.activity_of("w")) == {"w": 1.0}
+            assert units(await journal.activity_of("w", None)) == {"w": 1.0}
         assert len(journal._kept) == 2
 
     run(path, use)
@@ -186,7 +189,7 @@ def test_more_users_at_once_than_are_kept_are_all_answered(
     async def use(journal: Journal) -> None:
         users = [f"u{number}" for number in range(9)]
         await journal.append([Event(user, user) for user in users])
-        found = await journal.activities_of(users)
+        found = await journal.activities_of(users, None)
         assert [units(one) for one in found] == [{user: 1.0} for user in users]
 
     run(path, use)
@@ -199,11 +202,11 @@ def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
         assert [trouble.reason for trouble in journal.troubles] == ["unreachable"]
         with pytest.raises(StoreUnavailable):
             await journal.append([Event("u", "a")])
-        assert await journal.activity_of("u") is None
+        assert await journal.activity_of("u", None) is None
         folder.mkdir()
         await eventually(lambda: not journal.troubles)
         await journal.append([Event("u", "a")])
-        assert units(await journal.activity_of("u")) == {"a": 1.0}
+        assert units(await journal.activity_of("u", None)) == {"a": 1.0}
 
     run(folder / "encore.db", use)
 
@@ -221,13 +224,13 @@ def test_a_lock_that_others_hold_degrades_until_it_is_free(
             await journal.append([Event("u", "b")])
         assert [trouble.reason for trouble in journal.troubles] == ["locked"]
         # Readers are never blocked.
-        assert units(await journal.activity_of("u")) == {"a": 1.0}
+        assert units(await journal.activity_of("u", None)) == {"a": 1.0}
         assert (await journal.events_of("u", limit=9, before=None))[0] == 1
         holder.execute("ROLLBACK")
         holder.close()
         await eventually(lambda: not journal.troubles)
         await journal.append([Event("u", "b")])
-        assert units(await journal.activity_of("u")) == {"a": 1.0, "b": 1.0}
+        assert units(await journal.activity_of("u", None)) == {"a": 1.0, "b": 1.0}
 
     run(path, use)
 
@@ -272,9 +275,9 @@ def test_hosts_follow_each_other(postgres: PostgresServer) -> None:
                 user = f"u{number}"
                 assert not other.stamps.is_touched(user)
                 await one.append([Event(user, "a")])
-                assert units(await one.activity_of(user)) == {"a": 1.0}
+                assert units(await one.activity_of(user, None)) == {"a": 1.0}
                 await eventually(lambda: other.stamps.is_touched(user))  # noqa: B023
-                assert units(await other.activity_of(user)) == {"a": 1.0}
+                assert units(await other.activity_of(user, None)) == {"a": 1.0}
         finally:
             await one.close()
             await other.close()
@@ -291,18 +294,18 @@ def test_lists_go_on_while_postgresql_is_away_and_events_when_it_is_back() -> No
         await asyncio.to_thread(journal.start)
         try:
             await journal.append([Event("u", "a"), Event("v", "a")])
-            known = await journal.activity_of("u")
+            known = await journal.activity_of("u", None)
             await asyncio.to_thread(server.stop)
             with pytest.raises(StoreUnavailable, match="is it running"):
                 await journal.append([Event("u", "b")])
             assert {trouble.reason for trouble in journal.troubles} == {"unreachable"}
-            assert await journal.activity_of("u") is known
-            assert await journal.activity_of("v") is None  # not read before
+            assert await journal.activity_of("u", None) is known
+            assert await journal.activity_of("v", None) is None  # not read before
             await asyncio.to_thread(server.start)
             await eventually(lambda: not journal.troubles)
-            assert units(await journal.activity_of("v")) == {"a": 1.0}
+            assert units(await journal.activity_of("v", None)) == {"a": 1.0}
             await journal.append([Event("u", "b")])
-            assert units(await journal.activity_of("u")) == {"a": 1.0, "b": 1.0}
+            assert units(await journal.activity_of("u", None)) == {"a": 1.0, "b": 1.0}
         finally:
             await journal.close()
 
@@ -323,10 +326,91 @@ def test_who_was_erased_is_not_recognised_while_the_store_is_away() -> None:
             await journal.append([Event("u", "a"), Event("v", "a")])
             assert await journal.erase("u") == 1
             await asyncio.to_thread(server.stop)
-            activity = await journal.activity_of("u")
+            activity = await journal.activity_of("u", None)
             assert activity is not None
             assert activity.is_erased
-            assert await journal.activity_of("v") is None
+            assert await journal.activity_of("v", None) is None
+        finally:
+            await journal.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.remove()
+
+
+def learned_by(users: list[str], watermark: Watermark | None) -> Model:
+    """A model of some users that has read a store."""
+    plays = [[1, 0, 1], [0, 1, 1]]
+    return replace(
+        small_model(interactions_of(plays, user_ids=users), factors=2), watermark=watermark
+    )
+
+
+def test_events_that_the_model_has_learned_count_no_longer(path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        await journal.append([Event("u", "a"), Event("v", "a"), Event("u", "b", EventType.LIKE)])
+        store = journal.store.id
+
+        async def known(watermark: Watermark | None) -> list[dict[str, float]]:
+            model = learned_by(["u", "w"], watermark)
+            found = await journal.activities_of(["u", "v"], model)
+            assert found[0] is not None
+            assert found[0].seen == {"a", "b"}
+            return [units(one) for one in found]
+
+        everything, of_v = {"a": 1.0, "b": 2.0}, {"a": 1.0}
+        assert await known(None) == [everything, of_v]
+        # The filters have left v out, so no model stands for these events.
+        assert await known(Watermark(store, 2)) == [{"b": 2.0}, of_v]
+        assert await known(Watermark(store, 3)) == [{}, of_v]
+        # Back to an older model, to that of another store, or to a store that was restored.
+        assert await known(Watermark(store, 1)) == [{"b": 2.0}, of_v]
+        assert await known(Watermark("another", 3)) == [everything, of_v]
+        assert await known(Watermark(store, 4)) == [everything, of_v]
+        await journal.append([Event("u", "c")])
+        assert units(
+            await journal.activity_of("u", learned_by(["u", "v"], Watermark(store, 3)))
+        ) == {"c": 1.0}
+
+    run(path, use)
+
+
+def test_a_model_that_was_trained_after_an_erasure_may_know_the_user_again(path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        await journal.append([Event("u", "a")])
+        await journal.erase("u")
+        await journal.append([Event("u", "b")])
+        for sequence, is_erased in ((1, True), (2, False), (3, False)):
+            model = learned_by(["u", "v"], Watermark(journal.store.id, sequence))
+            activity = await journal.activity_of("u", model)
+            assert activity is not None
+            assert activity.is_erased is is_erased
+            assert activity.seen == {"b"}
+
+    run(path, use)
+
+
+def test_no_rollback_brings_an_erased_user_back_while_the_store_is_away() -> None:
+    server = PostgresServer()
+    url = server.new_database()
+
+    async def main() -> None:
+        journal = Journal(partial(open_store, url), RULES)
+        await asyncio.to_thread(journal.start)
+        try:
+            await journal.append([Event("u", "a")])
+            await journal.erase("u")
+            await journal.append([Event("u", "b")])
+            store = journal.store.id
+            later, earlier = (learned_by(["u", "v"], Watermark(store, end)) for end in (3, 1))
+            activity = await journal.activity_of("u", later)
+            assert activity is not None
+            assert not activity.is_erased
+            await asyncio.to_thread(server.stop)
+            activity = await journal.activity_of("u", earlier)
+            assert activity is not None
+            assert activity.is_erased
         finally:
             await journal.close()
 

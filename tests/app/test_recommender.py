@@ -872,3 +872,33 @@ def test_an_erased_user_is_nobody_whatever_the_model_holds(listed: Model) -> Non
     assert plain_answer(recommender.recommend(Query("u1", activity=again))) == plain_answer(
         recommender.recommend(Query("nobody", activity=fresh))
     )
+
+
+@pytest.mark.parametrize("include_seen", [False, True])
+def test_artists_that_events_only_hide_are_left_out_of_the_precomputed_list(
+    many: Model, include_seen: bool
+) -> None:
+    recommender = Recommender(many)
+    unlisted = Recommender(replace(many, top_lists=None))
+    whole = recommender.recommend(Query("u0", n=10))
+    first, _, third = [many.items.id(item) for item in whole.items[:3]]
+    learned = Activity(seen=frozenset({first, "new"}), barred=frozenset({third}))
+    query = Query("u0", n=5, exclude=["i7"], include_seen=include_seen, activity=learned)
+    quick = recommender.recommend_quickly(query)
+    assert (quick is None) is include_seen
+    answer = plain_answer(recommender.recommend(query))
+    assert answer == plain_answer(unlisted.recommend(query))
+    assert answer[0] is Source.ALS
+    hidden = {"i7", third} | (set() if include_seen else {first})
+    assert not hidden & {many.items.id(item) for item in answer[1]}
+
+
+def test_only_a_history_is_looked_up_quickly_beside_events(many: Model) -> None:
+    recommender = Recommender(many)
+    for activity in (
+        Activity(units={"i1": 1.0}),
+        Activity(disliked=frozenset({"i1"}), barred=frozenset({"i1"})),
+        Activity(is_erased=True),
+        Activity(seen=frozenset(map(str, range(2000)))),
+    ):
+        assert recommender.recommend_quickly(Query("u0", n=5, activity=activity)) is None

@@ -14,7 +14,7 @@ from zlib import crc32
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import Event, EventType, StoredEvent
+from app.events import Event, EventType, StoredEvent, user_hash
 from app.store.address import open_store
 from app.store.interface import EventStore, Outcome, PlayedArtist, Status
 from app.store.migrations import MIGRATIONS
@@ -254,15 +254,39 @@ def test_what_fails_leaves_nothing_and_no_gap(store: EventStore) -> None:
     assert stored(store.append([Event("u", "c")], 2)) == [1]
 
 
+def test_events_of_everybody_are_read_by_number(store: EventStore, open_another: OpenStore) -> None:
+    store.append(EVENTS, received_at=77)
+    store.erase(EVENTS[2].user_id, 78)
+    left = [
+        StoredEvent(number, 77, event)
+        for number, event in enumerate(EVENTS, start=1)
+        if number != 3
+    ]
+    assert open_another().events_between(0, 99, limit=99) == left
+    assert store.events_between(0, 99, limit=3) == left[:3]
+    assert store.events_between(2, 5, limit=99) == left[2:4]
+    assert store.events_between(7, 99, limit=99) == []
+    assert store.tombstones(7) == [(user_hash(EVENTS[2].user_id), 7)]
+    assert store.tombstones(6) == []
+
+
+def test_a_store_has_its_numbers_in_common_with_itself_only(
+    store: EventStore, open_another: OpenStore
+) -> None:
+    store.append(EVENTS, received_at=77)
+    assert open_another().shared_up_to(store.id) > 10**18
+    assert store.shared_up_to("another") == 0
+
+
 def test_an_erased_user_leaves_a_tombstone_with_a_number(
     store: EventStore, open_another: OpenStore
 ) -> None:
     store.append([Event("u", "a", event_id="e"), Event("v", "a"), Event("u", "b")], 1)
-    assert not store.is_erased("u")
+    assert store.tombstone_of("u") == 0
     assert store.erase("u", erased_at=2) == 2
     other = open_another()
-    assert other.is_erased("u")
-    assert not other.is_erased("v")
+    assert other.tombstone_of("u") == store.last_sequence()
+    assert other.tombstone_of("v") == 0
     assert (other.count_of("u"), other.count_of("v"), other.last_sequence()) == (0, 1, 4)
     assert other.erased_after(0) == [(crc32(b"u"), 4)]
     assert other.erased_after(4) == []
@@ -272,7 +296,7 @@ def test_an_erased_user_leaves_a_tombstone_with_a_number(
     assert store.erase("u", erased_at=4) == 1
     assert store.erased_after(0) == [(crc32(b"u"), 6)]
     assert store.erase("never seen", erased_at=5) == 0
-    assert store.is_erased("never seen")
+    assert store.tombstone_of("never seen") == store.last_sequence()
 
 
 def test_artists_of_events_are_found_with_listeners_and_names(store: EventStore) -> None:

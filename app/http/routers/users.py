@@ -52,7 +52,7 @@ async def user(
     """
     count, events = await journal.events_of(user_id, limit=parameters.n, before=parameters.before)
     model = _model(watcher)
-    activity = await journal.activity_of(user_id)
+    activity = await journal.activity_of(user_id, model)
     is_known = model is not None and not (activity is not None and activity.is_erased)
     user_index = model.users.index(user_id) if model is not None and is_known else None
     if user_index is None and not count:
