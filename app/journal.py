@@ -24,7 +24,7 @@ from app.activity import Activity, activity_of
 from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, StoredEvent
 from app.model import Model
-from app.store.interface import EventStore, Outcome, PlayedArtist
+from app.store.interface import EventStore, Outcome, PlayedArtist, learned_up_to
 from app.store.stamps import NoStamps, Stamps, stamp_key
 
 _POLL_SECONDS: Final = 0.25
@@ -196,12 +196,9 @@ class Journal:
 
         Filters may have kept the user out of the training: then it has learned none of them.
         """
-        watermark = None if model is None else model.watermark
-        if model is None or watermark is None or model.users.index(user_id) is None:
+        if model is None or model.watermark is None or model.users.index(user_id) is None:
             return 0
-        if watermark.sequence > self._last_sequence:
-            return 0  # what it has learned is lost, and its numbers are given again
-        return min(watermark.sequence, store.shared_up_to(watermark.store))
+        return learned_up_to(store, model.watermark, self._last_sequence)
 
     async def erase(self, user_id: str) -> int:
         """Erases a user; they are unknown on this host when this returns.

@@ -103,7 +103,7 @@ class TestCompose:
         assert "privileged" not in service
 
     def test_service_cannot_write_models(self, services: Mapping[str, Any]) -> None:
-        assert services["train"]["volumes"] == ["models:/models"]
+        assert services["train"]["volumes"] == ["models:/models", "events:/events"]
         assert services["serve"]["volumes"] == ["models:/models:ro", "events:/events"]
 
     def test_the_training_script_leaves_a_model_alone(

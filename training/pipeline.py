@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from app.activity import DEFAULT_UNIT
+from app.events import Watermark
+from training.event_log import Merged
 from training.fit import PartOf, Progress, fit_model, with_top_lists
 from training.interactions import Interactions
 from training.preprocessing import Step, preprocess
@@ -25,6 +28,8 @@ class Prepared:
         sources: what was read, for the manifest.
         rows: what was read and dropped.
         steps: what each filter left.
+        watermark: how far the event store was read, None where none was.
+        events: what became of the events, by name.
     """
 
     interactions: Interactions
@@ -32,6 +37,8 @@ class Prepared:
     sources: Mapping[str, Any]
     rows: RowCounts
     steps: Sequence[Step]
+    watermark: Watermark | None = None
+    events: Mapping[str, int] | None = None
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns the manifest's entry ``dataset``."""
@@ -42,6 +49,7 @@ class Prepared:
             "rows_read": self.rows.read,
             "rows_dropped": dict(self.rows.dropped),
             "rows_noted": dict(self.rows.noted),
+            "events": None if self.events is None else dict(self.events),
             "filters": [step.to_manifest() for step in self.steps],
             "users": user_items.n_users,
             "artists": user_items.n_items,
@@ -49,14 +57,22 @@ class Prepared:
         }
 
 
-def prepare(records: Records, preset: Preset) -> Prepared:
+def prepare(data: Records | Merged, preset: Preset) -> Prepared:
     """Applies the preset's filters.
+
+    Args:
+        data: records, of a dataset alone or with those of events.
+        preset: says which filters.
 
     Raises:
         TrainingError: they leave nothing.
     """
+    records = data.records if isinstance(data, Merged) else data
     interactions, steps = preprocess(records, preset.filters)
-    return Prepared(interactions, records.dataset, records.sources, records.rows, steps)
+    prepared = Prepared(interactions, records.dataset, records.sources, records.rows, steps)
+    if isinstance(data, Merged):
+        return replace(prepared, watermark=data.watermark, events=data.counts)
+    return prepared
 
 
 def train(
@@ -67,6 +83,7 @@ def train(
     metrics: Mapping[str, Any] | None,
     report: str | None = None,
     list_length: int,
+    event_unit: float = DEFAULT_UNIT,
     progress: Progress | None = None,
 ) -> str:
     """Trains on all interactions and publishes.
@@ -78,6 +95,7 @@ def train(
         metrics: what the split run measured, for the manifest.
         report: the HTML that travels with the model, None for none.
         list_length: items of everyone's precomputed list, 0 for none.
+        event_unit: what an event counts in, in medians of the user's weights, above 0.
         progress: told of all steps.
 
     Returns:
@@ -87,7 +105,11 @@ def train(
     model = fit_model(
         prepared.interactions, preset.parameters, progress=whole, number_by_length=True
     )
-    model = with_top_lists(model, list_length, progress=whole)
+    model = replace(
+        with_top_lists(model, list_length, progress=whole),
+        event_unit=replace(model.event_unit, multiple=event_unit),
+        watermark=prepared.watermark,
+    )
     if metrics is not None:
         metrics = {
             "measured_on": "a split of the same data; this model is refit on all of it",

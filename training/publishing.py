@@ -1,4 +1,7 @@
-"""Publishing: writes a model as an immutable folder and points ``models/current`` at it."""
+"""Publishing: writes a model as an immutable folder and points ``models/current`` at it.
+
+A folder is removed as it came, in one step.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ from app.artifact import (
     version_of,
 )
 from app.model import Model
-from app.versions import set_current_version, sync_folder
-from training.errors import WriteError
+from app.versions import current_version, set_current_version, sync_folder
+from training.errors import TrainingError, WriteError
 
 _LOCK: Final = ".lock"
 
@@ -67,6 +70,28 @@ def publish(
     except OSError as error:
         raise WriteError(models, error) from error
     return version
+
+
+def remove(models: Path, version: str) -> None:
+    """Removes a version, whole or not at all. A service that has it open goes on with it.
+
+    Args:
+        models: the models folder.
+        version: one that is there.
+
+    Raises:
+        TrainingError: it is the current one.
+        WriteError: the folder cannot be written.
+    """
+    try:
+        with _locked(models), _workspace(models) as workspace:
+            if version == current_version(models):
+                raise TrainingError(f"{version} is the current model in {models}, and stays")
+            # What is left of it after a kill is removed as that of a killed training is.
+            (models / version).rename(workspace / version)
+            sync_folder(models)
+    except OSError as error:
+        raise WriteError(models, error) from error
 
 
 def _write(

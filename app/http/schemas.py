@@ -372,6 +372,26 @@ class Sizes(BaseModel):
     bytes: int = Field(description="Size of all files.", examples=[21034112])
 
 
+class EventUnitShown(BaseModel):
+    """What events count in."""
+
+    multiple: float = Field(
+        description="In medians of the weights of the user's history.", examples=[3.0]
+    )
+    median_weight: float = Field(
+        description="What stands in for somebody without a history.", examples=[0.91]
+    )
+
+
+class WatermarkShown(BaseModel):
+    """How far a training has read an event store."""
+
+    store: str = Field(
+        description="Id of the store.", examples=["5311b6ea61d3a5493f4ef0a419877fde"]
+    )
+    sequence: int = Field(description="Number of the last event that was read.", examples=[48123])
+
+
 class ModelCard(BaseModel):
     """What the model in service was made from, and how well it did."""
 
@@ -391,6 +411,14 @@ class ModelCard(BaseModel):
     weighting: dict[str, Any] = Field(
         description="How plays became confidence, with the statistics it was fitted on.",
         examples=[{"name": "bm25", "k1": 1.0, "b": 0.5}],
+    )
+    event_unit: EventUnitShown = Field(
+        description="What events count in, until a training has learned them.",
+        examples=[{"multiple": 3.0, "median_weight": 0.91}],
+    )
+    event_watermark: WatermarkShown | None = Field(
+        description="Up to where events are part of the model; null where none are.",
+        examples=[{"store": "5311b6ea61d3a5493f4ef0a419877fde", "sequence": 48123}],
     )
     metrics: dict[str, Any] = Field(
         description="Quality on held-out data, and how it was measured.",

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from app.errors import StoreUnavailable
 from app.store.interface import EventStore
 
 _SQLITE: Final = "sqlite:///"
@@ -34,8 +35,12 @@ def check_url(url: str) -> None:
         raise ValueError(f"names no file; {_EXPECTED}")
 
 
-def open_store(url: str) -> EventStore:
+def open_store(url: str, *, must_exist: bool = False) -> EventStore:
     """Opens the event store that a URL names.
+
+    Args:
+        url: as of ``ENCORE_DATABASE_URL``.
+        must_exist: whether a file that is missing is refused instead of made.
 
     Raises:
         StoreUnavailable: it cannot be opened.
@@ -49,6 +54,10 @@ def open_store(url: str) -> EventStore:
         return PostgresEventStore(url)
     from app.store.sqlite import SqliteEventStore  # noqa: PLC0415
 
+    if must_exist and not _path(url).exists():
+        raise StoreUnavailable(
+            "missing", f"there is no event store {_path(url)}; is its name right?"
+        )
     return SqliteEventStore(_path(url))
 
 

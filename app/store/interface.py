@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from app.events import Event, StoredEvent
+from app.events import Event, StoredEvent, Watermark
 
 
 class Status(StrEnum):
@@ -198,3 +198,17 @@ class EventStore(Protocol):
     def close(self) -> None:
         """Closes all connections; may be called twice. Calls after it raise."""
         ...
+
+
+def learned_up_to(store: EventStore, watermark: Watermark | None, end: int) -> int:
+    """Returns up to which of a store's numbers a model has learned its events and tombstones.
+
+    Args:
+        store: the store at hand.
+        watermark: the model's.
+        end: number of the store's last event. A model that has read further knows events that are
+            lost, for the store was restored: their numbers are given again.
+    """
+    if watermark is None or watermark.sequence > end:
+        return 0
+    return min(watermark.sequence, store.shared_up_to(watermark.store))

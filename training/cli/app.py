@@ -17,7 +17,7 @@ cli = App(
     version=__version__,
     suppress_keyboard_interrupt=False,  # main says so
 )
-models_cli = App(name="models", help="Lists and verifies published models.")
+models_cli = App(name="models", help="Lists, verifies and prunes published models.")
 cli.command(models_cli)
 
 Models = Annotated[Path, Parameter(env_var="ENCORE_MODELS")]

@@ -1,7 +1,8 @@
-"""The commands about published models: ``models list``, ``models verify`` and ``export``."""
+"""The commands about published models: ``models list``, ``verify``, ``prune`` and ``export``."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from app.versions import current_version, list_versions
 from training.cli.app import AsJson, Models, cli, find_version, models_cli
 from training.cli.console import Output
 from training.cli.options import Cutoff
+from training.cli.reading import open_event_store
 from training.cli.tables import versions_table
+from training.erasure import count_erased
+from training.errors import TrainingError
 from training.export import export as export_lists
+from training.publishing import remove
 
 
 @cli.command
@@ -95,6 +100,68 @@ def verify(
     if as_json:
         output.json(results)
     return 0 if all(result["ok"] for result in results) else 1
+
+
+@models_cli.command
+def prune(
+    *,
+    erased: bool = False,
+    events: str | None = None,
+    dry_run: bool = False,
+    models: Models = Path("models"),
+    as_json: AsJson = False,
+) -> int:
+    """Removes versions that nobody may serve any more.
+
+    Args:
+        erased: Those that still hold users who were erased.
+        events: Event store that says who was erased: sqlite:///FILE or \
+postgresql://USER@HOST/DATABASE.
+        dry_run: Only say which.
+        models: The models folder.
+        as_json: Print JSON instead of sentences.
+    """
+    output = Output(quiet=as_json)
+    if not erased or events is None:
+        raise TrainingError(
+            "say what to remove: --erased --events URL removes versions that still hold users whom "
+            "that event store has erased"
+        )
+    results: list[dict[str, Any]] = []
+    with closing(open_event_store(events)) as store:
+        current = current_version(models)
+        for version in list_versions(models):
+            row: dict[str, Any] = {"version": version, "erased_users": None, "removed": False}
+            try:
+                row["erased_users"] = count_erased(models / version, store)
+            except InvalidArtifact as error:
+                output.error(f"{error}; whom it holds is unknown")
+            if row["erased_users"] and version != current:
+                if not dry_run:
+                    remove(models, version)
+                row["removed"] = not dry_run
+            results.append(row)
+    for row in results:
+        output.show(_pruned(row, is_current=row["version"] == current, dry_run=dry_run))
+    if as_json:
+        output.json(results)
+    is_clean = all(row["removed"] or row["erased_users"] == 0 for row in results)
+    return 0 if is_clean or dry_run else 1
+
+
+def _pruned(row: dict[str, Any], *, is_current: bool, dry_run: bool) -> str:
+    version, count = row["version"], row["erased_users"]
+    if count is None:
+        return f"{version}: cannot be read, and stays; remove the folder by hand"
+    if count == 0:
+        return f"{version}: holds nobody who was erased"
+    users = "1 user who was" if count == 1 else f"{count:,} users who were"
+    if is_current:
+        return (
+            f"{version}: holds {users} erased. It is the current model and stays; the service "
+            "does not recognise them. Train with --events, then prune again"
+        )
+    return f"{version}: {'would be removed' if dry_run else 'removed'}; it holds {users} erased"
 
 
 def _describe(models: Path, version: str, current: str | None) -> dict[str, str]:

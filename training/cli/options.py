@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter, validators
 
+from app.activity import DEFAULT_UNIT
 from app.weighting import WeightingName
 from training.configuration import read_configuration
 from training.errors import TrainingError
@@ -50,6 +51,36 @@ class SourceOptions:
     "Name of the dataset; `datasets` lists them."
     data: Path | None = None
     "Its folder or file. Default: data/NAME, downloaded where that is missing."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class EventOptions:
+    """What the service has heard meanwhile."""
+
+    events: Annotated[str | None, Parameter(name="--events")] = None
+    "Event store whose events are trained on as well, with or without a dataset: \
+sqlite:///FILE or postgresql://USER@HOST/DATABASE, as in ENCORE_DATABASE_URL."
+    data_until: datetime | None = None
+    "Up to when the dataset holds the plays of the events already, such as 2026-11-01T00:00:00; \
+UTC unless it names a zone. Default: it holds none of them."
+    event_unit: Annotated[float, Positive] = DEFAULT_UNIT
+    "What an event of one play adds to the weight of its artist until the next training, in \
+medians of the user's weights."
+
+    def __post_init__(self) -> None:
+        """Refuses what would do nothing.
+
+        Raises:
+            TrainingError: that is so.
+        """
+        if self.data_until is not None and self.events is None:
+            raise TrainingError("--data-until does nothing without --events; leave it out")
+
+    @property
+    def until(self) -> int | None:
+        """The time of ``data_until``, in seconds since 1970 (UTC)."""
+        return None if self.data_until is None else _seconds(self.data_until)
 
 
 @Parameter(name="*")
@@ -235,10 +266,7 @@ names a zone. Default: the time that the test fraction gives."
         return (["--split"] if self.split else []) + list(self._values())
 
     def _values(self) -> dict[str, Any]:
-        at = None
-        if self.at is not None:
-            zoned = self.at if self.at.tzinfo else self.at.replace(tzinfo=UTC)
-            at = int(zoned.timestamp())
+        at = None if self.at is None else _seconds(self.at)
         values = {"--test-fraction": self.test_fraction, "--folds": self.folds, "--at": at}
         return {option: value for option, value in values.items() if value is not None}
 
@@ -293,3 +321,9 @@ followed until so many bring nothing better. Default: run them all."
             "--patience": self.patience,
         }
         return [option for option, value in values.items() if value is not None]
+
+
+def _seconds(time: datetime) -> int:
+    """Returns a time in seconds since 1970; UTC unless it names a zone."""
+    zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return int(zoned.timestamp())

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
+from app.store.address import open_store
+from app.store.interface import EventStore
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
     ColumnOptions,
     DataOptions,
+    EventOptions,
     PartOptions,
     SourceOptions,
 )
 from training.cli.tables import records_table
 from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
 from training.errors import DatasetError, TrainingError
+from training.event_log import EventLog, Merged, merge, read_event_log
 from training.experiment import validation_of
 from training.interactions import Interactions
 from training.pipeline import Prepared, prepare
 from training.presets import Preset
 from training.ready_made import ReadyMade, join_split, only_training
+from training.records import Records
 from training.search import Search, read_search
 
 
@@ -47,18 +53,50 @@ class Data:
 
 
 def read_prepared(
-    output: Output, source: SourceOptions, columns: ColumnOptions, recipe: Preset
+    output: Output,
+    source: SourceOptions,
+    columns: ColumnOptions,
+    recipe: Preset,
+    events: EventOptions | None = None,
 ) -> Prepared:
-    """Reads a dataset and applies the filters; shows what fell out."""
-    if source.dataset is None:
+    """Reads a dataset, events or both and applies the filters; shows what fell out."""
+    events = events or EventOptions()
+    if source.dataset is None and (events.events is None or source.data is not None):
         raise DatasetError(f"which dataset? Give --dataset, one of {', '.join(DATASETS)}")
-    path = ensure_dataset(source.dataset, source.data)
-    load_options = LoadOptions(drop_items_without_id=recipe.drop_items_without_id, **vars(columns))
-    with output.err.status(Text(f"reading {path}")):
-        records = load_dataset(source.dataset, path, load_options)
-        prepared = prepare(records, recipe)
+    if source.dataset is None and events.data_until is not None:
+        raise TrainingError("--data-until does nothing without a dataset; leave it out")
+    log = None if events.events is None else _read_events(output, events.events)
+    records = None
+    if source.dataset is not None:
+        path = ensure_dataset(source.dataset, source.data)
+        options = LoadOptions(drop_items_without_id=recipe.drop_items_without_id, **vars(columns))
+        with output.err.status(Text(f"reading {path}")):
+            records = load_dataset(source.dataset, path, options)
+    if log is not None:
+        data: Records | Merged = merge(log, records, data_until=events.until)
+    elif records is not None:
+        data = records
+    prepared = prepare(data, recipe)
     output.show(records_table(prepared))
     return prepared
+
+
+def open_event_store(url: str) -> EventStore:
+    """Opens an event store that is there.
+
+    Raises:
+        TrainingError: the URL names none.
+        StoreUnavailable: it cannot be opened.
+    """
+    try:
+        return open_store(url, must_exist=True)
+    except ValueError as error:
+        raise TrainingError(f"--events: {error}") from None
+
+
+def _read_events(output: Output, url: str) -> EventLog:
+    with closing(open_event_store(url)) as store, output.bars() as bars:
+        return read_event_log(store, bars.step("events", store.last_sequence()))
 
 
 def read_data(

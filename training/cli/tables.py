@@ -35,6 +35,15 @@ _FIGURES: Final = {
     "gini": "Gini",
 }
 
+_EVENTS: Final = {
+    "events in the store": "events",
+    "  plays added": "plays",
+    "  plays that the dataset holds already": "plays_in_data",
+    "  liked artists": "likes",
+    "  disliked artists": "dislikes",
+    "  skips": "skips",
+}
+
 # Below this p-value a difference is stated as a fact.
 _SURE: Final = 0.05
 _EN_DASH: Final = "\N{EN DASH}"
@@ -44,11 +53,15 @@ def records_table(prepared: Prepared) -> Group:
     """Shows what was read, what fell out and why."""
     rows = prepared.rows
     table = _table("", "rows", "users", "artists")
-    table.add_row("rows in the files", f"{rows.read:,}", "", "")
+    if rows.read:
+        table.add_row("rows in the files", f"{rows.read:,}", "", "")
     for reason, count in sorted(rows.dropped.items(), key=lambda entry: -entry[1]):
         table.add_row(f"  left out: {escape(reason)}", f"-{count:,}", "", "")
     for remark, count in sorted(rows.noted.items(), key=lambda entry: -entry[1]):
         table.add_row(f"  kept: {escape(remark)}", f"{count:,}", "", "", style="dim")
+    for label, name in _EVENTS.items():
+        if count := (prepared.events or {}).get(name, 0):
+            table.add_row(label, f"{count:,}", "", "")
     for step in prepared.steps:
         table.add_row(step.name, f"{step.records:,}", f"{step.users:,}", f"{step.items:,}")
     return _titled(f"What was read of {prepared.dataset}", table)

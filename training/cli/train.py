@@ -12,6 +12,7 @@ from training.cli.app import AsJson, ListLength, Models, cli
 from training.cli.console import Bars, Output
 from training.cli.options import (
     ColumnOptions,
+    EventOptions,
     PlanOptions,
     RecipeOptions,
     SourceOptions,
@@ -37,6 +38,7 @@ def train(
     *,
     source: SourceOptions | None = None,
     columns: ColumnOptions | None = None,
+    event_options: EventOptions | None = None,
     options: RecipeOptions | None = None,
     config: Annotated[Path | None, Parameter(name="--config")] = None,
     split: SplitOptions | None = None,
@@ -53,6 +55,7 @@ def train(
     Args:
         source: Which data.
         columns: Columns of a table.
+        event_options: What the service has heard meanwhile.
         options: The recipe.
         config: TOML file with options of the recipe, as `tune` writes it; those given here win.
         split: How the test part is cut.
@@ -75,7 +78,10 @@ def train(
     recipe = (options or RecipeOptions()).over(config).recipe()
     recipe = (split or SplitOptions()).apply(recipe)
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report)
-    prepared = read_prepared(output, source or SourceOptions(), columns or ColumnOptions(), recipe)
+    events = event_options or EventOptions()
+    prepared = read_prepared(
+        output, source or SourceOptions(), columns or ColumnOptions(), recipe, events
+    )
     found = read_found(search_file, prepared.interactions, recipe)
     measured, page = None, None
     with output.bars() as bars:
@@ -96,6 +102,7 @@ def train(
             metrics=None if measured is None else measured.to_json(),
             report=page,
             list_length=top_lists,
+            event_unit=events.event_unit,
             progress=bars,
         )
     if measured is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from app.artifact import read_report, total_bytes
 from app.errors import InvalidArtifact, ReportUnavailable
 from app.http.dependencies import CurrentRecommender
 from app.http.problems import problem_responses
-from app.http.schemas import ModelCard, Sizes
+from app.http.schemas import EventUnitShown, ModelCard, Sizes, WatermarkShown
 from app.http.strict_route import StrictRoute
 from app.model import Model
 from app.settings import Settings
@@ -48,6 +49,8 @@ async def model(recommender: CurrentRecommender) -> ModelCard:
         dataset=card.get("dataset") or {},
         parameters=card.get("parameters") or {},
         weighting=card["weighting"],
+        event_unit=EventUnitShown(**asdict(served.event_unit)),
+        event_watermark=served.watermark and WatermarkShown(**asdict(served.watermark)),
         metrics=card.get("metrics") or {},
         sizes=_sizes(served),
     )

@@ -48,6 +48,8 @@ def test_the_card_says_what_the_manifest_says(
         "dataset",
         "parameters",
         "weighting",
+        "event_unit",
+        "event_watermark",
         "metrics",
     }
 

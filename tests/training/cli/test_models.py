@@ -6,6 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from app.artifact import open_model
+from app.store.address import open_store
 from app.versions import current_version, list_versions
 from tests.training.cli.commands import N_USERS, error_of, train
 from training.cli import main
@@ -98,3 +100,57 @@ def test_export_refuses_a_damaged_model(
     assert main(["export", "--models", str(tmp_path), "--out", str(out)]) == 1
     assert "top_items.npy: expected SHA-256" in error_of(capsys)
     assert not out.exists()
+
+
+def test_prune_removes_versions_that_hold_erased_users_and_never_the_current_one(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, url = tmp_path / "models", f"sqlite:///{tmp_path / 'encore.db'}"
+    assert train(sample, models, "--no-evaluation") == 0
+    assert train(sample, models, "--no-evaluation", "--seed", "1") == 0
+    first, second = list_versions(models)
+    current = current_version(models)
+    older = first if current == second else second
+    store = open_store(url)
+    prune = ["models", "prune", "--erased", "--events", url, "--models", str(models)]
+    assert main(prune) == 0
+    assert capsys.readouterr().out.count("holds nobody who was erased") == 2
+
+    store.erase(open_model(models / first).users.id(3), 1)
+    store.erase("never known", 1)
+    assert main([*prune, "--dry-run"]) == 0
+    assert f"{older}: would be removed; it holds 1 user who was erased" in capsys.readouterr().out
+    assert list_versions(models) == [first, second]
+    assert main([*prune, "--json"]) == 1
+    rows = {row["version"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows[older] == {"version": older, "erased_users": 1, "removed": True}
+    assert rows[current] == {"version": current, "erased_users": 1, "removed": False}
+    assert list_versions(models) == [current]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    assert main(prune) == 1
+    assert "Train with --events, then prune again" in capsys.readouterr().out
+
+    assert train(sample, models, "--no-evaluation", "--events", url) == 0
+    assert main(prune) == 0
+    assert list_versions(models) == [current_version(models)]
+    store.close()
+
+
+def test_prune_says_what_it_cannot_look_into(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, url = tmp_path / "models", f"sqlite:///{tmp_path / 'encore.db'}"
+    assert train(sample, models, "--no-evaluation") == 0
+    open_store(url).close()
+    (version,) = list_versions(models)
+    (models / version / "user_ids_data.npy").unlink()
+    prune = ["models", "prune", "--erased", "--events", url, "--models", str(models)]
+    assert main(prune) == 1
+    assert "whom it holds is unknown" in error_of(capsys)
+    assert list_versions(models) == [version]
+
+
+def test_prune_wants_to_be_told_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in ([], ["--erased"], ["--events", f"sqlite:///{tmp_path / 'encore.db'}"]):
+        assert main(["models", "prune", "--models", str(tmp_path), *options]) == 1
+        assert "--erased --events URL" in error_of(capsys)

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from app.artifact import open_model, read_report
+from app.events import MICROSECONDS, Event, EventType
 from app.recommender import Query, Recommender
+from app.store.address import open_store
 from app.versions import current_version
 from tests.training.cli.commands import (
     N_USERS,
     QUICK,
     error_of,
+    exit_code,
     of_sample,
     of_table,
     train,
@@ -229,3 +232,91 @@ def test_a_models_folder_that_cannot_be_is_refused_before_anything_is_read(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert f"{where} cannot be written" in " ".join(shown.err.split())
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """A store with events of one new user and an opinion."""
+    url = f"sqlite:///{tmp_path / 'encore.db'}"
+    store = open_store(url)
+    at = 1_795_000_000 * MICROSECONDS
+    store.append(
+        [
+            Event("new", "a1", plays=3, timestamp=at),
+            Event("new", "a2", plays=2, timestamp=at + 1),
+            Event("u0", "a4", EventType.DISLIKE),
+        ],
+        at,
+    )
+    store.close()
+    return url
+
+
+def test_events_alone_train_a_model(
+    store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    tokens = ["train", "--events", store_url, "--models", str(models), "--no-evaluation", *QUICK]
+    assert main(tokens) == 0
+    shown = capsys.readouterr().out
+    assert "events in the store 3" in " ".join(shown.split())
+    assert "rows in the files" not in shown
+    model = open_model(current(models))
+    assert (model.card["dataset"]["name"], len(model.users), len(model.items)) == ("events", 1, 2)
+    assert model.watermark is not None
+    assert model.watermark.sequence == 3
+
+
+def test_events_are_added_to_a_dataset_and_shown(
+    store_url: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    tokens = ["train", *of_table(table), "--events", store_url, "--models", str(models), *QUICK]
+    tokens += ["--data-until", "2026-11-18T11:06:40", "--event-unit", "1.5", "--no-evaluation"]
+    assert main(tokens) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "plays that the dataset holds already 2" in shown
+    assert "disliked artists 1" in shown
+    card = open_model(current(models)).card
+    assert card["dataset"]["events"]["plays_in_data"] == 2
+    assert (card["dataset"]["users"], card["event_unit"]["multiple"]) == (12, 1.5)
+
+
+def test_what_is_measured_holds_the_events_too(
+    store_url: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["train", *of_table(table), "--events", store_url, "--no-report", "--k", "3"]
+    assert main([*tokens, "--models", str(tmp_path / "models"), "--json", *QUICK]) == 0
+    assert json.loads(capsys.readouterr().out)["dataset"]["users"] == 13
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--events", "sqlite:///nowhere/encore.db"], "no event store nowhere/encore.db"),
+        (["--events", "mysql://me:secret@host/db"], "expected sqlite:///FILE"),
+        (["--events", "postgresql://me:secret@127.0.0.1:1/db"], "127.0.0.1:1/db"),
+        (["--data-until", "2026-01-01"], "--data-until does nothing without --events"),
+        (["--event-unit", "0"], "Must be > 0"),
+        (["--data-until", "soon"], "--data-until"),
+    ],
+)
+def test_event_options_that_cannot_be_used_are_refused(
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    hint: str,
+) -> None:
+    tokens = ["train", *of_table(table), "--models", str(tmp_path / "models"), *options]
+    by_the_parser = "Must be" in hint or "soon" in options
+    assert exit_code(*tokens) == 2 if by_the_parser else main(tokens) == 1
+    message = error_of(capsys)
+    assert hint in message
+    assert "secret" not in message
+    assert not (tmp_path / "models").exists()
+
+
+def test_data_until_wants_a_dataset(store_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--events", store_url, "--data-until", "2026-01-01"]) == 1
+    assert "does nothing without a dataset" in error_of(capsys)

@@ -1,0 +1,184 @@
+"""Events and the next training: each counts once, whichever model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from app.events import Event
+from app.main import create_app
+from app.settings import Settings
+from app.store.address import open_store
+from app.versions import list_versions, set_current_version
+from tests.postgres import PostgresServer
+from training.cli import main
+
+
+class Encore:
+    """A service on a store, and the trainings that it follows."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.models, self.url = folder / "models", url
+        self._table = folder / "plays.csv"
+        rows = [
+            f"u{user},a{artist},{1 + user * artist}"
+            for user in range(12)
+            for artist in range(9)
+            if (user + artist) % 3
+        ]
+        self._table.write_text("\n".join(["user_id,item_id,weight", *rows]) + "\n")
+        self.first = self.train()
+        settings = Settings(
+            models=self.models,
+            database_url=SecretStr(url),
+            poll_seconds=3600,
+            new_artist_listeners=1,
+        )
+        self.client = TestClient(create_app(settings))
+
+    def train(self, *options: str) -> str:
+        """Trains on the table and more, and returns the version."""
+        tokens = ["train", "--dataset", "table", "--data", str(self._table), "--no-evaluation"]
+        tokens += ["--models", str(self.models), "--factors", "8"]
+        assert main([*tokens, "--regularization", "0.1", *options]) == 0
+        return self.current
+
+    @property
+    def current(self) -> str:
+        return (self.models / "current").read_text().strip()
+
+    def serve(self, version: str) -> None:
+        set_current_version(self.models, version)
+        assert self.client.post("/admin/reload").json()["model_version"] == version
+
+    def play(self, user: str, artist: str, **more: Any) -> None:
+        event = {"user_id": user, "artist_id": artist, **more}
+        (result,) = self.client.post("/events", json={"events": [event]}).json()["results"]
+        assert result["status"] == "stored"
+
+    def ask(self, user: str) -> tuple[str, list[str], list[float | None]]:
+        answer = self.client.get(f"/recommend/{user}", params={"n": 9}).json()
+        items = answer["items"]
+        return (
+            answer["source"],
+            [item["artist_id"] for item in items],
+            [item["score"] for item in items],
+        )
+
+    def history(self, user: str) -> dict[str, float] | None:
+        """Returns the plays that the model holds of a user, None where it does not know them."""
+        response = self.client.get(f"/users/{user}")
+        if response.status_code == 404 or not response.json()["is_in_model"]:
+            return None
+        return {entry["artist_id"]: entry["plays"] for entry in response.json()["history"]}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def encore(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer
+) -> Iterator[Encore]:
+    url = f"sqlite:///{tmp_path / 'encore.db'}"
+    encore = Encore(tmp_path, url if request.param == "sqlite" else postgres.new_database())
+    with encore.client:
+        yield encore
+
+
+def test_events_count_once_whichever_model_answers(encore: Encore) -> None:
+    before = encore.ask("u1")
+    assert before[0] == "als"
+    encore.play("u1", "a2", plays=40)
+    encore.play("fresh", "a4", plays=5)
+    encore.play("u1", "new", artist_name="New Band")
+    encore.play("u3", "a5", type="dislike")
+    live = {user: encore.ask(user) for user in ("u1", "u3", "fresh")}
+    assert {source for source, _, _ in live.values()} == {"fold_in"}
+
+    encore.serve(encore.train("--events", encore.url, "--event-unit", "2"))
+    model = encore.client.get("/model").json()
+    assert model["event_watermark"]["sequence"] == 4
+    assert model["event_unit"]["multiple"] == 2
+    # All is in the model now, and nothing of it counts once more.
+    assert {encore.ask(user)[0] for user in live} == {"als"}
+    assert encore.history("fresh") == {"a4": 5}
+    assert (encore.history("u1") or {})["a2"] == 40
+    names = [entry["name"] for entry in encore.client.get("/users/u1").json()["history"]]
+    assert "New Band" in names
+    assert "a5" not in (encore.history("u3") or {"a5": 0})
+    assert "a5" not in encore.ask("u3")[1]
+    assert {"a2", "new"}.isdisjoint(encore.ask("u1")[1])
+    # The next event does.
+    second = encore.current
+    encore.play("fresh", "a7")
+    assert encore.ask("fresh")[0] == "fold_in"
+
+    encore.serve(encore.first)
+    assert {user: encore.ask(user) for user in ("u1", "u3")} == {
+        user: live[user] for user in ("u1", "u3")
+    }
+    encore.serve(second)
+    assert encore.ask("u1")[0] == "als"
+
+
+def test_whom_the_filters_left_out_keeps_their_events(encore: Encore) -> None:
+    encore.play("fresh", "a4", plays=5)
+    live = encore.ask("fresh")
+    assert live[0] == "fold_in"
+    encore.serve(encore.train("--events", encore.url, "--min-user-records", "2"))
+    assert encore.history("fresh") is None
+    assert encore.ask("fresh")[0] == "fold_in"
+
+
+def test_a_model_that_has_learned_from_another_store_lets_all_events_count(
+    encore: Encore, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'another.db'}"
+    store = open_store(url)
+    store.append([Event("u5", "a2"), Event("u5", "a4"), Event("u5", "a6")], 1)
+    store.close()
+    encore.play("u1", "a2", plays=40)
+    encore.serve(encore.train("--events", url))
+    assert encore.client.get("/model").json()["event_watermark"]["sequence"] == 3
+    assert encore.ask("u1")[0] == "fold_in"
+    assert encore.ask("u5")[0] == "als"
+
+
+def test_an_erased_user_is_unknown_to_every_model_and_training(encore: Encore) -> None:
+    encore.play("u2", "a3")
+    stranger = encore.ask("nobody")
+    encore.serve(encore.train("--events", encore.url))
+    with_events = encore.current
+    assert encore.history("u2") is not None
+    assert encore.client.delete("/users/u2").json()["events_erased"] == 1
+    assert (encore.ask("u2"), encore.history("u2")) == (stranger, None)
+    # Neither a rollback nor a training that knows nothing of it brings them back.
+    encore.serve(encore.first)
+    assert encore.history("u2") is None
+    assert encore.ask("u2") == encore.ask("nobody")
+    unaware = encore.train("--seed", "2")
+    encore.serve(unaware)
+    assert (encore.ask("u2"), encore.history("u2")) == (encore.ask("nobody"), None)
+    aware = encore.train("--events", encore.url)
+    encore.serve(aware)
+    assert encore.client.get("/model").json()["dataset"]["users"] == 11
+    assert (encore.ask("u2"), encore.history("u2")) == (encore.ask("nobody"), None)
+
+    # Somebody new of that name.
+    encore.play("u2", "a5", plays=7)
+    assert encore.ask("u2")[0] == "fold_in"
+    encore.serve(encore.train("--events", encore.url))
+    again = encore.current
+    assert (encore.ask("u2")[0], encore.history("u2")) == ("als", {"a5": 7})
+    encore.serve(aware)
+    assert (encore.ask("u2")[0], encore.history("u2")) == ("fold_in", None)
+
+    prune = ["models", "prune", "--erased", "--models", str(encore.models), "--events", encore.url]
+    assert main([*prune, "--dry-run"]) == 0
+    assert len(list_versions(encore.models)) == 5
+    assert main(prune) == 0
+    assert set(list_versions(encore.models)) == {aware, again}
+    assert {encore.first, with_events, unaware}.isdisjoint(list_versions(encore.models))

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from app.events import MICROSECONDS, Event, EventType, Watermark
+from app.store.interface import EventStore
+from app.store.sqlite import SqliteEventStore
+from training import event_log as event_log_module
+from training.event_log import REASON_ERASED, EventLog, Merged, merge, read_event_log
+from training.preprocessing import Filters, preprocess
+from training.records import Records, RowCounts
+
+DAY = 24 * 3600
+NOW = 1_795_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EventStore:
+    return SqliteEventStore(tmp_path / "encore.db")
+
+
+def records(*rows: tuple[Any, ...], timed: bool = False) -> Records:
+    """Records of (user, artist, plays[, seconds]); an artist None has no id."""
+    users = sorted({row[0] for row in rows})
+    items = sorted({row[1] for row in rows if row[1] is not None})
+    return Records(
+        user_codes=np.array([users.index(row[0]) for row in rows], dtype=np.int32),
+        item_codes=np.array(
+            [-1 if row[1] is None else items.index(row[1]) for row in rows], dtype=np.int32
+        ),
+        plays=np.array([row[2] for row in rows], dtype=np.float32),
+        user_ids=pl.Series(users, dtype=pl.String),
+        item_ids=pl.Series(items, dtype=pl.String),
+        item_names=pl.Series([f"the {item}" for item in items], dtype=pl.String),
+        rows=RowCounts(len(rows)),
+        dataset="test",
+        sources={},
+        timestamps=np.array([row[3] for row in rows], dtype=np.int64) if timed else None,
+    )
+
+
+def log_of(store: EventStore, *events: Event, at: int = NOW) -> EventLog:
+    store.append(events, at * MICROSECONDS)
+    return read_event_log(store)
+
+
+def summed(merged: Merged) -> dict[tuple[str, str], float]:
+    """Plays by user and artist."""
+    interactions, _ = preprocess(merged.records, Filters())
+    user_items = interactions.user_items
+    users = interactions.user_ids.gather(user_items.row_of_each_pair())
+    items = interactions.item_ids.gather(user_items.indices)
+    return dict(zip(zip(users, items, strict=True), user_items.plays.tolist(), strict=True))
+
+
+def test_plays_of_events_are_plays_of_their_pairs(store: EventStore) -> None:
+    data = records(("u", "b", 3.0), ("v", "a", 1.0), ("v", "c", 2.0))
+    merged = merge(
+        log_of(
+            store,
+            Event("u", "b", plays=2.0),
+            Event("u", "b"),
+            Event("é", "a", plays=4.0),
+            Event("", "aa", plays=5.0),
+            Event("v", "zz", plays=0.5),
+        ),
+        data,
+    )
+    assert summed(merged) == {
+        ("u", "b"): 6.0,
+        ("v", "a"): 1.0,
+        ("v", "c"): 2.0,
+        ("v", "zz"): 0.5,
+        ("é", "a"): 4.0,
+        ("", "aa"): 5.0,
+    }
+    joined = merged.records
+    assert joined.user_ids.to_list() == ["", "u", "v", "é"]
+    assert joined.item_ids.to_list() == ["a", "aa", "b", "c", "zz"]
+    assert joined.item_names.to_list() == ["the a", "aa", "the b", "the c", "zz"]
+    assert (joined.timestamps, joined.dataset, joined.rows) == (None, "test", data.rows)
+    assert merged.watermark == Watermark(store.id, 5)
+
+
+def test_events_alone_are_data_as_well(store: EventStore) -> None:
+    merged = merge(log_of(store, Event("u", "a", plays=3), Event("v", "b", EventType.LIKE)))
+    assert summed(merged) == {("u", "a"): 3.0, ("v", "b"): 3.0}
+    assert merged.records.dataset == "events"
+    assert merged.records.timestamps is not None
+    assert merged.records.timestamps.tolist() == [NOW, NOW]
+
+
+def test_a_new_artist_has_the_name_that_it_was_given_last(store: EventStore) -> None:
+    data = records(("u", "a", 1.0))
+    log = log_of(
+        store,
+        Event("u", "b", artist_name="Old"),
+        Event("v", "b", EventType.SKIP, artist_name="New"),
+        Event("w", "b"),
+        Event("w", "a", artist_name="another name"),
+    )
+    assert merge(log, data).records.item_names.to_list() == ["the a", "New"]
+
+
+def test_opinions_move_the_plays_as_they_move_units(store: EventStore) -> None:
+    data = records(
+        ("u", "liked", 7.0),
+        ("u", "skipped", 7.0),
+        ("u", "disliked", 7.0),
+        ("u", "liked", 8.0),
+        ("u", "forgiven", 1.0),
+        ("v", "disliked", 2.0),
+        ("v", "skipped away", 1.0),
+        ("v", None, 1.0),
+    )
+    like, dislike, skip = EventType.LIKE, EventType.DISLIKE, EventType.SKIP
+    merged = merge(
+        log_of(
+            store,
+            Event("u", "liked", like),
+            Event("u", "liked", like),
+            Event("u", "skipped", skip),
+            Event("u", "skipped", plays=8.0),
+            Event("u", "skipped", skip),
+            Event("u", "disliked", like),
+            Event("u", "disliked", dislike),
+            Event("u", "disliked", plays=9.0),
+            Event("u", "forgiven", dislike),
+            Event("u", "forgiven", like),
+            Event("v", "skipped away", skip),
+            Event("v", "skipped away", skip),
+            Event("v", "only liked", like),
+            Event("v", "only skipped", skip),
+        ),
+        data,
+    )
+    assert summed(merged) == pytest.approx(
+        {
+            ("u", "liked"): 16 * 4 - 1,
+            ("u", "skipped"): 16 / 2 - 1,
+            ("u", "forgiven"): 2 * 4 - 1,
+            ("v", "disliked"): 2,
+            ("v", "only liked"): 3,
+        }
+    )
+    assert merged.counts == {
+        "events": 14,
+        "plays": 2,
+        "plays_in_data": 0,
+        "likes": 3,
+        "dislikes": 1,
+        "skips": 5,
+        "users_erased": 0,
+    }
+    # A row without an artist is still one of its user.
+    assert (merged.records.item_codes == -1).sum() == 1
+
+
+def test_a_later_time_decides_and_not_a_later_number(store: EventStore) -> None:
+    like = Event("u", "a", EventType.LIKE, timestamp=9 * MICROSECONDS)
+    dislike = Event("u", "a", EventType.DISLIKE, timestamp=8 * MICROSECONDS)
+    assert summed(merge(log_of(store, like, dislike))) == {("u", "a"): 3.0}
+
+
+def test_plays_that_the_data_hold_already_are_not_added_again(store: EventStore) -> None:
+    events = [
+        Event("u", "a", timestamp=(NOW + offset) * MICROSECONDS + micro)
+        for offset, micro in ((-1, 0), (0, 999_999), (1, 0))
+    ]
+    like = Event("u", "b", EventType.LIKE, timestamp=1)
+    log = log_of(store, *events, like)
+    merged = merge(log, records(("u", "a", 10.0), ("u", "b", 1.0)), data_until=NOW)
+    assert summed(merged) == {("u", "a"): 11.0, ("u", "b"): 7.0}
+    assert (merged.counts["plays"], merged.counts["plays_in_data"]) == (1, 2)
+    # Rows without times are of then, so that all have one.
+    assert merged.records.timestamps is not None
+    assert sorted(merged.records.timestamps.tolist()) == [NOW, NOW, NOW + 1]
+
+
+def test_times_of_data_and_events_are_kept_in_seconds(store: EventStore) -> None:
+    data = records(("u", "a", 1.0, NOW - DAY), ("u", "b", 1.0, NOW - DAY), timed=True)
+    moment = (NOW - 7) * MICROSECONDS + 5
+    log = log_of(store, Event("u", "a", timestamp=moment), Event("u", "c", EventType.LIKE))
+    joined = merge(log, data).records
+    assert joined.timestamps is not None
+    assert sorted(joined.timestamps.tolist()) == [NOW - DAY, NOW - DAY, NOW - 7, NOW]
+
+
+def test_rows_of_erased_users_fall_out_and_what_they_did_since_does_not(store: EventStore) -> None:
+    data = records(("u", "a", 1.0), ("u", "b", 1.0), ("v", "a", 1.0), ("w", "a", 1.0))
+    store.append([Event("u", "c"), Event("w", "b")], 1)
+    store.erase("u", 2)
+    store.erase("w", 2)
+    merged = merge(log_of(store, Event("u", "d")), data)
+    assert summed(merged) == {("u", "d"): 1.0, ("v", "a"): 1.0}
+    assert merged.records.rows.dropped == {REASON_ERASED: 3}
+    assert (merged.counts["users_erased"], merged.watermark.sequence) == (2, 5)
+    # A training that began before obeys what it saw.
+    assert read_event_log(store).watermark.sequence == 5
+
+
+def test_a_store_is_read_in_parts_up_to_where_it_ended(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log_module, "_AT_ONCE", 4)
+    store.append([Event(f"u{number}", "a") for number in range(10)], 1)
+    store.erase("nobody", 2)
+    done: list[int] = []
+
+    def heard(count: int) -> None:
+        done.append(count)
+        store.append([Event("late", "a")], 1)
+        store.erase("u0", 3)
+
+    log = read_event_log(store, heard)
+    assert log.watermark.sequence == sum(done) == 11
+    assert set(log.events["user"]) <= {f"u{number}" for number in range(10)}
+    assert len(log.erased) == 1
+    assert read_event_log(store).watermark.sequence == store.last_sequence()
+
+
+def test_an_empty_store_changes_nothing(store: EventStore) -> None:
+    data = records(("u", "a", 1.0), ("v", None, 2.0))
+    merged = merge(read_event_log(store), data)
+    assert merged.watermark == Watermark(store.id, 0)
+    np.testing.assert_array_equal(merged.records.user_codes, data.user_codes)
+    np.testing.assert_array_equal(merged.records.item_codes, data.item_codes)
+    np.testing.assert_array_equal(merged.records.plays, data.plays)
+    assert merged.records.item_ids.to_list() == ["a"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_events_come_to_what_one_by_one_they_come_to(store: EventStore, seed: int) -> None:
+    rng = random.Random(seed)
+    ids = [rng.choice("aåz😀 ") * rng.randint(1, 3) + str(number) for number in range(12)]
+    rows = [(rng.choice(ids), rng.choice([*ids, None]), rng.randint(1, 9)) for _ in range(60)]
+    events = [
+        Event(
+            rng.choice(ids),
+            rng.choice(ids),
+            rng.choice(list(EventType)),
+            timestamp=rng.choice([None, rng.randint(1, 10**15)]),
+        )
+        for _ in range(200)
+    ]
+    events = [replace(event, plays=2.0 if event.type == "play" else 1.0) for event in events]
+    plays: dict[tuple[str, str], float] = {}
+    moves: dict[tuple[str, str], list[Any]] = {}
+    for user, artist, count in rows:
+        if artist is not None:
+            plays[user, artist] = plays.get((user, artist), 0.0) + count
+    log = log_of(store, *events)
+    for event in sorted(events, key=lambda one: one.timestamp or NOW * MICROSECONDS):
+        pair = event.user_id, event.artist_id
+        if event.type is EventType.PLAY:
+            plays[pair] = plays.get(pair, 0.0) + 2.0
+            continue
+        move = moves.setdefault(pair, [None, 0])
+        if event.type is EventType.SKIP:
+            move[1] += 1
+        else:
+            move[0] = event.type
+    for pair, (verdict, skips) in moves.items():
+        liked = 2.0 if verdict is EventType.LIKE else 0.0
+        moved = (1 + plays.get(pair, 0.0)) * 2 ** (liked - 0.5 * skips) - 1
+        plays[pair] = 0.0 if verdict is EventType.DISLIKE else moved
+    expected = {pair: count for pair, count in plays.items() if count > 1e-6}
+    assert summed(merge(log, records(*rows))) == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,329 @@
+"""The event log: what an event store holds, read for a training and added to its records.
+
+Plays become records. What else somebody did with an artist moves the plays of that pair, those of
+the data included, by the rule that events count by in the service: P plays are log2(1 + P) units, a
+like adds some and each skip takes some away. A disliked pair falls out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from app.events import DEFAULT_RULES, MICROSECONDS, EventType, StoredEvent, Watermark, user_hash
+from app.store.interface import EventStore
+from training.records import Records, RowCounts
+
+DATASET: Final = "events"
+REASON_ERASED: Final = "user was erased"
+_AT_ONCE: Final = 20_000
+_SCHEMA: Final = {
+    "user": pl.String,
+    "artist": pl.String,
+    "name": pl.String,
+    "type": pl.String,
+    "plays": pl.Float32,
+    "at": pl.Int64,
+}
+# Fewer plays than this are none.
+_LEAST: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """All events of a store up to a number.
+
+    Attributes:
+        watermark: which store, and which number.
+        events: a row each, in the order in which they count: user, artist, name (or null), type,
+            plays, at (microseconds since 1970, UTC).
+        erased: hashes of the users who were erased.
+    """
+
+    watermark: Watermark
+    events: pl.DataFrame
+    erased: frozenset[bytes]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Records of a dataset and of events.
+
+    Attributes:
+        records: what is trained on, with times where all of them are known.
+        watermark: how far the store was read.
+        counts: what became of the events, by name, for the manifest.
+    """
+
+    records: Records
+    watermark: Watermark
+    counts: Mapping[str, int]
+
+
+def read_event_log(store: EventStore, progress: Callable[[int], None] | None = None) -> EventLog:
+    """Reads a store, which may be written to meanwhile.
+
+    Args:
+        store: where the events are.
+        progress: called with how many numbers were read since the last call.
+
+    Raises:
+        StoreUnavailable: it cannot be read.
+    """
+    end = store.last_sequence()
+    parts, after = [pl.DataFrame(schema=_SCHEMA)], 0
+    while events := store.events_between(after, end, limit=_AT_ONCE):
+        parts.append(_frame(events))
+        if progress:
+            progress(events[-1].sequence - after)
+        after = events[-1].sequence
+    if progress:
+        progress(end - after)  # numbers of tombstones, and of what was erased
+    erased = frozenset(hashed for hashed, _ in store.tombstones(end))
+    ordered = pl.concat(parts).sort("at", maintain_order=True)
+    return EventLog(Watermark(store.id, end), ordered, erased)
+
+
+def merge(
+    log: EventLog, records: Records | None = None, *, data_until: int | None = None
+) -> Merged:
+    """Adds events to the records of a dataset.
+
+    Rows of users who were erased fall out; what they did since is that of somebody new.
+
+    Args:
+        log: the events.
+        records: of the dataset; None to train on events alone.
+        data_until: plays up to this time, in seconds since 1970 (UTC), are in the dataset already
+            and not added; None if none are. Rows without times are taken to be of then.
+    """
+    base = _nothing() if records is None else records
+    is_erased = _erased_rows(base, log.erased)
+    timestamps = base.timestamps
+    if timestamps is None and data_until is not None:
+        timestamps = np.full(len(base), data_until, dtype=np.int64)
+    is_play = log.events["type"] == EventType.PLAY
+    is_known = is_play & (log.events["at"] <= _microseconds(data_until))
+    plays = log.events.filter(is_play & ~is_known)
+    opinions = _opinions(log.events)
+
+    users = _Union(base.user_ids, log.events["user"])
+    items = _Union(base.item_ids, log.events["artist"])
+    kept = ~is_erased
+    if timestamps is not None:
+        since = plays["at"].to_numpy() // MICROSECONDS
+        timestamps = np.concatenate([timestamps[kept], since])
+    pairs = _Pairs(
+        np.concatenate([users.of_old(base.user_codes[kept]), users.of(plays["user"])]),
+        np.concatenate([items.of_old(base.item_codes[kept]), items.of(plays["artist"])]),
+        np.concatenate([base.plays[kept], plays["plays"].to_numpy()]),
+        timestamps,
+    )
+    pairs = pairs.with_opinions(
+        opinions, users.of(opinions["user"]), items.of(opinions["artist"]), len(items.ids)
+    )
+
+    dropped = dict(base.rows.dropped)
+    if is_erased.any():
+        dropped[REASON_ERASED] = int(is_erased.sum())
+    merged = replace(
+        base,
+        user_codes=pairs.users,
+        item_codes=pairs.items,
+        plays=pairs.plays,
+        user_ids=users.ids,
+        item_ids=items.ids,
+        item_names=_names(base, items, log.events),
+        rows=replace(base.rows, dropped=dropped),
+        timestamps=pairs.timestamps,
+    )
+    counts = {
+        "events": len(log),
+        "plays": len(plays),
+        "plays_in_data": int(is_known.sum()),
+        "likes": int(opinions["liked"].sum()),
+        "dislikes": int(opinions["disliked"].sum()),
+        "skips": int(opinions["skips"].sum()),
+        "users_erased": len(np.unique(base.user_codes[is_erased])),
+    }
+    return Merged(merged, log.watermark, counts)
+
+
+class _Union:
+    """Ids of a dataset and further ones, sorted by their bytes.
+
+    Args:
+        old: String, unique and sorted.
+        further: String, in any order, with repetitions.
+    """
+
+    def __init__(self, old: pl.Series, further: pl.Series) -> None:
+        distinct = further.unique().sort()
+        new = distinct.filter(~distinct.is_in(old.implode()))
+        # Before which of the old ones each new one comes: so many more stand before those.
+        place = old.search_sorted(new).to_numpy().astype(np.int64) if len(new) else np.zeros(0, int)
+        shift = np.cumsum(np.bincount(place, minlength=len(old) + 1))[: len(old)]
+        self.ids = pl.concat([old, new]).sort()
+        self._code_of_old = (np.arange(len(old)) + shift).astype(np.int32)
+        self._codes = pl.DataFrame(
+            {"id": self.ids, "code": pl.Series(np.arange(len(self.ids), dtype=np.int32))}
+        )
+
+    def of_old(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Returns the codes of old codes; -1 stays."""
+        if not len(self._code_of_old):
+            return codes
+        return np.where(codes < 0, np.int32(-1), self._code_of_old[codes])
+
+    def of(self, ids: pl.Series) -> NDArray[np.int32]:
+        """Returns the codes of ids that are among them."""
+        asked = pl.DataFrame({"id": ids})
+        found = asked.join(self._codes, on="id", how="left", maintain_order="left")
+        codes: NDArray[np.int32] = found["code"].to_numpy()
+        return codes
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Records in codes; a pair may occur more than once."""
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    plays: NDArray[np.float32]
+    timestamps: NDArray[np.int64] | None
+
+    def with_opinions(
+        self,
+        opinions: pl.DataFrame,
+        users: NDArray[np.int32],
+        items: NDArray[np.int32],
+        n_items: int,
+    ) -> _Pairs:
+        """Returns the records with what somebody thinks of their artist.
+
+        Args:
+            opinions: as of ``_opinions``.
+            users: int32, the code of each one's user.
+            items: int32, the code of each one's artist.
+            n_items: number of codes of items.
+        """
+        if not len(opinions):
+            return self
+        keys = users.astype(np.int64) * n_items + items
+        order = np.argsort(keys)
+        keys, opinions, users, items = keys[order], opinions[order], users[order], items[order]
+        own = self.users.astype(np.int64) * n_items + self.items
+        nearest = np.minimum(np.searchsorted(keys, own), len(keys) - 1)
+        # A record without an artist has the key of another pair.
+        concerned = (keys[nearest] == own) & (self.items >= 0)
+        which = nearest[concerned]
+        before = np.bincount(which, weights=self.plays[concerned], minlength=len(keys)).astype(
+            np.float64
+        )
+        after = _after(opinions, before)
+        factor = np.divide(after, before, out=np.zeros(len(keys)), where=before > 0)
+        plays = self.plays.copy()
+        plays[concerned] = plays[concerned] * factor[which]
+        kept, new = plays > 0, (before == 0) & (after > 0)
+        timestamps = self.timestamps
+        if timestamps is not None:
+            seconds = opinions["at"].to_numpy() // MICROSECONDS
+            timestamps = np.concatenate([timestamps[kept], seconds[new]])
+        return _Pairs(
+            np.concatenate([self.users[kept], users[new]]),
+            np.concatenate([self.items[kept], items[new]]),
+            np.concatenate([plays[kept], after[new].astype(np.float32)]),
+            timestamps,
+        )
+
+
+def _after(opinions: pl.DataFrame, plays: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns how many plays a pair counts for whose user has an opinion of the artist.
+
+    With units log2(1 + P) + like - skip * skips, that is (1 + P) * 2^(like - skip * skips) - 1.
+    """
+    rules = DEFAULT_RULES
+    units = rules.like * opinions["liked"].to_numpy() - rules.skip * opinions["skips"].to_numpy()
+    moved = (1.0 + plays) * np.exp2(units / rules.play) - 1.0
+    moved[opinions["disliked"].to_numpy() | (moved < _LEAST)] = 0.0
+    return np.asarray(moved)
+
+
+def _opinions(events: pl.DataFrame) -> pl.DataFrame:
+    """Returns who said more of an artist than that they played it.
+
+    Columns user, artist, liked, disliked, skips, and the time of the last such event (at).
+    """
+    said = events.filter(pl.col("type") != EventType.PLAY)
+    verdict = pl.col("type").filter(pl.col("type") != EventType.SKIP).last()
+    return said.group_by("user", "artist", maintain_order=True).agg(
+        (verdict == EventType.LIKE).fill_null(value=False).alias("liked"),
+        (verdict == EventType.DISLIKE).fill_null(value=False).alias("disliked"),
+        (pl.col("type") == EventType.SKIP).sum().alias("skips"),
+        pl.col("at").last(),
+    )
+
+
+def _names(base: Records, items: _Union, events: pl.DataFrame) -> pl.Series:
+    """Returns names by item code: of the dataset, else of the latest event, else the id."""
+    told = (events.drop_nulls("name").group_by("artist").agg(pl.col("name").last())).select(
+        id="artist", told="name"
+    )
+    known = pl.DataFrame({"id": base.item_ids, "known": base.item_names})
+    found = (
+        pl.DataFrame({"id": items.ids})
+        .join(known, on="id", how="left", maintain_order="left")
+        .join(told, on="id", how="left", maintain_order="left")
+    )
+    return found.select(pl.coalesce("known", "told", "id").alias("name"))["name"]
+
+
+def _erased_rows(records: Records, erased: frozenset[bytes]) -> NDArray[np.bool_]:
+    if not erased:
+        return np.zeros(len(records), dtype=bool)
+    is_erased = np.array([user_hash(user_id) in erased for user_id in records.user_ids], dtype=bool)
+    return is_erased[records.user_codes]
+
+
+def _nothing() -> Records:
+    """Returns the records of a dataset without any."""
+    codes, ids = np.zeros(0, dtype=np.int32), pl.Series(dtype=pl.String)
+    return Records(
+        user_codes=codes,
+        item_codes=codes,
+        plays=np.zeros(0, dtype=np.float32),
+        user_ids=ids,
+        item_ids=ids,
+        item_names=ids,
+        rows=RowCounts(0),
+        dataset=DATASET,
+        sources={},
+        timestamps=np.zeros(0, dtype=np.int64),
+    )
+
+
+def _frame(events: Sequence[StoredEvent]) -> pl.DataFrame:
+    rows = [
+        (
+            stored.event.user_id,
+            stored.event.artist_id,
+            stored.event.artist_name,
+            str(stored.event.type),
+            stored.event.plays,
+            stored.at,
+        )
+        for stored in events
+    ]
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def _microseconds(seconds: int | None) -> int:
+    return np.iinfo(np.int64).min if seconds is None else (seconds + 1) * MICROSECONDS - 1
