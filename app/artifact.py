@@ -70,6 +70,7 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "user_items_indptr": ArraySpec("<i8", ("n_users+1",)),
     "user_items_indices": ArraySpec("<i4", ("nnz",)),
     "user_items_plays": ArraySpec("<f4", ("nnz",)),
+    "user_items_total_plays": ArraySpec("<f4", ("nnz",), optional=True),
     "weighting_idf": ArraySpec("<f4", ("n_idf",)),
     "top_items": ArraySpec("<i4", ("n_users", "list_length"), optional=True),
     "top_scores": ArraySpec("<f4", ("n_users", "list_length"), optional=True),
@@ -108,6 +109,8 @@ def model_arrays(model: Model) -> dict[str, NDArray[Any]]:
         arrays[f"{prefix}_offsets"] = ids.strings.offsets
         arrays[f"{prefix}_buckets"] = ids.buckets
         arrays[f"{prefix}_order"] = ids.order
+    if model.total_plays is not None:
+        arrays["user_items_total_plays"] = model.total_plays
     if model.top_lists is not None:
         arrays["top_items"] = model.top_lists.items
         arrays["top_scores"] = model.top_lists.scores
@@ -431,6 +434,7 @@ def _assemble(
         event_unit=event_unit,
         top_lists=top_lists,
         watermark=watermark,
+        total_plays=arrays.get("user_items_total_plays"),
     )
 
 

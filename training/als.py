@@ -42,6 +42,8 @@ class Parameters:
         iterations: rounds of solving users, then items.
         seed: of the initial factors.
         regularization_is_relative: which of the two.
+        half_life: days in which plays fade to half, counted back from the last record; None where
+            they do not fade. They fade before they are weighted.
         fold_in_share: share of the regularization with which users are solved at the end and
             folded in. The factors need much against chance; a user's vector, one row against
             factors that are known, needs less, above all that of a user whom they never saw.
@@ -61,6 +63,7 @@ class Parameters:
     seed: int
     regularization_is_relative: bool = False
     fold_in_share: float = 1.0
+    half_life: float | None = None
 
     @property
     def fold_in_regularization(self) -> float:
@@ -74,6 +77,14 @@ class Parameters:
         for name in ("regularization", "alpha", "k1"):
             if not 0 < getattr(self, name) < math.inf:
                 raise TrainingError(f"{name} has to be above 0, not {getattr(self, name)}")
+        if self.half_life is not None:
+            if not 0 < self.half_life < math.inf:
+                raise TrainingError(f"half_life has to be above 0 days, not {self.half_life}")
+            if self.weighting is WeightingName.BINARY:
+                raise TrainingError(
+                    "half_life does nothing to the weighting binary, which looks at no plays; "
+                    "leave it out, or take another weighting"
+                )
         if not 0 < self.fold_in_share <= 1:
             raise TrainingError(
                 f"fold_in_share has to be above 0 and at most 1, not {self.fold_in_share}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.activity import DEFAULT_UNIT, EventUnit
 from app.fold_in import gramian
 from app.id_map import IdMap, StringTable
+from app.interactions import UserItems
 from app.model import Model, Popularity
 from app.recommender import Query, Recommender
 from app.weighting import Weighting
@@ -82,7 +83,6 @@ class Validation:
         if sample is not None and sample < len(users):
             users = np.sort(np.random.default_rng(seed).permutation(users)[:sample])
         self.users = users
-        self._rows = fold.train.user_items.take(users)
         self.test = fold.test.user_items.take(users)
         self._popularity = Popularity.count(fold.train.user_items)
         self._user_ids = IdMap.build(fold.train.user_ids.gather(users).to_list())
@@ -90,16 +90,21 @@ class Validation:
         self._names = StringTable.build(fold.train.item_names.to_list())
 
     def ndcg(
-        self, item_factors: NDArray[np.float32], weighting: Weighting, parameters: Parameters
+        self,
+        item_factors: NDArray[np.float32],
+        rows: UserItems,
+        weighting: Weighting,
+        parameters: Parameters,
     ) -> float:
         """Returns NDCG@k of the lists that the recommender makes of item factors.
 
         Args:
             item_factors: float32, shape (n_items, factors).
+            rows: what ``users`` have in the training part, faded as the factors were made of it.
             weighting: fitted on the training part.
             parameters: alpha and the resolved regularization are used here.
         """
-        model = self._model(item_factors, weighting, parameters)
+        model = self._model(item_factors, rows, weighting, parameters)
         hits = np.zeros((len(self.users), self.k), dtype=bool)
         recommender = Recommender(model)
 
@@ -113,7 +118,11 @@ class Validation:
         return float(metrics.ndcg(hits, self.test.row_lengths()).mean())
 
     def _model(
-        self, item_factors: NDArray[np.float32], weighting: Weighting, parameters: Parameters
+        self,
+        item_factors: NDArray[np.float32],
+        rows: UserItems,
+        weighting: Weighting,
+        parameters: Parameters,
     ) -> Model:
         listened = (self._popularity.listeners > 0)[:, None]
         item_factors = np.where(listened, item_factors, np.float32(0))
@@ -124,10 +133,10 @@ class Validation:
             users=self._user_ids,
             items=self._item_ids,
             item_names=self._names,
-            user_factors=solve_users(self._rows, item_factors, item_gramian, weighting, parameters),
+            user_factors=solve_users(rows, item_factors, item_gramian, weighting, parameters),
             item_factors=item_factors,
             item_gramian=item_gramian,
-            user_items=self._rows,
+            user_items=rows,
             popularity=self._popularity,
             weighting=weighting,
             alpha=parameters.alpha,
@@ -171,14 +180,15 @@ def follow(validation: Validation, parameters: Parameters, judge: Judge) -> list
     Raises:
         TrainingError: the numbers ran away.
     """
-    user_items = validation.train.user_items
+    user_items = validation.train.faded(parameters.half_life).user_items
+    rows = user_items.take(validation.users)
     weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
     confidence = confidence_matrix(user_items, weighting, parameters.alpha)
     resolved = parameters.resolve(confidence)
     curve: list[float] = []
 
     def watch(_iteration: int, item_factors: NDArray[np.float32]) -> bool:
-        curve.append(validation.ndcg(item_factors, weighting, resolved))
+        curve.append(validation.ndcg(item_factors, rows, weighting, resolved))
         return judge(curve)
 
     fit_item_factors(confidence, resolved, watch=watch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.interactions import UserItems
+from training.errors import TrainingError
+
+_DAY_SECONDS: Final = 24 * 3600
+_MOST_HALVINGS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,15 @@ class TimedPlays:
             _order_of(self.user_indices.astype(np.int64) * n_items + self.item_indices)
         )
 
+    def and_those_of(self, other: TimedPlays) -> TimedPlays:
+        """Returns the records of both, one after the other."""
+        return TimedPlays(
+            np.concatenate([self.user_indices, other.user_indices]),
+            np.concatenate([self.item_indices, other.item_indices]),
+            np.concatenate([self.plays, other.plays]),
+            np.concatenate([self.timestamps, other.timestamps]),
+        )
+
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> TimedPlays:
         """Returns the records that a mask marks, or those at some positions."""
         return TimedPlays(
@@ -66,6 +80,21 @@ class TimedPlays:
             self.plays[which],
             self.timestamps[which],
         )
+
+    def faded(self, half_life: float) -> TimedPlays:
+        """Returns the records with plays that have halved every so many days.
+
+        They are counted back from the last record. What is older than forty half-lives counts as
+        much as what is just that old, so that no play comes to nothing.
+
+        Args:
+            half_life: in days, above 0.
+        """
+        if not len(self):
+            return self
+        age = (self.timestamps.max() - self.timestamps) / (half_life * _DAY_SECONDS)
+        factor = np.exp2(-np.minimum(age, _MOST_HALVINGS))
+        return replace(self, plays=(self.plays * factor).astype(np.float32))
 
     def sum(self, *, n_users: int, n_items: int) -> UserItems:
         """Builds the matrix of the records; see ``sum_pairs``."""
@@ -88,6 +117,8 @@ class Interactions:
         item_names: String, by item index.
         user_items: summed plays, len(user_ids) x len(item_ids).
         timed: the records that ``user_items`` sums, None where times are unknown.
+        total_plays: float32, shape (nnz,), what was summed before it faded; None where
+            ``user_items`` holds just that.
     """
 
     user_ids: pl.Series
@@ -95,6 +126,36 @@ class Interactions:
     item_names: pl.Series
     user_items: UserItems
     timed: TimedPlays | None = None
+    total_plays: NDArray[np.float32] | None = None
+
+    def faded(self, half_life: float | None) -> Interactions:
+        """Returns the same pairs with plays that have faded; see ``TimedPlays.faded``.
+
+        Args:
+            half_life: in days; None to leave them as they are.
+
+        Raises:
+            TrainingError: nobody knows when each record was played.
+        """
+        if half_life is None:
+            return self
+        old, faded = self.user_items, self.records().faded(half_life)
+        user_items = faded.sum(n_users=old.n_users, n_items=old.n_items)
+        return replace(self, user_items=user_items, timed=faded, total_plays=old.plays)
+
+    def records(self) -> TimedPlays:
+        """Returns the records behind the matrix.
+
+        Raises:
+            TrainingError: nobody knows when each was played.
+        """
+        if self.timed is None:
+            raise TrainingError(
+                "a half-life needs to know when each record was played, which these data do not "
+                "tell; take a dataset with times (lastfm-1k, or a table whose column of times "
+                "--timestamp-column names), or say with --events and --data-until of when it is"
+            )
+        return self.timed
 
     def with_pairs(self, keep: NDArray[np.bool_]) -> Interactions:
         """Returns the same users and items with only the pairs that ``keep`` (nnz,) marks."""
@@ -104,10 +165,11 @@ class Interactions:
         indptr = kept_before[old.indptr]
         kept = UserItems(indptr, old.indices[keep], old.plays[keep], old.n_items)
         timed = None if self.timed is None else self.timed.take(self.timed.spread(keep))
-        return replace(self, user_items=kept, timed=timed)
+        total_plays = None if self.total_plays is None else self.total_plays[keep]
+        return replace(self, user_items=kept, timed=timed, total_plays=total_plays)
 
     def with_pairs_of(self, other: Interactions) -> Interactions:
-        """Returns the pairs of both, of the same users and items; times are left out."""
+        """Returns the pairs of both, of the same users and items."""
         parts = (self.user_items, other.user_items)
         user_items = sum_pairs(
             np.concatenate([part.row_of_each_pair() for part in parts]),
@@ -116,7 +178,10 @@ class Interactions:
             n_users=parts[0].n_users,
             n_items=parts[0].n_items,
         )
-        return replace(self, user_items=user_items, timed=None)
+        timed = None
+        if self.timed is not None and other.timed is not None:
+            timed = self.timed.and_those_of(other.timed).sorted(user_items.n_items)
+        return replace(self, user_items=user_items, timed=timed)
 
     def with_items_in(self, order: NDArray[np.integer]) -> Interactions:
         """Returns the same pairs with the items numbered anew: ``order[i]`` becomes item ``i``.
@@ -126,19 +191,48 @@ class Interactions:
         old = self.user_items
         number = np.empty(old.n_items, dtype=np.int32)
         number[order] = np.arange(old.n_items, dtype=np.int32)
-        user_items = sum_pairs(
-            old.row_of_each_pair(),
-            number[old.indices],
-            old.plays,
-            n_users=old.n_users,
-            n_items=old.n_items,
+
+        def renumbered(plays: NDArray[np.float32]) -> UserItems:
+            return sum_pairs(
+                old.row_of_each_pair(),
+                number[old.indices],
+                plays,
+                n_users=old.n_users,
+                n_items=old.n_items,
+            )
+
+        return Interactions(
+            self.user_ids,
+            self.item_ids[order],
+            self.item_names[order],
+            renumbered(old.plays),
+            total_plays=None if self.total_plays is None else renumbered(self.total_plays).plays,
         )
-        return Interactions(self.user_ids, self.item_ids[order], self.item_names[order], user_items)
+
+    def without_times(self) -> Interactions:
+        """Returns the same without the records."""
+        return replace(self, timed=None)
 
     def with_records(self, timed: TimedPlays) -> Interactions:
         """Returns the same users and items with only the pairs and plays of some records."""
         n_users, n_items = self.user_items.n_users, self.user_items.n_items
         return replace(self, user_items=timed.sum(n_users=n_users, n_items=n_items), timed=timed)
+
+
+def gather_records(
+    user_indices: NDArray[np.int32],
+    item_indices: NDArray[np.int32],
+    plays: NDArray[np.float32],
+    timestamps: NDArray[np.int64] | None,
+    *,
+    n_users: int,
+    n_items: int,
+) -> tuple[UserItems, TimedPlays | None]:
+    """Builds the matrix of records, and sorts these where their times are known."""
+    if timestamps is None:
+        return sum_pairs(user_indices, item_indices, plays, n_users=n_users, n_items=n_items), None
+    timed = TimedPlays(user_indices, item_indices, plays, timestamps).sorted(n_items)
+    return timed.sum(n_users=n_users, n_items=n_items), timed
 
 
 def sum_pairs(

@@ -65,10 +65,12 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
         preset: says which filters.
 
     Raises:
-        TrainingError: they leave nothing.
+        TrainingError: they leave nothing, or plays are to fade whose times nobody knows.
     """
     records = data.records if isinstance(data, Merged) else data
     interactions, steps = preprocess(records, preset.filters)
+    if preset.parameters.half_life is not None:
+        interactions.records()  # refused before anything is measured
     prepared = Prepared(interactions, records.dataset, records.sources, records.rows, steps)
     if isinstance(data, Merged):
         return replace(prepared, watermark=data.watermark, events=data.counts)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.interactions import Interactions, TimedPlays, sum_pairs
+from training.interactions import Interactions, gather_records
 from training.records import Records
 
 
@@ -131,13 +131,10 @@ def _sum(records: Records, keep: NDArray[np.bool_]) -> Interactions:
     user_kept, users = _compact(records.user_codes[keep], len(records.user_ids))
     item_kept, items = _compact(records.item_codes[keep], len(records.item_ids))
     n_users, n_items = len(user_kept), len(item_kept)
-    timed = None
-    if records.timestamps is None:
-        user_items = sum_pairs(users, items, records.plays[keep], n_users=n_users, n_items=n_items)
-    else:
-        timed = TimedPlays(users, items, records.plays[keep], records.timestamps[keep])
-        timed = timed.sorted(n_items)
-        user_items = timed.sum(n_users=n_users, n_items=n_items)
+    timestamps = None if records.timestamps is None else records.timestamps[keep]
+    user_items, timed = gather_records(
+        users, items, records.plays[keep], timestamps, n_users=n_users, n_items=n_items
+    )
     if not np.isfinite(user_items.plays).all():
         raise TrainingError(
             f"the plays of a pair sum to more than {np.finfo(np.float32).max:.3g}; are they plays?"

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.interactions import Interactions, sum_pairs
+from training.interactions import Interactions, gather_records
 from training.preprocessing import Filters, preprocess
 from training.records import Records
 from training.split import Fold, RandomPerUser, Split
@@ -80,14 +80,15 @@ def join_split(train: Records, test: Records) -> ReadyMade:
         # All are sorted by their bytes, and the union holds every id.
         user_of = users.search_sorted(records.user_ids).to_numpy()
         item_of = items.search_sorted(records.item_ids).to_numpy()
-        user_items = sum_pairs(
-            user_of[records.user_codes],
-            item_of[records.item_codes],
+        user_items, timed = gather_records(
+            user_of[records.user_codes].astype(np.int32),
+            item_of[records.item_codes].astype(np.int32),
             records.plays,
+            records.timestamps,
             n_users=len(users),
             n_items=len(items),
         )
-        return Interactions(users, items, item_names, user_items)
+        return Interactions(users, items, item_names, user_items, timed)
 
     train_part, test_part = part(train), part(test)
     return ReadyMade(

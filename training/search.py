@@ -155,6 +155,8 @@ def search(
     import optuna  # noqa: PLC0415 - takes a second to load
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
+    if space.half_life is not None:
+        validation.train.records()  # refused before the first trial
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     objective = _objective(validation, space, start, seed)
     if not state.parent.is_dir():

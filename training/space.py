@@ -56,6 +56,7 @@ class Space(BaseModel):
             takes the place of ``relative_regularization``.
         fold_in_share: by its logarithm.
         alpha: by its logarithm.
+        half_life: of plays, in days, by its logarithm; None where they do not fade.
         iterations: the most that run; how many are best comes out of the curve.
     """
 
@@ -73,6 +74,7 @@ class Space(BaseModel):
     regularization: PositiveRange | None = None
     fold_in_share: PositiveShareRange = (0.1, 1.0)
     alpha: PositiveRange = (0.3, 60.0)
+    half_life: PositiveRange | None = None
     iterations: Count = 20
 
     @classmethod
@@ -118,6 +120,8 @@ class Space(BaseModel):
         trial.suggest_float(name, *getattr(self, name), log=True)
         trial.suggest_float("fold_in_share", *self.fold_in_share, log=True)
         trial.suggest_float("alpha", *self.alpha, log=True)
+        if self.half_life is not None and weighting != WeightingName.BINARY:
+            trial.suggest_float("half_life", *self.half_life, log=True)
         return rounded(trial.params)
 
     def near(self, values: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
@@ -149,6 +153,7 @@ class Space(BaseModel):
             regularization_is_relative=self.regularization is None,
             fold_in_share=values["fold_in_share"],
             alpha=values["alpha"],
+            half_life=values.get("half_life"),
             iterations=self.iterations,
             seed=seed,
         )
@@ -167,6 +172,9 @@ class Space(BaseModel):
         low, high = getattr(self, name)
         middle = (low * high) ** 0.5
         values[name] = _within((low, high), parameters.regularization if is_alike else middle)
+        if self.half_life is not None and weighting is not WeightingName.BINARY:
+            low, high = self.half_life
+            values["half_life"] = _within((low, high), parameters.half_life or (low * high) ** 0.5)
         return {"weighting": str(weighting), **values}
 
     def describe(self) -> dict[str, str]:
@@ -174,6 +182,8 @@ class Space(BaseModel):
         ranges = ["factors", self._regularization_name, "fold_in_share", "alpha"]
         if WeightingName.BM25 in self.weighting:
             ranges += ["k1", "b"]
+        if self.half_life is not None:
+            ranges.append("half_life")
         described = {"weighting": ", ".join(map(str, self.weighting))}
         for name in ranges:
             low, high = getattr(self, name)

@@ -1,7 +1,4 @@
-"""Splits: which pairs a model may learn from, and which it is measured on.
-
-A training part holds the times of its records only where the split itself goes by time.
-"""
+"""Splits: which pairs a model may learn from, and which it is measured on."""
 
 from __future__ import annotations
 
@@ -117,8 +114,7 @@ class RandomPerUser(_OneFold):
         wanted = np.maximum(1, _floor(self.test_fraction * lengths))
         wanted[lengths < self.min_items] = 0
         is_test = _draw(interactions.user_items, wanted, np.random.default_rng(self.seed))
-        untimed = replace(interactions, timed=None)
-        return untimed.with_pairs(~is_test), untimed.with_pairs(is_test)
+        return interactions.with_pairs(~is_test), interactions.without_times().with_pairs(is_test)
 
     def folds(self, interactions: Interactions) -> Iterator[Fold]:
         """Yields the one fold; see ``Split``."""
@@ -162,9 +158,11 @@ class KFold(_Named):
         fold_of = np.empty(n_pairs, dtype=np.int64)
         dealt = np.random.default_rng(self.seed).permutation(n_pairs)
         fold_of[dealt] = np.arange(n_pairs) * self.n_folds // n_pairs
-        untimed = replace(interactions, timed=None)
+        untimed = interactions.without_times()
         for fold in range(self.n_folds):
-            yield Fold(untimed.with_pairs(fold_of != fold), untimed.with_pairs(fold_of == fold))
+            yield Fold(
+                interactions.with_pairs(fold_of != fold), untimed.with_pairs(fold_of == fold)
+            )
 
     def validation(self) -> RandomPerUser:
         """Returns a random split by user, for one validation part is enough."""
@@ -302,11 +300,10 @@ class HeldOutUsers(_OneFold):
                 "the only user with a history is held out, which leaves nothing to train on; "
                 "take another split or more data"
             )
-        untimed = replace(interactions, timed=None)
         yield Fold(
-            train=untimed.with_pairs(~is_told),
-            test=untimed.with_pairs(is_test),
-            given=untimed.with_pairs(is_told & ~is_test),
+            train=interactions.with_pairs(~is_told),
+            test=interactions.without_times().with_pairs(is_test),
+            given=interactions.with_pairs(is_told & ~is_test),
         )
 
     def _choose_users(

@@ -127,6 +127,12 @@ def test_training_changes_neither_the_matrix_nor_numpys_global_generator(
         ({"alpha": -1.0}, "alpha has to be above 0, not -1.0"),
         ({"alpha": float("nan")}, "alpha has to be above 0, not nan"),
         ({"regularization": float("inf")}, "regularization has to be above 0, not inf"),
+        ({"half_life": 0.0}, "half_life has to be above 0 days, not 0.0"),
+        ({"half_life": float("inf")}, "half_life has to be above 0 days, not inf"),
+        (
+            {"half_life": 7.0, "weighting": WeightingName.BINARY},
+            "half_life does nothing to the weighting binary",
+        ),
         ({"fold_in_share": 0.0}, "fold_in_share has to be above 0 and at most 1, not 0.0"),
         ({"fold_in_share": 1.1}, "fold_in_share has to be above 0 and at most 1, not 1.1"),
         ({"fold_in_share": float("nan")}, "fold_in_share has to be above 0"),
@@ -166,6 +172,7 @@ def test_the_manifest_names_the_convention_of_the_confidence() -> None:
         "iterations": 5,
         "seed": 7,
         "fold_in_share": 1.0,
+        "half_life": None,
         "confidence": "1 + alpha * weight",
     }
 

@@ -12,12 +12,14 @@ from app.recommender import Query, Recommender
 from app.weighting import WeightingName
 from tests.builders import (
     PARAMETERS,
+    dense_of,
     interactions_of,
     random_model,
     random_plays,
     small_model,
 )
 from training.fit import fit_model, with_top_lists
+from training.interactions import Interactions, TimedPlays
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -171,3 +173,74 @@ def test_the_unit_of_plays_does_not_change_the_lists(
     common = [len(set(a) & set(b)) for a, b in zip(one.items, other.items, strict=True)]
     # A power of two is exact; another factor rounds each play, and swaps near ties.
     assert sum(common) >= least * one.items.size
+
+
+def timed_interactions(rng: np.random.Generator, n_records: int = 900) -> Interactions:
+    """Single plays of 30 users and 20 items over a hundred days."""
+    timed = TimedPlays(
+        rng.integers(30, size=n_records).astype(np.int32),
+        rng.integers(20, size=n_records).astype(np.int32),
+        np.ones(n_records, dtype=np.float32),
+        rng.integers(100 * 24 * 3600, size=n_records),
+    )
+    return interactions_of(np.zeros((30, 20))).with_records(timed.sorted(20))
+
+
+@pytest.mark.parametrize("number_by_length", [False, True])
+def test_faded_plays_are_weighted_and_folded_in_and_whole_ones_are_shown(
+    rng: np.random.Generator, number_by_length: bool
+) -> None:
+    interactions = timed_interactions(rng)
+    parameters = replace(PARAMETERS, half_life=20.0)
+    model = fit_model(interactions, parameters, number_by_length=number_by_length)
+    by_id = [int(model.items.id(index)[1:]) for index in range(20)]
+    faded = dense_of(interactions.faded(20.0).user_items)[:, by_id]
+    np.testing.assert_allclose(dense_of(model.user_items), faded, rtol=1e-6)
+    whole = dense_of(interactions.user_items)[:, by_id]
+    for user in range(30):
+        items = model.user_items.row(user)[0]
+        np.testing.assert_array_equal(model.plays_of(user), whole[user, items])
+    np.testing.assert_array_equal(model.popularity.plays, whole.sum(axis=0))
+    assert model.weighting.median_plays == pytest.approx(np.median(faded[faded > 0]))
+    # Folded in from an unchanged history, everyone has the vector that they have.
+    np.testing.assert_array_equal(model.fold_in(model.user_items), model.user_factors)
+
+
+def test_a_half_life_longer_than_anybody_listens_changes_next_to_nothing(
+    rng: np.random.Generator,
+) -> None:
+    interactions = timed_interactions(rng)
+    parameters = replace(PARAMETERS, regularization=10.0)
+    plain = fit_model(interactions, parameters)
+    faded = fit_model(interactions, replace(parameters, half_life=1e9))
+    np.testing.assert_allclose(faded.user_factors, plain.user_factors, atol=1e-5)
+    assert plain.total_plays is None
+    np.testing.assert_array_equal(plain.plays_of(3), plain.user_items.row(3)[1])
+
+
+def test_tastes_of_today_count_more_with_a_half_life(rng: np.random.Generator) -> None:
+    """Some play one half of the artists, some the other; a few have moved from one to the other."""
+    rows = []
+    for user in range(60):
+        if user < 20:
+            rows += [(user, item, 9, 0) for item in rng.permutation(10)[:5]]
+            rows += [(user, 10 + item, 6, 360) for item in rng.permutation(10)[:3]]
+        else:
+            first = 10 * (user % 2)
+            rows += [(user, first + item, 8, 350) for item in rng.permutation(10)[:7]]
+    table = np.array(rows)
+    timed = TimedPlays(
+        table[:, 0].astype(np.int32),
+        table[:, 1].astype(np.int32),
+        table[:, 2].astype(np.float32),
+        24 * 3600 * table[:, 3],
+    )
+    interactions = interactions_of(np.zeros((60, 20))).with_records(timed.sorted(20))
+
+    def share_of_today(half_life: float | None) -> float:
+        parameters = replace(PARAMETERS, half_life=half_life, alpha=20.0, regularization=5.0)
+        recommender = Recommender(fit_model(interactions, parameters))
+        answers = [recommender.recommend(Query(f"u{user}", n=5)) for user in range(20)]
+        return float(np.mean([np.array(answer.items) >= 10 for answer in answers]))
+
+    assert share_of_today(30.0) > max(0.8, share_of_today(None) + 0.2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import dense_of, interactions_of, random_plays
+from training.errors import TrainingError
 from training.interactions import Interactions, TimedPlays, sum_pairs
+
+DAY = 24 * 3600
 
 records = st.lists(
     st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(1, 1000)), max_size=40
@@ -199,6 +203,44 @@ def test_what_a_split_parted_comes_together_again(rng: np.random.Generator) -> N
     assert whole.user_items.plays.tobytes() == interactions.user_items.plays.tobytes()
 
 
-def test_pairs_that_came_together_have_no_times() -> None:
-    timed = timed_interactions([(0, 1, 1, 5), (2, 3, 1, 6)])
-    assert timed.with_pairs_of(timed).timed is None
+def test_pairs_that_came_together_keep_their_times_where_all_have_them() -> None:
+    first = timed_interactions([(0, 1, 1, 5), (2, 3, 1, 6)])
+    second = timed_interactions([(2, 3, 4, 7), (0, 0, 1, 8)])
+    together = first.with_pairs_of(second)
+    assert together.timed is not None
+    assert together.timed.timestamps.tolist() == [8, 5, 6, 7]
+    summed = together.timed.sum(n_users=5, n_items=6)
+    np.testing.assert_array_equal(dense_of(summed), dense_of(together.user_items))
+    assert first.with_pairs_of(second.without_times()).timed is None
+
+
+@given(timed_records, st.floats(0.5, 50))
+def test_plays_fade_by_half_with_each_half_life(
+    rows: list[tuple[int, int, int, int]], half_life: float
+) -> None:
+    rows = [(user, item, plays, DAY * time) for user, item, plays, time in rows]
+    interactions = timed_interactions(rows)
+    faded = interactions.faded(half_life)
+    last = max((row[3] for row in rows), default=0)
+    expected = np.zeros((5, 6))
+    for user, item, plays, time in rows:
+        expected[user, item] += plays * 0.5 ** min(40, (last - time) / (half_life * DAY))
+    np.testing.assert_allclose(dense_of(faded.user_items), expected, rtol=1e-6)
+    # Nobody loses an artist for having played it long ago.
+    np.testing.assert_array_equal(faded.user_items.indices, interactions.user_items.indices)
+    assert (faded.user_items.plays > 0).all()
+    assert faded.total_plays is not None
+    np.testing.assert_array_equal(faded.total_plays, interactions.user_items.plays)
+    order = np.array([3, 0, 5, 1, 2, 4])
+    renumbered = faded.with_items_in(order)
+    assert renumbered.total_plays is not None
+    total = replace(renumbered.user_items, plays=renumbered.total_plays)
+    np.testing.assert_array_equal(dense_of(total), dense_of(interactions.user_items)[:, order])
+
+
+def test_without_a_half_life_nothing_fades_and_without_times_nothing_can() -> None:
+    interactions = timed_interactions([(0, 1, 1, 5), (2, 3, 1, 6)])
+    assert interactions.faded(None) is interactions
+    assert interactions.without_times().faded(None).total_plays is None
+    with pytest.raises(TrainingError, match="a half-life needs to know when"):
+        interactions.without_times().faded(30)

@@ -401,6 +401,11 @@ def test_a_validation_part_holds_nothing_of_the_test_part(
     assert all(table.any() for table in tables)
     assert not np.any(sum(table.astype(int) for table in tables) > 1)
     assert np.all(dense_of(inner.train.user_items) <= dense_of(fold.train.user_items))
+    for part in (fold.train, inner.train):
+        # What a half-life goes by.
+        assert part.timed is not None
+        summed = part.timed.sum(n_users=N_USERS, n_items=N_ITEMS)
+        np.testing.assert_array_equal(dense_of(summed), dense_of(part.user_items))
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,9 @@ class RecipeOptions(BaseOptions):
     "Saturation of bm25, in medians of the plays."
     b: Annotated[float | None, Parameter(validator=validators.Number(gte=0, lte=1))] = None
     "Length normalisation of bm25, 0 to 1."
+    half_life: Annotated[float | None, Positive] = None
+    "Days in which plays fade to half, counted back from the last one; wants data with times. \
+Default: they do not fade."
     factors: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=4096))] = None
     "Length of the vectors."
     regularization: Annotated[float | None, Positive] = None
