@@ -71,7 +71,7 @@ def crash(models: Path, url: str, rounds: int, seed: int = 0) -> dict[str, Any]:
         The counts: ``acknowledged``, ``missing`` of them, ``twice`` in the store…
     """
     rng = random.Random(seed)
-    port = _free_port()
+    port = free_port()
     tally, ended = Tally(), threading.Event()
     senders = [
         threading.Thread(target=_send, args=(port, sender, tally, ended), daemon=True)
@@ -249,7 +249,8 @@ def _wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
