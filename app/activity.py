@@ -48,7 +48,10 @@ class EventUnit:
         return cls(multiple, float(np.median(weights)) if len(weights) else 1.0)
 
     def for_user(self, weights: NDArray[np.float32]) -> float:
-        """Returns the unit for somebody with these weights in their history."""
+        """Returns the weight of a unit for somebody with these weights in their history.
+
+        They are those before they fade: an event is of today, as somebody's history once was.
+        """
         median = float(np.median(weights)) if len(weights) else self.median_weight
         return self.multiple * median
 
@@ -169,22 +172,21 @@ def with_units(
     weights: NDArray[np.float32],
     units: Mapping[int, float],
     dropped: Iterable[int],
-    unit: EventUnit,
+    size: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Returns a history's weights with those of events.
 
     Args:
         items: item indices of the history, sorted and unique.
-        weights: float32, as the weighting gives them for the history.
+        weights: float32, of the history.
         units: by item index, what events add.
         dropped: item indices that say nothing for a taste any more.
-        unit: what events count in.
+        size: weight of one unit.
 
     Returns:
         Item indices, sorted and unique, and weights above 0: an artist whose weight is used up is
         no preference.
     """
-    size = unit.for_user(weights)
     totals = dict(zip(items.tolist(), weights.tolist(), strict=True))
     for item, amount in units.items():
         totals[item] = totals.get(item, 0.0) + size * amount

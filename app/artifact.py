@@ -42,11 +42,14 @@ class ArraySpec:
         shape: sizes by name (equal names are equal sizes everywhere), by expression
             (``n_users+1``), or free (a name that stands nowhere else).
         optional: whether a model may lack it.
+        essential: whether a reader who does not know it goes wrong where it is there; the manifest
+            does not call it optional then.
     """
 
     dtype: str
     shape: tuple[str, ...]
     optional: bool = False
+    essential: bool = False
 
 
 ARRAYS: Final[Mapping[str, ArraySpec]] = {
@@ -70,7 +73,7 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "user_items_indptr": ArraySpec("<i8", ("n_users+1",)),
     "user_items_indices": ArraySpec("<i4", ("nnz",)),
     "user_items_plays": ArraySpec("<f4", ("nnz",)),
-    "user_items_total_plays": ArraySpec("<f4", ("nnz",), optional=True),
+    "user_items_recency": ArraySpec("<f4", ("nnz",), optional=True, essential=True),
     "weighting_idf": ArraySpec("<f4", ("n_idf",)),
     "top_items": ArraySpec("<i4", ("n_users", "list_length"), optional=True),
     "top_scores": ArraySpec("<f4", ("n_users", "list_length"), optional=True),
@@ -109,8 +112,8 @@ def model_arrays(model: Model) -> dict[str, NDArray[Any]]:
         arrays[f"{prefix}_offsets"] = ids.strings.offsets
         arrays[f"{prefix}_buckets"] = ids.buckets
         arrays[f"{prefix}_order"] = ids.order
-    if model.total_plays is not None:
-        arrays["user_items_total_plays"] = model.total_plays
+    if model.user_items.recency is not None:
+        arrays["user_items_recency"] = model.user_items.recency
     if model.top_lists is not None:
         arrays["top_items"] = model.top_lists.items
         arrays["top_scores"] = model.top_lists.scores
@@ -400,6 +403,7 @@ def _assemble(
             arrays["user_items_indices"],
             arrays["user_items_plays"],
             n_items=len(arrays["item_factors"]),
+            recency=arrays.get("user_items_recency"),
         )
         event_unit = _event_unit(manifest, user_items, weighting)
         watermark = _watermark(manifest)
@@ -434,7 +438,6 @@ def _assemble(
         event_unit=event_unit,
         top_lists=top_lists,
         watermark=watermark,
-        total_plays=arrays.get("user_items_total_plays"),
     )
 
 

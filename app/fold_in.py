@@ -65,7 +65,7 @@ def fold_in(
     is the same by the push-through identity (A + L^T E L)^-1 L^T = A^-1 L^T (I + E L A^-1 L^T)^-1.
 
     Args:
-        rows: raw plays of the users, n_rows x n_items.
+        rows: raw plays of the users, n_rows x n_items; weights fade by their recency.
         item_factors: float32, shape (n_items, factors).
         item_gramian: float64, shape (factors, factors), as of ``gramian``.
         weighting: the weighting that training used.
@@ -83,6 +83,8 @@ def fold_in(
     factors = item_factors.shape[1]
     if weights is None:
         weights = weighting.weigh(rows)
+        if rows.recency is not None:
+            weights = weights * rows.recency
     extra_confidence = alpha * weights.astype(np.float64)
     regularized = item_gramian + regularization * np.eye(factors)
     lengths = rows.row_lengths()

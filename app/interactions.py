@@ -17,12 +17,15 @@ class UserItems:
         indices: int32, shape (nnz,), item indices.
         plays: float32, shape (nnz,), plays above zero.
         n_items: number of columns.
+        recency: float32, shape (nnz,), above 0 and at most 1: what age has left of the weight that
+            a pair has in the taste of its user; None where nothing fades.
     """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     plays: NDArray[np.float32]
     n_items: int
+    recency: NDArray[np.float32] | None = None
 
     @property
     def n_users(self) -> int:
@@ -39,6 +42,12 @@ class UserItems:
         span = slice(int(self.indptr[user_index]), int(self.indptr[user_index + 1]))
         return self.indices[span], self.plays[span]
 
+    def recency_of(self, user_index: int) -> NDArray[np.float32] | None:
+        """Returns the recency of a user's items, a view; None where nothing fades."""
+        if self.recency is None:
+            return None
+        return self.recency[int(self.indptr[user_index]) : int(self.indptr[user_index + 1])]
+
     def take(self, user_indices: NDArray[np.integer]) -> UserItems:
         """Returns some rows, in the given order; a copy."""
         lengths = self.row_lengths()[user_indices]
@@ -46,7 +55,8 @@ class UserItems:
         np.cumsum(lengths, out=indptr[1:])
         within_row = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
         pairs = np.repeat(self.indptr[user_indices], lengths) + within_row
-        return UserItems(indptr, self.indices[pairs], self.plays[pairs], self.n_items)
+        recency = None if self.recency is None else self.recency[pairs]
+        return UserItems(indptr, self.indices[pairs], self.plays[pairs], self.n_items, recency)
 
     def row_lengths(self) -> NDArray[np.int64]:
         """Returns how many items each user has, shape (n_users,)."""

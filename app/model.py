@@ -96,8 +96,6 @@ class Model:
         event_unit: what events count in.
         watermark: how far training has read the event store, None where it has not.
         top_lists: precomputed lists, or None.
-        total_plays: float32, shape (nnz,), the plays of the pairs of ``user_items`` before they
-            faded; None where they have not.
     """
 
     version: str
@@ -116,7 +114,6 @@ class Model:
     event_unit: EventUnit
     top_lists: TopLists | None = field(default=None)
     watermark: Watermark | None = None
-    total_plays: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         return f"<Model {self.version}: {len(self.users)} users, {len(self.items)} items>"
@@ -150,12 +147,6 @@ class Model:
     @cached_property
     def _inverse(self) -> NDArray[np.float64] | None:
         return regularized_inverse(self.item_gramian, self.regularization)
-
-    def plays_of(self, user_index: int) -> NDArray[np.float32]:
-        """Returns how often a user played each item of their row, whatever has faded since."""
-        span = slice(*self.user_items.indptr[user_index : user_index + 2].tolist())
-        plays = self.user_items.plays if self.total_plays is None else self.total_plays
-        return plays[span]
 
     def has_history(self, user_index: int) -> bool:
         """Says whether the user has items that ALS can answer from.

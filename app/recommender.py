@@ -144,11 +144,13 @@ class _Taste:
         history: raw plays.
         units: by item index, what events add.
         disliked: indices of items that say nothing any more.
+        recency: float32, what age has left of the weights of the history; None where nothing fades.
     """
 
     history: Row
     units: Mapping[int, float]
     disliked: NDArray[np.int64]
+    recency: NDArray[np.float32] | None = None
 
 
 @dataclass(slots=True)
@@ -345,18 +347,19 @@ class Recommender:
         units = index_units(activity.units, model.items)
         seen = [find(activity.seen)]
         to_fold_in = None
+        recency = None if user_index is None else model.user_items.recency_of(user_index)
         listens = read_listens(query.listens, model.items) if query.listens else None
         if listens is not None and has_history:
             seen.append(listens[0].astype(np.int64))
             for item, plays in zip(listens[0].tolist(), listens[1].tolist(), strict=True):
                 units[item] = units.get(item, 0.0) + self.rules.units_of_plays(plays)
         elif listens is not None:
-            history = listens
+            history, recency = listens, None
         if history is not None:
             seen.append(history[0].astype(np.int64))
         disliked = model.items.indices(activity.disliked)
         if units or (not has_history and listens is not None) or _any_of(disliked, history):
-            to_fold_in = _Taste(history or _NO_HISTORY, units, disliked)
+            to_fold_in = _Taste(history or _NO_HISTORY, units, disliked, recency)
         hidden = [self.assortment.items, find(query.exclude), find(activity.barred)]
         if newcomers.artists:
             hidden.append(newcomers.indices(self.assortment.artists))
@@ -416,11 +419,12 @@ class Recommender:
         rows = []
         for row, taste in enumerate(tastes):
             its = weights[histories.indptr[row] : histories.indptr[row + 1]]
+            size = model.event_unit.for_user(its)
+            if taste.recency is not None:
+                its = its * taste.recency
             items = taste.history[0]
             if taste.units or len(taste.disliked):
-                items, its = with_units(
-                    items, its, taste.units, taste.disliked.tolist(), model.event_unit
-                )
+                items, its = with_units(items, its, taste.units, taste.disliked.tolist(), size)
             rows.append((items, its))
         weighted = stack(rows, n_items)
         return model.fold_in(weighted, weighted.plays)

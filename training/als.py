@@ -42,8 +42,9 @@ class Parameters:
         iterations: rounds of solving users, then items.
         seed: of the initial factors.
         regularization_is_relative: which of the two.
-        half_life: days in which plays fade to half, counted back from the last record; None where
-            they do not fade. They fade before they are weighted.
+        half_life: days in which the weight of a play in its user's taste halves, counted back from
+            the last record; None where nothing fades. Factors of items are made of whole weights:
+            what tells artists apart does not age as tastes do.
         fold_in_share: share of the regularization with which users are solved at the end and
             folded in. The factors need much against chance; a user's vector, one row against
             factors that are known, needs less, above all that of a user whom they never saw.
@@ -77,14 +78,8 @@ class Parameters:
         for name in ("regularization", "alpha", "k1"):
             if not 0 < getattr(self, name) < math.inf:
                 raise TrainingError(f"{name} has to be above 0, not {getattr(self, name)}")
-        if self.half_life is not None:
-            if not 0 < self.half_life < math.inf:
-                raise TrainingError(f"half_life has to be above 0 days, not {self.half_life}")
-            if self.weighting is WeightingName.BINARY:
-                raise TrainingError(
-                    "half_life does nothing to the weighting binary, which looks at no plays; "
-                    "leave it out, or take another weighting"
-                )
+        if self.half_life is not None and not 0 < self.half_life < math.inf:
+            raise TrainingError(f"half_life has to be above 0 days, not {self.half_life}")
         if not 0 < self.fold_in_share <= 1:
             raise TrainingError(
                 f"fold_in_share has to be above 0 and at most 1, not {self.fold_in_share}"

@@ -100,7 +100,7 @@ class Validation:
 
         Args:
             item_factors: float32, shape (n_items, factors).
-            rows: what ``users`` have in the training part, faded as the factors were made of it.
+            rows: what ``users`` have in the training part, with its recency.
             weighting: fitted on the training part.
             parameters: alpha and the resolved regularization are used here.
         """
@@ -180,7 +180,7 @@ def follow(validation: Validation, parameters: Parameters, judge: Judge) -> list
     Raises:
         TrainingError: the numbers ran away.
     """
-    user_items = validation.train.faded(parameters.half_life).user_items
+    user_items = validation.train.with_recency(parameters.half_life).user_items
     rows = user_items.take(validation.users)
     weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
     confidence = confidence_matrix(user_items, weighting, parameters.alpha)

@@ -75,7 +75,7 @@ def fit_model(
     """Trains on all given pairs.
 
     Args:
-        interactions: at least one pair; with times, where plays are to fade.
+        interactions: at least one pair; with times, where tastes are to fade.
         parameters: the hyperparameters.
         progress: told of ALS iterations and of the final solve.
         threads: of ALS, 0 for one a core.
@@ -87,7 +87,7 @@ def fit_model(
         A model named ``in-memory`` without precomputed lists.
     """
     progress = progress or NoProgress()
-    interactions = interactions.faded(parameters.half_life)
+    interactions = interactions.with_recency(parameters.half_life)
     user_items = interactions.user_items
     weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
     confidence = confidence_matrix(user_items, weighting, parameters.alpha)
@@ -117,7 +117,7 @@ def assemble_model(
 ) -> Model:
     """Makes a model of given item factors: solves the users, counts popularity, maps the ids."""
     progress = progress or NoProgress()
-    user_items, total_plays = interactions.user_items, interactions.total_plays
+    user_items = interactions.user_items
     # An item that nobody has carries only the noise of its start; it must not enter a list.
     item_factors = np.where((user_items.listeners() > 0)[:, None], item_factors, np.float32(0))
     with threadpool_limits(limits=1, user_api="blas"):
@@ -140,14 +140,11 @@ def assemble_model(
         item_factors=item_factors,
         item_gramian=item_gramian,
         user_items=user_items,
-        popularity=Popularity.count(
-            user_items if total_plays is None else replace(user_items, plays=total_plays)
-        ),
+        popularity=Popularity.count(user_items),
         weighting=weighting,
         alpha=parameters.alpha,
         regularization=parameters.fold_in_regularization,
         event_unit=EventUnit.of(user_items, weighting),
-        total_plays=total_plays,
     )
 
 

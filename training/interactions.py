@@ -81,20 +81,23 @@ class TimedPlays:
             self.timestamps[which],
         )
 
-    def faded(self, half_life: float) -> TimedPlays:
-        """Returns the records with plays that have halved every so many days.
+    def recency(self, half_life: float) -> NDArray[np.float32]:
+        """Returns what age has left of each pair, float32, shape (n_pairs,), above 0, at most 1.
 
-        They are counted back from the last record. What is older than forty half-lives counts as
-        much as what is just that old, so that no play comes to nothing.
+        Each play halves every so many days, counted back from the last record of all; a pair has
+        the mean of its plays. What is older than forty half-lives counts as just that old, so that
+        nothing vanishes.
 
         Args:
             half_life: in days, above 0.
         """
         if not len(self):
-            return self
+            return np.zeros(0, dtype=np.float32)
         age = (self.timestamps.max() - self.timestamps) / (half_life * _DAY_SECONDS)
-        factor = np.exp2(-np.minimum(age, _MOST_HALVINGS))
-        return replace(self, plays=(self.plays * factor).astype(np.float32))
+        left = self.plays * np.exp2(-np.minimum(age, _MOST_HALVINGS))
+        starts = self.starts()
+        whole = np.add.reduceat(self.plays, starts, dtype=np.float64)
+        return (np.add.reduceat(left, starts, dtype=np.float64) / whole).astype(np.float32)
 
     def sum(self, *, n_users: int, n_items: int) -> UserItems:
         """Builds the matrix of the records; see ``sum_pairs``."""
@@ -117,8 +120,6 @@ class Interactions:
         item_names: String, by item index.
         user_items: summed plays, len(user_ids) x len(item_ids).
         timed: the records that ``user_items`` sums, None where times are unknown.
-        total_plays: float32, shape (nnz,), what was summed before it faded; None where
-            ``user_items`` holds just that.
     """
 
     user_ids: pl.Series
@@ -126,22 +127,20 @@ class Interactions:
     item_names: pl.Series
     user_items: UserItems
     timed: TimedPlays | None = None
-    total_plays: NDArray[np.float32] | None = None
 
-    def faded(self, half_life: float | None) -> Interactions:
-        """Returns the same pairs with plays that have faded; see ``TimedPlays.faded``.
+    def with_recency(self, half_life: float | None) -> Interactions:
+        """Returns the same pairs with their recency; see ``TimedPlays.recency``.
 
         Args:
-            half_life: in days; None to leave them as they are.
+            half_life: in days; None where nothing fades.
 
         Raises:
             TrainingError: nobody knows when each record was played.
         """
         if half_life is None:
             return self
-        old, faded = self.user_items, self.records().faded(half_life)
-        user_items = faded.sum(n_users=old.n_users, n_items=old.n_items)
-        return replace(self, user_items=user_items, timed=faded, total_plays=old.plays)
+        recency = self.records().recency(half_life)
+        return replace(self, user_items=replace(self.user_items, recency=recency))
 
     def records(self) -> TimedPlays:
         """Returns the records behind the matrix.
@@ -163,10 +162,10 @@ class Interactions:
         kept_before = np.zeros(old.nnz + 1, dtype=np.int64)
         np.cumsum(keep, out=kept_before[1:])
         indptr = kept_before[old.indptr]
-        kept = UserItems(indptr, old.indices[keep], old.plays[keep], old.n_items)
+        recency = None if old.recency is None else old.recency[keep]
+        kept = UserItems(indptr, old.indices[keep], old.plays[keep], old.n_items, recency)
         timed = None if self.timed is None else self.timed.take(self.timed.spread(keep))
-        total_plays = None if self.total_plays is None else self.total_plays[keep]
-        return replace(self, user_items=kept, timed=timed, total_plays=total_plays)
+        return replace(self, user_items=kept, timed=timed)
 
     def with_pairs_of(self, other: Interactions) -> Interactions:
         """Returns the pairs of both, of the same users and items."""
@@ -192,22 +191,19 @@ class Interactions:
         number = np.empty(old.n_items, dtype=np.int32)
         number[order] = np.arange(old.n_items, dtype=np.int32)
 
-        def renumbered(plays: NDArray[np.float32]) -> UserItems:
+        def renumbered(values: NDArray[np.float32]) -> UserItems:
             return sum_pairs(
                 old.row_of_each_pair(),
                 number[old.indices],
-                plays,
+                values,
                 n_users=old.n_users,
                 n_items=old.n_items,
             )
 
-        return Interactions(
-            self.user_ids,
-            self.item_ids[order],
-            self.item_names[order],
-            renumbered(old.plays),
-            total_plays=None if self.total_plays is None else renumbered(self.total_plays).plays,
-        )
+        user_items = renumbered(old.plays)
+        if old.recency is not None:
+            user_items = replace(user_items, recency=renumbered(old.recency).plays)
+        return Interactions(self.user_ids, self.item_ids[order], self.item_names[order], user_items)
 
     def without_times(self) -> Interactions:
         """Returns the same without the records."""

@@ -65,7 +65,7 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
         preset: says which filters.
 
     Raises:
-        TrainingError: they leave nothing, or plays are to fade whose times nobody knows.
+        TrainingError: they leave nothing, or tastes are to fade and nobody knows the times.
     """
     records = data.records if isinstance(data, Merged) else data
     interactions, steps = preprocess(records, preset.filters)

@@ -215,7 +215,7 @@ def _write_array(path: Path, name: str, array: np.ndarray[Any, Any]) -> dict[str
         "bytes": path.stat().st_size,
         "sha256": digest,
     }
-    return entry | ({"optional": True} if spec.optional else {})
+    return entry | ({"optional": True} if spec.optional and not spec.essential else {})
 
 
 def _write_report(path: Path, report: str) -> dict[str, Any]:

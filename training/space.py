@@ -56,7 +56,7 @@ class Space(BaseModel):
             takes the place of ``relative_regularization``.
         fold_in_share: by its logarithm.
         alpha: by its logarithm.
-        half_life: of plays, in days, by its logarithm; None where they do not fade.
+        half_life: in days, by its logarithm; None where nothing fades.
         iterations: the most that run; how many are best comes out of the curve.
     """
 
@@ -120,7 +120,7 @@ class Space(BaseModel):
         trial.suggest_float(name, *getattr(self, name), log=True)
         trial.suggest_float("fold_in_share", *self.fold_in_share, log=True)
         trial.suggest_float("alpha", *self.alpha, log=True)
-        if self.half_life is not None and weighting != WeightingName.BINARY:
+        if self.half_life is not None:
             trial.suggest_float("half_life", *self.half_life, log=True)
         return rounded(trial.params)
 
@@ -172,7 +172,7 @@ class Space(BaseModel):
         low, high = getattr(self, name)
         middle = (low * high) ** 0.5
         values[name] = _within((low, high), parameters.regularization if is_alike else middle)
-        if self.half_life is not None and weighting is not WeightingName.BINARY:
+        if self.half_life is not None:
             low, high = self.half_life
             values["half_life"] = _within((low, high), parameters.half_life or (low * high) ** 0.5)
         return {"weighting": str(weighting), **values}

@@ -119,7 +119,7 @@ def test_types_without_units_leave_no_trace_in_a_taste() -> None:
 def units(*pairs: tuple[int, float], dropped: tuple[int, ...] = ()) -> list[tuple[int, float]]:
     items = np.array([1, 4, 6], dtype=np.int32)
     weights = np.array([1.0, 2.0, 8.0], dtype=np.float32)
-    got = with_units(items, weights, dict(pairs), dropped, EventUnit(3.0, 5.0))
+    got = with_units(items, weights, dict(pairs), dropped, EventUnit(3.0, 5.0).for_user(weights))
     assert got[0].dtype == np.int32
     assert got[1].dtype == np.float32
     return list(zip(got[0].tolist(), got[1].tolist(), strict=True))
@@ -136,7 +136,7 @@ def test_what_is_used_up_or_disliked_is_gone() -> None:
 
 def test_somebody_without_a_history_counts_by_the_median_of_all() -> None:
     nothing = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
-    items, weights = with_units(*nothing, {3: 1.0}, (), EventUnit(3.0, 5.0))
+    items, weights = with_units(*nothing, {3: 1.0}, (), 15.0)
     assert (items.tolist(), weights.tolist()) == ([3], [15.0])
 
 

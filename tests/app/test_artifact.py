@@ -54,8 +54,9 @@ def model() -> Model:
         factors=3,
         list_length=2,
     )
-    # As of one whose plays have faded, so that every file there is takes part.
-    return replace(model, total_plays=8 * model.user_items.plays)
+    # As of one with a half-life, so that every file there is takes part.
+    recency = np.linspace(0.1, 1, model.user_items.nnz, dtype=np.float32)
+    return replace(model, user_items=replace(model.user_items, recency=recency))
 
 
 @pytest.fixture(scope="module")

@@ -129,10 +129,6 @@ def test_training_changes_neither_the_matrix_nor_numpys_global_generator(
         ({"regularization": float("inf")}, "regularization has to be above 0, not inf"),
         ({"half_life": 0.0}, "half_life has to be above 0 days, not 0.0"),
         ({"half_life": float("inf")}, "half_life has to be above 0 days, not inf"),
-        (
-            {"half_life": 7.0, "weighting": WeightingName.BINARY},
-            "half_life does nothing to the weighting binary",
-        ),
         ({"fold_in_share": 0.0}, "fold_in_share has to be above 0 and at most 1, not 0.0"),
         ({"fold_in_share": 1.1}, "fold_in_share has to be above 0 and at most 1, not 1.1"),
         ({"fold_in_share": float("nan")}, "fold_in_share has to be above 0"),

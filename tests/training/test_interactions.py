@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.interactions import UserItems
 from tests.builders import dense_of, interactions_of, random_plays
 from training.errors import TrainingError
 from training.interactions import Interactions, TimedPlays, sum_pairs
@@ -215,32 +216,58 @@ def test_pairs_that_came_together_keep_their_times_where_all_have_them() -> None
 
 
 @given(timed_records, st.floats(0.5, 50))
-def test_plays_fade_by_half_with_each_half_life(
+def test_what_is_left_of_a_pair_is_the_mean_of_what_is_left_of_its_plays(
     rows: list[tuple[int, int, int, int]], half_life: float
 ) -> None:
     rows = [(user, item, plays, DAY * time) for user, item, plays, time in rows]
     interactions = timed_interactions(rows)
-    faded = interactions.faded(half_life)
+    user_items = interactions.with_recency(half_life).user_items
     last = max((row[3] for row in rows), default=0)
-    expected = np.zeros((5, 6))
+    whole, left = np.zeros((5, 6)), np.zeros((5, 6))
     for user, item, plays, time in rows:
-        expected[user, item] += plays * 0.5 ** min(40, (last - time) / (half_life * DAY))
-    np.testing.assert_allclose(dense_of(faded.user_items), expected, rtol=1e-6)
-    # Nobody loses an artist for having played it long ago.
-    np.testing.assert_array_equal(faded.user_items.indices, interactions.user_items.indices)
-    assert (faded.user_items.plays > 0).all()
-    assert faded.total_plays is not None
-    np.testing.assert_array_equal(faded.total_plays, interactions.user_items.plays)
+        whole[user, item] += plays
+        left[user, item] += plays * 0.5 ** min(40, (last - time) / (half_life * DAY))
+    np.testing.assert_array_equal(dense_of(user_items), whole)
+    assert user_items.recency is not None
+    recency = dense_of(replace(user_items, plays=user_items.recency))
+    np.testing.assert_allclose(recency * whole, left, rtol=1e-5)
+    # Nothing vanishes, however long ago it was.
+    assert (user_items.recency > 0).all()
+    assert (user_items.recency <= 1).all()
+
+
+def test_recency_stays_with_its_pairs() -> None:
+    rows = [(0, 1, 1, 5), (2, 3, 1, 6), (2, 0, 2, 4), (2, 3, 2, 2)]
+    interactions = timed_interactions([(*row[:3], DAY * row[3]) for row in rows]).with_recency(1)
+
+    def by_pair(user_items: UserItems) -> dict[tuple[int, int], float]:
+        assert user_items.recency is not None
+        pairs = zip(
+            user_items.row_of_each_pair().tolist(), user_items.indices.tolist(), strict=True
+        )
+        return dict(zip(pairs, user_items.recency.tolist(), strict=True))
+
+    expected = {(0, 1): 0.5, (2, 0): 0.25, (2, 3): 0.375}
+    assert by_pair(interactions.user_items) == expected
     order = np.array([3, 0, 5, 1, 2, 4])
-    renumbered = faded.with_items_in(order)
-    assert renumbered.total_plays is not None
-    total = replace(renumbered.user_items, plays=renumbered.total_plays)
-    np.testing.assert_array_equal(dense_of(total), dense_of(interactions.user_items)[:, order])
+    renumbered = by_pair(interactions.with_items_in(order).user_items)
+    assert renumbered == {
+        (user, order.tolist().index(item)): left for (user, item), left in expected.items()
+    }
+    some = interactions.with_pairs(np.array([True, False, True])).user_items
+    assert by_pair(some) == {(0, 1): 0.5, (2, 3): 0.375}
+    assert by_pair(interactions.user_items.take(np.array([2, 0]))) == {
+        (0, 0): 0.25,
+        (0, 3): 0.375,
+        (1, 1): 0.5,
+    }
+    assert interactions.user_items.recency_of(1) is not None
+    assert interactions.user_items.recency_of(2).tolist() == [0.25, 0.375]  # type: ignore[union-attr]
 
 
 def test_without_a_half_life_nothing_fades_and_without_times_nothing_can() -> None:
     interactions = timed_interactions([(0, 1, 1, 5), (2, 3, 1, 6)])
-    assert interactions.faded(None) is interactions
-    assert interactions.without_times().faded(None).total_plays is None
+    assert interactions.with_recency(None) is interactions
+    assert interactions.user_items.recency_of(0) is None
     with pytest.raises(TrainingError, match="a half-life needs to know when"):
-        interactions.without_times().faded(30)
+        interactions.without_times().with_recency(30)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
+
+from cyclopts import Parameter
 
 from training.cli.app import AsJson, cli
 from training.cli.console import Output
@@ -11,6 +15,9 @@ from training.cli.options import AtLeastOne, NotNegative
 from training.cli.tables import datasets_list
 from training.datasets import DATASETS
 from training.datasets import synthetic as synthetic_dataset
+from training.datasets.sample_files import GeneratedSample
+from training.datasets.synthetic_timed import generate_timed
+from training.errors import DatasetError
 
 
 @cli.command
@@ -44,24 +51,34 @@ def generate(
     users: Annotated[int, AtLeastOne] = 2000,
     artists: Annotated[int, AtLeastOne] = 3000,
     mean_artists_per_user: float = 48.9,
+    timed: Annotated[bool, Parameter(negative=())] = False,
+    drift: Annotated[float | None, NotNegative] = None,
     seed: Annotated[int, NotNegative] = 0,
     overwrite: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a made-up sample in the Last.fm 360K format.
+    """Writes a made-up sample in the Last.fm 360K format, or with times in that of Last.fm 1K.
 
     Args:
         out: Folder to write to.
         users: How many users.
         artists: How many artists.
         mean_artists_per_user: Mean length of a history.
+        timed: Single plays with their times, over four years.
+        drift: How fast tastes change in that time: 0 for not at all, 1 (the default) for half of \
+what somebody likes in two years, 2 for half of it in one.
         seed: The same seed and sizes give the same files.
         overwrite: Replace an earlier sample.
         as_json: Print JSON instead of a sentence.
     """
     output = Output(quiet=as_json)
+    if drift is not None and not timed:
+        raise DatasetError("--drift does nothing without --timed; leave it out")
     with output.bars() as bars:
-        sample = synthetic_dataset.generate(
+        write: Callable[..., GeneratedSample] = synthetic_dataset.generate
+        if timed:
+            write = partial(generate_timed, drift=1.0 if drift is None else drift)
+        sample = write(
             out,
             users=users,
             artists=artists,

@@ -163,8 +163,8 @@ class RecipeOptions(BaseOptions):
     b: Annotated[float | None, Parameter(validator=validators.Number(gte=0, lte=1))] = None
     "Length normalisation of bm25, 0 to 1."
     half_life: Annotated[float | None, Positive] = None
-    "Days in which plays fade to half, counted back from the last one; wants data with times. \
-Default: they do not fade."
+    "Days in which the weight of a play in its user's taste halves, counted back from the last \
+play; wants data with times. Default: nothing fades."
     factors: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=4096))] = None
     "Length of the vectors."
     regularization: Annotated[float | None, Positive] = None

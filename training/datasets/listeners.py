@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -93,6 +93,26 @@ def draw_listeners(
         (mainstream * len(MAINSTREAM_LEVELS)).astype(np.int64),
         _with_hits(_draw_tastes(world, country, age, woman, rng), mainstream),
     )
+
+
+def redraw_tastes(
+    world: World, listeners: Listeners, renewed: float, rng: np.random.Generator
+) -> Listeners:
+    """Returns the same people some time later, with part of what they like another.
+
+    Args:
+        world: of which they like parts.
+        listeners: who they are, and what they liked.
+        renewed: share of the pools whose liking is drawn anew, 0 to 1.
+        rng: source of all randomness.
+    """
+    hits = listeners.tastes[:, -1:]
+    drawn = _draw_tastes(world, listeners.country, listeners.age, listeners.woman, rng)
+    drawn /= drawn.sum(axis=1, keepdims=True)
+    kept = listeners.tastes[:, :-1] / (1 - hits)
+    tastes = np.where(rng.random(kept.shape) < renewed, drawn, kept)
+    tastes *= (1 - hits) / tastes.sum(axis=1, keepdims=True)
+    return replace(listeners, tastes=np.concatenate([tastes, hits], axis=1))
 
 
 def _draw_n_artists(
@@ -197,21 +217,25 @@ def draw_listens(
     n_artists = np.maximum(
         listeners.n_artists, np.bincount(certain, minlength=len(listeners.level))
     )
-    pairs = _Pairs(len(world.names), n_artists)
+    pairs = Pairs(len(world.names), n_artists)
     pairs.add(certain, debuts, world.home[debuts])
-    # The first round is enough for nearly all; who likes little takes a few more.
-    for factor in (1.6, 4.0, 16.0):
-        missing = pairs.missing()
-        draws = np.where(missing > 0, factor * missing + 16, 0).astype(np.int64)
-        pairs.add(*_draw_artists(world, listeners, draws, rng))
+    pairs.fill(world, listeners, rng)
     for user in np.flatnonzero(pairs.missing()):
         anything = np.argsort(rng.random(len(world.names)), kind="stable")
         pairs.add(np.full(len(anything), user), anything, world.home[anything])
     return _draw_plays(listeners, pairs, rng)
 
 
-class _Pairs:
-    """Distinct (user, artist) pairs in the order of drawing, up to a number a user."""
+class Pairs:
+    """Distinct (user, artist) pairs in the order of drawing, up to a number a user.
+
+    Args:
+        artists: how many there are in the world.
+        wanted: at most so many of each user, shape (n_users,).
+
+    Attributes:
+        users, artists, pools: of each pair, sorted by user.
+    """
 
     def __init__(self, artists: int, wanted: NDArray[np.int64]) -> None:
         self._artists = artists
@@ -220,9 +244,21 @@ class _Pairs:
         self.artists = np.empty(0, dtype=np.int64)
         self.pools = np.empty(0, dtype=np.int64)
 
+    def want(self, wanted: NDArray[np.int64]) -> None:
+        """Changes how many are wanted of each user; never to fewer than there are."""
+        self._wanted = wanted
+
     def missing(self) -> NDArray[np.int64]:
         """Returns how many artists each user lacks."""
         return self._wanted - np.bincount(self.users, minlength=len(self._wanted))
+
+    def fill(self, world: World, listeners: Listeners, rng: np.random.Generator) -> None:
+        """Draws what is missing, by what the users like; some may go on to miss a few."""
+        # The first round is enough for nearly all; who likes little takes a few more.
+        for factor in (1.6, 4.0, 16.0):
+            missing = self.missing()
+            draws = np.where(missing > 0, factor * missing + 16, 0).astype(np.int64)
+            self.add(*_draw_artists(world, listeners, draws, rng))
 
     def add(
         self, users: NDArray[np.int64], artists: NDArray[np.int64], pools: NDArray[np.int64]
@@ -271,7 +307,7 @@ def _draw_artists(
     return users, artists, pools
 
 
-def _draw_plays(listeners: Listeners, pairs: _Pairs, rng: np.random.Generator) -> Listens:
+def _draw_plays(listeners: Listeners, pairs: Pairs, rng: np.random.Generator) -> Listens:
     count, rows = len(listeners.level), len(pairs.users)
     activity = 4.62 + 0.85 * rng.standard_normal(count)
     # A weak signal: what is liked more, and came to mind first, is played more.

@@ -7,12 +7,10 @@ what they like more somewhat more often. Written in chunks of users, so memory s
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import IO, Any, Final
@@ -21,22 +19,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.datasets import lastfm_360k
+from training.datasets import lastfm_1k, lastfm_360k
 from training.datasets.dataset import LoadOptions
 from training.datasets.listeners import Listeners, draw_listeners, draw_listens
+from training.datasets.sample_files import CARD, GeneratedSample, check_sizes, sample_files
 from training.datasets.synthetic_world import COUNTRIES, build_world
 from training.errors import DatasetError
 from training.records import Records
 
 PLAYS: Final = lastfm_360k.PLAYS_FILE
 PROFILES: Final = lastfm_360k.PROFILE_FILE
-CARD: Final = "synthetic.json"
 
 # Part of the card: the same parameters give the same bytes as long as this is the same.
 _RECIPE: Final = 1
 # Part of the recipe: every chunk has its own random stream.
 _CHUNK: Final = 2048
-_PARTIAL: Final = ".partial-"
 # Not strftime("%b"): the month must not follow the locale.
 _MONTHS: Final = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
@@ -44,23 +41,6 @@ _MONTHS: Final = (
 )
 _FIRST_SIGNUP: Final = date(2002, 10, 29)
 _LAST_SIGNUP: Final = date(2009, 9, 15)
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratedSample:
-    """What ``generate`` wrote.
-
-    Attributes:
-        paths: the file of plays, the file of profiles, the card with the parameters.
-        rows: lines of the file of plays.
-        users: lines of the file of profiles; each has rows.
-        artists: distinct artists that have rows.
-    """
-
-    paths: tuple[Path, ...]
-    rows: int
-    users: int
-    artists: int
 
 
 def generate(
@@ -91,7 +71,7 @@ def generate(
     Raises:
         DatasetError: an argument makes no sense, or the folder cannot be used.
     """
-    _check_sizes(users, artists, mean_artists_per_user, seed)
+    check_sizes(users, artists, mean_artists_per_user, seed)
     parameters = {
         "recipe": _RECIPE,
         "users": users,
@@ -99,7 +79,8 @@ def generate(
         "mean_artists_per_user": float(mean_artists_per_user),
         "seed": seed,
     }
-    with _translated(out), _locked_folder(out), _partial_files(out, overwrite=overwrite) as files:
+    # The plays last: once they are there, everything is, and all of one run.
+    with sample_files(out, (CARD, PROFILES, PLAYS), overwrite=overwrite) as files:
         rows, heard = _write(files, parameters, progress or (lambda _users: None))
         counts = {"rows": rows, "users": users, "artists": heard}
         card = {"generator": parameters, "written": counts}
@@ -110,112 +91,31 @@ def generate(
 
 
 def load(path: Path, options: LoadOptions) -> Records:
-    """Reads a generated sample as the Last.fm 360K file that it imitates.
+    """Reads a generated sample as the Last.fm 360K or 1K file that it imitates.
 
     Args:
         path: folder that ``generate`` wrote, or its file of plays.
-        options: those of ``lastfm-360k``.
+        options: those of ``lastfm-360k`` and ``lastfm-1k``.
 
     Raises:
         DatasetError: there is no sample, or it cannot be read.
     """
+    timed = path / lastfm_1k.PLAYS_FILE if path.is_dir() else path
+    if timed.name == lastfm_1k.PLAYS_FILE and timed.exists():
+        return _with_card(lastfm_1k.load(timed, options), timed.parent)
     if path.is_dir() and not (path / lastfm_360k.PLAYS_FILE).exists():
         raise DatasetError(
             f"{path} holds no sample; `python -m training generate --out {path}` writes one"
         )
     records = lastfm_360k.load(path, options)
-    card = (path if path.is_dir() else path.parent) / CARD
+    return _with_card(records, path if path.is_dir() else path.parent)
+
+
+def _with_card(records: Records, folder: Path) -> Records:
     sources = dict(records.sources)
     with suppress(OSError, ValueError, KeyError, TypeError):
-        sources["generator"] = json.loads(card.read_text())["generator"]
+        sources["generator"] = json.loads((folder / CARD).read_text())["generator"]
     return replace(records, dataset="synthetic", sources=sources)
-
-
-def _check_sizes(users: int, artists: int, mean_artists_per_user: float, seed: int) -> None:
-    if users < 1 or artists < 1:
-        raise DatasetError(
-            f"a sample needs at least 1 user and 1 artist, not {users} and {artists}"
-        )
-    # Ids of users begin with 32 bits that count them.
-    if users > 2**32 or artists > 2**24:
-        raise DatasetError(f"{users} users and {artists} artists: at most 2^32 and 2^24 are made")
-    if not 1 <= mean_artists_per_user <= artists:
-        raise DatasetError(
-            f"{mean_artists_per_user} artists a user cannot be drawn from {artists} artists: "
-            "ask for a number from 1 to the number of artists"
-        )
-    if seed < 0:
-        raise DatasetError(f"the seed must be 0 or above, not {seed}")
-
-
-@contextmanager
-def _translated(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pl.exceptions.ComputeError) as error:
-        raise DatasetError(
-            f"{out}: cannot write the sample there ({error}). "
-            "Choose a folder that can be written and has room, about 100 bytes a row."
-        ) from error
-
-
-@contextmanager
-def _locked_folder(out: Path) -> Iterator[None]:
-    """Lets one ``generate`` at a time into the folder; the kernel frees a killed one's lock."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise DatasetError(f"{out} is a file: give the folder to write into") from None
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(f"another generate is writing into {out}: wait for it") from None
-        yield
-    finally:
-        os.close(folder)
-
-
-@contextmanager
-def _partial_files(out: Path, *, overwrite: bool) -> Iterator[dict[str, IO[bytes]]]:
-    """Opens the three files under names of their own and renames them when all is done."""
-    _refuse_foreign(out, overwrite=overwrite)
-    # The plays last: once they are there, everything is, and all of one run.
-    names = (CARD, PROFILES, PLAYS)
-    files: dict[str, IO[bytes]] = {}
-    try:
-        for name in names:
-            files[name] = (out / f"{_PARTIAL}{name}").open("wb")
-        yield files
-        for file in files.values():
-            file.flush()
-            os.fsync(file.fileno())
-        (out / PLAYS).unlink(missing_ok=True)
-        for name in names:
-            (out / f"{_PARTIAL}{name}").replace(out / name)
-    finally:
-        for file in files.values():
-            with suppress(OSError):
-                file.close()
-        for name in files:
-            (out / f"{_PARTIAL}{name}").unlink(missing_ok=True)
-
-
-def _refuse_foreign(out: Path, *, overwrite: bool) -> None:
-    present = [name for name in (PLAYS, PROFILES, CARD) if (out / name).exists()]
-    if not present:
-        return
-    if CARD not in present:
-        raise DatasetError(
-            f"{out / present[0]} is there and was not made by generate (no {CARD} beside it): "
-            "choose another folder"
-        )
-    # Without the plays, which come last, an earlier run was killed.
-    if PLAYS in present and not overwrite:
-        raise DatasetError(
-            f"{out} holds a sample already: choose another folder, or ask to overwrite it"
-        )
 
 
 def _write(

@@ -93,7 +93,7 @@ def _model(watcher: ModelWatcher) -> Model | None:
 
 
 def _history(model: Model, user_index: int) -> list[PlayedInHistory]:
-    items, plays = model.user_items.row(user_index)[0], model.plays_of(user_index)
+    items, plays = model.user_items.row(user_index)
     order = np.lexsort((items, -plays))
     return [
         PlayedInHistory(artist_id=model.items.id(item), name=model.item_names[item], plays=count)

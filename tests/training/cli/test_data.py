@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.cli.commands import N_USERS, error_of
+from tests.training.cli.commands import N_USERS, QUICK, error_of
 from training.cli import main
 
 
@@ -36,3 +36,20 @@ def test_generate_does_not_replace_a_sample_unasked(
     tokens = ["generate", "--users", str(N_USERS), "--out", str(sample)]
     assert main(tokens) == 1
     assert "holds a sample already" in error_of(capsys)
+
+
+def test_generate_makes_plays_with_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["generate", "--users", "20", "--artists", "60", "--timed", "--drift", "0.5"]
+    assert main([*tokens, "--out", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["users"] == 20
+    assert json.loads((tmp_path / "synthetic.json").read_text())["generator"]["drift"] == 0.5
+    evaluate = ["evaluate", "--dataset", "synthetic", "--data", str(tmp_path), "--split"]
+    assert main([*evaluate, "global-time", "--half-life", "100", *QUICK]) == 0
+
+
+def test_drift_wants_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--drift", "1", "--out", str(tmp_path / "out")]) == 1
+    assert "--drift does nothing without --timed" in error_of(capsys)
+    assert not (tmp_path / "out").exists()

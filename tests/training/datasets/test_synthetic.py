@@ -14,7 +14,8 @@ import pytest
 
 from training.datasets import load_dataset
 from training.datasets.artist_names import _GRAMMARS, artist_names
-from training.datasets.synthetic import CARD, PLAYS, PROFILES, generate
+from training.datasets.sample_files import CARD
+from training.datasets.synthetic import PLAYS, PROFILES, generate
 from training.datasets.synthetic_world import (
     COUNTRIES,
     GENRES,
