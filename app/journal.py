@@ -468,8 +468,9 @@ class Journal:
             logger.info("the event store works again")
 
     def _end(self) -> None:
-        self._writer.join(_CLOSE_SECONDS)
-        self._keeper.join(_CLOSE_SECONDS)
+        for thread in (self._writer, self._keeper):
+            if thread.is_alive():  # not so where opening went wrong in a way that nobody expects
+                thread.join(_CLOSE_SECONDS)
         self._readers.shutdown()
         opened, self._opened = self._opened, None
         self.stamps = NoStamps()

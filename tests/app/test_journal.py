@@ -18,7 +18,7 @@ from app.events import MICROSECONDS, Event, EventRules, EventType, Watermark
 from app.journal import Journal, now
 from app.model import Model
 from app.store.address import open_store
-from app.store.interface import Outcome, Status
+from app.store.interface import EventStore, Outcome, Status
 from app.store.sqlite import SqliteEventStore
 from tests.builders import interactions_of, small_model
 from tests.postgres import PostgresServer
@@ -418,3 +418,16 @@ def test_no_rollback_brings_an_erased_user_back_while_the_store_is_away() -> Non
         asyncio.run(main())
     finally:
         server.remove()
+
+
+def test_a_journal_that_cannot_be_started_can_be_closed() -> None:
+    def fail() -> EventStore:
+        raise ValueError("nobody expects that")
+
+    async def main() -> None:
+        journal = Journal(fail, RULES)
+        with pytest.raises(ValueError, match="nobody expects that"):
+            await asyncio.to_thread(journal.start)
+        await journal.close()
+
+    asyncio.run(main())

@@ -320,3 +320,22 @@ def test_event_options_that_cannot_be_used_are_refused(
 def test_data_until_wants_a_dataset(store_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--events", store_url, "--data-until", "2026-01-01"]) == 1
     assert "does nothing without a dataset" in error_of(capsys)
+
+
+def test_a_half_life_fades_data_without_times_by_when_they_end(
+    store_url: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    tokens = ["train", *of_table(table), "--models", str(models), "--no-evaluation", *QUICK]
+    tokens += ["--half-life", "10"]
+    assert main(tokens) == 1
+    assert "a half-life needs to know when each record was played" in error_of(capsys)
+    assert main([*tokens, "--events", store_url, "--data-until", "2026-11-08T11:06:40Z"]) == 0
+    model = open_model(current(models))
+    assert model.card["parameters"]["half_life"] == 10
+    assert model.user_items.recency is not None
+    # The events are ten days younger than the data.
+    assert set(model.user_items.recency.tolist()) == {0.5, 1.0}
+    new = model.users.index("new")
+    assert new is not None
+    assert model.user_items.recency_of(new).tolist() == [1.0, 1.0]  # type: ignore[union-attr]
