@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,16 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from app.events import Event
+from app.events import Event, EventType
+from app.journal import now
 from app.main import create_app
 from app.settings import Settings
 from app.store.address import open_store
 from app.versions import list_versions, set_current_version
 from tests.postgres import PostgresServer
 from training.cli import main
+
+PATIENCE = 30.0
 
 
 class Encore:
@@ -33,13 +39,16 @@ class Encore:
         ]
         self._table.write_text("\n".join(["user_id,item_id,weight", *rows]) + "\n")
         self.first = self.train()
+        self.client = self._client(url)
+
+    def _client(self, url: str) -> TestClient:
         settings = Settings(
             models=self.models,
             database_url=SecretStr(url),
             poll_seconds=3600,
             new_artist_listeners=1,
         )
-        self.client = TestClient(create_app(settings))
+        return TestClient(create_app(settings))
 
     def train(self, *options: str) -> str:
         """Trains on the table and more, and returns the version."""
@@ -48,6 +57,14 @@ class Encore:
         assert main([*tokens, "--regularization", "0.1", *options]) == 0
         return self.current
 
+    @contextmanager
+    def another(self, url: str) -> Iterator[Encore]:
+        """Serves the same models on another store."""
+        other = copy(self)
+        other.url, other.client = url, self._client(url)
+        with other.client:
+            yield other
+
     @property
     def current(self) -> str:
         return (self.models / "current").read_text().strip()
@@ -55,6 +72,10 @@ class Encore:
     def serve(self, version: str) -> None:
         set_current_version(self.models, version)
         assert self.client.post("/admin/reload").json()["model_version"] == version
+
+    def run(self, *tokens: str, url: str | None = None) -> None:
+        """Runs a command about events."""
+        assert main(["events", *tokens, "--events", url or self.url]) == 0
 
     def play(self, user: str, artist: str, **more: Any) -> None:
         event = {"user_id": user, "artist_id": artist, **more}
@@ -76,6 +97,14 @@ class Encore:
         if response.status_code == 404 or not response.json()["is_in_model"]:
             return None
         return {entry["artist_id"]: entry["plays"] for entry in response.json()["history"]}
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Waits until something holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -182,3 +211,57 @@ def test_an_erased_user_is_unknown_to_every_model_and_training(encore: Encore) -
     assert main(prune) == 0
     assert set(list_versions(encore.models)) == {aware, again}
     assert {encore.first, with_events, unaware}.isdisjoint(list_versions(encore.models))
+
+
+def test_what_is_imported_counts_in_a_running_service(encore: Encore, tmp_path: Path) -> None:
+    url, dump = f"sqlite:///{tmp_path / 'another.db'}", str(tmp_path / "dump.jsonl")
+    store = open_store(url)
+    store.append([Event("u1", "a2", plays=40), Event("u3", "a5", EventType.DISLIKE)], 1)
+    store.erase("u2", now())
+    store.close()
+    encore.play("u2", "a3")
+    before = {user: encore.ask(user) for user in ("u1", "u4")}
+    encore.run("export", dump, url=url)
+    encore.run("import", dump)
+    # Within the second that a host takes to learn of what another one did.
+    eventually(lambda: encore.ask("u1")[0] == "fold_in")
+    assert encore.ask("u1")[1] != before["u1"][1]
+    assert encore.ask("u4") == before["u4"]
+    eventually(lambda: encore.history("u2") is None)
+    assert "a5" not in encore.ask("u3")[1]
+
+
+def test_a_model_knows_its_events_in_the_database_that_they_were_moved_to(
+    encore: Encore, tmp_path: Path
+) -> None:
+    encore.play("u1", "a2", plays=40)
+    encore.serve(encore.train("--events", encore.url))
+    learned = encore.ask("u1")
+    assert learned[0] == "als"
+    encore.play("u3", "a5", plays=9)
+    live = encore.ask("u3")
+    url, dump = f"sqlite:///{tmp_path / 'moved.db'}", str(tmp_path / "dump.jsonl.gz")
+    encore.run("export", dump)
+    encore.run("import", dump, url=url)
+    with encore.another(url) as moved:
+        assert (moved.ask("u1"), moved.ask("u3")) == (learned, live)
+        moved.play("u1", "a7")
+        assert moved.ask("u1")[0] == "fold_in"
+
+
+def test_a_store_that_is_put_back_counts_what_comes_after(tmp_path: Path) -> None:
+    url, backup = f"sqlite:///{tmp_path / 'encore.db'}", tmp_path / "backup.db"
+    encore = Encore(tmp_path, url)
+    with encore.client:
+        encore.play("u1", "a2", plays=40)
+        encore.run("backup", str(backup))
+        encore.play("u3", "a5", plays=9)
+        encore.play("u4", "a8", plays=9)
+        encore.serve(encore.train("--events", url))
+        learned = encore.ask("u1")
+        assert learned[0] == "als"
+    with encore.another(f"sqlite:///{backup}") as restored:
+        # Its number is that of an event that the model has learned, and is lost.
+        restored.play("u5", "a4")
+        assert restored.ask("u5")[0] == "fold_in"
+        assert restored.ask("u1") == learned

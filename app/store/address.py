@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import StoreUnavailable
-from app.store.interface import EventStore
+from app.store.upkeep import KeptStore
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRESQL: Final = ("postgresql://", "postgres://")
@@ -35,12 +35,12 @@ def check_url(url: str) -> None:
         raise ValueError(f"names no file; {_EXPECTED}")
 
 
-def open_store(url: str, *, must_exist: bool = False) -> EventStore:
+def open_store(url: str, *, must_exist: bool = False) -> KeptStore:
     """Opens the event store that a URL names.
 
     Args:
         url: as of ``ENCORE_DATABASE_URL``.
-        must_exist: whether a file that is missing is refused instead of made.
+        must_exist: whether a store that is missing is refused instead of made.
 
     Raises:
         StoreUnavailable: it cannot be opened.
@@ -51,7 +51,7 @@ def open_store(url: str, *, must_exist: bool = False) -> EventStore:
     if url.startswith(_POSTGRESQL):
         from app.store.postgres import PostgresEventStore  # noqa: PLC0415
 
-        return PostgresEventStore(url)
+        return PostgresEventStore(url, must_exist=must_exist)
     from app.store.sqlite import SqliteEventStore  # noqa: PLC0415
 
     if must_exist and not _path(url).exists():

@@ -71,7 +71,8 @@ class EventStore(Protocol):
     def shared_up_to(self, store_id: str) -> int:
         """Returns up to which number the events are those of a store with that id.
 
-        0 for a store that has nothing in common with this one; no limit for this one itself.
+        0 for a store that has nothing in common with this one; no limit for this one itself. No
+        question to the database: it is as ``last_sequence`` has found it last.
         """
         ...
 
@@ -209,6 +210,7 @@ def learned_up_to(store: EventStore, watermark: Watermark | None, end: int) -> i
         end: number of the store's last event. A model that has read further knows events that are
             lost, for the store was restored: their numbers are given again.
     """
-    if watermark is None or watermark.sequence > end:
+    if watermark is None:
         return 0
-    return min(watermark.sequence, store.shared_up_to(watermark.store))
+    learned = min(watermark.sequence, store.shared_up_to(watermark.store))
+    return learned if learned <= end else 0

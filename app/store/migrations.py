@@ -53,4 +53,5 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """,
         "CREATE INDEX tombstones_by_sequence ON tombstones (sequence)",
     ),
+    ("CREATE TABLE origins (store_id {bytes} NOT NULL PRIMARY KEY, sequence BIGINT NOT NULL)",),
 )

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
 from types import MappingProxyType
@@ -17,7 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from app.errors import StoreUnavailable
-from app.store.sql import Connection, Cursor, SqlEventStore
+from app.store.sql import Connection, Cursor
+from app.store.upkeep import SqlUpkeep
 
 _CONNECTIONS: Final = 8
 # So long a call waits for a server that is away.
@@ -54,11 +56,12 @@ _TROUBLES: Final = {
 _AWAY: Final = ("unreachable", "is it running, and the address right?")
 
 
-class PostgresEventStore(SqlEventStore):
+class PostgresEventStore(SqlUpkeep):
     """Events in a database of PostgreSQL.
 
     Args:
         url: as libpq takes it, ``postgresql://user:password@host:port/database``.
+        must_exist: whether a database without the tables is refused instead of given them.
 
     Raises:
         StoreUnavailable: the server cannot be reached, or the tables are none of ours.
@@ -67,7 +70,7 @@ class PostgresEventStore(SqlEventStore):
     _mark = "%s"
     _types = MappingProxyType({"bytes": "BYTEA", "float": "DOUBLE PRECISION"})
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, must_exist: bool = False) -> None:
         super().__init__()
         self._url = url
         parts = _parts(url)
@@ -94,6 +97,8 @@ class PostgresEventStore(SqlEventStore):
         try:
             with self._writing() as connection:
                 self._execute(connection, "SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
+                if must_exist:
+                    self._check_tables(connection)
                 self._migrate(connection)
         except BaseException:
             self.close()
@@ -126,6 +131,15 @@ class PostgresEventStore(SqlEventStore):
         # Following by looking at the store will say what is wrong.
         self._closing.wait(seconds)
 
+    def backup(self, path: Path) -> None:
+        """Refuses, since PostgreSQL has its own ways."""
+        raise StoreUnavailable(
+            "elsewhere",
+            f"the event store in PostgreSQL at {self._label} is not copied to {path}: back it up "
+            "with pg_dump or by archiving its log, and run `events renew` after restoring a copy; "
+            "`events export` writes a file that any store takes",
+        )
+
     def close(self) -> None:
         """Closes all connections; may be called twice."""
         self._closing.set()
@@ -143,9 +157,20 @@ class PostgresEventStore(SqlEventStore):
         with self._translated(), self._pool.connection() as connection:
             yield cast("Connection", connection)
 
+    @contextmanager
+    def _surveying(self) -> Iterator[Connection]:
+        with self._translated(), self._pool.connection() as connection, connection.transaction():
+            # All questions see the same state, and none is cut short.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.execute("SET LOCAL statement_timeout = 0")
+            yield cast("Connection", connection)
+
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         with cast("psycopg.Connection[Any]", connection).cursor() as cursor:
             cursor.executemany(statement.encode(), rows)
+
+    def _wipe(self) -> None:
+        pass  # what is deleted goes when the server vacuums
 
     def _announce(self, connection: Connection) -> None:
         self._execute(connection, "SELECT pg_notify(?, ?)", _CHANNEL, self._name)
@@ -193,6 +218,13 @@ class PostgresEventStore(SqlEventStore):
         return StoreUnavailable(
             reason, f"the event store in PostgreSQL at {self._label}: {cause}; {advice}"
         )
+
+    def _check_tables(self, connection: Connection) -> None:
+        table = self._execute(connection, "SELECT to_regclass('event_store_migrations')")
+        if table.fetchone()[0] is None:
+            raise StoreUnavailable(
+                "missing", f"there is no event store in PostgreSQL at {self._label}; is it another?"
+            )
 
     def _without_connection(self) -> StoreUnavailable:
         """Finds out why there was no connection, which the pool does not tell."""

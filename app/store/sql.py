@@ -6,10 +6,12 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
 from app.errors import StoreUnavailable
 from app.events import Event, EventType, StoredEvent, user_hash
+from app.store.entries import Tombstone
 from app.store.interface import Outcome, PlayedArtist, Status
 from app.store.migrations import MIGRATIONS
 from app.store.stamps import stamp_key
@@ -17,17 +19,25 @@ from app.store.stamps import stamp_key
 # Older SQLites take no more than 999 parameters.
 _VALUES_AT_ONCE: Final = 500
 _ID_BYTES: Final = 16
-_NO_LIMIT: Final = 2**63 - 1
-_COLUMNS: Final = (
+# Above any number.
+NO_LIMIT: Final = 2**63 - 1
+COLUMNS: Final = (
     "sequence, received_at, happened_at, user_id, artist_id, type, plays, is_timed, event_id, "
     "artist_name"
 )
 # What stands under a key: the number and the digest.
 _Known: TypeAlias = tuple[int, bytes]
+# What is to be stored: the key, when it was received, the event, and the number it should get.
+Arrival: TypeAlias = tuple[bytes, int, Event, int]
 
 
 class Cursor(Protocol):
     """What a driver returns for a statement."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed."""
+        ...
 
     def fetchone(self) -> Any:
         """Returns the next row, None after the last."""
@@ -46,6 +56,14 @@ class Connection(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """The id of a store, and up to which numbers it has the events of others."""
+
+    id: str = ""
+    origins: Mapping[str, int] = field(default_factory=dict)
+
+
 class SqlEventStore(ABC):
     """An event store in SQL; see ``EventStore`` for what its methods do."""
 
@@ -54,7 +72,8 @@ class SqlEventStore(ABC):
     _types: Mapping[str, str]
 
     def __init__(self) -> None:
-        self._id = ""
+        # Replaced as a whole: other threads read it.
+        self._identity = _Identity()
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[Connection]:
@@ -87,47 +106,69 @@ class SqlEventStore(ABC):
     @property
     def id(self) -> str:
         """Identifies the store."""
-        return self._id
+        return self._identity.id
 
     def shared_up_to(self, store_id: str) -> int:
         """Returns up to which number the events are those of another store."""
-        return _NO_LIMIT if store_id == self._id else 0
+        identity = self._identity
+        return NO_LIMIT if store_id == identity.id else identity.origins.get(store_id, 0)
 
     def append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
         """Stores events in one transaction; see ``EventStore``."""
-        keys = [event.key() for event in events]
+        arrivals = [(event.key(), received_at, event, 0) for event in events]
         with self._writing() as connection:
             # Locks the row in PostgreSQL; SQLite has one writer at a time anyway.
-            last = self._lock_sequence(connection)
-            known = dict(self._known(connection, keys))
-            outcomes, rows = [], []
-            for key, event in zip(keys, events, strict=True):
-                digest = event.digest()
-                if key in known:
-                    sequence, digest_there = known[key]
-                    same = digest == digest_there
-                    outcomes.append(Outcome(Status.REPEATED if same else Status.CONFLICT, sequence))
-                    continue
-                last += 1
-                known[key] = last, digest
-                outcomes.append(Outcome(Status.STORED, last))
-                rows.append(_row(last, key, digest, received_at, event))
-            if rows:
-                marks = ", ".join([self._mark] * len(rows[0]))
-                columns = "key, digest, " + _COLUMNS
-                self._insert(
-                    connection,
-                    f"INSERT INTO events ({columns}) VALUES ({marks})",  # noqa: S608 - no input
-                    rows,
-                )
-                self._execute(connection, "UPDATE event_store SET last_sequence = ?", last)
-                self._announce(connection)
+            before = self._lock_sequence(connection)
+            outcomes, last = self._store(connection, arrivals, before)
+            if last > before:
+                self._raise_sequence(connection, last)
         return outcomes
+
+    def _store(
+        self, connection: Connection, arrivals: Sequence[Arrival], last: int
+    ) -> tuple[list[Outcome], int]:
+        """Stores what is not there yet.
+
+        Args:
+            connection: in a transaction that has the lock.
+            arrivals: in their order; each gets its number, or the next one if that is taken.
+            last: number of the last event or tombstone.
+
+        Returns:
+            What became of each, and the last number now.
+        """
+        known = dict(self._known(connection, [key for key, _, _, _ in arrivals]))
+        outcomes, rows = [], []
+        for key, received_at, event, wanted in arrivals:
+            digest = event.digest()
+            if key in known:
+                sequence, digest_there = known[key]
+                same = digest == digest_there
+                outcomes.append(Outcome(Status.REPEATED if same else Status.CONFLICT, sequence))
+                continue
+            last = max(last + 1, wanted)
+            known[key] = last, digest
+            outcomes.append(Outcome(Status.STORED, last))
+            rows.append(_row(last, key, digest, received_at, event))
+        if rows:
+            marks = ", ".join([self._mark] * len(rows[0]))
+            columns = "key, digest, " + COLUMNS
+            self._insert(
+                connection,
+                f"INSERT INTO events ({columns}) VALUES ({marks})",  # noqa: S608 - no input
+                rows,
+            )
+        return outcomes, last
+
+    def _raise_sequence(self, connection: Connection, last: int) -> None:
+        self._execute(connection, "UPDATE event_store SET last_sequence = ?", last)
+        self._announce(connection)
 
     def last_sequence(self) -> int:
         """Returns the number of the last event."""
         with self._reading() as connection:
             row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
+            self._learn_identity(connection)  # which upkeep may have changed
         return int(row[0])
 
     def events_of(
@@ -137,26 +178,26 @@ class SqlEventStore(ABC):
         with self._reading() as connection:
             rows = self._execute(
                 connection,
-                f"SELECT {_COLUMNS} FROM events WHERE user_id = ? AND sequence < ? "  # noqa: S608
+                f"SELECT {COLUMNS} FROM events WHERE user_id = ? AND sequence < ? "  # noqa: S608
                 "ORDER BY sequence DESC LIMIT ?",
                 user_id.encode(),
-                _NO_LIMIT if before is None else before,
+                NO_LIMIT if before is None else before,
                 limit,
             ).fetchall()
-        return list(map(_stored, rows))
+        return list(map(stored, rows))
 
     def events_between(self, after: int, up_to: int, *, limit: int) -> list[StoredEvent]:
         """Returns events of all users by number."""
         with self._reading() as connection:
             rows = self._execute(
                 connection,
-                f"SELECT {_COLUMNS} FROM events WHERE sequence > ? AND sequence <= ? "  # noqa: S608
+                f"SELECT {COLUMNS} FROM events WHERE sequence > ? AND sequence <= ? "  # noqa: S608
                 "ORDER BY sequence LIMIT ?",
                 after,
                 up_to,
                 limit,
             ).fetchall()
-        return list(map(_stored, rows))
+        return list(map(stored, rows))
 
     def count_of(self, user_id: str) -> int:
         """Returns how many events of a user there are."""
@@ -176,25 +217,35 @@ class SqlEventStore(ABC):
 
     def erase(self, user_id: str, erased_at: int) -> int:
         """Deletes a user's events and leaves a tombstone; see ``EventStore``."""
-        user, hashed = user_id.encode(), user_hash(user_id)
+        user = user_id.encode()
         with self._writing() as connection:
             sequence = self._lock_sequence(connection) + 1
             count = "SELECT count(*) FROM events WHERE user_id = ?"
             erased = int(self._execute(connection, count, user).fetchone()[0])
             self._execute(connection, "DELETE FROM events WHERE user_id = ?", user)
-            self._execute(connection, "DELETE FROM tombstones WHERE user_hash = ?", hashed)
-            self._execute(
-                connection,
-                "INSERT INTO tombstones (user_hash, stamp_key, sequence, erased_at) "
-                "VALUES (?, ?, ?, ?)",
-                hashed,
-                stamp_key(user_id),
-                sequence,
-                erased_at,
-            )
-            self._execute(connection, "UPDATE event_store SET last_sequence = ?", sequence)
-            self._announce(connection)
+            tombstone = Tombstone(sequence, user_hash(user_id), stamp_key(user_id), erased_at)
+            self._leave(connection, tombstone)
+            self._raise_sequence(connection, sequence)
+        self._wipe()
         return erased
+
+    def _leave(self, connection: Connection, tombstone: Tombstone) -> None:
+        """Puts a tombstone in the place of an earlier one."""
+        hashed = tombstone.user_hash
+        self._execute(connection, "DELETE FROM tombstones WHERE user_hash = ?", hashed)
+        self._execute(
+            connection,
+            "INSERT INTO tombstones (user_hash, stamp_key, sequence, erased_at) "
+            "VALUES (?, ?, ?, ?)",
+            hashed,
+            tombstone.stamp_key,
+            tombstone.sequence,
+            tombstone.erased_at,
+        )
+
+    @abstractmethod
+    def _wipe(self) -> None:
+        """Lets go of what was deleted, where the database would keep it for a while."""
 
     def tombstone_of(self, user_id: str) -> int:
         """Returns the number of a user's tombstone, 0 without one."""
@@ -333,10 +384,16 @@ class SqlEventStore(ABC):
             self._execute(
                 connection,
                 "INSERT INTO event_store (id, last_sequence, checked_at) VALUES (?, 0, 0)",
-                secrets.token_hex(_ID_BYTES).encode(),
+                new_id(),
             )
+        self._learn_identity(connection)
+
+    def _learn_identity(self, connection: Connection) -> None:
+        # In this order: who is renewed in between has its former id among the origins at least.
         row = self._execute(connection, "SELECT id FROM event_store").fetchone()
-        self._id = bytes(row[0]).decode()
+        rows = self._execute(connection, "SELECT store_id, sequence FROM origins").fetchall()
+        origins = {bytes(store_id).decode(): int(sequence) for store_id, sequence in rows}
+        self._identity = _Identity(bytes(row[0]).decode(), origins)
 
     def _lock_sequence(self, connection: Connection) -> int:
         row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
@@ -385,6 +442,11 @@ class SqlEventStore(ABC):
         return connection.execute(statement.replace("?", self._mark), parameters)
 
 
+def new_id() -> bytes:
+    """Returns the id of a store that is none of those there are."""
+    return secrets.token_hex(_ID_BYTES).encode()
+
+
 def _row(
     sequence: int, key: bytes, digest: bytes, received_at: int, event: Event
 ) -> tuple[Any, ...]:
@@ -404,7 +466,8 @@ def _row(
     )
 
 
-def _stored(row: Sequence[Any]) -> StoredEvent:
+def stored(row: Sequence[Any]) -> StoredEvent:
+    """Returns the event of a row of ``COLUMNS``."""
     sequence, received_at, happened_at, user, artist, kind, plays, is_timed, event_id, name = row
     return StoredEvent(
         int(sequence),

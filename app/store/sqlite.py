@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
@@ -14,7 +14,9 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from app.errors import StoreUnavailable
-from app.store.sql import Connection, SqlEventStore
+from app.store.sql import Connection
+from app.store.upkeep import SqlUpkeep
+from app.versions import sync_folder
 
 _BUSY_SECONDS: Final = 5.0
 # What SQLite's codes mean for whoever runs the service: one word, and what to do.
@@ -30,7 +32,7 @@ _TROUBLES: Final = {
 }
 
 
-class SqliteEventStore(SqlEventStore):
+class SqliteEventStore(SqlUpkeep):
     """Events in one file of SQLite.
 
     Args:
@@ -72,6 +74,38 @@ class SqliteEventStore(SqlEventStore):
     def wait_for_news(self, seconds: float) -> None:
         """Waits; SQLite tells nobody of what is stored."""
         self._closed.wait(seconds)
+
+    def backup(self, path: Path) -> None:
+        """Copies the store, which may be written to meanwhile, to a file; see ``KeptStore``."""
+        if path.exists() and path.samefile(self._path):
+            raise StoreUnavailable("unreachable", f"{path} is the event store itself")
+        partial = path.with_name(f".{path.name}.part")
+        _remove(partial)
+        # Made here, since SQLite would let everyone read it.
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:
+            self._copy(partial)
+            with closing(SqliteEventStore(partial)) as copy:
+                copy.renew()
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+            sync_folder(path.parent)
+        finally:
+            _remove(partial)
+
+    def _copy(self, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as copy:
+            with self._reading() as connection:
+                # In one step: one of many begins anew whenever somebody writes in between.
+                cast("sqlite3.Connection", connection).backup(copy, pages=-1)
+            (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise StoreUnavailable(
+                "corrupt",
+                f"the event store {self._path} is damaged, so it was not copied: {verdict}; "
+                "restore it from an earlier backup",
+            )
 
     def close(self) -> None:
         """Closes all connections; may be called twice."""
@@ -118,14 +152,11 @@ class SqliteEventStore(SqlEventStore):
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         cast("sqlite3.Connection", connection).executemany(statement, rows)
 
-    def erase(self, user_id: str, erased_at: int) -> int:
-        """Deletes a user's events and leaves a tombstone; see ``EventStore``."""
-        erased = super().erase(user_id, erased_at)
+    def _wipe(self) -> None:
         # The log holds what was deleted until it is merged, as far as readers allow.
         with suppress(StoreUnavailable), self._write_lock, self._translated():
             if self._writer is not None:
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return erased
 
     def _announce(self, connection: Connection) -> None:
         pass  # others look by themselves
@@ -202,3 +233,9 @@ class SqliteEventStore(SqlEventStore):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _remove(path: Path) -> None:
+    """Removes a file of SQLite with what may lie beside it."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.store.address import open_store
-from app.store.interface import EventStore
+from app.store.upkeep import KeptStore
 from tests.postgres import PostgresServer
 
-OpenStore = Callable[[], EventStore]
+OpenStore = Callable[[], KeptStore]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -26,9 +26,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def open_another(url: str) -> Iterator[OpenStore]:
     """Opens the same store once more; all are closed in the end."""
-    opened: list[EventStore] = []
+    opened: list[KeptStore] = []
 
-    def another() -> EventStore:
+    def another() -> KeptStore:
         opened.append(open_store(url))
         return opened[-1]
 
@@ -38,6 +38,17 @@ def open_another(url: str) -> Iterator[OpenStore]:
 
 
 @pytest.fixture
-def store(open_another: OpenStore) -> EventStore:
+def store(open_another: OpenStore) -> KeptStore:
     """An empty event store."""
     return open_another()
+
+
+@pytest.fixture
+def other_store(url: str, tmp_path: Path, postgres: PostgresServer) -> Iterator[KeptStore]:
+    """An empty event store in a database of the other kind."""
+    is_sqlite = url.startswith("sqlite")
+    store = open_store(
+        postgres.new_database() if is_sqlite else f"sqlite:///{tmp_path / 'other.db'}"
+    )
+    yield store
+    store.close()

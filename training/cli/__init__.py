@@ -7,11 +7,11 @@ import signal
 from collections.abc import Sequence
 
 from app.errors import EncoreError
-from training.cli import data, models, study, train  # registers their commands
+from training.cli import data, events, models, study, train  # registers their commands
 from training.cli.app import cli
 from training.cli.console import Output
 
-__all__ = ["cli", "data", "main", "models", "study", "train"]
+__all__ = ["cli", "data", "events", "main", "models", "study", "train"]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
@@ -24,8 +24,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         The exit code. Errors that Encore raises on purpose are one paragraph and code 1; wrong
         options exit with 2 by themselves.
     """
-    if not os.environ.get("ENCORE_MODELS"):  # empty counts as unset, as in the service
-        os.environ.pop("ENCORE_MODELS", None)
+    for name in ("ENCORE_DATABASE_URL", "ENCORE_MODELS"):
+        if not os.environ.get(name):  # empty counts as unset, as in the service
+            os.environ.pop(name, None)
     try:
         code = cli(tokens, result_action="return_value")
     except EncoreError as error:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from app.store.address import open_store
-from app.store.interface import EventStore
+from app.store.upkeep import KeptStore
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
@@ -81,15 +81,19 @@ def read_prepared(
     return prepared
 
 
-def open_event_store(url: str) -> EventStore:
-    """Opens an event store that is there.
+def open_event_store(url: str, *, must_exist: bool = True) -> KeptStore:
+    """Opens an event store.
+
+    Args:
+        url: where it is.
+        must_exist: whether it is refused, and not made, where it is missing.
 
     Raises:
         TrainingError: the URL names none.
         StoreUnavailable: it cannot be opened.
     """
     try:
-        return open_store(url, must_exist=True)
+        return open_store(url, must_exist=must_exist)
     except ValueError as error:
         raise TrainingError(f"--events: {error}") from None
 

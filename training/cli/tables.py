@@ -11,6 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from app.events import EventType
+from app.http.event_schemas import write_time
+from app.store.entries import Statistics
 from training.convergence import Convergence
 from training.datasets import DATASETS
 from training.figures import Comparison, Estimate, Figures
@@ -260,6 +263,26 @@ def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
     for row in rows:
         table.add_row(*(escape(row.get(title, "")) for title in titles))
     return table
+
+
+def statistics_table(statistics: Statistics) -> Group:
+    """Shows what an event store holds."""
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    for kind in EventType:
+        table.add_row(f"{kind.value}s", f"{statistics.events.get(kind, 0):,}")
+    table.add_row("users", f"{statistics.users:,}")
+    table.add_row("artists", f"{statistics.artists:,}")
+    if statistics.first is not None and statistics.last is not None:
+        for label, moment in (("first event", statistics.first), ("last event", statistics.last)):
+            table.add_row(label, write_time(moment).isoformat(timespec="seconds"))
+    table.add_row("erased users", f"{statistics.erased_users:,}")
+    table.add_row("unavailable artists", f"{statistics.unavailable_artists:,}")
+    table.add_row("last number", f"{statistics.last_sequence:,}")
+    for store_id, number in statistics.origins.items():
+        table.add_row(f"  those of {store_id} up to", f"{number:,}")
+    return _titled(f"Event store {statistics.store_id}", table)
 
 
 def _titled(title: str, table: Table) -> Group:

@@ -6,7 +6,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any, cast
 
 import pytest
@@ -176,6 +178,65 @@ def test_a_copy_is_another_place(store: SqliteEventStore, path: Path) -> None:
     assert copy.id == store.id
     assert copy.place != store.place
     copy.close()
+
+
+def test_a_backup_is_whole_while_others_write(store: SqliteEventStore, path: Path) -> None:
+    append(store, *map(str, range(2000)))
+    is_done = Flag()
+
+    def write() -> None:
+        while not is_done.is_set():
+            append(store, "a", "b", "c")
+
+    copies = [path.with_name(f"{number}.db") for number in range(3)]
+    with ThreadPoolExecutor() as threads:
+        writing = threads.submit(write)
+        try:
+            for one in copies:
+                store.backup(one)
+        finally:
+            is_done.set()
+        writing.result()
+    for one in copies:
+        copy = SqliteEventStore(one)
+        numbers = [event.sequence for event in copy.events_of("u", limit=10**6)]
+        assert numbers == list(range(copy.last_sequence(), 0, -1))
+        assert copy.last_sequence() % 3 == 2000 % 3
+        copy.close()
+    assert store.last_sequence() > 2000
+
+
+def test_only_its_owner_can_read_a_backup(store: SqliteEventStore, path: Path) -> None:
+    append(store, "a")
+    target = path.with_name("backup.db")
+    target.write_text("the one before")
+    target.chmod(0o644)
+    store.backup(target)
+    assert target.stat().st_mode & 0o777 == 0o600
+    names = sorted(file.name for file in path.parent.iterdir())
+    assert names == ["backup.db", "encore.db", "encore.db-shm", "encore.db-wal"]
+    with sqlite3.connect(f"{target.as_uri()}?mode=ro", uri=True) as copy:
+        assert copy.execute("SELECT count(*) FROM events").fetchone() == (1,)
+    copy.close()
+
+
+def test_a_backup_that_fails_leaves_the_one_before(store: SqliteEventStore, path: Path) -> None:
+    target = path.with_name("backup.db")
+    append(store, *map(str, range(500)))
+    store.backup(target)
+    before = target.read_bytes()
+    assert "is the event store itself" in str(trouble(lambda: store.backup(path)))
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 20 :] = b"\xff" * (len(content) - 4096 * 20)
+    path.write_bytes(content)
+    damaged = SqliteEventStore(path)
+    assert trouble(lambda: damaged.backup(target)).reason == "corrupt"
+    damaged.close()
+    assert target.read_bytes() == before
+    with pytest.raises(OSError, match="No such file"):
+        damaged.backup(path.parent / "none" / "backup.db")
+    assert sorted(file.name for file in path.parent.iterdir()) == ["backup.db", "encore.db"]
 
 
 # Fills a file system of its own, or as much as the process may write.

@@ -1,0 +1,351 @@
+"""The upkeep of an event store: moving, pruning, copying it; what no request needs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from app.events import EventType, user_hash
+from app.store.entries import Absorbed, Entry, KeyedEvent, Source, Statistics, Tombstone
+from app.store.interface import EventStore, Status
+from app.store.sql import COLUMNS, Connection, SqlEventStore, new_id, stored
+
+_USERS_AT_ONCE: Final = 10_000
+_NEVER: Final = -1
+_COUNTS: Final = {
+    Status.STORED: "stored",
+    Status.REPEATED: "repeated",
+    Status.CONFLICT: "conflicts",
+}
+
+
+class KeptStore(EventStore, Protocol):
+    """An event store with what its upkeep takes; as for requests, each call may raise."""
+
+    def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
+        """Returns events and tombstones by number.
+
+        Args:
+            after: only those with higher numbers.
+            up_to: the highest number.
+            limit: at most so many, those with the lowest numbers.
+        """
+        ...
+
+    def users_by_hash(self, hashes: Collection[bytes]) -> dict[bytes, str]:
+        """Returns those users with events whose hash is among some, by hash."""
+        ...
+
+    def absorb(
+        self, entries: Sequence[Entry], users: Mapping[bytes, str], source: Source, up_to: int
+    ) -> Absorbed:
+        """Stores entries of another store in one transaction; durable when it returns.
+
+        Events keep their keys, so what is absorbed twice counts once. They also keep their numbers
+        as long as all numbers up to theirs came from the same store: then a model that has learned
+        the other store's events knows them here, too. A tombstone takes away what its user did
+        before, and no older event of theirs is stored.
+
+        Args:
+            entries: in the order of their numbers.
+            users: by hash, those with events here or among the entries who have a tombstone
+                among the entries.
+            source: the other store.
+            up_to: up to which of its numbers this call and those before it have all there is.
+        """
+        ...
+
+    def prune(self, before: int, types: Collection[EventType], *, limit: int) -> int:
+        """Deletes events that happened before a time.
+
+        Args:
+            before: in microseconds since 1970 (UTC).
+            types: of which types.
+            limit: at most so many, the oldest ones, so that nobody waits for long.
+
+        Returns:
+            How many there were.
+        """
+        ...
+
+    def count_before(self, before: int, types: Collection[EventType]) -> int:
+        """Returns how many events ``prune`` would delete."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Returns what the store holds."""
+        ...
+
+    def renew(self) -> str:
+        """Gives the store another id, which is returned, as a copy that goes its own way needs.
+
+        What it holds is known to be that of the store with the id before; what comes is not.
+        """
+        ...
+
+    def backup(self, path: Path) -> None:
+        """Copies the store, which may be written to meanwhile, to a file, whole or not at all.
+
+        The copy has an id of its own, as of ``renew``.
+
+        Args:
+            path: where to; replaced if it is there.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        ...
+
+
+class SqlUpkeep(SqlEventStore):
+    """The upkeep in SQL; see ``KeptStore`` for what its methods do."""
+
+    @abstractmethod
+    def backup(self, path: Path) -> None:
+        """Copies the store to a file; see ``KeptStore``."""
+
+    def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
+        """Returns events and tombstones by number."""
+        bounds = "WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+        with self._reading() as connection:
+            events = self._execute(
+                connection,
+                f"SELECT key, {COLUMNS} FROM events {bounds}",  # noqa: S608 - no input
+                after,
+                up_to,
+                limit,
+            ).fetchall()
+            tombstones = self._execute(
+                connection,
+                "SELECT sequence, user_hash, stamp_key, erased_at "  # noqa: S608 - no input
+                f"FROM tombstones {bounds}",
+                after,
+                up_to,
+                limit,
+            ).fetchall()
+        entries: list[Entry] = [_keyed(row) for row in events]
+        entries += [
+            Tombstone(int(sequence), bytes(hashed), int(key), int(erased_at))
+            for sequence, hashed, key, erased_at in tombstones
+        ]
+        return sorted(entries, key=attrgetter("sequence"))[:limit]
+
+    def users_by_hash(self, hashes: Collection[bytes]) -> dict[bytes, str]:
+        """Returns those users with events whose hash is among some."""
+        if not hashes:
+            return {}
+        wanted, found = frozenset(hashes), {}
+        for user in self._users():
+            if (hashed := user_hash(user)) in wanted:
+                found[hashed] = user
+        return found
+
+    def absorb(
+        self, entries: Sequence[Entry], users: Mapping[bytes, str], source: Source, up_to: int
+    ) -> Absorbed:
+        """Stores entries of another store in one transaction."""
+        with self._writing() as connection:
+            before = self._lock_sequence(connection)
+            self._learn_identity(connection)
+            # Whether all numbers so far are the source's, so that they can go on as there.
+            is_mirror = source.store_id != self.id and before == self.shared_up_to(source.store_id)
+            absorption = _Absorption(before, keeps_numbers=is_mirror)
+            erased = self._erasures(connection, entries)
+            events: list[KeyedEvent] = []
+            for entry in entries:
+                if isinstance(entry, KeyedEvent):
+                    if entry.received_at <= erased.get(user_hash(entry.event.user_id), _NEVER):
+                        absorption.counts.of_erased += 1
+                    else:
+                        events.append(entry)
+                elif entry.erased_at > erased.get(entry.user_hash, _NEVER):
+                    # What came before it is stored before it, since numbers go up.
+                    self._absorb_events(connection, events, absorption)
+                    events = []
+                    erased[entry.user_hash] = entry.erased_at
+                    self._absorb_tombstone(connection, entry, users, absorption)
+            self._absorb_events(connection, events, absorption)
+            last = absorption.last
+            if absorption.keeps_numbers:
+                last = max(last, up_to)
+                for store_id, shared in {**source.origins, source.store_id: last}.items():
+                    self._set_origin(connection, store_id, min(shared, last))
+            if last > before:
+                self._raise_sequence(connection, last)
+        if absorption.counts.events_erased:
+            self._wipe()
+        return absorption.counts
+
+    def _absorb_events(
+        self, connection: Connection, events: Sequence[KeyedEvent], absorption: _Absorption
+    ) -> None:
+        arrivals = [
+            (one.key, one.received_at, one.event, absorption.number_for(one)) for one in events
+        ]
+        outcomes, absorption.last = self._store(connection, arrivals, absorption.last)
+        for event, outcome in zip(events, outcomes, strict=True):
+            absorption.has_got(event, outcome.sequence)
+            if outcome.status is Status.STORED and not absorption.keeps_numbers:
+                absorption.counts.renumbered += 1
+            name = _COUNTS[outcome.status]
+            setattr(absorption.counts, name, getattr(absorption.counts, name) + 1)
+
+    def _absorb_tombstone(
+        self,
+        connection: Connection,
+        tombstone: Tombstone,
+        users: Mapping[bytes, str],
+        absorption: _Absorption,
+    ) -> None:
+        number = max(absorption.last + 1, absorption.number_for(tombstone))
+        absorption.has_got(tombstone, number)
+        absorption.last = number
+        self._leave(connection, replace(tombstone, sequence=number))
+        absorption.counts.users_erased += 1
+        if (user_id := users.get(tombstone.user_hash)) is not None:
+            older = "FROM events WHERE user_id = ? AND received_at <= ?"
+            deleted = self._execute(
+                connection, f"DELETE {older}", user_id.encode(), tombstone.erased_at
+            )
+            absorption.counts.events_erased += deleted.rowcount
+
+    def _set_origin(self, connection: Connection, store_id: str, shared: int) -> None:
+        """Notes up to which number the events are those of a store with that id."""
+        self._execute(connection, "DELETE FROM origins WHERE store_id = ?", store_id.encode())
+        if store_id != self.id:
+            self._execute(
+                connection, "INSERT INTO origins VALUES (?, ?)", store_id.encode(), shared
+            )
+
+    def prune(self, before: int, types: Collection[EventType], *, limit: int) -> int:
+        """Deletes events that happened before a time."""
+        condition, values = _older(before, types)
+        with self._writing() as connection:
+            deleted = self._execute(
+                connection,
+                "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events "  # noqa: S608
+                f"{condition} ORDER BY happened_at, sequence LIMIT ?)",
+                *values,
+                limit,
+            ).rowcount
+        if deleted:
+            self._wipe()
+        return deleted
+
+    def count_before(self, before: int, types: Collection[EventType]) -> int:
+        """Returns how many events ``prune`` would delete."""
+        condition, values = _older(before, types)
+        with self._surveying() as connection:
+            statement = f"SELECT count(*) FROM events {condition}"  # noqa: S608 - no input
+            return int(self._execute(connection, statement, *values).fetchone()[0])
+
+    def statistics(self) -> Statistics:
+        """Returns what the store holds."""
+        with self._surveying() as connection:
+            self._learn_identity(connection)
+            identity = self._identity
+
+            def one(statement: str) -> Any:
+                return self._execute(connection, statement).fetchone()
+
+            by_type = self._execute(
+                connection, "SELECT type, count(*) FROM events GROUP BY type"
+            ).fetchall()
+            first, last = one("SELECT min(happened_at), max(happened_at) FROM events")
+            return Statistics(
+                store_id=identity.id,
+                last_sequence=int(one("SELECT last_sequence FROM event_store")[0]),
+                events={EventType(bytes(kind).decode()): int(count) for kind, count in by_type},
+                users=int(one("SELECT count(DISTINCT user_id) FROM events")[0]),
+                artists=int(one("SELECT count(DISTINCT artist_id) FROM events")[0]),
+                first=None if first is None else int(first),
+                last=None if last is None else int(last),
+                erased_users=int(one("SELECT count(*) FROM tombstones")[0]),
+                unavailable_artists=int(one("SELECT count(*) FROM unavailable_artists")[0]),
+                origins=identity.origins,
+            )
+
+    def renew(self) -> str:
+        """Gives the store another id."""
+        with self._writing() as connection:
+            last = self._lock_sequence(connection)
+            self._learn_identity(connection)
+            old = self.id
+            self._execute(connection, "UPDATE event_store SET id = ?", new_id())
+            self._learn_identity(connection)
+            self._set_origin(connection, old, last)
+            self._learn_identity(connection)
+            self._announce(connection)
+        return self.id
+
+    def _surveying(self) -> AbstractContextManager[Connection]:
+        """Lends a connection for questions that may take long."""
+        return self._reading()
+
+    def _users(self) -> Iterator[str]:
+        after, comparison = b"", ">="
+        while True:
+            with self._reading() as connection:
+                rows = self._execute(
+                    connection,
+                    f"SELECT DISTINCT user_id FROM events WHERE user_id {comparison} ? "  # noqa: S608
+                    "ORDER BY user_id LIMIT ?",
+                    after,
+                    _USERS_AT_ONCE,
+                ).fetchall()
+            if not rows:
+                return
+            for (user,) in rows:
+                yield bytes(user).decode()
+            after, comparison = bytes(rows[-1][0]), ">"
+
+    def _erasures(self, connection: Connection, entries: Sequence[Entry]) -> dict[bytes, int]:
+        """Returns when users of entries were erased, as far as the store knows, by hash."""
+        hashes = {
+            entry.user_hash if isinstance(entry, Tombstone) else user_hash(entry.event.user_id)
+            for entry in entries
+        }
+        found = self._among(
+            connection,
+            "SELECT user_hash, erased_at FROM tombstones WHERE user_hash IN ({among})",
+            list(hashes),
+        )
+        return {bytes(hashed): int(erased_at) for hashed, erased_at in found}
+
+
+@dataclass(slots=True)
+class _Absorption:
+    """How far entries are absorbed.
+
+    Attributes:
+        last: number of the last event or tombstone.
+        keeps_numbers: whether all numbers are still those of the source.
+        counts: what became of the entries.
+    """
+
+    last: int
+    keeps_numbers: bool
+    counts: Absorbed = field(default_factory=Absorbed)
+
+    def number_for(self, entry: Entry) -> int:
+        """Returns the lowest number that an entry should get, 0 for any."""
+        return entry.sequence if self.keeps_numbers else 0
+
+    def has_got(self, entry: Entry, number: int) -> None:
+        """Takes note of the number that an entry has got, or had."""
+        self.keeps_numbers = self.keeps_numbers and number == entry.sequence
+
+
+def _keyed(row: Sequence[Any]) -> KeyedEvent:
+    event = stored(row[1:])
+    return KeyedEvent(event.sequence, bytes(row[0]), event.received_at, event.event)
+
+
+def _older(before: int, types: Collection[EventType]) -> tuple[str, list[Any]]:
+    marks = ", ".join("?" * len(types))
+    return f"WHERE happened_at < ? AND type IN ({marks})", [before, *(t.encode() for t in types)]

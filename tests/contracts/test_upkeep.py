@@ -1,0 +1,281 @@
+"""What every event store does for its upkeep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.errors import StoreUnavailable
+from app.events import Event, EventType, StoredEvent, Watermark, user_hash
+from app.store.entries import Absorbed, Entry, KeyedEvent, Source, Tombstone
+from app.store.interface import Outcome, Status, learned_up_to
+from app.store.upkeep import KeptStore
+from tests.contracts.conftest import OpenStore
+
+FILLED = [
+    Event("u", "a", timestamp=10),
+    Event("nul\0byte", "🎸", EventType.LIKE, event_id="e\0", artist_name="Ünï\n"),
+    Event("gone", "a"),
+    Event("", "", EventType.SKIP),
+    Event("u", "a"),
+]
+
+
+@pytest.fixture
+def filled(store: KeptStore) -> KeptStore:
+    """A store with events 1, 2, 4, 5 and 7, and a tombstone 6."""
+    store.append(FILLED, received_at=100)
+    store.erase("gone", erased_at=200)
+    store.append([Event("gone", "b", plays=2.5)], received_at=300)
+    return store
+
+
+def entries_of(store: KeptStore) -> list[Entry]:
+    return store.entries_between(0, store.last_sequence(), limit=10**6)
+
+
+def source_of(store: KeptStore) -> Source:
+    return Source(store.id, store.statistics().origins)
+
+
+def absorb_all(target: KeptStore, source: KeptStore) -> Absorbed:
+    entries = entries_of(source)
+    hashes = [entry.user_hash for entry in entries if isinstance(entry, Tombstone)]
+    users = target.users_by_hash(hashes)
+    return target.absorb(entries, users, source_of(source), source.last_sequence())
+
+
+def test_entries_are_read_by_number(filled: KeptStore) -> None:
+    entries = entries_of(filled)
+    assert [entry.sequence for entry in entries] == [1, 2, 4, 5, 6, 7]
+    first, tombstone = entries[0], entries[4]
+    assert first == KeyedEvent(1, FILLED[0].key(), 100, FILLED[0])
+    assert isinstance(tombstone, Tombstone)
+    assert (tombstone.user_hash, tombstone.erased_at) == (user_hash("gone"), 200)
+    assert filled.entries_between(1, 6, limit=3) == entries[1:4]
+    assert filled.entries_between(4, 6, limit=9) == entries[3:5]
+    assert filled.entries_between(7, 99, limit=9) == []
+
+
+def test_users_are_found_by_their_hash(filled: KeptStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Even some at a time.
+    monkeypatch.setattr("app.store.upkeep._USERS_AT_ONCE", 2)
+    hashes = {user_hash(user): user for user in ("u", "nul\0byte", "", "gone", "nobody")}
+    assert filled.users_by_hash([]) == {}
+    expected = {hashed: user for hashed, user in hashes.items() if user != "nobody"}
+    assert filled.users_by_hash(hashes) == expected
+
+
+def test_another_database_gets_it_all_with_the_same_numbers(
+    filled: KeptStore, other_store: KeptStore
+) -> None:
+    absorbed = absorb_all(other_store, filled)
+    assert absorbed == Absorbed(stored=5, users_erased=1)
+    assert entries_of(other_store) == entries_of(filled)
+    assert other_store.last_sequence() == 7
+    assert other_store.tombstone_of("gone") == 6
+    assert other_store.erased_after(0) == filled.erased_after(0)
+    # A model that has learned the one knows the events of the other.
+    assert other_store.shared_up_to(filled.id) == 7
+    assert learned_up_to(other_store, Watermark(filled.id, 5), end=7) == 5
+    # Once more, nothing happens.
+    assert absorb_all(other_store, filled) == Absorbed(repeated=5)
+    assert other_store.last_sequence() == 7
+    # And what the first one has heard since goes on.
+    filled.append([Event("v", "c")], received_at=400)
+    assert absorb_all(other_store, filled) == Absorbed(stored=1, repeated=5)
+    assert other_store.last_sequence() == other_store.shared_up_to(filled.id) == 8
+    assert entries_of(other_store) == entries_of(filled)
+
+
+def test_numbers_end_where_the_other_store_does(filled: KeptStore, other_store: KeptStore) -> None:
+    filled.erase("gone", erased_at=500)
+    filled.append([Event("v", "c", timestamp=1)], received_at=600)
+    filled.prune(2, [EventType.PLAY], limit=10)
+    assert absorb_all(other_store, filled).stored == 4
+    assert other_store.last_sequence() == filled.last_sequence() == 9
+    assert other_store.append([Event("w", "d")], 700) == [Outcome(Status.STORED, 10)]
+
+
+def test_a_store_that_has_events_of_its_own_numbers_anew(
+    filled: KeptStore, other_store: KeptStore
+) -> None:
+    other_store.append([Event("own", "a")], received_at=50)
+    assert absorb_all(other_store, filled) == Absorbed(stored=5, renumbered=5, users_erased=1)
+    assert other_store.last_sequence() == 7
+    assert [entry.sequence for entry in entries_of(other_store)] == [1, 2, 3, 4, 5, 6, 7]
+    assert other_store.shared_up_to(filled.id) == 0
+    assert learned_up_to(other_store, Watermark(filled.id, 5), end=7) == 0
+
+
+def test_what_was_heard_in_between_ends_what_two_stores_have_in_common(
+    filled: KeptStore, other_store: KeptStore
+) -> None:
+    absorb_all(other_store, filled)
+    other_store.append([Event("own", "a")], received_at=400)
+    filled.append([Event("v", "c")], received_at=400)
+    assert absorb_all(other_store, filled) == Absorbed(stored=1, renumbered=1, repeated=5)
+    assert other_store.shared_up_to(filled.id) == 7
+    assert [one.sequence for one in other_store.events_of("v", limit=1)] == [9]
+
+
+def test_what_was_pruned_comes_back_with_another_number(
+    filled: KeptStore, other_store: KeptStore
+) -> None:
+    absorb_all(other_store, filled)
+    assert other_store.prune(11, [EventType.PLAY], limit=10) == 1
+    filled.append([Event("v", "c")], received_at=400)
+    assert absorb_all(other_store, filled) == Absorbed(stored=2, renumbered=2, repeated=4)
+    assert other_store.shared_up_to(filled.id) == 7
+    assert other_store.last_sequence() == 9
+
+
+def test_an_id_that_belongs_to_another_event_is_not_stored(
+    filled: KeptStore, other_store: KeptStore
+) -> None:
+    other_store.append([Event("somebody", "else", event_id="e\0")], received_at=1)
+    absorbed = absorb_all(other_store, filled)
+    assert (absorbed.stored, absorbed.conflicts) == (4, 1)
+    assert other_store.count_of("nul\0byte") == 0
+
+
+def test_a_tombstone_takes_away_what_came_before_it(
+    filled: KeptStore, other_store: KeptStore
+) -> None:
+    other_store.append([Event("gone", "old")], received_at=150)
+    other_store.append([Event("gone", "new")], received_at=250)
+    absorbed = absorb_all(other_store, filled)
+    assert (absorbed.users_erased, absorbed.events_erased) == (1, 1)
+    assert [one.event.artist_id for one in other_store.events_of("gone", limit=9)] == ["b", "new"]
+    assert other_store.tombstone_of("gone") > 0
+
+
+def test_nobody_comes_back_from_a_copy_that_is_older_than_their_erasure(
+    filled: KeptStore, other_store: KeptStore
+) -> None:
+    other_store.erase("gone", erased_at=350)
+    number = other_store.tombstone_of("gone")
+    absorbed = absorb_all(other_store, filled)
+    assert (absorbed.stored, absorbed.of_erased, absorbed.users_erased) == (4, 1, 0)
+    assert other_store.count_of("gone") == 0
+    assert other_store.tombstone_of("gone") == number
+
+
+def test_a_store_that_absorbs_itself_stays_as_it_is(filled: KeptStore) -> None:
+    before = entries_of(filled)
+    assert absorb_all(filled, filled) == Absorbed(repeated=5)
+    assert entries_of(filled) == before
+    assert filled.statistics().origins == {}
+
+
+def test_what_fails_leaves_nothing(filled: KeptStore, other_store: KeptStore) -> None:
+    entries = entries_of(filled)
+    broken = KeyedEvent(8, b"k" * 16, 1, Event("u", "b", plays=object()))  # type: ignore[arg-type]
+    with pytest.raises(Exception, match=r"\w"):
+        other_store.absorb([*entries, broken], {}, source_of(filled), 8)
+    assert (other_store.last_sequence(), entries_of(other_store)) == (0, [])
+    assert other_store.shared_up_to(filled.id) == 0
+
+
+def test_old_events_are_pruned_by_type_and_some_at_a_time(store: KeptStore) -> None:
+    store.append([Event("u", f"a{number}", timestamp=number) for number in range(10)], 1000)
+    store.append([Event("u", "x", kind, timestamp=3) for kind in EventType], 1000)
+    store.append([Event("u", "received now")], 1000)
+    types = [EventType.PLAY, EventType.SKIP]
+    assert store.count_before(5, types) == 7
+    assert store.prune(5, types, limit=4) == 4
+    assert store.count_before(5, types) == 3
+    assert store.prune(5, types, limit=4) == 3
+    assert store.prune(5, types, limit=4) == 0
+    left = store.events_of("u", limit=99)
+    kinds = [one.event.type for one in left if one.event.artist_id == "x"]
+    assert kinds == [EventType.DISLIKE, EventType.LIKE]
+    assert len(left) == 8
+    # Numbers are not given again, and what was pruned may come again.
+    assert store.last_sequence() == 15
+    assert store.append([Event("u", "a0", timestamp=0)], 2000) == [Outcome(Status.STORED, 16)]
+    assert store.prune(10**6, list(EventType), limit=99) == 9
+
+
+def test_a_renewed_store_is_another_one_from_then_on(
+    filled: KeptStore, open_another: OpenStore
+) -> None:
+    other, old = open_another(), filled.id
+    new = filled.renew()
+    assert new == filled.id != old
+    assert len(new) == 32
+    assert filled.shared_up_to(old) == 7
+    # Whoever had it open learns of it.
+    assert other.id == old
+    assert other.last_sequence() == 7
+    assert (other.id, other.shared_up_to(old)) == (new, 7)
+    filled.append([Event("u", "c")], received_at=400)
+    # A model that had read on where the store was put back to number 7.
+    assert learned_up_to(filled, Watermark(old, 900), end=8) == 7
+    assert learned_up_to(filled, Watermark(old, 3), end=8) == 3
+    assert learned_up_to(filled, Watermark(new, 8), end=8) == 8
+    third = filled.renew()
+    assert filled.shared_up_to(old) == 7
+    assert filled.shared_up_to(new) == 8
+    assert open_another().id == third
+    assert filled.statistics().origins == {old: 7, new: 8}
+
+
+def test_without_a_new_id_a_store_that_was_put_back_counts_as_another(filled: KeptStore) -> None:
+    assert learned_up_to(filled, Watermark(filled.id, 900), end=7) == 0
+    assert learned_up_to(filled, Watermark(filled.id, 7), end=7) == 7
+
+
+def test_what_a_store_was_before_goes_along(filled: KeptStore, other_store: KeptStore) -> None:
+    old = filled.id
+    filled.renew()
+    filled.append([Event("u", "c")], received_at=400)
+    absorb_all(other_store, filled)
+    assert other_store.statistics().origins == {old: 7, filled.id: 8}
+    assert learned_up_to(other_store, Watermark(old, 5), end=8) == 5
+
+
+def test_statistics_count_what_there_is(filled: KeptStore) -> None:
+    filled.set_available("a", is_available=False)
+    statistics = filled.statistics()
+    assert statistics.store_id == filled.id
+    assert statistics.last_sequence == 7
+    assert statistics.events == {EventType.PLAY: 3, EventType.LIKE: 1, EventType.SKIP: 1}
+    assert (statistics.users, statistics.artists) == (4, 4)
+    assert (statistics.first, statistics.last) == (10, 300)
+    assert (statistics.erased_users, statistics.unavailable_artists) == (1, 1)
+    assert statistics.origins == {}
+
+
+def test_an_empty_store_has_statistics(store: KeptStore) -> None:
+    statistics = store.statistics()
+    assert (statistics.events, statistics.first, statistics.last) == ({}, None, None)
+    assert entries_of(store) == []
+
+
+def test_a_backup_is_a_store_of_its_own(
+    filled: KeptStore, url: str, tmp_path: Path, open_another: OpenStore
+) -> None:
+    path = tmp_path / "backup.db"
+    if url.startswith("postgresql"):
+        with pytest.raises(StoreUnavailable, match="pg_dump"):
+            filled.backup(path)
+        assert not path.exists()
+        return
+    filled.backup(path)
+    copy = type(filled)(path)  # type: ignore[call-arg]
+    assert entries_of(copy) == entries_of(filled)
+    assert copy.id != filled.id
+    assert copy.shared_up_to(filled.id) == 7
+    assert copy.append([Event("u", "c")], 400) == [Outcome(Status.STORED, 8)]
+    copy.close()
+    assert open_another().last_sequence() == 7
+
+
+def test_an_event_is_read_as_it_was_absorbed(filled: KeptStore, other_store: KeptStore) -> None:
+    absorb_all(other_store, filled)
+    assert other_store.events_of("gone", limit=1) == [
+        StoredEvent(7, 300, Event("gone", "b", plays=2.5))
+    ]
+    assert other_store.names_of(["🎸"]) == {"🎸": "Ünï\n"}

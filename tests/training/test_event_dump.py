@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.events import Event, EventType
+from app.store.address import open_store
+from app.store.entries import Absorbed
+from app.store.upkeep import KeptStore
+from training.errors import DatasetError, TrainingError, WriteError
+from training.event_dump import Dumped, dump, load
+
+OpenStore = Callable[[str], KeptStore]
+
+
+@pytest.fixture
+def open_file(tmp_path: Path) -> Iterator[OpenStore]:
+    opened: list[KeptStore] = []
+
+    def open_named(name: str) -> KeptStore:
+        opened.append(open_store(f"sqlite:///{tmp_path / name}"))
+        return opened[-1]
+
+    yield open_named
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_file: OpenStore) -> KeptStore:
+    """A store with something of everything."""
+    store = open_file("encore.db")
+    store.append(
+        [
+            Event("u", "a", timestamp=1_760_000_000_123_456),
+            Event("u", "a"),
+            Event('"é\n', "🎸", EventType.LIKE, event_id="e", artist_name="Ünï"),
+            Event("gone", "a"),
+            Event("u", "b", plays=0.25),
+        ],
+        1_770_000_000_000_001,
+    )
+    store.erase("gone", 1_770_000_000_000_002)
+    store.set_available("a", is_available=False)
+    return store
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def content_of(store: KeptStore) -> tuple[object, ...]:
+    entries = store.entries_between(0, store.last_sequence(), limit=10**6)
+    return entries, store.unavailable_artists()[1], store.last_sequence()
+
+
+@pytest.mark.parametrize("name", ["dump.jsonl", "dump.jsonl.gz"])
+def test_what_is_dumped_is_loaded_as_it_was(
+    store: KeptStore, open_file: OpenStore, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    assert dump(store, path) == Dumped(store.id, 6, 4, 1, 1)
+    assert path.stat().st_mode & 0o777 == 0o600
+    other = open_file("other.db")
+    loaded = load(other, path)
+    assert loaded.absorbed == Absorbed(stored=4, users_erased=1)
+    assert loaded.artists_removed == 1
+    assert content_of(other) == content_of(store)
+    again = load(other, path)
+    assert again.absorbed == Absorbed(repeated=4)
+    assert again.artists_removed == 0
+    assert content_of(other) == content_of(store)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_dump_is_lines_that_people_can_read(store: KeptStore, tmp_path: Path) -> None:
+    path = tmp_path / "dump.jsonl"
+    dump(store, path)
+    head, first, *_, unavailable, end = lines_of(path)
+    assert head == {"encore_events": 1, "store": store.id, "origins": {}}
+    assert first == {
+        "sequence": 1,
+        "key": Event("u", "a", timestamp=1_760_000_000_123_456).key().hex(),
+        "received_at": "2026-02-02T02:40:00.000001+00:00",
+        "user_id": "u",
+        "artist_id": "a",
+        "type": "play",
+        "plays": 1.0,
+        "timestamp": "2025-10-09T08:53:20.123456+00:00",
+    }
+    assert unavailable == {"unavailable_artist": "a"}
+    assert end == {"up_to": 6, "lines": 6}
+    assert "gone" not in path.read_text()
+
+
+def test_the_same_state_is_the_same_bytes(store: KeptStore, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.jsonl.gz", tmp_path / "second.jsonl.gz"
+    dump(store, first)
+    dump(store, second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_long_stores_go_some_events_at_a_time(
+    store: KeptStore, open_file: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.event_dump._AT_ONCE", 2)
+    store.append([Event("v", str(number)) for number in range(5)], 1_770_000_000_000_003)
+    path, other = tmp_path / "dump.jsonl", open_file("other.db")
+    written: list[int] = []
+    dump(store, path, written.append)
+    assert sum(written) == store.last_sequence() == 11
+    read: list[int] = []
+    load(other, path, read.append)
+    assert content_of(other) == content_of(store)
+    assert sum(read) == 2 * len(lines_of(path))
+
+
+def test_whoever_is_erased_meanwhile_is_erased_where_it_is_loaded(
+    store: KeptStore, open_file: OpenStore, tmp_path: Path
+) -> None:
+    steps: list[int] = []
+
+    def erase(step: int) -> None:
+        if not steps:
+            store.erase("u", 1_770_000_000_000_009)
+            store.append([Event("late", "a")], 1_770_000_000_000_010)
+        steps.append(step)
+
+    path = tmp_path / "dump.jsonl"
+    dump(store, path, erase)
+    assert '"user_id": "u"' in path.read_text()
+    other = open_file("other.db")
+    absorbed = load(other, path).absorbed
+    assert (absorbed.users_erased, absorbed.events_erased) == (2, 3)
+    assert (other.count_of("u"), other.tombstone_of("u")) == (0, 7)
+    # What came after the dump had begun may come with the next one.
+    assert (other.count_of("late"), other.last_sequence()) == (0, 7)
+    dump(store, path)
+    load(other, path)
+    assert content_of(other) == content_of(store)
+
+
+def write(path: Path, lines: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def changed(line: int, **fields: object) -> Callable[[list[dict[str, Any]]], None]:
+    def change(lines: list[dict[str, Any]]) -> None:
+        lines[line] |= fields
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed(1, plays=-1), "line 2: plays: input should be greater than 0, found -1"),
+        (changed(1, plays=float("nan")), "line 2: plays: input should be"),
+        (changed(1, type="hum"), "line 2: type: input should be 'play', 'skip', 'like' or 'disl"),
+        (changed(1, user_id="x" * 300), "line 2: user_id: "),
+        (changed(1, artist_id="b"), "line 2: key: is not that of this event"),
+        (changed(2, key="xyz"), "line 3: key: value error, should be 32 digits, 0 to f"),
+        (changed(2, sequence=1), "line 3: sequence: is out of order"),
+        (changed(2, received_at="2026-01-01T00:00:00"), "line 3: received_at: value error, has no"),
+        (changed(2, more=1), "line 3: more: "),
+        (changed(5, erased_user=7), "line 6: erased_user: "),
+        (changed(0, encore_events=2), "line 1: encore_events: input should be 1, found 2"),
+        (changed(7, lines=9), "is not whole"),
+        (changed(7, up_to=3), "is not whole"),
+        (lambda lines: lines.pop(), "is not whole"),
+        (lambda lines: lines.pop(2), "is not whole"),
+        (lambda lines: lines.append(lines[1]), "line 9: sequence: is out of order"),
+        (lambda lines: lines.pop(0), "is no event dump; `events export` writes one"),
+        (lambda lines: lines.clear(), "is no event dump"),
+        (lambda lines: lines.insert(2, {}), "line 3: is no line of an event dump"),
+        (lambda lines: lines.insert(2, {"user_id": "x" * 50_000}), "line 3: is too long"),
+    ],
+)
+def test_of_a_dump_that_was_tampered_with_nothing_is_stored(
+    store: KeptStore,
+    open_file: OpenStore,
+    tmp_path: Path,
+    change: Callable[[list[dict[str, Any]]], None],
+    message: str,
+) -> None:
+    path = tmp_path / "dump.jsonl"
+    dump(store, path)
+    lines = lines_of(path)
+    change(lines)
+    write(path, lines)
+    other = open_file("other.db")
+    with pytest.raises(DatasetError) as caught:
+        load(other, path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert content_of(other) == ([], [], 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe\n", "line 1: is no JSON; is the file damaged?"),
+        (b"[1]\n", "line 1: is no line of an event dump"),
+        (b"{", "line 1: is no JSON"),
+        (b"", "is no event dump"),
+    ],
+)
+def test_what_is_no_dump_is_refused(
+    open_file: OpenStore, tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "dump.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=message.replace("?", r"\?")):
+        load(open_file("other.db"), path)
+
+
+def test_a_compressed_dump_that_is_cut_short_or_none_is_refused(
+    store: KeptStore, open_file: OpenStore, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "dump.jsonl.gz", open_file("other.db")
+    dump(store, path)
+    whole = path.read_bytes()
+    assert b"encore_events" in gzip.decompress(whole)
+    for content in (whole[:-20], whole[: len(whole) // 2], b"plain text", whole[:40] + b"\0" * 99):
+        path.write_bytes(content)
+        with pytest.raises(DatasetError, match=r"is damaged|is no event dump"):
+            load(other, path)
+    assert content_of(other) == ([], [], 0)
+
+
+def test_files_that_cannot_be_are_named(
+    store: KeptStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TrainingError, match=r"expected a name that ends in \.jsonl or"):
+        dump(store, tmp_path / "dump.csv")
+    with pytest.raises(TrainingError, match="no such folder"):
+        dump(store, tmp_path / "none" / "dump.jsonl")
+    with pytest.raises(DatasetError, match="No such file"):
+        load(store, tmp_path / "none.jsonl")
+    path = tmp_path / "dump.jsonl"
+    path.write_text("the one before")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(WriteError, match="No space left on device"):
+        dump(store, path)
+    assert path.read_text() == "the one before"
+    assert not list(tmp_path.glob(".*"))

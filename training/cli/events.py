@@ -1,0 +1,219 @@
+"""The commands about event stores: ``events show``, ``export``, ``import`` and the others."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter, validators
+
+from app.events import MICROSECONDS, EventType
+from app.http.event_schemas import write_time
+from app.store.entries import Statistics
+from training.cli.app import AsJson, cli
+from training.cli.console import Output
+from training.cli.reading import open_event_store
+from training.cli.tables import statistics_table
+from training.event_dump import check_name, dump, load
+from training.files import check_place
+
+events_cli = App(name="events", help="Shows, moves, prunes and backs up event stores.")
+cli.command(events_cli)
+
+_DAY: Final = 86_400
+_PRUNED_AT_ONCE: Final = 10_000
+_PASSING: Final = (EventType.PLAY, EventType.SKIP)
+_DEFAULT: Final = "sqlite:///encore.db"
+
+Events = Annotated[str, Parameter(env_var="ENCORE_DATABASE_URL")]
+Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=36_500))]
+
+
+@events_cli.command
+def show(*, events: Events = _DEFAULT, as_json: AsJson = False) -> None:
+    """Shows what a store holds.
+
+    Args:
+        events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        as_json: Print JSON instead of a table.
+    """
+    output = Output(quiet=as_json)
+    with closing(open_event_store(events)) as store:
+        statistics = store.statistics()
+    output.show(statistics_table(statistics))
+    if as_json:
+        output.json(_describe(statistics))
+
+
+@events_cli.command
+def export(out: Path, /, *, events: Events = _DEFAULT, as_json: AsJson = False) -> None:
+    """Writes everything a store holds to a file, while it is in use.
+
+    Args:
+        out: File ending in .jsonl or .jsonl.gz, which `events import` reads.
+        events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        as_json: Print JSON instead of a sentence.
+    """
+    output = Output(quiet=as_json)
+    check_name(out)
+    check_place(out)
+    with closing(open_event_store(events)) as store, output.bars() as bars:
+        dumped = dump(store, out, bars.step("events", store.last_sequence()))
+    output.show(
+        f"{_count(dumped.events, 'event')}, {_count(dumped.erased_users, 'erased user')} and "
+        f"{_count(dumped.unavailable_artists, 'unavailable artist')} are in {out}; only its owner "
+        "can read it"
+    )
+    if as_json:
+        output.json({**asdict(dumped), "path": str(out)})
+
+
+@events_cli.command(name="import")
+def import_(
+    dump_file: Annotated[Path, Parameter(name="FILE")],
+    /,
+    *,
+    events: Events = _DEFAULT,
+    as_json: AsJson = False,
+) -> int:
+    """Adds to a store, which is made if it is missing, what `events export` wrote of another.
+
+    What is there already counts once. Into an empty store events take their numbers along, so that
+    models which have learned them know them there, too.
+
+    Args:
+        dump_file: File ending in .jsonl or .jsonl.gz.
+        events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        as_json: Print JSON instead of sentences.
+    """
+    output = Output(quiet=as_json)
+    check_name(dump_file)
+    with closing(open_event_store(events, must_exist=False)) as store, output.bars() as bars:
+        loaded = load(store, dump_file, bars.step("lines", None))
+    absorbed = loaded.absorbed
+    parts = [f"{_count(absorbed.stored, 'event')} stored, {absorbed.repeated:,} there already"]
+    if absorbed.of_erased:
+        parts.append(f"{absorbed.of_erased:,} left out, from before their users were erased")
+    if absorbed.users_erased:
+        had = _count(absorbed.events_erased, "event")
+        parts.append(f"{_count(absorbed.users_erased, 'user')} erased, who had {had} here")
+    if loaded.artists_removed:
+        parts.append(f"{_count(loaded.artists_removed, 'artist')} made unavailable")
+    output.show("; ".join(parts))
+    if absorbed.renumbered:
+        output.note(
+            f"{_count(absorbed.renumbered, 'event')} got a new number, since the store held others "
+            "or had pruned them; models that have learned them count them again until the next "
+            "`train --events`"
+        )
+    if absorbed.conflicts:
+        output.error(
+            f"not stored: {_count(absorbed.conflicts, 'event')} of {dump_file}, whose ids belong "
+            "to events with another content here"
+        )
+    if as_json:
+        output.json({**asdict(absorbed), "artists_removed": loaded.artists_removed})
+    return 1 if absorbed.conflicts else 0
+
+
+@events_cli.command
+def prune(
+    *,
+    older_than: Days,
+    all_types: bool = False,
+    dry_run: bool = False,
+    events: Events = _DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Deletes old plays and skips for good.
+
+    Users whom the model knows keep what it has learned, and trainings to come know only what the
+    dataset holds of those plays. A pruned event that is sent again counts again.
+
+    Args:
+        older_than: Age from which on they go, in days.
+        all_types: Likes and dislikes, too, so that what was disliked may come back.
+        dry_run: Only say how many.
+        events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        as_json: Print JSON instead of a sentence.
+    """
+    output = Output(quiet=as_json)
+    types = tuple(EventType) if all_types else _PASSING
+    before = int((time.time() - older_than * _DAY) * MICROSECONDS)
+    with closing(open_event_store(events)) as store:
+        total = store.count_before(before, types)
+        if not dry_run:
+            with output.bars() as bars:
+                advance, deleted = bars.step("pruned", total), 0
+                while part := store.prune(before, types, limit=_PRUNED_AT_ONCE):
+                    deleted += part
+                    advance(part)
+            total = deleted
+    moment = _text(before)
+    output.show(f"{_count(total, 'event')} from before {moment} {_done(dry_run=dry_run)}")
+    if as_json:
+        output.json({"before": moment, "events": total, "dry_run": dry_run})
+
+
+@events_cli.command
+def backup(out: Path, /, *, events: Events = _DEFAULT, as_json: AsJson = False) -> None:
+    """Copies an SQLite store to a file, while it is in use.
+
+    Args:
+        out: The copy; one that is there is replaced when the new one is whole.
+        events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        as_json: Print JSON instead of a sentence.
+    """
+    output = Output(quiet=as_json)
+    check_place(out)
+    with closing(open_event_store(events)) as store, output.err.status("copying"):
+        store.backup(out)
+    with closing(open_event_store(f"sqlite:///{out.absolute()}")) as copy:
+        statistics = copy.statistics()
+    output.show(f"{_count(sum(statistics.events.values()), 'event')} are in {out}, checked")
+    if as_json:
+        output.json({**_describe(statistics), "path": str(out)})
+
+
+@events_cli.command
+def renew(*, events: Events = _DEFAULT, as_json: AsJson = False) -> None:
+    """Gives a store that was put back, or a copy of one, an id of its own.
+
+    Models know which events they have learned by the store's id and the events' numbers. Where the
+    store was put back to an earlier state, numbers are given a second time, to other events.
+    Restart services that use the store afterwards.
+
+    Args:
+        events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        as_json: Print JSON instead of a sentence.
+    """
+    output = Output(quiet=as_json)
+    with closing(open_event_store(events)) as store:
+        old = store.id
+        new = store.renew()
+    output.show(f"the store {old} is {new} now; restart the services that use it")
+    if as_json:
+        output.json({"store": new, "former": old})
+
+
+def _describe(statistics: Statistics) -> dict[str, Any]:
+    return asdict(statistics) | {
+        "events": {kind.value: statistics.events.get(kind, 0) for kind in EventType},
+        "first": None if statistics.first is None else _text(statistics.first),
+        "last": None if statistics.last is None else _text(statistics.last),
+    }
+
+
+def _text(microseconds: int) -> str:
+    return write_time(microseconds).isoformat(timespec="seconds")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _done(*, dry_run: bool) -> str:
+    return "would be deleted" if dry_run else "deleted"

@@ -1,0 +1,353 @@
+"""Event dumps: an event store as a file of JSON lines, from one database into another.
+
+The first line names the store, the last one says how many there are between. Those in between are
+events, as ``POST /events`` takes them, with number, key and time of arrival; tombstones; and
+artists that are out of the assortment.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Annotated, Any, Final, Literal, TypeAlias, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from app.events import EventType, user_hash
+from app.http.event_schemas import EventIn, Time, write_time
+from app.http.schemas import Id
+from app.store.entries import Absorbed, Entry, KeyedEvent, Source, Tombstone
+from app.store.upkeep import KeptStore
+from app.versions import sync_folder
+from training.configuration import explain
+from training.errors import DatasetError, TrainingError, WriteError
+from training.files import check_place
+
+SUFFIXES: Final = (".jsonl", ".jsonl.gz")
+_AT_ONCE: Final = 5000
+# An event with the longest ids and name, all of them escaped, is shorter.
+_LONGEST_LINE: Final = 32_768
+Progress: TypeAlias = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """What was written.
+
+    Attributes:
+        store_id: of the store.
+        up_to: number of the last event or tombstone.
+        events: how many.
+        erased_users: how many tombstones.
+        unavailable_artists: how many artists are out of the assortment.
+    """
+
+    store_id: str
+    up_to: int
+    events: int
+    erased_users: int
+    unavailable_artists: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What became of a dump.
+
+    Attributes:
+        absorbed: what became of its events and tombstones.
+        artists_removed: how many artists are out of the assortment now that were in it.
+    """
+
+    absorbed: Absorbed
+    artists_removed: int
+
+
+def check_name(path: Path) -> None:
+    """Refuses a file whose name is not that of a dump.
+
+    Raises:
+        TrainingError: it ends otherwise.
+    """
+    if not path.name.endswith(SUFFIXES):
+        raise TrainingError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+
+
+def dump(store: KeptStore, path: Path, progress: Progress | None = None) -> Dumped:
+    """Writes a store, which may be written to meanwhile, whole or not at all.
+
+    Args:
+        store: what to write.
+        path: where to, ending as one of ``SUFFIXES``; readable by its owner only.
+        progress: called with how many numbers were read since the last call.
+
+    Raises:
+        TrainingError: the file's name ends otherwise, or its folder is missing.
+        WriteError: it cannot be written.
+        StoreUnavailable: the store cannot be read.
+    """
+    check_name(path)
+    check_place(path)
+    statistics = store.statistics()
+    events, erased, end = 0, 0, statistics.last_sequence
+    with _writing(path) as file:
+        origins = dict(statistics.origins)
+        _write(file, {"encore_events": 1, "store": statistics.store_id, "origins": origins})
+        after = 0
+        while True:
+            entries = store.entries_between(after, end, limit=_AT_ONCE)
+            for entry in entries:
+                _write(file, _line_of(entry))
+            events += sum(isinstance(entry, KeyedEvent) for entry in entries)
+            erased += sum(isinstance(entry, Tombstone) for entry in entries)
+            reached = entries[-1].sequence if len(entries) == _AT_ONCE else end
+            if progress:
+                progress(reached - after)
+            after = reached
+            if after == end:
+                # Whoever was erased meanwhile may be in the file, so their tombstone has to be.
+                end = max([end, *(number for _, number in store.erased_after(end))])
+            if after == end:
+                break
+        _, unavailable = store.unavailable_artists()
+        for artist in unavailable:
+            _write(file, {"unavailable_artist": artist})
+        _write(file, {"up_to": end, "lines": events + erased + len(unavailable)})
+    return Dumped(statistics.store_id, end, events, erased, len(unavailable))
+
+
+def load(store: KeptStore, path: Path, progress: Progress | None = None) -> Loaded:
+    """Adds what a dump holds to a store, which may be in use.
+
+    The file is read twice: nothing is stored of one that is damaged. What was stored before an
+    interruption is found again by the next call.
+
+    Args:
+        store: where to.
+        path: a file that ``dump`` wrote.
+        progress: called with how many lines were read since the last call.
+
+    Raises:
+        DatasetError: the file cannot be read, or is no dump; the message says where.
+        StoreUnavailable: the store cannot be read or written.
+    """
+    summary = _check(path, progress)
+    users = store.users_by_hash(summary.hashes)
+    absorbed = Absorbed()
+    with _reading(path) as file:
+        lines = _parsed(path, file, progress)
+        next(lines)  # the head
+        artists: list[str] = []
+        while part := list(islice(lines, _AT_ONCE)):
+            entries = [line.to_entry() for line in part if isinstance(line, _Event | _Erased)]
+            artists += [line.unavailable_artist for line in part if isinstance(line, _Unavailable)]
+            # One who was erased while the dump was made may be in it, ahead of the tombstone.
+            ids = {entry.event.user_id for entry in entries if isinstance(entry, KeyedEvent)}
+            users |= {hashed: one for one in ids if (hashed := user_hash(one)) in summary.hashes}
+            if entries:
+                up_to = entries[-1].sequence
+                absorbed.add(store.absorb(entries, users, summary.source, up_to))
+    # Its numbers may end higher than its entries do.
+    absorbed.add(store.absorb([], {}, summary.source, summary.up_to))
+    _, unavailable = store.unavailable_artists()
+    removed = [artist for artist in artists if artist not in frozenset(unavailable)]
+    for artist in removed:
+        store.set_available(artist, is_available=False)
+    return Loaded(absorbed, len(removed))
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _hash_text(value: str) -> str:
+    if len(value) != 32 or value.strip("0123456789abcdef"):
+        raise ValueError("should be 32 digits, 0 to f")
+    return value
+
+
+_Hash = Annotated[str, AfterValidator(_hash_text)]
+_Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class _Head(_Line):
+    encore_events: Literal[1]
+    store: Id
+    origins: dict[Id, _Number]
+
+
+class _Event(EventIn):
+    sequence: _Number
+    key: _Hash
+    received_at: Time
+
+    def to_entry(self) -> KeyedEvent:
+        key, event = bytes.fromhex(self.key), self.to_event()
+        if event.is_idempotent and key != event.key():
+            raise ValueError("key: is not that of this event; was the line edited?")
+        return KeyedEvent(self.sequence, key, self.received_at, event)
+
+
+class _Erased(_Line):
+    sequence: _Number
+    erased_user: _Hash
+    stamp_key: int = Field(ge=0, lt=2**32)
+    erased_at: Time
+
+    def to_entry(self) -> Tombstone:
+        hashed = bytes.fromhex(self.erased_user)
+        return Tombstone(self.sequence, hashed, self.stamp_key, self.erased_at)
+
+
+class _Unavailable(_Line):
+    unavailable_artist: Id
+
+
+class _End(_Line):
+    up_to: int = Field(ge=0, le=2**63 - 1)
+    lines: int = Field(ge=0)
+
+
+# By a name that only one kind of line has.
+_KINDS: Final[dict[str, type[_Line | EventIn]]] = {
+    "user_id": _Event,
+    "erased_user": _Erased,
+    "unavailable_artist": _Unavailable,
+    "encore_events": _Head,
+    "up_to": _End,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    source: Source
+    up_to: int
+    hashes: frozenset[bytes]
+
+
+def _check(path: Path, progress: Progress | None) -> _Summary:
+    with _reading(path) as file:
+        lines = _parsed(path, file, progress)
+        head, hashes = next(lines, None), set()
+        if not isinstance(head, _Head):
+            raise DatasetError(f"{path} is no event dump; `events export` writes one")
+        number = last = 0
+        line: _Line | EventIn | None = None
+        for number, line in enumerate(lines):
+            if isinstance(line, _Event | _Erased):
+                if line.sequence <= last:
+                    raise DatasetError(f"{path}, line {number + 2}: sequence: is out of order")
+                last = line.sequence
+            if isinstance(line, _Erased):
+                hashes.add(line.to_entry().user_hash)
+    if not isinstance(line, _End) or line.lines != number or line.up_to < last:
+        raise DatasetError(f"{path} is not whole, so nothing of it was stored; export it again")
+    return _Summary(Source(head.store, head.origins), line.up_to, frozenset(hashes))
+
+
+def _parsed(path: Path, file: IO[bytes], progress: Progress | None) -> Iterator[_Line | EventIn]:
+    """Yields lines, checked one by one."""
+    number = 0
+    while raw := file.readline(_LONGEST_LINE):
+        number += 1
+        if progress and number % _AT_ONCE == 0:
+            progress(_AT_ONCE)
+        try:
+            yield _parse(raw)
+        except ValidationError as error:
+            raise DatasetError(f"{path}, line {number}: {explain(error)}") from None
+        except ValueError as error:
+            raise DatasetError(f"{path}, line {number}: {error}") from None
+    if progress:
+        progress(number % _AT_ONCE)
+
+
+def _parse(raw: bytes) -> _Line | EventIn:
+    if len(raw) == _LONGEST_LINE:
+        raise ValueError("is too long for a line of an event dump")
+    try:
+        fields = json.loads(raw)
+    except ValueError as error:  # of the encoding, too
+        raise ValueError("is no JSON; is the file damaged?") from error
+    kinds = [kind for name, kind in _KINDS.items() if isinstance(fields, dict) and name in fields]
+    if not kinds:
+        raise ValueError("is no line of an event dump")
+    line = kinds[0].model_validate(fields)
+    if isinstance(line, _Event):
+        line.to_entry()
+    return line
+
+
+def _line_of(entry: Entry) -> dict[str, Any]:
+    if isinstance(entry, Tombstone):
+        return {
+            "sequence": entry.sequence,
+            "erased_user": entry.user_hash.hex(),
+            "stamp_key": entry.stamp_key,
+            "erased_at": _text(entry.erased_at),
+        }
+    event = entry.event
+    fields = {
+        "sequence": entry.sequence,
+        "key": entry.key.hex(),
+        "received_at": _text(entry.received_at),
+        "user_id": event.user_id,
+        "artist_id": event.artist_id,
+        "type": event.type.value,
+        "plays": event.plays if event.type is EventType.PLAY else None,
+        "timestamp": None if event.timestamp is None else _text(event.timestamp),
+        "event_id": event.event_id,
+        "artist_name": event.artist_name,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _text(microseconds: int) -> str:
+    return write_time(microseconds).isoformat()
+
+
+def _write(file: IO[bytes], line: dict[str, Any]) -> None:
+    file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file beside its place, which it gets when the block ends well."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as raw:
+            if path.suffix == ".gz":
+                # The same events are the same bytes.
+                with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as file:
+                    yield cast("IO[bytes]", file)
+            else:
+                yield raw
+            raw.flush()
+            os.fsync(raw.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise WriteError(path, error) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[IO[bytes]]:
+    check_name(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield cast("IO[bytes]", file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DatasetError(f"{path} is damaged, so nothing of it was stored: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
