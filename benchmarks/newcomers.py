@@ -4,7 +4,9 @@
 
 A hundred artists with 20 to 200 listeners are hidden from training, all at once. Five of each one's
 real listeners then play it once. Of interest is who has it among their fifty best: its other
-listeners, who should, and all other users, who should not. For several lengths of the vector.
+listeners, who should, and all other users, who should not. For several lengths of the vector; and,
+to tell what the direction allows, for each artist without the others, at the length with which it
+is shown to exactly a tenth of all other users.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from app.events import (
     NewcomerRules,
     StoredEvent,
 )
+from app.model import Model
 from app.newcomers import Newcomers, NewcomerSolver
 from app.recommender import Query, Recommender
+from app.scoring import top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.fit import fit_model
@@ -40,6 +44,7 @@ _LISTENERS: Final = (20, 200)
 _PLAYED_BY: Final = 5
 _AMONG: Final = 50
 _QUANTILES: Final = (0.9, 0.95, 0.98, 0.99, 1.0)
+_EXPOSURE: Final = 0.1
 _SEEDS: Final = (0, 1, 2)
 _BLOCK: Final = 256
 
@@ -68,7 +73,37 @@ def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]
             newcomers.append(solver.solve(f"new {artist}", artist, tastes))
         recommender.newcomers = Newcomers.of(model, newcomers)
         figures[f"{quantile:g}"] = _shares(recommender, queries, fans, played)
+    directions = np.stack([newcomer.vector for newcomer in newcomers]).astype(np.float64)
+    figures["alone"] = _alone(model, directions, fans, played)
     return figures
+
+
+def _alone(
+    model: Model,
+    directions: NDArray[np.float64],
+    fans: dict[int, NDArray[np.int64]],
+    played: dict[int, NDArray[np.int64]],
+) -> dict[str, float]:
+    """Returns the figures of artists one at a time, each shown to exactly ``_EXPOSURE``."""
+    n_users = len(model.users)
+    seen = [model.user_items.row(user)[0] for user in range(n_users)]
+    ranked = top_items(model.user_factors, model.catalogue, n=_AMONG, hidden=seen)
+    last = np.array([scores[-1] if len(scores) == _AMONG else 0.0 for _, scores in ranked])
+    to_fans = []
+    for (item, users), direction in zip(fans.items(), directions, strict=True):
+        along = model.user_factors.astype(np.float64) @ direction
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed = np.where(along > 0, np.maximum(last, 0.0) / along, np.inf)
+        others = np.ones(n_users, dtype=bool)
+        others[users] = False
+        length = np.quantile(needed[others], _EXPOSURE)
+        to_fans.append((needed[np.setdiff1d(users, played[item])] < length).mean())
+    fan = np.array(to_fans)
+    return {
+        "other listeners": float(fan.mean()),
+        "other listeners, median artist": float(np.median(fan)),
+        "artists with 40 % of listeners": float((fan >= 0.4).mean()),
+    }
 
 
 def _queries(interactions: Interactions, played: dict[int, NDArray[np.int64]]) -> list[Query]:
@@ -134,13 +169,16 @@ def main() -> None:
         }
         for quantile in runs[0]
     }
+    alone = figures["alone"]
     for quantile, means in figures.items():
         print(quantile, "  ".join(f"{name}: {value:.3f}" for name, value in means.items()))
+    del figures["alone"]
     result = {
         "conditions": conditions(),
         "draws": len(_SEEDS),
         "default": DEFAULT_NEWCOMER_RULES.length_quantile,
         "by quantile of the length": figures,
+        "alone": alone,
     }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -9,13 +9,20 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 import psycopg
 
 _PATIENCE = 60.0
+_NO_ROOM = """
+CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+END $$;
+CREATE TRIGGER no_room BEFORE INSERT ON events EXECUTE FUNCTION no_room();
+"""
 
 
 class PostgresServer:
@@ -98,6 +105,57 @@ class PostgresServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.url(name)
+
+    @contextmanager
+    def small_database(self) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
+        """Makes a database that can be full.
+
+        Its tables lie on a small file system of their own, where one may be mounted; elsewhere the
+        server only says that there is no room.
+
+        Yields:
+            Its address, what fills the disk and what makes room again.
+        """
+        folder = self._folder / "small"
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
+        is_mounted = not subprocess.run(mount, capture_output=True, check=False).returncode
+        tables = folder / "tables"
+        tables.mkdir()
+        if self._user:
+            shutil.chown(tables, self._user)
+        ballast = folder / "ballast"
+        url = self.new_database()
+        name = url.rpartition("/")[2]
+
+        def run(database: str, statement: str) -> None:
+            with psycopg.connect(self.url(database), autocommit=True) as connection:
+                connection.execute(statement.encode())
+
+        def fill() -> None:
+            if is_mounted:
+                with suppress(OSError), ballast.open("wb", buffering=0) as file:
+                    while True:
+                        file.write(bytes(4096))
+            else:
+                run(name, _NO_ROOM)
+
+        def make_room() -> None:
+            if is_mounted:
+                ballast.unlink()
+            else:
+                run(name, "DROP TRIGGER no_room ON events")
+
+        run("postgres", f"CREATE TABLESPACE small LOCATION '{tables}'")
+        run("postgres", f"ALTER DATABASE {name} SET TABLESPACE small")
+        try:
+            yield url, fill, make_room
+        finally:
+            run("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+            run("postgres", "DROP TABLESPACE small")
+            if is_mounted:
+                subprocess.run(["umount", str(folder)], check=True)
+            shutil.rmtree(folder)
 
     def remove(self) -> None:
         """Stops it and removes all that it wrote."""

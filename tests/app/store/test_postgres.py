@@ -146,6 +146,34 @@ def test_a_read_only_database_is_named_so(url: str, store: PostgresEventStore) -
     assert trouble(lambda: PostgresEventStore(url)).reason == "readonly"
 
 
+def test_on_a_full_disk_nothing_acknowledged_is_lost_and_it_goes_on_when_there_is_room(
+    postgres: PostgresServer,
+) -> None:
+    acknowledged: list[str] = []
+
+    def append_until_it_fails(store: PostgresEventStore) -> None:
+        for batch in range(1000):
+            ids = [f"{batch} {number}" for number in range(500)]
+            events = [Event("u", "a", event_id=one, artist_name="n" * 400) for one in ids]
+            store.append(events, 1)
+            acknowledged.extend(ids)
+
+    with postgres.small_database() as (url, fill, make_room):
+        store = PostgresEventStore(url)
+        store.append([Event("u", "a", event_id="first")], 1)
+        fill()
+        error = trouble(lambda: append_until_it_fails(store))
+        assert error.reason == "full"
+        assert "make room" in str(error)
+        # What is there can be read meanwhile.
+        there = [one.event.event_id for one in store.events_of("u", limit=10**6)]
+        assert sorted(map(str, there)) == sorted(["first", *acknowledged])
+        make_room()
+        (outcome,) = store.append([Event("u", "a", event_id="last")], 2)
+        assert outcome.sequence == len(acknowledged) + 2
+        store.close()
+
+
 def test_a_lock_that_another_session_holds_is_told(
     url: str, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
