@@ -265,18 +265,24 @@ class Journal:
 
     async def events_of(
         self, user_id: str, *, limit: int, before: int | None
-    ) -> tuple[int, list[StoredEvent]]:
-        """Returns how many events a user has, and some of them, latest number first.
+    ) -> tuple[int, list[StoredEvent], dict[str, str]]:
+        """Returns how many events a user has, some of them, and the names of their artists.
+
+        Args:
+            user_id: whose.
+            limit: at most so many, latest number first.
+            before: only those with lower numbers.
 
         Raises:
             StoreUnavailable: the store cannot be read.
         """
-        return await self._read(
-            lambda store: (
-                store.count_of(user_id),
-                store.events_of(user_id, limit=limit, before=before),
-            )
-        )
+
+        def look(store: EventStore) -> tuple[int, list[StoredEvent], dict[str, str]]:
+            events = store.events_of(user_id, limit=limit, before=before)
+            artists = list({stored.event.artist_id for stored in events})
+            return store.count_of(user_id), events, store.names_of(artists)
+
+        return await self._read(look)
 
     async def played_in_days(
         self, days: float, *, by_plays: bool, limit: int

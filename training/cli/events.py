@@ -173,7 +173,7 @@ def backup(out: Path, /, *, events: Events = _DEFAULT, as_json: AsJson = False) 
         store.backup(out)
     with closing(open_event_store(f"sqlite:///{out.absolute()}")) as copy:
         statistics = copy.statistics()
-    output.show(f"{_count(sum(statistics.events.values()), 'event')} are in {out}, checked")
+    output.show(f"{out} holds {_count(sum(statistics.events.values()), 'event')}, checked")
     if as_json:
         output.json({**_describe(statistics), "path": str(out)})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -50,7 +51,9 @@ async def user(
 
     404 for somebody of whom nothing is known. Behind the key, as it is personal.
     """
-    count, events = await journal.events_of(user_id, limit=parameters.n, before=parameters.before)
+    count, events, names = await journal.events_of(
+        user_id, limit=parameters.n, before=parameters.before
+    )
     model = _model(watcher)
     activity = await journal.activity_of(user_id, model)
     is_known = model is not None and not (activity is not None and activity.is_erased)
@@ -64,7 +67,7 @@ async def user(
         is_in_model=user_index is not None,
         history=[] if model is None or user_index is None else _history(model, user_index),
         event_count=count,
-        events=[_shown(stored, model) for stored in events],
+        events=[_shown(stored, names, model) for stored in events],
         next_before=events[-1].sequence if has_more else None,
     )
 
@@ -101,10 +104,12 @@ def _history(model: Model, user_index: int) -> list[PlayedInHistory]:
     ]
 
 
-def _shown(stored: StoredEvent, model: Model | None) -> EventShown:
+def _shown(stored: StoredEvent, names: Mapping[str, str], model: Model | None) -> EventShown:
     event = stored.event
     item = None if model is None else model.items.index(event.artist_id)
-    name = event.artist_name if model is None or item is None else model.item_names[item]
+    name = event.artist_name or names.get(event.artist_id)
+    if model is not None and item is not None:
+        name = model.item_names[item]
     return EventShown(
         sequence=stored.sequence,
         event_id=event.event_id,

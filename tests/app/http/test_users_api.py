@@ -60,6 +60,14 @@ def test_events_are_shown_as_they_were_sent(client: TestClient) -> None:
     assert (like["name"], like["plays"], like["timestamp"]) == ("New Band", None, None)
 
 
+def test_an_artist_has_the_name_that_anybody_has_sent(client: TestClient) -> None:
+    send(client, artist_id="new", artist_name="New Band", user_id="u31")
+    send(client, artist_id="new")
+    send(client, artist_id="nameless")
+    names = [event["name"] for event in client.get("/users/u30").json()["events"]]
+    assert names == [None, "New Band"]
+
+
 def test_events_come_in_pages(client: TestClient) -> None:
     for number in range(5):
         send(client, artist_id=f"i{number}")

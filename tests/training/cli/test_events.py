@@ -167,7 +167,7 @@ def test_a_backup_is_made_beside_a_service_and_shown(
     store, copy = opened(tmp_path / "encore.db"), tmp_path / "backup.db"
     store.append([Event("u1", "c")], 1)  # in the log only
     assert main(["events", "backup", str(copy), "--events", url]) == 0
-    assert capsys.readouterr().out == f"39 events are in {copy}, checked\n"
+    assert capsys.readouterr().out == f"{copy} holds 39 events, checked\n"
     assert main(["events", "backup", str(copy), "--events", url, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["events"]["play"] == 20
