@@ -10,6 +10,7 @@ from typing import Final
 
 from app.artifact import MANIFEST
 from app.errors import ModelNotFound
+from app.files import sync_folder
 
 POINTER: Final = "current"
 _VERSION: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
@@ -71,12 +72,3 @@ def set_current_version(models: Path, version: str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(models)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flushes a folder's own entries, so that a rename in it survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

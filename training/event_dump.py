@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
+import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,12 +20,12 @@ from typing import IO, Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from app.events import EventType, user_hash
+from app.events import EventType
+from app.files import replacing
 from app.http.event_schemas import EventIn, Time, write_time
 from app.http.schemas import Id
-from app.store.entries import Absorbed, Entry, KeyedEvent, Source, Tombstone
-from app.store.upkeep import KeptStore
-from app.versions import sync_folder
+from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
+from app.store.upkeep import REST_SECONDS, KeptStore
 from training.configuration import explain
 from training.errors import DatasetError, TrainingError, WriteError
 from training.files import check_place
@@ -54,6 +54,25 @@ class Dumped:
     events: int
     erased_users: int
     unavailable_artists: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A dump that is whole.
+
+    Attributes:
+        path: the file.
+        source: the store that it is of.
+        up_to: number of the last event or tombstone.
+        lines: how many there are between the first and the last one.
+        tombstones: all that it holds.
+    """
+
+    path: Path
+    source: Source
+    up_to: int
+    lines: int
+    tombstones: Sequence[Tombstone]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,39 +141,65 @@ def dump(store: KeptStore, path: Path, progress: Progress | None = None) -> Dump
     return Dumped(statistics.store_id, end, events, erased, len(unavailable))
 
 
-def load(store: KeptStore, path: Path, progress: Progress | None = None) -> Loaded:
-    """Adds what a dump holds to a store, which may be in use.
-
-    The file is read twice: nothing is stored of one that is damaged. What was stored before an
-    interruption is found again by the next call.
+def check_dump(path: Path, progress: Progress | None = None) -> Dump:
+    """Reads a dump once, to find out whether it is whole.
 
     Args:
-        store: where to.
         path: a file that ``dump`` wrote.
         progress: called with how many lines were read since the last call.
 
     Raises:
         DatasetError: the file cannot be read, or is no dump; the message says where.
-        StoreUnavailable: the store cannot be read or written.
     """
-    summary = _check(path, progress)
-    users = store.users_by_hash(summary.hashes)
-    absorbed = Absorbed()
     with _reading(path) as file:
         lines = _parsed(path, file, progress)
+        head, tombstones = next(lines, None), []
+        if not isinstance(head, _Head):
+            raise DatasetError(f"{path} is no event dump; `events export` writes one")
+        number = last = 0
+        line: _Line | EventIn | None = None
+        for number, line in enumerate(lines):
+            if isinstance(line, _Event | _Erased):
+                if line.sequence <= last:
+                    raise DatasetError(f"{path}, line {number + 2}: sequence: is out of order")
+                last = line.sequence
+            if isinstance(line, _Erased):
+                tombstones.append(line.to_entry())
+    if not isinstance(line, _End) or line.lines != number or line.up_to < last:
+        raise DatasetError(f"{path} is not whole, so nothing of it was stored; export it again")
+    return Dump(path, Source(head.store, head.origins), line.up_to, number, tombstones)
+
+
+def load(store: KeptStore, dump: Dump, progress: Progress | None = None) -> Loaded:
+    """Adds what a dump holds to a store, which may be in use.
+
+    What was stored before an interruption is found again by the next call.
+
+    Args:
+        store: where to.
+        dump: as ``check_dump`` found it.
+        progress: called with how many lines were read since the last call.
+
+    Raises:
+        DatasetError: the file cannot be read any more.
+        StoreUnavailable: the store cannot be read or written.
+    """
+    users = store.users_by_hash([tombstone.user_hash for tombstone in dump.tombstones])
+    erasures = {one.user_hash: Erasure(one, users.get(one.user_hash)) for one in dump.tombstones}
+    absorbed = Absorbed()
+    with _reading(dump.path) as file:
+        lines = _parsed(dump.path, file, progress)
         next(lines)  # the head
         artists: list[str] = []
         while part := list(islice(lines, _AT_ONCE)):
             entries = [line.to_entry() for line in part if isinstance(line, _Event | _Erased)]
             artists += [line.unavailable_artist for line in part if isinstance(line, _Unavailable)]
-            # One who was erased while the dump was made may be in it, ahead of the tombstone.
-            ids = {entry.event.user_id for entry in entries if isinstance(entry, KeyedEvent)}
-            users |= {hashed: one for one in ids if (hashed := user_hash(one)) in summary.hashes}
             if entries:
                 up_to = entries[-1].sequence
-                absorbed.add(store.absorb(entries, users, summary.source, up_to))
+                absorbed.add(store.absorb(entries, erasures, dump.source, up_to))
+                time.sleep(REST_SECONDS)
     # Its numbers may end higher than its entries do.
-    absorbed.add(store.absorb([], {}, summary.source, summary.up_to))
+    absorbed.add(store.absorb([], {}, dump.source, dump.up_to))
     _, unavailable = store.unavailable_artists()
     removed = [artist for artist in artists if artist not in frozenset(unavailable)]
     for artist in removed:
@@ -179,7 +224,7 @@ _Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 class _Head(_Line):
     encore_events: Literal[1]
     store: Id
-    origins: dict[Id, _Number]
+    origins: dict[Id, Annotated[int, Field(ge=0, le=2**63 - 1)]]
 
 
 class _Event(EventIn):
@@ -222,33 +267,6 @@ _KINDS: Final[dict[str, type[_Line | EventIn]]] = {
     "encore_events": _Head,
     "up_to": _End,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Summary:
-    source: Source
-    up_to: int
-    hashes: frozenset[bytes]
-
-
-def _check(path: Path, progress: Progress | None) -> _Summary:
-    with _reading(path) as file:
-        lines = _parsed(path, file, progress)
-        head, hashes = next(lines, None), set()
-        if not isinstance(head, _Head):
-            raise DatasetError(f"{path} is no event dump; `events export` writes one")
-        number = last = 0
-        line: _Line | EventIn | None = None
-        for number, line in enumerate(lines):
-            if isinstance(line, _Event | _Erased):
-                if line.sequence <= last:
-                    raise DatasetError(f"{path}, line {number + 2}: sequence: is out of order")
-                last = line.sequence
-            if isinstance(line, _Erased):
-                hashes.add(line.to_entry().user_hash)
-    if not isinstance(line, _End) or line.lines != number or line.up_to < last:
-        raise DatasetError(f"{path} is not whole, so nothing of it was stored; export it again")
-    return _Summary(Source(head.store, head.origins), line.up_to, frozenset(hashes))
 
 
 def _parsed(path: Path, file: IO[bytes], progress: Progress | None) -> Iterator[_Line | EventIn]:
@@ -319,26 +337,16 @@ def _write(file: IO[bytes], line: dict[str, Any]) -> None:
 @contextmanager
 def _writing(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file beside its place, which it gets when the block ends well."""
-    partial = path.with_name(f".{path.name}.part")
     try:
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as raw:
+        with replacing(path) as partial, partial.open("wb") as raw:
             if path.suffix == ".gz":
                 # The same events are the same bytes.
                 with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as file:
                     yield cast("IO[bytes]", file)
             else:
                 yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
     except OSError as error:
         raise WriteError(path, error) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -30,8 +30,9 @@ from app.artifact import (
     verify_checksums,
     version_of,
 )
+from app.files import sync_folder
 from app.model import Model
-from app.versions import current_version, set_current_version, sync_folder
+from app.versions import current_version, set_current_version
 from training.errors import TrainingError, WriteError
 
 _LOCK: Final = ".lock"

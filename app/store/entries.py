@@ -43,6 +43,19 @@ class Tombstone:
     erased_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A tombstone of another store, and whom it means here.
+
+    Attributes:
+        tombstone: as it is there.
+        user_id: who that is; None if nobody here has that hash.
+    """
+
+    tombstone: Tombstone
+    user_id: str | None
+
+
 Entry: TypeAlias = KeyedEvent | Tombstone
 
 

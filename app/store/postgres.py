@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from app.errors import StoreUnavailable
+from app.store.entries import Statistics
 from app.store.sql import Connection, Cursor
 from app.store.upkeep import SqlUpkeep
 
@@ -131,7 +132,7 @@ class PostgresEventStore(SqlUpkeep):
         # Following by looking at the store will say what is wrong.
         self._closing.wait(seconds)
 
-    def backup(self, path: Path) -> None:
+    def backup(self, path: Path) -> Statistics:
         """Refuses, since PostgreSQL has its own ways."""
         raise StoreUnavailable(
             "elsewhere",

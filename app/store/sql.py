@@ -220,14 +220,16 @@ class SqlEventStore(ABC):
         user = user_id.encode()
         with self._writing() as connection:
             sequence = self._lock_sequence(connection) + 1
-            count = "SELECT count(*) FROM events WHERE user_id = ?"
-            erased = int(self._execute(connection, count, user).fetchone()[0])
+            statement = "SELECT count(*), max(received_at) FROM events WHERE user_id = ?"
+            erased, latest = self._execute(connection, statement, user).fetchone()
             self._execute(connection, "DELETE FROM events WHERE user_id = ?", user)
+            # Clocks may differ: in other stores, too, it comes after what it erases.
+            erased_at = max(erased_at, latest or 0)
             tombstone = Tombstone(sequence, user_hash(user_id), stamp_key(user_id), erased_at)
             self._leave(connection, tombstone)
             self._raise_sequence(connection, sequence)
         self._wipe()
-        return erased
+        return int(erased)
 
     def _leave(self, connection: Connection, tombstone: Tombstone) -> None:
         """Puts a tombstone in the place of an earlier one."""

@@ -14,9 +14,10 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from app.errors import StoreUnavailable
+from app.files import replacing
+from app.store.entries import Statistics
 from app.store.sql import Connection
 from app.store.upkeep import SqlUpkeep
-from app.versions import sync_folder
 
 _BUSY_SECONDS: Final = 5.0
 # What SQLite's codes mean for whoever runs the service: one word, and what to do.
@@ -75,37 +76,52 @@ class SqliteEventStore(SqlUpkeep):
         """Waits; SQLite tells nobody of what is stored."""
         self._closed.wait(seconds)
 
-    def backup(self, path: Path) -> None:
+    def backup(self, path: Path) -> Statistics:
         """Copies the store, which may be written to meanwhile, to a file; see ``KeptStore``."""
         if path.exists() and path.samefile(self._path):
             raise StoreUnavailable("unreachable", f"{path} is the event store itself")
-        partial = path.with_name(f".{path.name}.part")
-        _remove(partial)
-        # Made here, since SQLite would let everyone read it.
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        try:
-            self._copy(partial)
-            with closing(SqliteEventStore(partial)) as copy:
-                copy.renew()
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
-            sync_folder(path.parent)
-        finally:
-            _remove(partial)
-
-    def _copy(self, path: Path) -> None:
-        with closing(sqlite3.connect(path)) as copy:
-            with self._reading() as connection:
-                # In one step: one of many begins anew whenever somebody writes in between.
-                cast("sqlite3.Connection", connection).backup(copy, pages=-1)
-            (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
-        if verdict != "ok":
+        if beside := next((file for file in _beside(path) if file.exists()), None):
+            # SQLite would take its content for later news of the copy.
             raise StoreUnavailable(
-                "corrupt",
-                f"the event store {self._path} is damaged, so it was not copied: {verdict}; "
-                "restore it from an earlier backup",
+                "locked",
+                f"{path} is in use, or was not closed: {beside.name} lies beside it; name another "
+                "file, or move both away",
             )
+        with replacing(path) as partial:
+            try:
+                with closing(sqlite3.connect(partial)) as copy:
+                    verdict = self._copy_to(copy)
+                if verdict != "ok":
+                    raise StoreUnavailable(
+                        "corrupt",
+                        f"the event store {self._path} is damaged, so it was not copied: "
+                        f"{verdict}; restore it from an earlier backup",
+                    )
+                with closing(SqliteEventStore(partial)) as renewed:
+                    renewed.renew()
+                    return renewed.statistics()
+            except _CopyFailed as failed:
+                raise StoreUnavailable(
+                    self._trouble(failed.error).reason,
+                    f"the event store {self._path} cannot be copied to {path}: {failed.error}; is "
+                    "there room?",
+                ) from failed.error
+            finally:
+                for file in _beside(partial):
+                    file.unlink(missing_ok=True)
+
+    def _copy_to(self, copy: sqlite3.Connection) -> str:
+        """Copies the store and returns what SQLite finds wrong with the copy, ``ok`` for nothing.
+
+        Raises:
+            _CopyFailed: it cannot be read or written.
+        """
+        with self._reading() as connection, _CopyFailed.instead():
+            # In one step: one of many begins anew whenever somebody writes in between.
+            cast("sqlite3.Connection", connection).backup(copy, pages=-1)
+        with _CopyFailed.instead():
+            (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        return str(verdict)
 
     def close(self) -> None:
         """Closes all connections; may be called twice."""
@@ -153,10 +169,15 @@ class SqliteEventStore(SqlUpkeep):
         cast("sqlite3.Connection", connection).executemany(statement, rows)
 
     def _wipe(self) -> None:
-        # The log holds what was deleted until it is merged, as far as readers allow.
+        # The log holds what was deleted until it is merged, as far as readers allow; others that
+        # want to write are not kept waiting for them.
         with suppress(StoreUnavailable), self._write_lock, self._translated():
             if self._writer is not None:
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._writer.execute("PRAGMA busy_timeout = 0")
+                try:
+                    self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                finally:
+                    self._writer.execute(f"PRAGMA busy_timeout = {round(_BUSY_SECONDS * 1000)}")
 
     def _announce(self, connection: Connection) -> None:
         pass  # others look by themselves
@@ -235,7 +256,22 @@ class SqliteEventStore(SqlUpkeep):
             self._writer = None
 
 
-def _remove(path: Path) -> None:
-    """Removes a file of SQLite with what may lie beside it."""
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+class _CopyFailed(Exception):
+    """What SQLite says of a copy, kept apart from what it says of the store itself."""
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(error)
+        self.error = error
+
+    @classmethod
+    @contextmanager
+    def instead(cls) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise cls(error) from error
+
+
+def _beside(path: Path) -> list[Path]:
+    """Returns the files that SQLite keeps beside one that is in use."""
+    return [path.with_name(path.name + suffix) for suffix in ("-journal", "-wal", "-shm")]

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from app.events import EventType, user_hash
-from app.store.entries import Absorbed, Entry, KeyedEvent, Source, Statistics, Tombstone
+from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Statistics, Tombstone
 from app.store.interface import EventStore, Status
 from app.store.sql import COLUMNS, Connection, SqlEventStore, new_id, stored
 
+# So long whoever does long work rests between two parts of it, for others that want to write: one
+# that waits for the lock of SQLite looks for it every 0.1 s.
+REST_SECONDS: Final = 0.1
 _USERS_AT_ONCE: Final = 10_000
 _NEVER: Final = -1
 _COUNTS: Final = {
@@ -42,19 +45,23 @@ class KeptStore(EventStore, Protocol):
         ...
 
     def absorb(
-        self, entries: Sequence[Entry], users: Mapping[bytes, str], source: Source, up_to: int
+        self,
+        entries: Sequence[Entry],
+        erasures: Mapping[bytes, Erasure],
+        source: Source,
+        up_to: int,
     ) -> Absorbed:
         """Stores entries of another store in one transaction; durable when it returns.
 
         Events keep their keys, so what is absorbed twice counts once. They also keep their numbers
         as long as all numbers up to theirs came from the same store: then a model that has learned
         the other store's events knows them here, too. A tombstone takes away what its user did
-        before, and no older event of theirs is stored.
+        before, and no older event of theirs is stored: among entries of one store by number,
+        between stores by time.
 
         Args:
             entries: in the order of their numbers.
-            users: by hash, those with events here or among the entries who have a tombstone
-                among the entries.
+            erasures: all that the other store holds, by the users' hashes.
             source: the other store.
             up_to: up to which of its numbers this call and those before it have all there is.
         """
@@ -81,20 +88,28 @@ class KeptStore(EventStore, Protocol):
         """Returns what the store holds."""
         ...
 
-    def renew(self) -> str:
-        """Gives the store another id, which is returned, as a copy that goes its own way needs.
+    def renew(self, shared_up_to: int | None = None) -> str:
+        """Gives the store another id, as one that is a copy and goes its own way needs.
 
-        What it holds is known to be that of the store with the id before; what comes is not.
+        Args:
+            shared_up_to: up to which number its events are those of the store with the id before,
+                to models that have learned them; None for all that it holds.
+
+        Returns:
+            The new id.
         """
         ...
 
-    def backup(self, path: Path) -> None:
+    def backup(self, path: Path) -> Statistics:
         """Copies the store, which may be written to meanwhile, to a file, whole or not at all.
 
-        The copy has an id of its own, as of ``renew``.
+        The copy is checked, and has an id of its own, as of ``renew``.
 
         Args:
             path: where to; replaced if it is there.
+
+        Returns:
+            What the copy holds.
 
         Raises:
             OSError: the file cannot be written.
@@ -106,7 +121,7 @@ class SqlUpkeep(SqlEventStore):
     """The upkeep in SQL; see ``KeptStore`` for what its methods do."""
 
     @abstractmethod
-    def backup(self, path: Path) -> None:
+    def backup(self, path: Path) -> Statistics:
         """Copies the store to a file; see ``KeptStore``."""
 
     def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
@@ -146,7 +161,11 @@ class SqlUpkeep(SqlEventStore):
         return found
 
     def absorb(
-        self, entries: Sequence[Entry], users: Mapping[bytes, str], source: Source, up_to: int
+        self,
+        entries: Sequence[Entry],
+        erasures: Mapping[bytes, Erasure],
+        source: Source,
+        up_to: int,
     ) -> Absorbed:
         """Stores entries of another store in one transaction."""
         with self._writing() as connection:
@@ -159,7 +178,7 @@ class SqlUpkeep(SqlEventStore):
             events: list[KeyedEvent] = []
             for entry in entries:
                 if isinstance(entry, KeyedEvent):
-                    if entry.received_at <= erased.get(user_hash(entry.event.user_id), _NEVER):
+                    if _is_of_erased(entry, erasures, erased):
                         absorption.counts.of_erased += 1
                     else:
                         events.append(entry)
@@ -168,7 +187,7 @@ class SqlUpkeep(SqlEventStore):
                     self._absorb_events(connection, events, absorption)
                     events = []
                     erased[entry.user_hash] = entry.erased_at
-                    self._absorb_tombstone(connection, entry, users, absorption)
+                    self._absorb_tombstone(connection, erasures[entry.user_hash], absorption)
             self._absorb_events(connection, events, absorption)
             last = absorption.last
             if absorption.keeps_numbers:
@@ -189,35 +208,37 @@ class SqlUpkeep(SqlEventStore):
         ]
         outcomes, absorption.last = self._store(connection, arrivals, absorption.last)
         for event, outcome in zip(events, outcomes, strict=True):
-            absorption.has_got(event, outcome.sequence)
-            if outcome.status is Status.STORED and not absorption.keeps_numbers:
-                absorption.counts.renumbered += 1
+            if outcome.status is Status.STORED:
+                absorption.has_got(event, outcome.sequence)
+                absorption.counts.renumbered += not absorption.keeps_numbers
             name = _COUNTS[outcome.status]
             setattr(absorption.counts, name, getattr(absorption.counts, name) + 1)
 
     def _absorb_tombstone(
         self,
         connection: Connection,
-        tombstone: Tombstone,
-        users: Mapping[bytes, str],
+        erasure: Erasure,
         absorption: _Absorption,
     ) -> None:
+        tombstone = erasure.tombstone
         number = max(absorption.last + 1, absorption.number_for(tombstone))
         absorption.has_got(tombstone, number)
         absorption.last = number
         self._leave(connection, replace(tombstone, sequence=number))
         absorption.counts.users_erased += 1
-        if (user_id := users.get(tombstone.user_hash)) is not None:
-            older = "FROM events WHERE user_id = ? AND received_at <= ?"
+        if erasure.user_id is not None:
             deleted = self._execute(
-                connection, f"DELETE {older}", user_id.encode(), tombstone.erased_at
+                connection,
+                "DELETE FROM events WHERE user_id = ? AND received_at <= ?",
+                erasure.user_id.encode(),
+                tombstone.erased_at,
             )
             absorption.counts.events_erased += deleted.rowcount
 
     def _set_origin(self, connection: Connection, store_id: str, shared: int) -> None:
         """Notes up to which number the events are those of a store with that id."""
         self._execute(connection, "DELETE FROM origins WHERE store_id = ?", store_id.encode())
-        if store_id != self.id:
+        if store_id != self.id and shared > 0:
             self._execute(
                 connection, "INSERT INTO origins VALUES (?, ?)", store_id.encode(), shared
             )
@@ -233,7 +254,7 @@ class SqlUpkeep(SqlEventStore):
                 *values,
                 limit,
             ).rowcount
-        if deleted:
+        if deleted < limit:
             self._wipe()
         return deleted
 
@@ -270,15 +291,18 @@ class SqlUpkeep(SqlEventStore):
                 origins=identity.origins,
             )
 
-    def renew(self) -> str:
+    def renew(self, shared_up_to: int | None = None) -> str:
         """Gives the store another id."""
         with self._writing() as connection:
             last = self._lock_sequence(connection)
+            shared = last if shared_up_to is None else min(shared_up_to, last)
             self._learn_identity(connection)
             old = self.id
             self._execute(connection, "UPDATE event_store SET id = ?", new_id())
             self._learn_identity(connection)
-            self._set_origin(connection, old, last)
+            # No more of what it shares with others, either.
+            for store_id, number in {**self._identity.origins, old: shared}.items():
+                self._set_origin(connection, store_id, min(number, shared))
             self._learn_identity(connection)
             self._announce(connection)
         return self.id
@@ -344,6 +368,20 @@ class _Absorption:
 def _keyed(row: Sequence[Any]) -> KeyedEvent:
     event = stored(row[1:])
     return KeyedEvent(event.sequence, bytes(row[0]), event.received_at, event.event)
+
+
+def _is_of_erased(
+    event: KeyedEvent, erasures: Mapping[bytes, Erasure], erased: Mapping[bytes, int]
+) -> bool:
+    """Says whether an event is from before its user was erased, there or here."""
+    hashed = user_hash(event.event.user_id)
+    there, here = erasures.get(hashed), erased.get(hashed, _NEVER)
+    if there is None:
+        return event.received_at <= here
+    if event.sequence < there.tombstone.sequence:
+        return True
+    # The store that it comes from knows the order, which no two clocks do.
+    return here > there.tombstone.erased_at and event.received_at <= here
 
 
 def _older(before: int, types: Collection[EventType]) -> tuple[str, list[Any]]:

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.events import Event, EventType, StoredEvent, Watermark, user_hash
-from app.store.entries import Absorbed, Entry, KeyedEvent, Source, Tombstone
+from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
 from app.store.interface import Outcome, Status, learned_up_to
 from app.store.upkeep import KeptStore
 from tests.contracts.conftest import OpenStore
@@ -41,9 +41,12 @@ def source_of(store: KeptStore) -> Source:
 
 def absorb_all(target: KeptStore, source: KeptStore) -> Absorbed:
     entries = entries_of(source)
-    hashes = [entry.user_hash for entry in entries if isinstance(entry, Tombstone)]
-    users = target.users_by_hash(hashes)
-    return target.absorb(entries, users, source_of(source), source.last_sequence())
+    tombstones = {entry.user_hash: entry for entry in entries if isinstance(entry, Tombstone)}
+    users = target.users_by_hash(tombstones)
+    erasures = {
+        hashed: Erasure(tombstone, users.get(hashed)) for hashed, tombstone in tombstones.items()
+    }
+    return target.absorb(entries, erasures, source_of(source), source.last_sequence())
 
 
 def test_entries_are_read_by_number(filled: KeptStore) -> None:
@@ -162,6 +165,48 @@ def test_nobody_comes_back_from_a_copy_that_is_older_than_their_erasure(
     assert other_store.tombstone_of("gone") == number
 
 
+def test_whoever_was_erased_is_so_whatever_the_clocks_said(
+    store: KeptStore, other_store: KeptStore
+) -> None:
+    # The host that stored the event is ahead of the one that erased the user.
+    store.append([Event("gone", "a")], received_at=250)
+    absorb_all(other_store, store)
+    store.erase("gone", erased_at=200)
+    # And this is somebody new, by a clock that is behind.
+    store.append([Event("gone", "b")], received_at=150)
+    assert absorb_all(other_store, store) == Absorbed(stored=1, users_erased=1, events_erased=1)
+    assert entries_of(other_store) == entries_of(store)
+    # In parts, too.
+    assert absorb_all(other_store, store) == Absorbed(repeated=1)
+
+
+def test_an_event_from_before_its_own_tombstone_is_left_out(
+    store: KeptStore, other_store: KeptStore
+) -> None:
+    """As of a dump during which somebody was erased."""
+    store.append([Event("gone", "a"), Event("u", "a")], received_at=250)
+    early = store.entries_between(0, 2, limit=9)
+    store.erase("gone", erased_at=200)
+    tombstone = store.entries_between(2, 3, limit=9)[0]
+    assert isinstance(tombstone, Tombstone)
+    erasures = {tombstone.user_hash: Erasure(tombstone, None)}
+    first = other_store.absorb(early, erasures, source_of(store), 2)
+    assert first == Absorbed(stored=1, of_erased=1)
+    other_store.absorb([tombstone], erasures, source_of(store), 3)
+    assert entries_of(other_store) == entries_of(store)
+
+
+def test_what_was_pruned_and_sent_again_is_the_same_event(
+    filled: KeptStore, other_store: KeptStore
+) -> None:
+    absorb_all(other_store, filled)
+    filled.prune(11, [EventType.PLAY], limit=10)
+    filled.append([FILLED[0], Event("v", "c")], received_at=400)
+    assert absorb_all(other_store, filled) == Absorbed(stored=1, repeated=5)
+    assert other_store.last_sequence() == other_store.shared_up_to(filled.id) == 9
+    assert [one.sequence for one in other_store.events_of("v", limit=1)] == [9]
+
+
 def test_a_store_that_absorbs_itself_stays_as_it_is(filled: KeptStore) -> None:
     before = entries_of(filled)
     assert absorb_all(filled, filled) == Absorbed(repeated=5)
@@ -220,6 +265,27 @@ def test_a_renewed_store_is_another_one_from_then_on(
     assert filled.shared_up_to(new) == 8
     assert open_another().id == third
     assert filled.statistics().origins == {old: 7, new: 8}
+
+
+def test_a_store_that_was_renewed_late_shares_no_more_than_is_said(filled: KeptStore) -> None:
+    # It was put back to number 5, and has stored 6 and 7 since.
+    old = filled.id
+    filled.renew()
+    first = filled.id
+    filled.renew(shared_up_to=5)
+    assert filled.statistics().origins == {old: 5, first: 5}
+    assert learned_up_to(filled, Watermark(old, 900), end=7) == 5
+    filled.renew(shared_up_to=0)
+    assert filled.statistics().origins == {}
+    assert learned_up_to(filled, Watermark(old, 900), end=7) == 0
+    filled.renew(shared_up_to=900)
+    assert set(filled.statistics().origins.values()) == {7}
+
+
+def test_an_empty_store_shares_nothing(store: KeptStore, other_store: KeptStore) -> None:
+    assert absorb_all(other_store, store) == Absorbed()
+    store.renew()
+    assert store.statistics().origins == other_store.statistics().origins == {}
 
 
 def test_without_a_new_id_a_store_that_was_put_back_counts_as_another(filled: KeptStore) -> None:

@@ -13,22 +13,24 @@ from cyclopts import App, Parameter, validators
 from app.events import MICROSECONDS, EventType
 from app.http.event_schemas import write_time
 from app.store.entries import Statistics
+from app.store.upkeep import REST_SECONDS
 from training.cli.app import AsJson, cli
 from training.cli.console import Output
 from training.cli.reading import open_event_store
 from training.cli.tables import statistics_table
-from training.event_dump import check_name, dump, load
+from training.event_dump import check_dump, check_name, dump, load
 from training.files import check_place
 
 events_cli = App(name="events", help="Shows, moves, prunes and backs up event stores.")
 cli.command(events_cli)
 
 _DAY: Final = 86_400
-_PRUNED_AT_ONCE: Final = 10_000
+_PRUNED_AT_ONCE: Final = 5000
 _PASSING: Final = (EventType.PLAY, EventType.SKIP)
 _DEFAULT: Final = "sqlite:///encore.db"
 
 Events = Annotated[str, Parameter(env_var="ENCORE_DATABASE_URL")]
+Number = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=36_500))]
 
 
@@ -91,8 +93,10 @@ def import_(
     """
     output = Output(quiet=as_json)
     check_name(dump_file)
-    with closing(open_event_store(events, must_exist=False)) as store, output.bars() as bars:
-        loaded = load(store, dump_file, bars.step("lines", None))
+    with output.bars() as bars:
+        checked = check_dump(dump_file, bars.step("lines checked", None))
+        with closing(open_event_store(events, must_exist=False)) as store:
+            loaded = load(store, checked, bars.step("lines", checked.lines + 2))
     absorbed = loaded.absorbed
     parts = [f"{_count(absorbed.stored, 'event')} stored, {absorbed.repeated:,} there already"]
     if absorbed.of_erased:
@@ -151,6 +155,7 @@ def prune(
                 while part := store.prune(before, types, limit=_PRUNED_AT_ONCE):
                     deleted += part
                     advance(part)
+                    time.sleep(REST_SECONDS)
             total = deleted
     moment = _text(before)
     output.show(f"{_count(total, 'event')} from before {moment} {_done(dry_run=dry_run)}")
@@ -170,33 +175,42 @@ def backup(out: Path, /, *, events: Events = _DEFAULT, as_json: AsJson = False) 
     output = Output(quiet=as_json)
     check_place(out)
     with closing(open_event_store(events)) as store, output.err.status("copying"):
-        store.backup(out)
-    with closing(open_event_store(f"sqlite:///{out.absolute()}")) as copy:
-        statistics = copy.statistics()
+        statistics = store.backup(out)
     output.show(f"{out} holds {_count(sum(statistics.events.values()), 'event')}, checked")
     if as_json:
         output.json({**_describe(statistics), "path": str(out)})
 
 
 @events_cli.command
-def renew(*, events: Events = _DEFAULT, as_json: AsJson = False) -> None:
+def renew(
+    *, shared_up_to: Number | None = None, events: Events = _DEFAULT, as_json: AsJson = False
+) -> None:
     """Gives a store that was put back, or a copy of one, an id of its own.
 
     Models know which events they have learned by the store's id and the events' numbers. Where the
-    store was put back to an earlier state, numbers are given a second time, to other events.
-    Restart services that use the store afterwards.
+    store was put back to an earlier state, numbers are given a second time, to other events. Run
+    it before the service starts on the store; services that use it have to be restarted.
 
     Args:
+        shared_up_to: Last number that the store had when it was put back, if it has stored events
+            since: models take no later ones for those that they have learned. 0 if you do not
+            know: all count again. Default: the last number there is.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
         as_json: Print JSON instead of a sentence.
     """
     output = Output(quiet=as_json)
     with closing(open_event_store(events)) as store:
         old = store.id
-        new = store.renew()
-    output.show(f"the store {old} is {new} now; restart the services that use it")
+        new = store.renew(shared_up_to)
+        store.last_sequence()
+        shared = store.shared_up_to(old)
+    output.show(
+        f"the store {old} is {new} now. Models that have learned its events know them up to number "
+        f"{shared:,}; if its last number was lower when it was put back, say so with "
+        "--shared-up-to. Restart the services that use it"
+    )
     if as_json:
-        output.json({"store": new, "former": old})
+        output.json({"store": new, "former": old, "shared_up_to": shared})
 
 
 def _describe(statistics: Statistics) -> dict[str, Any]:

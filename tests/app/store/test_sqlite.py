@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import Event
+from app.events import Event, EventType
 from app.store.interface import Status
 from app.store.migrations import MIGRATIONS
 from app.store.sqlite import SqliteEventStore
@@ -239,12 +239,77 @@ def test_a_backup_that_fails_leaves_the_one_before(store: SqliteEventStore, path
     assert sorted(file.name for file in path.parent.iterdir()) == ["backup.db", "encore.db"]
 
 
+def test_a_backup_does_not_go_where_another_one_is_in_use(
+    store: SqliteEventStore, path: Path
+) -> None:
+    append(store, "a")
+    target = path.with_name("backup.db")
+    other = SqliteEventStore(target)
+    append(other, "b", "c")
+    assert "is in use, or was not closed" in str(trouble(lambda: store.backup(target)))
+    assert other.last_sequence() == 2
+    other.close()
+    store.backup(target)
+    copy = SqliteEventStore(target)
+    assert copy.last_sequence() == 1
+    copy.close()
+
+
+def test_pruning_waits_for_no_reader(
+    store: SqliteEventStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.sqlite._BUSY_SECONDS", 3600.0)
+    patient = SqliteEventStore(path)
+    append(patient, "a", "b")
+    with store._reading() as reader:
+        assert reader.execute("SELECT count(*) FROM events").fetchone() == (2,)
+        assert patient.prune(2, [EventType.PLAY], limit=10) == 2
+        assert patient.erase("u", 3) == 0
+        assert reader.execute("SELECT count(*) FROM events").fetchone() == (2,)
+    with patient._writing() as connection:
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (3_600_000,)
+    patient.close()
+
+
+LITTLE_ROOM = """
+import resource, signal, sys
+from pathlib import Path
+from app.errors import StoreUnavailable
+from app.store.sqlite import SqliteEventStore
+
+store = SqliteEventStore(Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    store.backup(Path(sys.argv[2]))
+except (StoreUnavailable, OSError) as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 8192, 100_000])
+def test_a_backup_without_room_says_where(store: SqliteEventStore, path: Path, room: int) -> None:
+    append(store, *map(str, range(3000)))
+    store.close()
+    target = path.with_name("backup.db")
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_ROOM, str(path), str(target), str(room)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"cannot be copied to {target}" in done.stdout
+    assert [file.name for file in path.parent.iterdir()] == ["encore.db"]
+
+
 # Fills a file system of its own, or as much as the process may write.
 FULL_DISK = """
 import json, resource, signal, sys
 from pathlib import Path
 from app.errors import StoreUnavailable
-from app.events import Event
+from app.events import Event, EventType
 from app.store.sqlite import SqliteEventStore
 
 path, is_limited = Path(sys.argv[1]), sys.argv[2] == "limit"

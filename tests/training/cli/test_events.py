@@ -123,10 +123,8 @@ def test_a_dump_that_is_damaged_is_named(
     dump.write_bytes(dump.read_bytes()[:-30])
     target = tmp_path / "target.db"
     assert main(["events", "import", str(dump), "--events", f"sqlite:///{target}"]) == 1
-    assert "dump.jsonl" in error_of(capsys)
-    store = opened(target)
-    assert store.last_sequence() == 0
-    store.close()
+    assert "dump.jsonl, line 40: is no JSON" in error_of(capsys)
+    assert not target.exists()
 
 
 @pytest.mark.parametrize("command", ["export", "import"])
@@ -195,11 +193,17 @@ def test_renew_gives_another_id(
     store = opened(tmp_path / "encore.db")
     old = store.id
     assert main(["events", "renew", "--events", url]) == 0
-    assert capsys.readouterr().out.startswith(f"the store {old} is ")
+    shown_text = capsys.readouterr().out
+    assert shown_text.startswith(f"the store {old} is ")
+    assert "know them up to number 41" in shown_text
     store.last_sequence()
     assert store.id != old
     assert main(["events", "renew", "--events", url, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["former"] == store.id
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["former"], shown["shared_up_to"]) == (store.id, 41)
     store.close()
     assert main(["events", "show", "--events", url]) == 0
     assert f"those of {old} up to 41" in " ".join(capsys.readouterr().out.split())
+    assert main(["events", "renew", "--events", url, "--shared-up-to", "17"]) == 0
+    assert "know them up to number 17" in capsys.readouterr().out
+    assert exit_code("events", "renew", "--events", url, "--shared-up-to", "-1") == 2
