@@ -93,7 +93,8 @@ class _Tally:
     has_plays: bool = False
     new_plays: float = 0.0
     is_liked: bool = False
-    is_like_new: bool = False
+    # Whether a training has learned that it is liked.
+    is_like_learned: bool = False
     is_disliked: bool = False
     new_skips: int = 0
     hidden_until: int = 0
@@ -150,11 +151,11 @@ def _count(tally: _Tally, stored: StoredEvent, rules: EventRules, *, is_new: boo
         tally.has_plays = True
         tally.new_plays += stored.event.plays if is_new else 0.0
     elif kind is EventType.LIKE:
-        if not tally.is_liked:  # the first one counts
-            tally.is_like_new = is_new
         tally.is_liked, tally.is_disliked, tally.hidden_until = True, False, 0
+        tally.is_like_learned |= not is_new
     elif kind is EventType.DISLIKE:
         tally.is_liked, tally.is_disliked = False, True
+        tally.is_like_learned &= is_new
     else:
         tally.new_skips += is_new
         # A sender's clock may be ahead; a skip hides from when it came, at the latest.
@@ -163,7 +164,7 @@ def _count(tally: _Tally, stored: StoredEvent, rules: EventRules, *, is_new: boo
 
 
 def _units(tally: _Tally, rules: EventRules) -> float:
-    liked = rules.like if tally.is_liked and tally.is_like_new else 0.0
+    liked = rules.like if tally.is_liked and not tally.is_like_learned else 0.0
     return rules.units_of_plays(tally.new_plays) + liked - rules.skip * tally.new_skips
 
 

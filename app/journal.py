@@ -16,7 +16,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
@@ -189,7 +189,12 @@ class Journal:
         is_old = kept is None or (kept.stamp, kept.learned) != (stamp, learned)
         if is_old and stamp_key(user_id) in self._erased:
             return _ERASED  # the store cannot be asked, and nobody erased may be recognised
-        return kept.activity if kept else None
+        if kept is None:
+            return None
+        if is_old and kept.activity and kept.stamp == stamp <= learned:
+            # It was read beside a model that had not learned these events, as this one has.
+            return replace(kept.activity, units={}, is_erased=False)
+        return kept.activity
 
     def learned(self, store: EventStore, user_id: str, model: Model | None) -> int:
         """Returns the number of the last of a user's events that a model may have learned.

@@ -436,15 +436,19 @@ class Recommender:
             return None
         items, scores = lists.of(user_index)
         end = query.offset + query.n
-        if (newcomers := self.newcomers).n_ranked:
+        newcomers, best = self.newcomers, -math.inf
+        if newcomers.n_ranked:
             best = newcomers.best_for(user_index, self.model.user_factors)
             if end > len(scores) or best > scores[end - 1]:
-                vector = self.model.user_factors[user_index]
-                return self._beside_newcomers(query, items, scores, vector, newcomers)
-        if query.exclude or query.activity is not None:
-            return self._without_excluded(query, items, scores)
-        if (gone := self.assortment.gone) and not gone.isdisjoint(items[:end]):
-            return self._without_excluded(query, items, scores)
+                return self._beside_newcomers(query, user_index, items, scores, newcomers)
+        is_filtered = bool(query.exclude) or query.activity is not None
+        gone = self.assortment.gone
+        if is_filtered or (gone and not gone.isdisjoint(items[:end])):
+            answer = self._without_excluded(query, items, scores)
+            # It ends further down than the list that nothing is hidden of.
+            if answer is not None and best > answer.scores[-1]:
+                return self._beside_newcomers(query, user_index, items, scores, newcomers)
+            return answer
         first, their_scores = (
             items[query.offset : end].tolist(),
             scores[query.offset : end].tolist(),
@@ -456,9 +460,9 @@ class Recommender:
     def _beside_newcomers(
         self,
         query: Query,
+        user_index: int,
         items: memoryview,
         scores: memoryview[float],
-        vector: NDArray[np.float32],
         newcomers: Newcomers,
     ) -> Recommendation | None:
         """Merges newcomers into a precomputed list; None if too little of that is left."""
@@ -468,7 +472,7 @@ class Recommender:
         if known is None:
             return None
         hidden = _hidden_ids(query) | self.assortment.artists
-        their_scores = newcomers.scores(vector).tolist()
+        their_scores = newcomers.scores(self.model.user_factors[user_index]).tolist()
         merged = list(zip(known.scores, known.items, strict=True))
         for item, (artist, score) in enumerate(
             zip(newcomers.artists, their_scores, strict=False), start=newcomers.first

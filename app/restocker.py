@@ -100,10 +100,12 @@ class Restocker:
             self._cursor = self._erased_up_to = 0
             self._waiting, self._found = {}, {}
             _check_watermark(recommender.model, store)
+        # Both are read before anything is taken note of: either may fail.
         latest = store.latest_of_artists(self._cursor)
+        erased = store.erased_after(self._erased_up_to)
         if latest:
             self._cursor = max(sequence for _, sequence in latest)
-        if erased := store.erased_after(self._erased_up_to):
+        if erased:
             # Nothing of them may be left, and which artists they played is gone.
             self._erased_up_to = max(sequence for _, sequence in erased)
             self._waiting |= dict.fromkeys(self._found)

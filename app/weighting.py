@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.interactions import UserItems
+
+# The plays of a pair that was seen, and whose preference skips have used up: enough to be there,
+# and too few to weigh anything.
+USED_UP: Final = 1e-30
 
 
 class WeightingName(StrEnum):
@@ -36,7 +40,7 @@ class Weighting:
     With t = plays / median plays, the weight before the division by the mean is
 
     - ``raw``: plays, undivided (the confidence of the reference study);
-    - ``binary``: 1, however many plays;
+    - ``binary``: 1, however many plays, and 0 for plays that skips have used up;
     - ``linear``: t;
     - ``log``: log(1 + t);
     - ``bm25``: idf_i * t * (k1 + 1) / (t + k1 * (1 - b + b * L_u / mean L)), where users are the
@@ -132,7 +136,7 @@ class Weighting:
         if self.name is WeightingName.RAW:
             return user_items.plays
         if self.name is WeightingName.BINARY:
-            return np.ones(user_items.nnz, dtype=np.float32)
+            return (~is_used_up(plays)).astype(np.float32)
         term_frequency = plays / self.median_plays
         if self.name is WeightingName.LINEAR:
             weights = term_frequency
@@ -148,6 +152,11 @@ class Weighting:
                 / (term_frequency + np.repeat(normalisation, user_items.row_lengths()))
             )
         return (weights / self.mean_weight).astype(np.float32)
+
+
+def is_used_up(plays: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+    """Says of plays whether they only stand for a pair that was seen."""
+    return np.asarray(plays) < 2 * USED_UP  # sums in float32 are not exact
 
 
 def _row_sums(values: NDArray[np.floating], indptr: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 Plays become records. What else somebody did with an artist moves the plays of that pair, those of
 the data included, by the rule that events count by in the service: P plays are log2(1 + P) units, a
-like adds some and each skip takes some away. A disliked pair falls out.
+like adds some and each skip takes some away, until nothing is left but that the artist was seen. A
+disliked pair falls out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.events import DEFAULT_RULES, MICROSECONDS, EventType, StoredEvent, Watermark, user_hash
+from app.http.event_schemas import MIN_PLAYS
 from app.store.interface import EventStore
+from app.weighting import USED_UP
 from training.records import Records, RowCounts
 
 DATASET: Final = "events"
@@ -30,8 +33,6 @@ _SCHEMA: Final = {
     "plays": pl.Float32,
     "at": pl.Int64,
 }
-# Fewer plays than this are none.
-_LEAST: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,9 @@ def merge(
     if timestamps is None and data_until is not None:
         timestamps = np.full(len(base), data_until, dtype=np.int64)
     is_play = log.events["type"] == EventType.PLAY
-    is_known = is_play & (log.events["at"] <= _microseconds(data_until))
+    # The data hold nothing of who was erased.
+    is_new = _of_users(log.events, log.erased)
+    is_known = is_play & (log.events["at"] <= _microseconds(data_until)) & ~is_new
     plays = log.events.filter(is_play & ~is_known)
     opinions = _opinions(log.events)
 
@@ -253,7 +256,9 @@ def _after(opinions: pl.DataFrame, plays: NDArray[np.float64]) -> NDArray[np.flo
     rules = DEFAULT_RULES
     units = rules.like * opinions["liked"].to_numpy() - rules.skip * opinions["skips"].to_numpy()
     moved = (1.0 + plays) * np.exp2(units / rules.play) - 1.0
-    moved[opinions["disliked"].to_numpy() | (moved < _LEAST)] = 0.0
+    # What skips have used up is no preference, but was seen.
+    moved = np.maximum(moved, np.where(plays > 0, USED_UP, 0.0))
+    moved[opinions["disliked"].to_numpy()] = 0.0
     return np.asarray(moved)
 
 
@@ -277,7 +282,10 @@ def _names(base: Records, items: _Union, events: pl.DataFrame) -> pl.Series:
     told = (events.drop_nulls("name").group_by("artist").agg(pl.col("name").last())).select(
         id="artist", told="name"
     )
-    known = pl.DataFrame({"id": base.item_ids, "known": base.item_names})
+    # A dataset without names has ids in their place.
+    known = pl.DataFrame({"id": base.item_ids, "known": base.item_names}).filter(
+        pl.col("known") != pl.col("id")
+    )
     found = (
         pl.DataFrame({"id": items.ids})
         .join(known, on="id", how="left", maintain_order="left")
@@ -291,6 +299,12 @@ def _erased_rows(records: Records, erased: frozenset[bytes]) -> NDArray[np.bool_
         return np.zeros(len(records), dtype=bool)
     is_erased = np.array([user_hash(user_id) in erased for user_id in records.user_ids], dtype=bool)
     return is_erased[records.user_codes]
+
+
+def _of_users(events: pl.DataFrame, hashes: frozenset[bytes]) -> pl.Series:
+    """Says which events are those of users with some hashes."""
+    users: Sequence[str] = events["user"].unique().to_list() if hashes else []
+    return events["user"].is_in([user for user in users if user_hash(user) in hashes])
 
 
 def _nothing() -> Records:
@@ -317,7 +331,7 @@ def _frame(events: Sequence[StoredEvent]) -> pl.DataFrame:
             stored.event.artist_id,
             stored.event.artist_name,
             str(stored.event.type),
-            stored.event.plays,
+            max(stored.event.plays, MIN_PLAYS),  # events may be older than that rule
             stored.at,
         )
         for stored in events

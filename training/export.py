@@ -1,8 +1,11 @@
-"""Export: everyone's list as one table, equal to what the service answers."""
+"""Export: everyone's list as one table, equal to what the service answers.
+
+Artists that only events know are left out: they come and go with every event.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +13,12 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from threadpoolctl import threadpool_limits
 
+from app.assortment import WHOLE, Assortment
+from app.events import DEFAULT_RULES, user_hash
+from app.journal import now, read_activity
 from app.model import Model
 from app.recommender import Query, Recommender
+from app.store.interface import EventStore, learned_up_to
 from training.errors import TrainingError, WriteError
 from training.fit import NoProgress, Progress
 
@@ -28,27 +35,40 @@ _SCHEMA: Final = pl.Schema(
 )
 
 
-def export(model: Model, out: Path, *, n: int = 10, progress: Progress | None = None) -> int:
+def export(
+    model: Model,
+    out: Path,
+    *,
+    n: int = 10,
+    store: EventStore | None = None,
+    progress: Progress | None = None,
+) -> int:
     """Writes the lists of all users of a model, in bounded memory.
 
     Args:
         model: whose lists.
         out: a file ending in ``.parquet``, ``.csv`` or ``.tsv``; replaced when all is written.
         n: longest list.
+        store: events that count, by the default rules; users who were erased get no list, and
+            unavailable artists are in none. None for what the model alone says.
         progress: told of the users done.
 
     Returns:
-        The number of users.
+        How many users have a list.
 
     Raises:
         TrainingError: another ending, or the folder is missing.
         WriteError: the disk is full, or the file cannot be written.
+        StoreUnavailable: the store cannot be read.
     """
     if out.suffix not in (".parquet", ".csv", ".tsv"):
         raise TrainingError(f"{out}: expected a name ending in .parquet, .csv or .tsv")
     if not out.parent.is_dir():
         raise TrainingError(f"{out.parent}: there is no such folder; make it first")
     done = (progress or NoProgress()).step("lists", len(model.users))
+    recommender, events = Recommender(model), _Events(model, store)
+    recommender.assortment = events.assortment()
+    n_users = 0
 
     def frames(
         with_columns: list[str] | None,
@@ -56,10 +76,13 @@ def export(model: Model, out: Path, *, n: int = 10, progress: Progress | None = 
         n_rows: int | None,
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
+        nonlocal n_users
         del with_columns, predicate, n_rows, batch_size  # the sink asks for everything
         for start in range(0, len(model.users), _BLOCK):
             users = range(start, min(start + _BLOCK, len(model.users)))
-            yield _lists(model, users, n)
+            queries = list(events.queries(users, n))
+            n_users += len(queries)
+            yield _lists(recommender, queries)
             done(len(users))
 
     lazy = register_io_source(frames, schema=_SCHEMA)
@@ -74,13 +97,47 @@ def export(model: Model, out: Path, *, n: int = 10, progress: Progress | None = 
         raise WriteError(out, error) from error
     finally:
         partial.unlink(missing_ok=True)
-    return len(model.users)
+    return n_users
 
 
-def _lists(model: Model, users: range, n: int) -> pl.DataFrame:
-    queries = [Query(user_id=model.users.id(user), n=n) for user in users]
+class _Events:
+    """What the service would know beside the model."""
+
+    def __init__(self, model: Model, store: EventStore | None) -> None:
+        self._model, self._store = model, store
+        self._now = now()
+        self._learned, self._touched, self._erased = 0, frozenset[str](), frozenset[bytes]()
+        if store is not None:
+            end = store.last_sequence()
+            self._learned = learned_up_to(store, model.watermark, end)
+            self._touched = frozenset(user for user, _ in store.latest_of_users(0))
+            self._erased = frozenset(
+                hashed for hashed, number in store.tombstones(end) if number > self._learned
+            )
+
+    def assortment(self) -> Assortment:
+        """Returns what is available."""
+        if self._store is None:
+            return WHOLE
+        return Assortment.of(*self._store.unavailable_artists(), self._model.items)
+
+    def queries(self, users: range, n: int) -> Iterator[Query]:
+        """Yields the queries of users by index, but for those who were erased."""
+        for user in users:
+            query = Query(user_id=self._model.users.id(user), n=n)
+            if query.user_id in self._touched and self._store is not None:
+                query.activity = read_activity(
+                    self._store, query.user_id, DEFAULT_RULES, self._now, self._learned
+                )
+            elif self._erased and user_hash(str(query.user_id)) in self._erased:
+                continue
+            yield query
+
+
+def _lists(recommender: Recommender, queries: Sequence[Query]) -> pl.DataFrame:
+    model = recommender.model
     with threadpool_limits(limits=1, user_api="blas"):
-        answers = Recommender(model).recommend_many(queries)
+        answers = recommender.recommend_many(queries)
     rows = [
         (
             query.user_id,

@@ -99,6 +99,11 @@ def _write(
     model: Model, folder: Path, card: Mapping[str, Any], report: str | None, created_at: datetime
 ) -> str:
     """Writes a model into a folder of its own and reads it back; returns its version."""
+    if not (np.isfinite(model.user_factors).all() and np.isfinite(model.item_factors).all()):
+        raise TrainingError(
+            "the model holds vectors that are no numbers, so it is not published; look at the "
+            "plays of the data, and at the parameters"
+        )
     content = folder / "content"
     content.mkdir()
     files = {}

@@ -32,6 +32,8 @@ from app.http.schemas import (
 
 MAX_EVENTS: Final = 10_000
 MAX_NAME: Final = 500
+# Less would be nothing where plays are summed as float32.
+MIN_PLAYS: Final = 0.001
 MAX_EVENTS_SHOWN: Final = 1000
 # Clocks of senders may be wrong, or in another zone than they say.
 _FUTURE_SECONDS: Final = 24 * 3600
@@ -105,10 +107,10 @@ class EventIn(BaseModel):
     )
     plays: float | None = Field(
         default=None,
-        gt=0,
+        ge=MIN_PLAYS,
         le=MAX_PLAYS,
         allow_inf_nan=False,
-        description="How often, of a `play`; 1 if left out.",
+        description="How often, of a `play`, in whole plays or parts of one; 1 if left out.",
         examples=[1],
     )
     timestamp: Time | None = Field(

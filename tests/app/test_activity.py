@@ -178,10 +178,13 @@ def test_what_a_training_has_learned_adds_no_units_but_still_hides() -> None:
     assert not activity_of([], RULES, NOW, is_erased=True).only_hides
 
 
-def test_a_like_that_was_learned_counts_again_only_after_a_dislike() -> None:
+def test_a_like_that_was_learned_counts_again_only_where_its_end_was_learned() -> None:
     like, dislike = EventType.LIKE, EventType.DISLIKE
     repeated = [stored(1, like), stored(2, like)]
     assert activity_of(repeated, RULES, NOW, learned=1).units == {}
     taken_back = [stored(1, like), stored(2, dislike), stored(3, like)]
-    assert activity_of(taken_back, RULES, NOW, learned=1).units == {"a": 2.0}
+    assert activity_of(taken_back, RULES, NOW, learned=0).units == {"a": 2.0}
+    # The history holds the first like still.
+    assert activity_of(taken_back, RULES, NOW, learned=1).units == {}
+    assert activity_of(taken_back, RULES, NOW, learned=2).units == {"a": 2.0}
     assert activity_of(taken_back, RULES, NOW, learned=3).units == {}

@@ -391,6 +391,33 @@ def test_a_model_that_was_trained_after_an_erasure_may_know_the_user_again(path:
     run(path, use)
 
 
+def test_a_new_model_knows_its_events_while_the_store_is_away() -> None:
+    server = PostgresServer()
+    url = server.new_database()
+
+    async def main() -> None:
+        journal = Journal(partial(open_store, url), RULES)
+        await asyncio.to_thread(journal.start)
+        try:
+            await journal.append([Event("u", "a"), Event("u", "b", EventType.DISLIKE)])
+            store = journal.store.id
+            assert units(await journal.activity_of("u", learned_by(["u", "v"], None))) == {"a": 1.0}
+            await asyncio.to_thread(server.stop)
+            for end, expected in ((2, {}), (1, {"a": 1.0})):
+                model = learned_by(["u", "v"], Watermark(store, end))
+                activity = await journal.activity_of("u", model)
+                assert activity is not None
+                assert activity.units == expected
+                assert activity.barred == {"b"}
+        finally:
+            await journal.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.remove()
+
+
 def test_no_rollback_brings_an_erased_user_back_while_the_store_is_away() -> None:
     server = PostgresServer()
     url = server.new_database()

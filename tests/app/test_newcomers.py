@@ -107,6 +107,25 @@ def test_a_newcomer_ranks_by_its_score_on_the_precomputed_list_and_live() -> Non
     assert pages[0] + pages[1] == recommender.recommend(Query("u0", n=10)).items
 
 
+@pytest.mark.parametrize("hide", ["exclude", "activity", "unavailable"])
+def test_a_newcomer_ranks_among_what_is_left_when_something_is_hidden(hide: str) -> None:
+    before = Recommender(model()).recommend(Query("u0", n=14))
+    gone = tuple(model().items.id(item) for item in before.items[:3])
+    query = Query("u0", n=10)
+    if hide == "exclude":
+        query = Query("u0", n=10, exclude=gone)
+    elif hide == "activity":
+        query = Query("u0", n=10, activity=Activity(seen=frozenset(gone)))
+    # Below the tenth of the whole list, and above the tenth of what is left.
+    newcomer = near(0, (before.scores[11] + before.scores[12]) / 2)
+    recommender = stocked(newcomer, unavailable=gone if hide == "unavailable" else ())
+    answer = recommender.recommend(query)
+    assert answer.items == [*before.items[3:12], 120]
+    live = stocked(newcomer, unavailable=gone if hide == "unavailable" else ())
+    live.model, live.newcomers = replace(model(), top_lists=None), recommender.newcomers
+    assert live.recommend(query).items == answer.items
+
+
 def test_a_newcomer_that_does_not_reach_the_list_changes_nothing() -> None:
     before = Recommender(model()).recommend(Query("u0"))
     recommender = stocked(near(0, 0.001))

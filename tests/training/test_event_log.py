@@ -12,9 +12,12 @@ import pytest
 from app.events import MICROSECONDS, Event, EventType, Watermark
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
+from app.weighting import USED_UP, Weighting, WeightingName
 from training import event_log as event_log_module
 from training.event_log import REASON_ERASED, EventLog, Merged, merge, read_event_log
+from training.fit import fit_model
 from training.preprocessing import Filters, preprocess
+from training.presets import DEFAULT
 from training.records import Records, RowCounts
 
 DAY = 24 * 3600
@@ -147,6 +150,7 @@ def test_opinions_move_the_plays_as_they_move_units(store: EventStore) -> None:
             ("u", "skipped"): 16 / 2 - 1,
             ("u", "forgiven"): 2 * 4 - 1,
             ("v", "disliked"): 2,
+            ("v", "skipped away"): USED_UP,  # seen, and no more
             ("v", "only liked"): 3,
         }
     )
@@ -204,6 +208,48 @@ def test_rows_of_erased_users_fall_out_and_what_they_did_since_does_not(store: E
     assert (merged.counts["users_erased"], merged.watermark.sequence) == (2, 5)
     # A training that began before obeys what it saw.
     assert read_event_log(store).watermark.sequence == 5
+
+
+def test_what_somebody_new_of_an_erased_name_played_is_in_no_data(store: EventStore) -> None:
+    data = records(("u", "a", 1.0), ("v", "a", 1.0))
+    store.erase("u", 1)
+    events = [Event(user, "c", timestamp=(NOW - 9) * MICROSECONDS) for user in ("u", "v")]
+    merged = merge(log_of(store, *events), data, data_until=NOW)
+    assert summed(merged) == {("u", "c"): 1.0, ("v", "a"): 1.0}
+    assert (merged.counts["plays"], merged.counts["plays_in_data"]) == (1, 1)
+
+
+def test_plays_next_to_nothing_are_still_plays(store: EventStore) -> None:
+    """As the service took them once."""
+    assert summed(merge(log_of(store, Event("u", "a", plays=1e-300)))) == pytest.approx(
+        {("u", "a"): 0.001}
+    )
+
+
+def test_artists_without_a_name_get_the_one_that_events_give(store: EventStore) -> None:
+    data = records(("u", "a", 1.0), ("u", "b", 1.0), ("u", "c", 1.0))
+    data = replace(data, item_names=pl.Series(["a", "the b", "c"]))
+    events = [Event("u", artist, artist_name=f"{artist}!") for artist in ("a", "b")]
+    merged = merge(log_of(store, *events), data)
+    assert merged.records.item_names.to_list() == ["a!", "the b", "c"]
+
+
+@pytest.mark.parametrize("weighting", list(WeightingName))
+def test_what_was_skipped_away_is_seen_and_weighs_nothing(
+    store: EventStore, weighting: WeightingName
+) -> None:
+    rows = [(f"u{user}", f"a{artist}", 3.0) for user in range(6) for artist in range(user, 8)]
+    log = log_of(store, *[Event("u1", "a1", EventType.SKIP)] * 9)
+    interactions, _ = preprocess(merge(log, records(*rows)).records, Filters())
+    user_items = interactions.user_items
+    weights = Weighting.fit(user_items, weighting).weigh(user_items)
+    is_skipped = user_items.plays < 1e-20
+    assert is_skipped.sum() == 1
+    assert weights[is_skipped] < 1e-20
+    assert weights[~is_skipped].min() > 0.1
+    parameters = replace(DEFAULT.parameters, factors=4, iterations=2, weighting=weighting)
+    model = fit_model(interactions, parameters)
+    assert np.isfinite(model.user_factors).all()
 
 
 def test_a_store_is_read_in_parts_up_to_where_it_ended(
@@ -268,8 +314,10 @@ def test_many_events_come_to_what_one_by_one_they_come_to(store: EventStore, see
         else:
             move[0] = event.type
     for pair, (verdict, skips) in moves.items():
-        liked = 2.0 if verdict is EventType.LIKE else 0.0
+        liked, played = 2.0 if verdict is EventType.LIKE else 0.0, pair in plays
         moved = (1 + plays.get(pair, 0.0)) * 2 ** (liked - 0.5 * skips) - 1
         plays[pair] = 0.0 if verdict is EventType.DISLIKE else moved
-    expected = {pair: count for pair, count in plays.items() if count > 1e-6}
-    assert summed(merge(log, records(*rows))) == pytest.approx(expected, rel=1e-5)
+        if verdict is not EventType.DISLIKE and played:
+            plays[pair] = max(plays[pair], USED_UP)
+    expected = {pair: count for pair, count in plays.items() if count > 0}
+    assert summed(merge(log, records(*rows))) == pytest.approx(expected, rel=1e-5, abs=0)

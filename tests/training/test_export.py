@@ -1,13 +1,18 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from app.assortment import Assortment
+from app.events import DEFAULT_RULES, Event, Watermark
+from app.journal import read_activity
 from app.recommender import Query, Recommender
+from app.store.sqlite import SqliteEventStore
 from tests.builders import publish_small, random_model
 from training.errors import TrainingError
 from training.export import export
@@ -34,6 +39,40 @@ def test_exported_lists_equal_the_recommenders(
         scores = [None if math.isnan(score) else score for score in answer.scores]
         assert rows["score"].to_list() == pytest.approx(scores, rel=1e-6)
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_events_count_and_whoever_was_erased_gets_no_list(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    model = random_model(rng, list_length=5)
+    store = SqliteEventStore(tmp_path / "encore.db")
+    top = Recommender(model).recommend(Query("u3", n=3)).items
+    best, second, played = (model.items.id(item) for item in top)
+    store.append([Event("u3", played), Event("u4", played), Event("stranger", played)], 1)
+    store.erase("u0", 2)
+    store.erase("u4", 2)
+    store.append([Event("u4", played)], 3)
+    store.set_available(best, is_available=False)
+    out = tmp_path / "lists.parquet"
+    assert export(model, out, n=7, store=store) == 29
+    lists = {
+        user: table.sort("rank") for (user,), table in pl.read_parquet(out).group_by("user_id")
+    }
+    assert set(lists) == {f"u{user}" for user in range(1, 30)}
+    recommender = Recommender(model)
+    recommender.assortment = Assortment.of(1, [best], model.items)
+    for user in ("u3", "u4", "u5"):
+        activity = read_activity(store, user, DEFAULT_RULES, 9)
+        answer = recommender.recommend(Query(user, n=7, activity=activity))
+        expected = [model.items.id(item) for item in answer.items]
+        assert lists[user]["artist_id"].to_list() == expected
+        assert best not in expected
+    assert set(lists["u3"]["source"]) == set(lists["u4"]["source"]) == {"fold_in"}
+    assert second in lists["u3"]["artist_id"]
+    # A model that has learned the erasure knows somebody new by that name.
+    aware = replace(model, watermark=Watermark(store.id, store.last_sequence()))
+    assert export(aware, out, n=7, store=store) == 30
+    store.close()
 
 
 def test_another_ending_is_refused_before_anything_is_written(

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from tests.builders import (
     small_model,
 )
 from training import publishing
-from training.errors import WriteError
+from training.errors import TrainingError, WriteError
 from training.publishing import publish
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +81,15 @@ def test_the_time_of_a_version_is_utc_whatever_the_zone_given(model: Model, tmp_
     # Was wrong: the local time was written with a Z.
     local = CREATED_AT.astimezone(timezone(timedelta(hours=-8)))
     assert publish_small(model, tmp_path, created_at=local).startswith("20261123T150405Z-")
+
+
+@pytest.mark.parametrize("name", ["user_factors", "item_factors"])
+def test_a_model_of_no_numbers_is_not_published(model: Model, tmp_path: Path, name: str) -> None:
+    broken = getattr(model, name).copy()
+    broken[0, 0] = np.nan
+    with pytest.raises(TrainingError, match="no numbers"):
+        publish_small(replace(model, **{name: broken}), tmp_path)
+    assert entries(tmp_path) == []
 
 
 def test_without_a_time_it_is_now(model: Model, tmp_path: Path) -> None:

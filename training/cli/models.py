@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def export(
     models: Models = Path("models"),
     version: str | None = None,
     n: Cutoff = 10,
+    events: str | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes everyone's list, equal to the live answers.
@@ -36,6 +37,9 @@ def export(
         models: The models folder.
         version: Which model. Default: the current one.
         n: Longest list.
+        events: Event store whose events count, as in the service: sqlite:///FILE or \
+postgresql://USER@HOST/DATABASE. Users who were erased get no list. Default: none, and everyone \
+whom the model knows gets the list of their history.
         as_json: Print JSON instead of a sentence.
     """
     output = Output(quiet=as_json)
@@ -43,8 +47,12 @@ def export(
     model = open_model(folder)
     with output.err.status("verifying the model"):
         verify_checksums(folder)
-    with output.bars() as bars:
-        users = export_lists(model, out, n=n, progress=bars)
+    with ExitStack() as stack:
+        store = None
+        if events is not None:
+            store = stack.enter_context(closing(open_event_store(events)))
+        bars = stack.enter_context(output.bars())
+        users = export_lists(model, out, n=n, store=store, progress=bars)
     output.show(f"the lists of {users:,} users by model {model.version} are in {out}")
     if as_json:
         output.json({"version": model.version, "users": users, "n": n, "path": str(out)})

@@ -25,6 +25,7 @@ from app.http.security import require_key
 from app.http.strict_route import StrictRoute
 from app.model import Model
 from app.model_watcher import ModelWatcher
+from app.weighting import is_used_up
 
 router = APIRouter(
     prefix="/users",
@@ -99,7 +100,11 @@ def _history(model: Model, user_index: int) -> list[PlayedInHistory]:
     items, plays = model.user_items.row(user_index)
     order = np.lexsort((items, -plays))
     return [
-        PlayedInHistory(artist_id=model.items.id(item), name=model.item_names[item], plays=count)
+        PlayedInHistory(
+            artist_id=model.items.id(item),
+            name=model.item_names[item],
+            plays=0.0 if is_used_up(count) else count,
+        )
         for item, count in zip(items[order].tolist(), plays[order].tolist(), strict=True)
     ]
 

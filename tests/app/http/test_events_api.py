@@ -185,8 +185,8 @@ def test_one_bad_event_does_not_lose_the_others(client: TestClient) -> None:
 FUTURE = (datetime.now(UTC) + timedelta(days=2)).isoformat()
 BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown type": ({"type": "listen"}, "type", "should be 'play'"),
-    "negative plays": ({"plays": -1}, "plays", "greater than 0"),
-    "no plays": ({"plays": 0}, "plays", "greater than 0"),
+    "negative plays": ({"plays": -1}, "plays", "greater than or equal to 0.001"),
+    "no plays": ({"plays": 0}, "plays", "greater than or equal to 0.001"),
     "absurd plays": ({"plays": 1_000_001}, "plays", "less than or equal to 1000000"),
     "plays as text": ({"plays": "3"}, "plays", "valid number"),
     "plays of a skip": ({"type": "skip", "plays": 2}, "", "a skip has no plays"),
