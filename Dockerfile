@@ -32,7 +32,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     OPENBLAS_NUM_THREADS=1 \
     ENCORE_MODELS=/models \
-    ENCORE_DATABASE_URL=sqlite:////events/encore.db
+    ENCORE_DATABASE_URL=sqlite:////events/encore.db \
+    ENCORE_STATE=/events
 RUN groupadd --gid 10001 encore \
     && useradd --uid 10001 --gid encore --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin encore \
     && install --directory --owner encore --group encore /models \

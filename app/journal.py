@@ -25,6 +25,7 @@ from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, StoredEvent
 from app.model import Model
 from app.store.interface import EventStore, Outcome, PlayedArtist, learned_up_to
+from app.store.keepsake import Keepsake, Kept
 from app.store.stamps import NoStamps, Stamps, stamp_key
 
 _POLL_SECONDS: Final = 0.25
@@ -83,15 +84,22 @@ class Journal:
     Args:
         open_store: opens the store; tried again until it succeeds.
         rules: what events count for.
+        keepsake: what is known of the store until it is open; None for nothing.
 
     Attributes:
         stamps: says in one look into memory whether a user may have events.
         counts: what became of events, and troubles by reason.
     """
 
-    def __init__(self, open_store: Callable[[], EventStore], rules: EventRules) -> None:
+    def __init__(
+        self,
+        open_store: Callable[[], EventStore],
+        rules: EventRules,
+        keepsake: Keepsake | None = None,
+    ) -> None:
         self._open_store = open_store
         self._rules = rules
+        self._keepsake = keepsake
         self._opened: _Opened | None = None
         # What every request looks at; the same object as of the opened store.
         self.stamps: Stamps | NoStamps = NoStamps()
@@ -102,6 +110,11 @@ class Journal:
         # Stamp keys of who was erased, and up to which number.
         self._erased: set[int] = set()
         self._erased_up_to = 0
+        # Version of the assortment, and what is unavailable.
+        self._unavailable: tuple[int, list[str]] = 0, []
+        # Whether these are of the store, and no more what the keepsake said; and whether that says
+        # the same.
+        self._follows = self._is_kept = False
         self._last_sequence = 0
         self._rankings: dict[tuple[object, ...], tuple[float, list[PlayedArtist]]] = {}
         self._ranking_lock = asyncio.Lock()
@@ -115,6 +128,11 @@ class Journal:
 
     def start(self) -> None:
         """Opens the store, if it can be opened, and begins to write and to follow."""
+        if self._keepsake is not None:
+            kept = self._keepsake.load()
+            self._erased = set(kept.erased)
+            self._unavailable = kept.assortment_version, list(kept.unavailable)
+            self.stamps = NoStamps(kept.erased, kept.assortment_version)
         self._open()
         self._writer.start()
         self._keeper.start()
@@ -164,7 +182,7 @@ class Journal:
         """Returns what the events of some users come to; see ``activity_of``."""
         opened, at = self._opened, now()
         if opened is None:
-            return [None] * len(user_ids)
+            return [_ERASED if stamp_key(one) in self._erased else None for one in user_ids]
         # Read before the events are: what they hold is then at least as new.
         stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
         learned = {one: self.learned(opened.store, one, model) for one in stamps if stamps[one]}
@@ -261,12 +279,12 @@ class Journal:
     async def unavailable_artists(self) -> tuple[int, list[str]]:
         """Returns the version of the assortment, and the artists that are out of it.
 
-        Raises:
-            StoreUnavailable: the store cannot be read.
+        Where the store cannot be read, it is what was known before.
         """
-        if trouble := self._troubles.get("read") or self._troubles.get("open"):
-            raise trouble
-        return await self._read(lambda store: store.unavailable_artists())
+        if not {"read", "open"} & self._troubles.keys():
+            with suppress(StoreUnavailable):
+                return await self._read(lambda store: store.unavailable_artists())
+        return self._unavailable
 
     async def events_of(
         self, user_id: str, *, limit: int, before: int | None
@@ -461,11 +479,21 @@ class Journal:
         store, stamps = opened.store, opened.stamps
         end = store.last_sequence()
         self._last_sequence = max(self._last_sequence, end)
-        if end > self._erased_up_to:
-            self._erased |= {key for key, _ in store.erased_after(self._erased_up_to)}
+        if end > self._erased_up_to or not self._follows:
+            erased = {key for key, _ in store.erased_after(self._erased_up_to)}
+            self._erased = self._erased | erased if self._follows else erased
             self._erased_up_to = end
+            self._is_kept = self._is_kept and not erased
         stamps.catch_up(end, lambda after: _changes_after(store, after))
-        stamps.raise_assortment(store.assortment_version())
+        version = store.assortment_version()
+        if version != self._unavailable[0] or not self._follows:
+            self._unavailable, self._is_kept = store.unavailable_artists(), False
+        stamps.raise_assortment(version)
+        self._follows = True
+        if self._keepsake is not None and not self._is_kept:
+            version, artists = self._unavailable
+            kept = Kept(frozenset(self._erased), version, tuple(artists))
+            self._is_kept = self._keepsake.save(kept)
 
     def _note(self, tried: str, error: StoreUnavailable) -> None:
         before = self._troubles.get(tried)

@@ -34,6 +34,7 @@ from app.model_watcher import ModelWatcher
 from app.restocker import Restocker
 from app.settings import Settings, load_settings
 from app.store.address import open_store
+from app.store.keepsake import Keepsake
 
 
 class Service(FastAPI):
@@ -89,7 +90,8 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
     )
     app.state.watcher = watcher
     url = settings.database_url.get_secret_value()
-    journal = Journal(partial(open_store, url), settings.event_rules)
+    keepsake = Keepsake(url, settings.state)
+    journal = Journal(partial(open_store, url), settings.event_rules, keepsake)
     app.state.journal = journal
     restocker = Restocker(watcher, journal, settings.event_rules, settings.newcomer_rules)
     batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)

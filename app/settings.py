@@ -65,6 +65,12 @@ class Settings(BaseSettings):
         description="Where events are kept: sqlite:///FILE (sqlite:////FILE for an absolute path), "
         "or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several hosts may share.",
     )
+    state: Path | None = Field(
+        default=None,
+        description="Folder for what the service has to know when it starts while the event store "
+        "is away: who was erased (as hashes), and which artists are unavailable. Unset: the host's "
+        "shared memory, which a restart of the machine empties.",
+    )
     play_units: float = Field(
         default=DEFAULT_RULES.play,
         ge=0,

@@ -19,6 +19,7 @@ from training.interactions import Interactions
 # Whatever a test opens without saying where, its events go to a folder of this run.
 _EVENTS = tempfile.TemporaryDirectory(prefix="encore-test-events-")
 os.environ["ENCORE_DATABASE_URL"] = f"sqlite:///{_EVENTS.name}/encore.db"
+os.environ["ENCORE_STATE"] = _EVENTS.name
 
 # No test is judged by its time; and CI tries the same examples each time, so that it fails only
 # where something changed.

@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from app.events import EventType
 from app.files import replacing
 from app.http.event_schemas import EventIn, Time, write_time
-from app.http.schemas import Id
+from app.http.schemas import MAX_PLAYS, Id
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
 from app.store.upkeep import REST_SECONDS, KeptStore
 from training.configuration import explain
@@ -228,6 +228,10 @@ class _Head(_Line):
 
 
 class _Event(EventIn):
+    # As stores have them, which may be older than what is asked of events today.
+    user_id: Id
+    artist_id: Id
+    plays: float | None = Field(default=None, gt=0, le=MAX_PLAYS, allow_inf_nan=False)
     sequence: _Number
     key: _Hash
     received_at: Time

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from app.assortment import Assortment
-from app.errors import StoreUnavailable, UnknownUser
+from app.errors import UnknownUser
 from app.http.batcher import Batcher
 from app.http.encoding import encode_list
 from app.http.schemas import PopularArtists, PopularItem
@@ -87,11 +86,10 @@ async def recommend_batch(
 
 
 async def restock(recommender: Recommender, journal: Journal) -> None:
-    """Brings what is available up to date; stays as it is where the store cannot be read."""
-    with suppress(StoreUnavailable):
-        version, unavailable = await journal.unavailable_artists()
-        items = recommender.model.items
-        recommender.assortment = Assortment.of(version, unavailable, items)
+    """Brings what is available up to date, as far as it is known where the store is away."""
+    version, unavailable = await journal.unavailable_artists()
+    if version > recommender.assortment.version:
+        recommender.assortment = Assortment.of(version, unavailable, recommender.model.items)
 
 
 async def popular(

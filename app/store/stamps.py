@@ -12,7 +12,8 @@ import fcntl
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -38,14 +39,20 @@ def stamp_key(user_id: str) -> int:
 
 
 class NoStamps:
-    """What stands for the table until there is one: nobody has events."""
+    """What stands for the table until there is one: nobody has events.
 
-    assortment: Final = memoryview(bytes(8)).cast("Q")
+    Args:
+        erased: stamp keys of users whom nobody may recognise.
+        assortment_version: of the assortment.
+    """
+
+    def __init__(self, erased: Container[int] = (), assortment_version: int = 0) -> None:
+        self._erased = erased
+        self.assortment: Final = memoryview(array("Q", [assortment_version]))
 
     def is_touched(self, user_id: str) -> bool:
-        """Says that a user has none."""
-        del user_id
-        return False
+        """Says whether a user may have been erased."""
+        return stamp_key(user_id) in self._erased
 
 
 class Stamps:

@@ -19,6 +19,7 @@ from app.journal import Journal, now
 from app.model import Model
 from app.store.address import open_store
 from app.store.interface import EventStore, Outcome, Status
+from app.store.keepsake import Keepsake, Kept
 from app.store.sqlite import SqliteEventStore
 from tests.builders import interactions_of, small_model
 from tests.postgres import PostgresServer
@@ -389,6 +390,50 @@ def test_a_model_that_was_trained_after_an_erasure_may_know_the_user_again(path:
             assert activity.seen == {"b"}
 
     run(path, use)
+
+
+def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_without_its_store(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "encore.db"
+    opening = partial(open_store, f"sqlite:///{path}")
+
+    def fail() -> EventStore:
+        raise StoreUnavailable("unreachable", "connection refused")
+
+    async def started(opening: Callable[[], EventStore]) -> Journal:
+        journal = Journal(opening, RULES, Keepsake("address", tmp_path))
+        await asyncio.to_thread(journal.start)
+        return journal
+
+    async def known(journal: Journal) -> tuple[list[bool], int, object]:
+        erased = [
+            activity is not None and activity.is_erased
+            for activity in await journal.activities_of(["u", "v"], None)
+        ]
+        touched = [journal.stamps.is_touched(user) for user in ("u", "v")]
+        assert touched == erased
+        return erased, journal.stamps.assortment[0], await journal.unavailable_artists()
+
+    async def main() -> None:
+        journal = await started(opening)
+        assert await known(journal) == ([False, False], 0, (0, []))
+        await journal.erase("u")
+        await journal.set_available("a", is_available=False)
+        await eventually(lambda: journal.stamps.assortment[0] == 1)
+        await eventually(lambda: Keepsake("address", tmp_path).load().unavailable == ("a",))
+        await journal.close()
+        away = await started(fail)
+        assert await known(away) == ([True, False], 1, (1, ["a"]))
+        await away.close()
+        # Of a store that holds something else, the keepsake does not know better.
+        path.unlink()
+        other = await started(opening)
+        assert await known(other) == ([False, False], 0, (0, []))
+        assert Keepsake("address", tmp_path).load() == Kept()
+        await other.close()
+
+    asyncio.run(main())
 
 
 def test_a_new_model_knows_its_events_while_the_store_is_away() -> None:

@@ -1,0 +1,109 @@
+"""What a host keeps of an event store, for a service that starts while the store is away.
+
+Nobody who was erased may be recognised then, and no artist that is unavailable be shown.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from app.files import replacing
+
+# In memory, and gone after a restart of the machine.
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - opened without following, and checked
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept.
+
+    Attributes:
+        erased: stamp keys of who was erased.
+        assortment_version: of the assortment.
+        unavailable: the artists that are out of it.
+    """
+
+    erased: frozenset[int] = frozenset()
+    assortment_version: int = 0
+    unavailable: tuple[str, ...] = ()
+
+
+class Keepsake:
+    """A file for one store, by its address.
+
+    It is read once, when the service starts, and replaced at each change. What goes wrong with it
+    is logged and harms nothing else: it only matters while the store is away.
+
+    Args:
+        address: the URL of the store, of which a hash is kept.
+        folder: where the file is; None for the host's shared memory.
+    """
+
+    def __init__(self, address: str, folder: Path | None = None) -> None:
+        shared = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
+        name = blake2b(address.encode(), digest_size=16).hexdigest()
+        self._path = Path(folder or shared) / f"encore-{os.getuid()}-{name}.json"
+        self._saved = Kept()
+
+    def load(self) -> Kept:
+        """Returns what was saved last, nothing if that cannot be read."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return self._saved
+        except OSError as error:
+            logger.warning("%s is not used: %s", self._path, error.strerror)
+            return self._saved
+        try:
+            with os.fdopen(descriptor, "rb") as file:
+                if os.fstat(file.fileno()).st_uid != os.getuid():
+                    raise ValueError("it belongs to somebody else")
+                self._saved = _parse(json.load(file))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            logger.warning("%s is not used: %s", self._path, error)
+        return self._saved
+
+    def save(self, kept: Kept) -> bool:
+        """Replaces what was saved, unless it is the same.
+
+        Returns:
+            Whether that is done with; else it should be tried again in a moment.
+        """
+        if kept == self._saved:
+            return True
+        content = {
+            "erased": sorted(kept.erased),
+            "assortment_version": kept.assortment_version,
+            "unavailable": kept.unavailable,
+        }
+        try:
+            with replacing(self._path) as partial:
+                partial.write_text(json.dumps(content), encoding="utf-8")
+        except BlockingIOError:
+            return False  # another worker is at it
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", self._path, error.strerror)
+        self._saved = kept
+        return True
+
+
+def _parse(content: dict[str, object]) -> Kept:
+    erased, unavailable = content["erased"], content["unavailable"]
+    version = content["assortment_version"]
+    if not isinstance(erased, list) or not isinstance(unavailable, list):
+        raise TypeError("it holds something else")
+    return Kept(frozenset(map(int, erased)), int(str(version)), _texts(unavailable))
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    return tuple(map(str, values))

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from app.files import replacing
+from app.store.keepsake import Keepsake, Kept
+
+ADDRESS = "postgresql://encore:secret@db/encore"
+KEPT = Kept(frozenset([7, 2**32 - 1]), 3, ("a", "🎸\n"))
+
+
+def keepsake(folder: Path, address: str = ADDRESS) -> Keepsake:
+    return Keepsake(address, folder)
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_what_is_saved_is_there_for_the_next_one(tmp_path: Path) -> None:
+    assert keepsake(tmp_path).load() == Kept()
+    assert keepsake(tmp_path).save(KEPT)
+    assert keepsake(tmp_path).load() == KEPT
+    assert keepsake(tmp_path, "postgresql://db/another").load() == Kept()
+    path = only_file(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "secret" not in path.name + path.read_text()
+
+
+def test_nothing_is_written_until_something_changes(tmp_path: Path) -> None:
+    first = keepsake(tmp_path)
+    assert first.save(Kept())
+    assert list(tmp_path.iterdir()) == []
+    first.save(KEPT)
+    path = only_file(tmp_path)
+    written = path.stat().st_ino
+    second = keepsake(tmp_path)
+    second.load()
+    assert first.save(KEPT)
+    assert second.save(KEPT)
+    assert path.stat().st_ino == written
+    second.save(Kept())
+    assert keepsake(tmp_path).load() == Kept()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"erased": 3, "assortment_version": 1, "unavailable": []}',
+        '{"erased": ["x"], "assortment_version": 1, "unavailable": []}',
+        '{"erased": [], "assortment_version": null, "unavailable": []}',
+    ],
+)
+def test_what_is_damaged_is_told_and_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    keepsake(tmp_path).save(KEPT)
+    path = only_file(tmp_path)
+    path.write_text(content)
+    assert keepsake(tmp_path).load() == Kept()
+    assert f"{path} is not used" in caplog.text
+    damaged = keepsake(tmp_path)
+    damaged.load()
+    damaged.save(KEPT)
+    assert keepsake(tmp_path).load() == KEPT
+
+
+def test_a_link_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keepsake(tmp_path).save(KEPT)
+    path = only_file(tmp_path)
+    elsewhere = path.rename(tmp_path / "elsewhere")
+    path.symlink_to(elsewhere)
+    assert keepsake(tmp_path).load() == Kept()
+    assert "is not used" in caplog.text
+
+
+def test_a_folder_that_is_missing_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    one = keepsake(tmp_path / "none")
+    assert one.load() == Kept()
+    assert one.save(KEPT)
+    assert one.save(KEPT)
+    assert caplog.text.count("cannot be written: No such file or directory") == 1
+
+
+def test_where_another_worker_writes_it_is_tried_again(tmp_path: Path) -> None:
+    one = keepsake(tmp_path)
+    one.save(Kept(frozenset([1])))
+    with replacing(only_file(tmp_path)) as partial:
+        assert not one.save(KEPT)
+        partial.write_text("{}")
+    assert one.save(KEPT)
+    assert keepsake(tmp_path).load() == KEPT
+
+
+def test_by_default_it_is_in_shared_memory() -> None:
+    path = Keepsake("sqlite:///somewhere/that/is/no/other.db")._path
+    assert path.name.startswith(f"encore-{os.getuid()}-")
+    assert str(path.parent) in ("/dev/shm", os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
