@@ -71,6 +71,11 @@ class _Opened:
 
 
 _ERASED: Final = Activity(is_erased=True)
+_FORGOTTEN: Final = (
+    "the event store does not know %d users who were erased: it is another one, or was put back. "
+    "Models that hold them recognise them again. Import an export of the former store, or erase "
+    "them again"
+)
 
 
 def now() -> int:
@@ -481,6 +486,8 @@ class Journal:
         self._last_sequence = max(self._last_sequence, end)
         if end > self._erased_up_to or not self._follows:
             erased = {key for key, _ in store.erased_after(self._erased_up_to)}
+            if not self._follows and (forgotten := self._erased - erased):
+                logger.error(_FORGOTTEN, len(forgotten))
             self._erased = self._erased | erased if self._follows else erased
             self._erased_up_to = end
             self._is_kept = self._is_kept and not erased

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -129,9 +130,9 @@ class Settings(BaseSettings):
         "larger ones in the background; in bytes, or with a unit as in 256MiB.",
     )
     max_body_bytes: ByteSize = Field(
-        default=ByteSize(2**20),
+        default=ByteSize(4 * 2**20),
         ge=1,
-        description="Largest request body; in bytes, or with a unit as in 1MiB.",
+        description="Largest request body; in bytes, or with a unit as in 4MiB.",
     )
     live_queue: int = Field(
         default=128,
@@ -171,6 +172,13 @@ class Settings(BaseSettings):
     def _names_a_store(cls, url: SecretStr) -> SecretStr:
         check_url(url.get_secret_value())
         return url
+
+    @field_validator("state")
+    @classmethod
+    def _can_be_written(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise ValueError("expected a folder that is there and can be written to")
+        return folder
 
     @model_validator(mode="after")
     def _is_guarded(self) -> Settings:

@@ -27,7 +27,6 @@ from app.http.schemas import (
     VERSION_EXAMPLE,
     Id,
     PlainInteger,
-    check_id,
 )
 
 MAX_EVENTS: Final = 10_000
@@ -73,6 +72,13 @@ def write_time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+def _not_empty(value: str) -> str:
+    # No address of the API could name it afterwards.
+    if not value:
+        raise ValueError("should not be empty")
+    return value
+
+
 def _whole_name(name: str) -> str:
     name.encode()  # a lone surrogate is refused
     if not name.strip():
@@ -87,7 +93,8 @@ Time = Annotated[
 ]
 
 
-EventId = Annotated[str, Field(min_length=1), AfterValidator(check_id)]
+NamedId = Annotated[Id, AfterValidator(_not_empty)]
+EventId = NamedId
 ArtistName = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_whole_name)]
 
 
@@ -96,8 +103,10 @@ class EventIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, title="Event")
 
-    user_id: Id = Field(description="Who.", examples=[USER_ID_EXAMPLE])
-    artist_id: Id = Field(description="The artist, known or new.", examples=[ARTIST_ID_EXAMPLE])
+    user_id: NamedId = Field(description="Who.", examples=[USER_ID_EXAMPLE])
+    artist_id: NamedId = Field(
+        description="The artist, known or new.", examples=[ARTIST_ID_EXAMPLE]
+    )
     type: Literal["play", "skip", "like", "dislike"] = Field(
         default="play",
         description="What they did. A `play` counts for the artist and for similar ones, a `like` "

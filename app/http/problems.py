@@ -187,6 +187,8 @@ def _message(entry: Mapping[str, Any]) -> str:
         return "is required"
     if kind == "string_unicode":
         return "is no valid Unicode: it has a lone surrogate"
+    if kind == "too_short":
+        return "should not be empty"
     message = message.replace("Input should be", "should be", 1)
     found = entry.get("input")
     if kind not in {"form", "query", "value_error"} and isinstance(found, str | int | float):
@@ -252,7 +254,7 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
     413: _example(
         413,
         _blank_kind(413),
-        "the body has more than 1048576 bytes (ENCORE_MAX_BODY_BYTES); send it in several requests",
+        "the body has more than 4194304 bytes (ENCORE_MAX_BODY_BYTES); send it in several requests",
         "/recommend",
     ),
     422: _example(

@@ -31,6 +31,8 @@ def check_url(url: str) -> None:
             )
     elif not url.startswith(_SQLITE):
         raise ValueError(_EXPECTED)
+    elif "?" in url:
+        raise ValueError(f"takes no options after a question mark; {_EXPECTED}")
     elif not _path(url).name or ":memory:" in url:
         raise ValueError(f"names no file; {_EXPECTED}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -20,13 +21,14 @@ from app.store.sql import Connection
 from app.store.upkeep import SqlUpkeep
 
 _BUSY_SECONDS: Final = 5.0
+_AGAIN_SECONDS: Final = 0.02
 # What SQLite's codes mean for whoever runs the service: one word, and what to do.
 _TROUBLES: Final = {
     "SQLITE_BUSY": ("locked", "another program holds its lock; find it with fuser or lsof"),
     "SQLITE_LOCKED": ("locked", "another program holds its lock; find it with fuser or lsof"),
     "SQLITE_FULL": ("full", "there is no room left; make some"),
-    "SQLITE_CORRUPT": ("corrupt", "restore it from a backup, or move it away to begin anew"),
-    "SQLITE_NOTADB": ("corrupt", "that is no SQLite file; move it away, or name another"),
+    "SQLITE_CORRUPT": ("corrupt", "restore it from a backup: a new one knows no erased users"),
+    "SQLITE_NOTADB": ("corrupt", "that is no SQLite file; restore it, or name another"),
     "SQLITE_READONLY": ("readonly", "let the service write to the file and its folder"),
     "SQLITE_CANTOPEN": ("unreachable", "its folder has to exist, and the service to write there"),
     "SQLITE_PERM": ("readonly", "let the service write to the file and its folder"),
@@ -198,7 +200,7 @@ class SqliteEventStore(SqlUpkeep):
             else:
                 # What is deleted is overwritten: somebody may have asked for that.
                 connection.execute("PRAGMA secure_delete = ON")
-                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                mode = _with_log(connection)
                 if mode != "wal":
                     raise StoreUnavailable(
                         "unreachable",
@@ -270,6 +272,22 @@ class _CopyFailed(Exception):
             yield
         except sqlite3.Error as error:
             raise cls(error) from error
+
+
+def _with_log(connection: sqlite3.Connection) -> str:
+    """Asks for a write-ahead log, and returns what kind of log there is."""
+    # Of two that make the log of a new file one is told at once that it is locked: SQLite does not
+    # wait here.
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if "SQLITE_BUSY" not in error.sqlite_errorname or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return str(mode)
 
 
 def _beside(path: Path) -> list[Path]:

@@ -393,7 +393,7 @@ def test_a_model_that_was_trained_after_an_erasure_may_know_the_user_again(path:
 
 
 def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_without_its_store(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "encore.db"
     opening = partial(open_store, f"sqlite:///{path}")
@@ -425,11 +425,13 @@ def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_with
         await journal.close()
         away = await started(fail)
         assert await known(away) == ([True, False], 1, (1, ["a"]))
+        assert "does not know" not in caplog.text
         await away.close()
         # Of a store that holds something else, the keepsake does not know better.
         path.unlink()
         other = await started(opening)
         assert await known(other) == ([False, False], 0, (0, []))
+        assert "does not know 1 users who were erased" in caplog.text
         assert Keepsake("address", tmp_path).load() == Kept()
         await other.close()
 

@@ -368,5 +368,5 @@ def test_an_endless_body_is_cut_off(raw_server: Server) -> None:
     )
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     with socket.create_connection(("127.0.0.1", raw_server.port), timeout=PATIENCE) as connection:
-        connection.sendall(head + chunk * 20)
+        connection.sendall(head + chunk * 70)
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")

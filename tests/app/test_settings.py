@@ -29,7 +29,16 @@ def test_the_defaults_serve_this_machine_only() -> None:
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
     assert settings.models == Path("models")
     assert settings.api_key is None
-    assert (settings.max_body_bytes, settings.verify_bytes) == (2**20, 2**28)
+    assert (settings.max_body_bytes, settings.verify_bytes) == (2**22, 2**28)
+
+
+@pytest.mark.parametrize("folder", ["/nonexistent/folder", "/proc/version"])
+def test_a_folder_for_the_state_has_to_be_one(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.setenv("ENCORE_STATE", folder)
+    with pytest.raises(
+        InvalidSettings, match=r"ENCORE_STATE is .* expected a folder that is there"
+    ):
+        load_settings()
 
 
 def test_variables_set_them(monkeypatch: pytest.MonkeyPatch) -> None:

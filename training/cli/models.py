@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
 from app.errors import InvalidArtifact, ModelNotFound
@@ -114,7 +116,7 @@ def verify(
 def prune(
     *,
     erased: bool = False,
-    events: str | None = None,
+    events: Annotated[str | None, Parameter(env_var="ENCORE_DATABASE_URL")] = None,
     dry_run: bool = False,
     models: Models = Path("models"),
     as_json: AsJson = False,
@@ -135,10 +137,13 @@ postgresql://USER@HOST/DATABASE.
             "say what to remove: --erased --events URL removes versions that still hold users whom "
             "that event store has erased"
         )
+    versions = list_versions(models)
+    if not versions:
+        raise ModelNotFound(f"there is no model in {models} yet; is its name right?")
     results: list[dict[str, Any]] = []
     with closing(open_event_store(events)) as store:
         current = current_version(models)
-        for version in list_versions(models):
+        for version in versions:
             row: dict[str, Any] = {"version": version, "erased_users": None, "removed": False}
             try:
                 row["erased_users"] = count_erased(models / version, store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -76,6 +77,8 @@ medians of the user's weights."
         """
         if self.data_until is not None and self.events is None:
             raise TrainingError("--data-until does nothing without --events; leave it out")
+        if self.until is not None and self.until > time.time():
+            raise TrainingError("--data-until lies in the future; no data hold plays up to then")
 
     @property
     def until(self) -> int | None:

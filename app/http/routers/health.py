@@ -39,7 +39,7 @@ async def ready(recommender: CurrentRecommender, journal: CurrentJournal) -> Rea
 
     `degraded` says that lists are answered, while events cannot be stored or read.
     """
-    troubles = [str(trouble) for trouble in journal.troubles]
+    troubles = list(dict.fromkeys(map(str, journal.troubles)))  # reading and writing say the same
     return Ready(
         status="degraded" if troubles else "ready",
         model_version=recommender.model.version,

@@ -185,6 +185,8 @@ def test_one_bad_event_does_not_lose_the_others(client: TestClient) -> None:
 FUTURE = (datetime.now(UTC) + timedelta(days=2)).isoformat()
 BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown type": ({"type": "listen"}, "type", "should be 'play'"),
+    "no user": ({"user_id": ""}, "user_id", "should not be empty"),
+    "no artist": ({"artist_id": ""}, "artist_id", "should not be empty"),
     "negative plays": ({"plays": -1}, "plays", "greater than or equal to 0.001"),
     "no plays": ({"plays": 0}, "plays", "greater than or equal to 0.001"),
     "absurd plays": ({"plays": 1_000_001}, "plays", "less than or equal to 1000000"),
@@ -200,7 +202,7 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "long id": ({"artist_id": "x" * 257}, "artist_id", "at most 256 bytes"),
     "no text": ({"user_id": 7}, "user_id", "valid string"),
     "surrogate": ({"user_id": "\ud800"}, "user_id", "valid UTF-8"),
-    "empty event id": ({"event_id": ""}, "event_id", "at least 1 character"),
+    "empty event id": ({"event_id": ""}, "event_id", "should not be empty"),
     "blank name": ({"artist_name": " "}, "artist_name", "should not be blank"),
     "long name": ({"artist_name": "x" * 501}, "artist_name", "at most 500 characters"),
     "surrogate in a name": ({"artist_name": "\udfff"}, "artist_name", ""),
@@ -223,7 +225,7 @@ def test_a_bad_event_is_refused_with_the_reason(client: TestClient, name: str) -
 @pytest.mark.parametrize(
     ("body", "location", "reason"),
     [
-        (b'{"events": []}', "body.events", "at least 1 item"),
+        (b'{"events": []}', "body.events", "should not be empty"),
         (b"{}", "body.events", "is required"),
         (b'{"events": {}}', "body.events", "valid list"),
         (b'{"events": [' + b"1," * 10_000 + b"1]}", "body.events", "at most 10000 items"),
@@ -246,17 +248,17 @@ def test_infinite_plays_are_refused(client: TestClient) -> None:
 
 
 def test_ten_thousand_events_are_taken(models: Path, tmp_path: Path) -> None:
-    with service(models, tmp_path / "encore.db", max_body_bytes=2**22) as client:
+    with service(models, tmp_path / "encore.db") as client:
         answer = send(client, *[play(f"u{number % 40}") for number in range(10_000)])
         assert answer["results"][-1]["sequence"] == answer["stored"] == 10_000
 
 
 def test_a_body_over_the_limit_is_refused(client: TestClient) -> None:
-    problem_of(client, 413, b'{"events": [' + b" " * 2**20 + b"]}")
+    problem_of(client, 413, b'{"events": [' + b" " * 2**22 + b"]}")
 
 
 def test_odd_ids_and_names_are_kept_as_they_came(client: TestClient) -> None:
-    odd = [("", ""), ("nul\0byte", "it's"), ("🎸", "é" * 128), ("..", "name:AC/DC")]
+    odd = [("nul\0byte", "it's"), ("🎸", "é" * 128), ("..", "name:AC/DC")]
     for user, artist in odd:
         send(client, play(user, artist, artist_name="Ünï “x”\n"))
     played = client.get("/popular?days=1&n=10").json()["items"]
@@ -324,7 +326,8 @@ def test_lists_are_answered_while_the_store_cannot_be_opened(
     with service(models, database) as client:
         ready = client.get("/health/ready")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
-        assert reason in ready.json()["troubles"][0]
+        (trouble,) = ready.json()["troubles"]
+        assert reason in trouble
         assert source(client) == "als"
         for response in (
             client.post("/events", json={"events": [play()]}),

@@ -388,7 +388,7 @@ def test_a_bad_body_is_refused_with_the_reason(
     ("body", "location", "message"),
     [
         ({}, "body.user_ids", "is required"),
-        ({"user_ids": []}, "body.user_ids", "at least 1"),
+        ({"user_ids": []}, "body.user_ids", "should not be empty"),
         ({"user_ids": ["u"] * 1001}, "body.user_ids", "at most 1000"),
         ({"user_ids": ["u"] * 1000, "n": 101}, "body", "101,000 items, more than 100,000"),
         ({"user_ids": [None]}, "body.user_ids.0", "valid string"),

@@ -20,6 +20,7 @@ from tests.postgres import PostgresServer
         "sqlite://encore.db",
         "sqlite:///",
         "sqlite:///:memory:",
+        "sqlite:///encore.db?mode=ro",
         "mysql://user:geheim@host/x",
         "postgresql:host",
     ],

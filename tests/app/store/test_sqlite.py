@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -7,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any, cast
@@ -61,6 +64,32 @@ def test_nothing_of_an_erased_user_is_left_in_the_file(store: SqliteEventStore, 
     content = path.read_bytes()
     assert name.encode() not in content
     assert artist.encode() not in content
+
+
+def open_new(path: str, are_ready: Barrier, results: SimpleQueue[str]) -> None:
+    are_ready.wait()
+    try:
+        SqliteEventStore(Path(path)).close()
+    except StoreUnavailable as error:
+        results.put(str(error))
+    else:
+        results.put("opened")
+
+
+def test_several_workers_may_make_a_file_at_the_same_time(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    results: SimpleQueue[str] = context.SimpleQueue()
+    are_ready = context.Barrier(3)
+    for number in range(8):
+        path = str(tmp_path / f"{number}.db")
+        workers = [
+            context.Process(target=open_new, args=(path, are_ready, results)) for _ in range(3)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert {results.get() for _ in workers} == {"opened"}
 
 
 def test_readers_cannot_write(store: SqliteEventStore) -> None:

@@ -150,7 +150,21 @@ def test_prune_says_what_it_cannot_look_into(
     assert list_versions(models) == [version]
 
 
-def test_prune_wants_to_be_told_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_wants_to_be_told_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ENCORE_DATABASE_URL")
     for options in ([], ["--erased"], ["--events", f"sqlite:///{tmp_path / 'encore.db'}"]):
         assert main(["models", "prune", "--models", str(tmp_path), *options]) == 1
         assert "--erased --events URL" in error_of(capsys)
+
+
+def test_prune_of_a_folder_without_models_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'encore.db'}"
+    open_store(url).close()
+    # Where the service keeps events is known.
+    monkeypatch.setenv("ENCORE_DATABASE_URL", url)
+    assert main(["models", "prune", "--erased", "--models", str(tmp_path / "typo")]) == 1
+    assert f"there is no model in {tmp_path / 'typo'} yet" in error_of(capsys)

@@ -299,6 +299,7 @@ def test_what_is_measured_holds_the_events_too(
         (["--data-until", "2026-01-01"], "--data-until does nothing without --events"),
         (["--event-unit", "0"], "Must be > 0"),
         (["--data-until", "soon"], "--data-until"),
+        (["--events", "sqlite:///any.db", "--data-until", "2999-01-01"], "lies in the future"),
     ],
 )
 def test_event_options_that_cannot_be_used_are_refused(
