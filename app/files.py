@@ -1,13 +1,24 @@
-"""Files that are replaced whole or not at all."""
+"""Files: replaced whole or not at all, and shared by the processes of a host."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+# In memory, and gone after a restart of the machine.
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - opened without following, and checked
+
+
+def shared_folder() -> Path:
+    """Returns where processes of this host share files: in memory, or else on the disk."""
+    can_write = os.access(SHARED_MEMORY, os.W_OK)
+    return SHARED_MEMORY if can_write else Path(tempfile.gettempdir())
 
 
 @contextmanager

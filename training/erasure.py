@@ -6,7 +6,19 @@ from pathlib import Path
 
 from app.artifact import open_model
 from app.events import user_hash
+from app.model import Model
 from app.store.interface import EventStore, learned_up_to
+
+
+def erased_since(model: Model, store: EventStore) -> frozenset[bytes]:
+    """Returns the hashes of users who were erased after a model had read the store.
+
+    Raises:
+        StoreUnavailable: the store cannot be read.
+    """
+    end = store.last_sequence()
+    learned = learned_up_to(store, model.watermark, end)
+    return frozenset(hashed for hashed, number in store.tombstones(end) if number > learned)
 
 
 def count_erased(folder: Path, store: EventStore) -> int:
@@ -20,9 +32,8 @@ def count_erased(folder: Path, store: EventStore) -> int:
         InvalidArtifact: the model cannot be read.
         StoreUnavailable: the store cannot be read.
     """
-    model, end = open_model(folder), store.last_sequence()
-    learned = learned_up_to(store, model.watermark, end)
-    erased = {hashed for hashed, number in store.tombstones(end) if number > learned}
+    model = open_model(folder)
+    erased = erased_since(model, store)
     if not erased:
         return 0
     ids = map(model.users.id, range(len(model.users)))

@@ -170,25 +170,25 @@ def check_dump(path: Path, progress: Progress | None = None) -> Dump:
     return Dump(path, Source(head.store, head.origins), line.up_to, number, tombstones)
 
 
-def load(store: KeptStore, dump: Dump, progress: Progress | None = None) -> Loaded:
+def load(store: KeptStore, found: Dump, progress: Progress | None = None) -> Loaded:
     """Adds what a dump holds to a store, which may be in use.
 
     What was stored before an interruption is found again by the next call.
 
     Args:
         store: where to.
-        dump: as ``check_dump`` found it.
+        found: as ``check_dump`` found it.
         progress: called with how many lines were read since the last call.
 
     Raises:
         DatasetError: the file cannot be read any more.
         StoreUnavailable: the store cannot be read or written.
     """
-    users = store.users_by_hash([tombstone.user_hash for tombstone in dump.tombstones])
-    erasures = {one.user_hash: Erasure(one, users.get(one.user_hash)) for one in dump.tombstones}
+    users = store.users_by_hash([tombstone.user_hash for tombstone in found.tombstones])
+    erasures = {one.user_hash: Erasure(one, users.get(one.user_hash)) for one in found.tombstones}
     absorbed = Absorbed()
-    with _reading(dump.path) as file:
-        lines = _parsed(dump.path, file, progress)
+    with _reading(found.path) as file:
+        lines = _parsed(found.path, file, progress)
         next(lines)  # the head
         artists: list[str] = []
         while part := list(islice(lines, _AT_ONCE)):
@@ -196,10 +196,10 @@ def load(store: KeptStore, dump: Dump, progress: Progress | None = None) -> Load
             artists += [line.unavailable_artist for line in part if isinstance(line, _Unavailable)]
             if entries:
                 up_to = entries[-1].sequence
-                absorbed.add(store.absorb(entries, erasures, dump.source, up_to))
+                absorbed.add(store.absorb(entries, erasures, found.source, up_to))
                 time.sleep(REST_SECONDS)
     # Its numbers may end higher than its entries do.
-    absorbed.add(store.absorb([], {}, dump.source, dump.up_to))
+    absorbed.add(store.absorb([], {}, found.source, found.up_to))
     _, unavailable = store.unavailable_artists()
     removed = [artist for artist in artists if artist not in frozenset(unavailable)]
     for artist in removed:

@@ -19,6 +19,7 @@ from app.journal import now, read_activity
 from app.model import Model
 from app.recommender import Query, Recommender
 from app.store.interface import EventStore, learned_up_to
+from training.erasure import erased_since
 from training.errors import TrainingError, WriteError
 from training.fit import NoProgress, Progress
 
@@ -108,12 +109,9 @@ class _Events:
         self._now = now()
         self._learned, self._touched, self._erased = 0, frozenset[str](), frozenset[bytes]()
         if store is not None:
-            end = store.last_sequence()
-            self._learned = learned_up_to(store, model.watermark, end)
+            self._learned = learned_up_to(store, model.watermark, store.last_sequence())
             self._touched = frozenset(user for user, _ in store.latest_of_users(0))
-            self._erased = frozenset(
-                hashed for hashed, number in store.tombstones(end) if number > self._learned
-            )
+            self._erased = erased_since(model, store)
 
     def assortment(self) -> Assortment:
         """Returns what is available."""

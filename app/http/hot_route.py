@@ -8,7 +8,6 @@ are read here with the same schema, and whose answers come from the same functio
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qs
@@ -131,19 +130,15 @@ def _id_of(value: str) -> str:
     return check_id(decode(value.replace("+", " ")))
 
 
-def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, Sequence[str]] | None:
-    if b"exclude" not in query_string and len(query_string) < _LONGEST_KEPT:
-        return _read_usual(query_string)
-    return _read_excluding(query_string) if query_string.isascii() else None
-
-
-def _read_excluding(query_string: bytes) -> tuple[RecommendParameters, Sequence[str]] | None:
+def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str]] | None:
+    if not query_string.isascii():
+        return None
     text = f"&{query_string.decode()}"
     # The ids to exclude differ from call to call, the rest hardly does.
     rest, *exclude = text.split(_EXCLUDE)
     if exclude:
         if text.count("&", len(rest)) > len(exclude):
-            return _read_excluding(_with_exclude_last(query_string))
+            return _read_parameters(_with_exclude_last(query_string))
         if "%" in text or "+" in text:
             try:
                 exclude = [
@@ -158,14 +153,6 @@ def _read_excluding(query_string: bytes) -> tuple[RecommendParameters, Sequence[
     if parameters is None or parameters.exclude:
         return None
     return parameters, exclude
-
-
-@lru_cache(maxsize=_KEPT_PARAMETERS)
-def _read_usual(query_string: bytes) -> tuple[RecommendParameters, Sequence[str]] | None:
-    if not query_string.isascii():
-        return None
-    parameters = _validated(f"&{query_string.decode()}")
-    return None if parameters is None or parameters.exclude else (parameters, ())
 
 
 def _with_exclude_last(query_string: bytes) -> bytes:

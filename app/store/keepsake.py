@@ -8,17 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
 
-from app.files import replacing
-
-# In memory, and gone after a restart of the machine.
-_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - opened without following, and checked
+from app.files import replacing, shared_folder
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +44,8 @@ class Keepsake:
     """
 
     def __init__(self, address: str, folder: Path | None = None) -> None:
-        shared = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
         name = blake2b(address.encode(), digest_size=16).hexdigest()
-        self._path = Path(folder or shared) / f"encore-{os.getuid()}-{name}.json"
+        self._path = (folder or shared_folder()) / f"encore-{os.getuid()}-{name}.json"
         self._saved = Kept()
 
     def load(self) -> Kept:
@@ -102,8 +95,4 @@ def _parse(content: dict[str, object]) -> Kept:
     version = content["assortment_version"]
     if not isinstance(erased, list) or not isinstance(unavailable, list):
         raise TypeError("it holds something else")
-    return Kept(frozenset(map(int, erased)), int(str(version)), _texts(unavailable))
-
-
-def _texts(values: Iterable[object]) -> tuple[str, ...]:
-    return tuple(map(str, values))
+    return Kept(frozenset(map(int, erased)), int(str(version)), tuple(map(str, unavailable)))

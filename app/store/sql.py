@@ -189,15 +189,15 @@ class SqlEventStore(ABC):
     def events_between(self, after: int, up_to: int, *, limit: int) -> list[StoredEvent]:
         """Returns events of all users by number."""
         with self._reading() as connection:
-            rows = self._execute(
-                connection,
-                f"SELECT {COLUMNS} FROM events WHERE sequence > ? AND sequence <= ? "  # noqa: S608
-                "ORDER BY sequence LIMIT ?",
-                after,
-                up_to,
-                limit,
-            ).fetchall()
+            rows = self._rows_between(connection, f"{COLUMNS} FROM events", after, up_to, limit)
         return list(map(stored, rows))
+
+    def _rows_between(
+        self, connection: Connection, what: str, after: int, up_to: int, limit: int
+    ) -> list[Any]:
+        """Returns rows by number, the lowest ones; ``what`` are columns and a table."""
+        statement = f"SELECT {what} WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+        return self._execute(connection, statement, after, up_to, limit).fetchall()
 
     def count_of(self, user_id: str) -> int:
         """Returns how many events of a user there are."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import tempfile
 from array import array
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,13 +21,12 @@ from typing import Final
 from zlib import crc32
 
 from app.errors import StoreUnavailable
+from app.files import SHARED_MEMORY, shared_folder
 
 _SLOTS: Final = 2**20
 _MASK: Final = _SLOTS - 1
 _HEADER_BYTES: Final = mmap.PAGESIZE
 _BYTES: Final = _HEADER_BYTES + 8 * _SLOTS
-# In memory, and gone after a restart of the machine.
-_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - opened exclusively, and checked
 # Locks of files exclude processes, not the threads of one.
 _in_process = Lock()
 
@@ -70,8 +68,7 @@ class Stamps:
     """
 
     def __init__(self, place: str) -> None:
-        is_kept_by_disk = not os.access(_SHARED_MEMORY, os.W_OK)
-        folder = Path(tempfile.gettempdir()) if is_kept_by_disk else _SHARED_MEMORY
+        folder = shared_folder()
         self._path = folder / f"encore-{os.getuid()}-{_name(place)}"
         try:
             with _in_process:
@@ -93,7 +90,7 @@ class Stamps:
         self._slots = whole[_HEADER_BYTES // 8 :]
         whole.release()
         self._is_closed = False
-        if is_kept_by_disk:
+        if folder != SHARED_MEMORY:
             # What was written may have been lost at a power cut: all of it is looked at again.
             self._covered[0] = 0
 

@@ -126,23 +126,11 @@ class SqlUpkeep(SqlEventStore):
 
     def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
         """Returns events and tombstones by number."""
-        bounds = "WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+        bounds = after, up_to, limit
+        fields = "sequence, user_hash, stamp_key, erased_at"
         with self._reading() as connection:
-            events = self._execute(
-                connection,
-                f"SELECT key, {COLUMNS} FROM events {bounds}",  # noqa: S608 - no input
-                after,
-                up_to,
-                limit,
-            ).fetchall()
-            tombstones = self._execute(
-                connection,
-                "SELECT sequence, user_hash, stamp_key, erased_at "  # noqa: S608 - no input
-                f"FROM tombstones {bounds}",
-                after,
-                up_to,
-                limit,
-            ).fetchall()
+            events = self._rows_between(connection, f"key, {COLUMNS} FROM events", *bounds)
+            tombstones = self._rows_between(connection, f"{fields} FROM tombstones", *bounds)
         entries: list[Entry] = [_keyed(row) for row in events]
         entries += [
             Tombstone(int(sequence), bytes(hashed), int(key), int(erased_at))

@@ -48,6 +48,25 @@ def run(path: Path, use: Callable[[Journal], Awaitable[T]], rules: EventRules = 
     return asyncio.run(main())
 
 
+def run_beside_a_server(use: Callable[[Journal, PostgresServer], Awaitable[None]]) -> None:
+    """Runs something on a journal in PostgreSQL, whose server may be stopped meanwhile."""
+    server = PostgresServer()
+    url = server.new_database()
+
+    async def main() -> None:
+        journal = Journal(partial(open_store, url), RULES)
+        await asyncio.to_thread(journal.start)
+        try:
+            await use(journal, server)
+        finally:
+            await journal.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.remove()
+
+
 async def eventually(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not holds():
@@ -287,57 +306,35 @@ def test_hosts_follow_each_other(postgres: PostgresServer) -> None:
 
 
 def test_lists_go_on_while_postgresql_is_away_and_events_when_it_is_back() -> None:
-    server = PostgresServer()
-    url = server.new_database()
-
-    async def main() -> None:
-        journal = Journal(partial(open_store, url), RULES)
-        await asyncio.to_thread(journal.start)
-        try:
-            await journal.append([Event("u", "a"), Event("v", "a")])
-            known = await journal.activity_of("u", None)
-            await asyncio.to_thread(server.stop)
-            with pytest.raises(StoreUnavailable, match="is it running"):
-                await journal.append([Event("u", "b")])
-            assert {trouble.reason for trouble in journal.troubles} == {"unreachable"}
-            assert await journal.activity_of("u", None) is known
-            assert await journal.activity_of("v", None) is None  # not read before
-            await asyncio.to_thread(server.start)
-            await eventually(lambda: not journal.troubles)
-            assert units(await journal.activity_of("v", None)) == {"a": 1.0}
+    async def use(journal: Journal, server: PostgresServer) -> None:
+        await journal.append([Event("u", "a"), Event("v", "a")])
+        known = await journal.activity_of("u", None)
+        await asyncio.to_thread(server.stop)
+        with pytest.raises(StoreUnavailable, match="is it running"):
             await journal.append([Event("u", "b")])
-            assert units(await journal.activity_of("u", None)) == {"a": 1.0, "b": 1.0}
-        finally:
-            await journal.close()
+        assert {trouble.reason for trouble in journal.troubles} == {"unreachable"}
+        assert await journal.activity_of("u", None) is known
+        assert await journal.activity_of("v", None) is None  # not read before
+        await asyncio.to_thread(server.start)
+        await eventually(lambda: not journal.troubles)
+        assert units(await journal.activity_of("v", None)) == {"a": 1.0}
+        await journal.append([Event("u", "b")])
+        assert units(await journal.activity_of("u", None)) == {"a": 1.0, "b": 1.0}
 
-    try:
-        asyncio.run(main())
-    finally:
-        server.remove()
+    run_beside_a_server(use)
 
 
 def test_who_was_erased_is_not_recognised_while_the_store_is_away() -> None:
-    server = PostgresServer()
-    url = server.new_database()
+    async def use(journal: Journal, server: PostgresServer) -> None:
+        await journal.append([Event("u", "a"), Event("v", "a")])
+        assert await journal.erase("u") == 1
+        await asyncio.to_thread(server.stop)
+        activity = await journal.activity_of("u", None)
+        assert activity is not None
+        assert activity.is_erased
+        assert await journal.activity_of("v", None) is None
 
-    async def main() -> None:
-        journal = Journal(partial(open_store, url), RULES)
-        await asyncio.to_thread(journal.start)
-        try:
-            await journal.append([Event("u", "a"), Event("v", "a")])
-            assert await journal.erase("u") == 1
-            await asyncio.to_thread(server.stop)
-            activity = await journal.activity_of("u", None)
-            assert activity is not None
-            assert activity.is_erased
-            assert await journal.activity_of("v", None) is None
-        finally:
-            await journal.close()
-
-    try:
-        asyncio.run(main())
-    finally:
-        server.remove()
+    run_beside_a_server(use)
 
 
 def learned_by(users: list[str], watermark: Watermark | None) -> Model:
@@ -439,59 +436,37 @@ def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_with
 
 
 def test_a_new_model_knows_its_events_while_the_store_is_away() -> None:
-    server = PostgresServer()
-    url = server.new_database()
+    async def use(journal: Journal, server: PostgresServer) -> None:
+        await journal.append([Event("u", "a"), Event("u", "b", EventType.DISLIKE)])
+        store = journal.store.id
+        assert units(await journal.activity_of("u", learned_by(["u", "v"], None))) == {"a": 1.0}
+        await asyncio.to_thread(server.stop)
+        for end, expected in ((2, {}), (1, {"a": 1.0})):
+            model = learned_by(["u", "v"], Watermark(store, end))
+            activity = await journal.activity_of("u", model)
+            assert activity is not None
+            assert activity.units == expected
+            assert activity.barred == {"b"}
 
-    async def main() -> None:
-        journal = Journal(partial(open_store, url), RULES)
-        await asyncio.to_thread(journal.start)
-        try:
-            await journal.append([Event("u", "a"), Event("u", "b", EventType.DISLIKE)])
-            store = journal.store.id
-            assert units(await journal.activity_of("u", learned_by(["u", "v"], None))) == {"a": 1.0}
-            await asyncio.to_thread(server.stop)
-            for end, expected in ((2, {}), (1, {"a": 1.0})):
-                model = learned_by(["u", "v"], Watermark(store, end))
-                activity = await journal.activity_of("u", model)
-                assert activity is not None
-                assert activity.units == expected
-                assert activity.barred == {"b"}
-        finally:
-            await journal.close()
-
-    try:
-        asyncio.run(main())
-    finally:
-        server.remove()
+    run_beside_a_server(use)
 
 
 def test_no_rollback_brings_an_erased_user_back_while_the_store_is_away() -> None:
-    server = PostgresServer()
-    url = server.new_database()
+    async def use(journal: Journal, server: PostgresServer) -> None:
+        await journal.append([Event("u", "a")])
+        await journal.erase("u")
+        await journal.append([Event("u", "b")])
+        store = journal.store.id
+        later, earlier = (learned_by(["u", "v"], Watermark(store, end)) for end in (3, 1))
+        activity = await journal.activity_of("u", later)
+        assert activity is not None
+        assert not activity.is_erased
+        await asyncio.to_thread(server.stop)
+        activity = await journal.activity_of("u", earlier)
+        assert activity is not None
+        assert activity.is_erased
 
-    async def main() -> None:
-        journal = Journal(partial(open_store, url), RULES)
-        await asyncio.to_thread(journal.start)
-        try:
-            await journal.append([Event("u", "a")])
-            await journal.erase("u")
-            await journal.append([Event("u", "b")])
-            store = journal.store.id
-            later, earlier = (learned_by(["u", "v"], Watermark(store, end)) for end in (3, 1))
-            activity = await journal.activity_of("u", later)
-            assert activity is not None
-            assert not activity.is_erased
-            await asyncio.to_thread(server.stop)
-            activity = await journal.activity_of("u", earlier)
-            assert activity is not None
-            assert activity.is_erased
-        finally:
-            await journal.close()
-
-    try:
-        asyncio.run(main())
-    finally:
-        server.remove()
+    run_beside_a_server(use)
 
 
 def test_a_journal_that_cannot_be_started_can_be_closed() -> None:

@@ -9,7 +9,6 @@ from zlib import crc32
 import pytest
 
 from app.errors import StoreUnavailable
-from app.store import stamps as stamps_module
 from app.store.stamps import Stamps, stamp_key
 
 ROOT = Path(__file__).parents[3]
@@ -137,7 +136,7 @@ def test_a_link_in_its_place_is_not_followed(place: str, tmp_path: Path) -> None
 def test_without_shared_memory_a_temporary_file_serves_and_all_is_looked_at_again(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stamps_module, "_SHARED_MEMORY", tmp_path / "none")
+    monkeypatch.setattr("app.files.SHARED_MEMORY", tmp_path / "none")
     first = Stamps(place)
     first.catch_up(5, lambda _: [(stamp_key("u"), 5)])
     asked: list[int] = []
