@@ -13,13 +13,16 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import signal
 import sqlite3
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -162,9 +165,11 @@ def search(
     if not state.parent.is_dir():
         raise TrainingError(f"{state.parent}: there is no such folder; make it first")
     try:
-        with _alone_in(state):
+        with _alone_in(state), _signals_held() as deliver:
             study = _open(state, objective)
-            return _search(study, objective, validation, space, budget, start=start, told=told)
+            return _search(
+                study, objective, validation, space, budget, start=start, told=told, pause=deliver
+            )
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         raise WriteError(state, _innermost(error)) from error
 
@@ -178,6 +183,7 @@ def _search(
     *,
     start: Parameters,
     told: Told | None,
+    pause: Callable[[], None],
 ) -> Search:
     from optuna.trial import TrialState  # noqa: PLC0415
 
@@ -194,7 +200,8 @@ def _search(
         values = anchors[done] if done < len(anchors) else _near_the_best(study, space, seed)
         if values and not study.get_trials(states=[TrialState.WAITING]):
             study.enqueue_trial(values)
-        _run(study, validation, space, seed)
+        pause()
+        _run(study, validation, space, seed, pause)
         if told:
             result = _result(study, objective)
             told(result.trials[-1], result)
@@ -332,6 +339,41 @@ def _alone_in(state: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _signals_held() -> Iterator[Callable[[], None]]:
+    """Keeps the signals that end a search until it calls what this gives.
+
+    An exception that a signal raises while SQLAlchemy cleans up in a weak reference's callback is
+    printed and dropped by Python, and the search would go on. A second signal does not wait.
+    """
+    held: list[int] = []
+
+    def deliver() -> None:
+        if held:
+            handlers[held[-1]](held[-1], None)
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if held:
+            handlers[number](number, frame)
+        held.append(number)
+
+    handlers = {
+        int(number): handler
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if callable(handler := signal.getsignal(number))
+    }
+    if threading.current_thread() is not threading.main_thread():  # it gets no signals
+        handlers.clear()
+    for number in handlers:
+        signal.signal(number, hold)
+    try:
+        yield deliver
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    deliver()
+
+
 def _sampler(seed: int) -> optuna.samplers.BaseSampler:
     """Returns a sampler for one trial: what it draws depends on the finished trials only."""
     import optuna  # noqa: PLC0415
@@ -400,8 +442,14 @@ def _is_spent(done: int, budget: Budget, end: float | None) -> bool:
     return end is not None and done > 0 and time.monotonic() >= end
 
 
-def _run(study: optuna.Study, validation: Validation, space: Space, seed: int) -> None:
-    """Runs one trial."""
+def _run(
+    study: optuna.Study,
+    validation: Validation,
+    space: Space,
+    seed: int,
+    pause: Callable[[], None],
+) -> None:
+    """Runs one trial, and calls ``pause`` after each iteration."""
     import optuna  # noqa: PLC0415
 
     trial = study.ask()
@@ -411,6 +459,7 @@ def _run(study: optuna.Study, validation: Validation, space: Space, seed: int) -
 
     def judge(curve: Sequence[float]) -> bool:
         nonlocal pruned
+        pause()
         trial.report(curve[-1], step=len(curve))
         pruned = trial.should_prune()
         return pruned or is_exhausted(curve, PATIENCE, gain=GAIN)

@@ -52,6 +52,46 @@ def fourteen(tmp_path_factory: pytest.TempPathFactory) -> Search:
     return run(tmp_path_factory.mktemp("search") / "x.search", 14)
 
 
+class PressesCtrlC:
+    """Whatever a signal raises while this goes away is dropped by Python."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+def test_an_interruption_is_not_lost_where_python_drops_exceptions(
+    trials: int, tmp_path: Path
+) -> None:
+    # Was wrong: the search went on when SQLAlchemy was cleaning up at that moment.
+    state, before = tmp_path / "x.search", signal.getsignal(signal.SIGINT)
+
+    def press(trial: Trial, _so_far: Search) -> None:
+        if trial.number == 0:
+            PressesCtrlC()
+
+    with pytest.raises(KeyboardInterrupt):
+        search(validation_of(), SPACE, state, Budget(trials, None), told=press)
+    assert len(read_search(state).trials) == 1
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(run(state, 2).trials) == 2
+
+
+def test_a_second_interruption_does_not_wait(tmp_path: Path) -> None:
+    state = tmp_path / "x.search"
+    reached = []
+
+    def press(trial: Trial, _so_far: Search) -> None:
+        signal.raise_signal(signal.SIGINT)
+        reached.append(trial.number)
+        signal.raise_signal(signal.SIGINT)
+        reached.append(trial.number)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(validation_of(), SPACE, state, Budget(3, None), told=press)
+    assert reached == [0]
+
+
 @pytest.mark.slow
 def test_the_winner_has_the_highest_curve_and_training_repeats_it(fourteen: Search) -> None:
     winner = fourteen.winner

@@ -134,12 +134,16 @@ def interrupt(tokens: list[str], *, when: str) -> subprocess.CompletedProcess[st
     assert process.stderr is not None
     told = ""
     deadline = time.monotonic() + 60
-    while when not in told and time.monotonic() < deadline:
-        line = process.stderr.readline()
-        assert line, told
-        told += line
-    process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=60)
+    try:
+        while when not in told and time.monotonic() < deadline:
+            line = process.stderr.readline()
+            assert line, told
+            told += line
+        process.send_signal(signal.SIGINT)
+        out, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     return subprocess.CompletedProcess(tokens, process.returncode, out, told + rest)
 
 
