@@ -57,10 +57,14 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a user's events came to when their stamp was read, and with what a model has learned."""
+    """What a user's events came to when their stamp was read, and with what a model has learned.
+
+    ``prunings`` is how often events had been pruned before.
+    """
 
     stamp: int
     learned: int
+    prunings: int
     activity: Activity | None
 
 
@@ -189,10 +193,13 @@ class Journal:
         if opened is None:
             return [_ERASED if stamp_key(one) in self._erased else None for one in user_ids]
         # Read before the events are: what they hold is then at least as new.
+        prunings = opened.store.prunings
         stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
         learned = {one: self.learned(opened.store, one, model) for one in stamps if stamps[one]}
         kept = {user_id: self._kept.get(user_id) for user_id in learned}
-        stale = [one for one in learned if not self._is_of(one, stamps[one], learned[one], at)]
+        stale = [
+            one for one in learned if not self._is_of(one, stamps[one], learned[one], prunings, at)
+        ]
         if stale and not {"read", "open"} & self._troubles.keys():
             with suppress(StoreUnavailable):
                 found = await self._read(
@@ -201,7 +208,7 @@ class Journal:
                     ]
                 )
                 for user_id, activity in zip(stale, found, strict=True):
-                    entry = _Kept(stamps[user_id], learned[user_id], activity)
+                    entry = _Kept(stamps[user_id], learned[user_id], prunings, activity)
                     kept[user_id] = entry
                     self._keep(user_id, entry)
         return [
@@ -337,10 +344,10 @@ class Journal:
                 self._rankings[asked] = time.monotonic() + _RANKING_KEPT * seconds, ranking
         return ranking
 
-    def _is_of(self, user_id: str, stamp: int, learned: int, at: int) -> bool:
+    def _is_of(self, user_id: str, stamp: int, learned: int, prunings: int, at: int) -> bool:
         """Says whether what is kept of a user is of that stamp and model, and still holds."""
         kept = self._kept.get(user_id)
-        if kept is None or (kept.stamp, kept.learned) != (stamp, learned):
+        if kept is None or (kept.stamp, kept.learned, kept.prunings) != (stamp, learned, prunings):
             return False
         self._kept.move_to_end(user_id)
         until = None if kept.activity is None else kept.activity.valid_until

@@ -56,7 +56,7 @@ class Restocker:
         self._newcomer_rules = newcomer_rules
         self._recommender: Recommender | None = None
         self._solver: NewcomerSolver | None = None
-        self._cursor = self._erased_up_to = 0
+        self._cursor = self._erased_up_to = self._prunings = 0
         # Artists whose events have changed, in their order.
         self._waiting: dict[str, None] = {}
         # With how many listeners each has.
@@ -105,9 +105,10 @@ class Restocker:
         erased = store.erased_after(self._erased_up_to)
         if latest:
             self._cursor = max(sequence for _, sequence in latest)
-        if erased:
-            # Nothing of them may be left, and which artists they played is gone.
-            self._erased_up_to = max(sequence for _, sequence in erased)
+        if erased or store.prunings != self._prunings:
+            # Nothing of it may be left, and which artists it was about is gone.
+            self._erased_up_to = max([self._erased_up_to, *(sequence for _, sequence in erased)])
+            self._prunings = store.prunings
             self._waiting |= dict.fromkeys(self._found)
         items = recommender.model.items
         self._waiting |= {artist: None for artist, _ in latest if items.index(artist) is None}

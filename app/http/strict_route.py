@@ -84,7 +84,7 @@ def _parse_json(body: bytes) -> Any:
 
 def _parse_int(digits: str) -> int | float:
     # Nothing here counts that far, and Python refuses to read very long ones as whole numbers.
-    return float(digits) if len(digits) > 100 else int(digits)  # noqa: PLR2004
+    return float(digits) if len(digits) > 100 else int(digits)
 
 
 def _unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -76,6 +76,14 @@ class EventStore(Protocol):
         """
         ...
 
+    @property
+    def prunings(self) -> int:
+        """How often events were pruned, as ``last_sequence`` has found it last.
+
+        What was read of users and artists before it rose may hold events that are gone.
+        """
+        ...
+
     def append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
         """Stores events in one transaction; they are durable when this returns.
 

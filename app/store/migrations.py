@@ -54,4 +54,5 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX tombstones_by_sequence ON tombstones (sequence)",
     ),
     ("CREATE TABLE origins (store_id {bytes} NOT NULL PRIMARY KEY, sequence BIGINT NOT NULL)",),
+    ("ALTER TABLE event_store ADD COLUMN prunings BIGINT NOT NULL DEFAULT 0",),
 )

@@ -58,9 +58,10 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """The id of a store, and up to which numbers it has the events of others."""
+    """The id of a store, how often it was pruned, up to which numbers it has events of others."""
 
     id: str = ""
+    prunings: int = 0
     origins: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -107,6 +108,11 @@ class SqlEventStore(ABC):
     def id(self) -> str:
         """Identifies the store."""
         return self._identity.id
+
+    @property
+    def prunings(self) -> int:
+        """How often events were pruned."""
+        return self._identity.prunings
 
     def shared_up_to(self, store_id: str) -> int:
         """Returns up to which number the events are those of another store."""
@@ -392,10 +398,10 @@ class SqlEventStore(ABC):
 
     def _learn_identity(self, connection: Connection) -> None:
         # In this order: who is renewed in between has its former id among the origins at least.
-        row = self._execute(connection, "SELECT id FROM event_store").fetchone()
+        row = self._execute(connection, "SELECT id, prunings FROM event_store").fetchone()
         rows = self._execute(connection, "SELECT store_id, sequence FROM origins").fetchall()
         origins = {bytes(store_id).decode(): int(sequence) for store_id, sequence in rows}
-        self._identity = _Identity(bytes(row[0]).decode(), origins)
+        self._identity = _Identity(bytes(row[0]).decode(), int(row[1]), origins)
 
     def _lock_sequence(self, connection: Connection) -> int:
         row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()

@@ -242,6 +242,9 @@ class SqlUpkeep(SqlEventStore):
                 *values,
                 limit,
             ).rowcount
+            if deleted:
+                self._execute(connection, "UPDATE event_store SET prunings = prunings + 1")
+                self._announce(connection)
         if deleted < limit:
             self._wipe()
         return deleted

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -108,6 +108,22 @@ def test_what_is_acknowledged_is_known_and_kept_until_the_next_event(path: Path)
         assert await journal.activity_of("u", None) is first
         await journal.append([Event("u", "b")])
         assert units(await journal.activity_of("u", None)) == {"a": 1.0, "b": 1.0}
+
+    run(path, use)
+
+
+def test_what_was_pruned_counts_no_longer(path: Path) -> None:
+    # Was wrong: it counted until the user's next event, in the workers that had read it.
+    async def use(journal: Journal) -> None:
+        await journal.append([Event("u", "old", timestamp=1), Event("u", "a")])
+        await journal.append([Event("v", "old", timestamp=1)])
+        assert units(await journal.activity_of("u", None)) == {"old": 1.0, "a": 1.0}
+        assert units(await journal.activity_of("v", None)) == {"old": 1.0}
+        with closing(SqliteEventStore(path)) as other:
+            assert other.prune(2, [EventType.PLAY], limit=9) == 2
+        await eventually(lambda: journal.store.prunings == 1)
+        assert units(await journal.activity_of("u", None)) == {"a": 1.0}
+        assert await journal.activity_of("v", None) is None
 
     run(path, use)
 

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, Event
+from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, Event, EventType
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.restocker import Restocker
+from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 
 
@@ -26,23 +28,64 @@ class Faltering(SqliteEventStore):
         return super().erased_after(after)
 
 
-def test_a_new_artist_is_not_forgotten_when_the_store_falters(models: Path, tmp_path: Path) -> None:
+def restocking(
+    models: Path,
+    open_store: Callable[[], EventStore],
+    use: Callable[[ModelWatcher, Journal, Restocker], None],
+) -> None:
+    """Uses a restocker beside a journal and a model in service."""
+
     async def main() -> None:
         watcher = ModelWatcher(models, poll_seconds=3600, verify_bytes=2**30)
         watcher.start()
-        journal = Journal(lambda: Faltering(tmp_path / "encore.db"), DEFAULT_RULES)
+        journal = Journal(open_store, DEFAULT_RULES)
         await asyncio.to_thread(journal.start)
         try:
-            users = [watcher.recommender.model.users.id(user) for user in range(5)]
             restocker = Restocker(watcher, journal, DEFAULT_RULES, DEFAULT_NEWCOMER_RULES)
-            journal.store.append([Event(user, "brand new") for user in users], 1)
-            cast(Faltering, journal.store).has_faltered = False  # the keeper may have met it
-            with pytest.raises(StoreUnavailable, match="connection reset"):
-                restocker.look()
-            restocker.look()
-            assert [one.artist_id for one in watcher.recommender.newcomers.artists] == ["brand new"]
+            use(watcher, journal, restocker)
         finally:
             await journal.close()
             watcher.close()
 
     asyncio.run(main())
+
+
+def played_by(watcher: ModelWatcher, count: int) -> list[Event]:
+    users = watcher.recommender.model.users
+    return [Event(users.id(user), "brand new", timestamp=1) for user in range(count)]
+
+
+def newcomers(watcher: ModelWatcher) -> list[tuple[str, bool]]:
+    artists = watcher.recommender.newcomers.artists
+    return [(one.artist_id, one.is_ranked) for one in artists]
+
+
+def test_a_new_artist_is_not_forgotten_when_the_store_falters(models: Path, tmp_path: Path) -> None:
+    def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
+        journal.store.append(played_by(watcher, 5), 1)
+        cast(Faltering, journal.store).has_faltered = False  # the keeper may have met it
+        with pytest.raises(StoreUnavailable, match="connection reset"):
+            restocker.look()
+        restocker.look()
+        assert newcomers(watcher) == [("brand new", True)]
+
+    restocking(models, lambda: Faltering(tmp_path / "encore.db"), use)
+
+
+def test_a_new_artist_goes_with_the_events_that_told_of_it(models: Path, tmp_path: Path) -> None:
+    # Was wrong: it stayed until the service was started again.
+    def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
+        store = cast(SqliteEventStore, journal.store)
+        store.append([*played_by(watcher, 5), Event("somebody", "brand new")], 10**6)
+        restocker.look()
+        assert newcomers(watcher) == [("brand new", True)]
+        assert store.prune(2, [EventType.PLAY], limit=9) == 5
+        store.last_sequence()
+        restocker.look()
+        assert newcomers(watcher) == [("brand new", False)]
+        assert store.prune(10**7, [EventType.PLAY], limit=9) == 1
+        store.last_sequence()
+        restocker.look()
+        assert newcomers(watcher) == []
+
+    restocking(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)

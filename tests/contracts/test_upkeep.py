@@ -243,6 +243,18 @@ def test_old_events_are_pruned_by_type_and_some_at_a_time(store: KeptStore) -> N
     assert store.prune(10**6, list(EventType), limit=99) == 9
 
 
+def test_others_learn_that_events_were_pruned(filled: KeptStore, open_another: OpenStore) -> None:
+    other = open_another()
+    before = other.prunings
+    assert filled.prune(11, list(EventType), limit=99) == 1
+    other.last_sequence()
+    assert other.prunings > before
+    again = other.prunings
+    assert filled.prune(11, list(EventType), limit=99) == 0
+    other.last_sequence()
+    assert other.prunings == again
+
+
 def test_a_renewed_store_is_another_one_from_then_on(
     filled: KeptStore, open_another: OpenStore
 ) -> None:
