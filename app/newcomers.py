@@ -8,23 +8,35 @@ ranked nowhere; lists that explore draw from them.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.events import NewcomerRules
 from app.model import Model
-from app.scoring import item_norms, top_items
+from app.scoring import SLACK, Ranked, item_norms, rounding_error, top_items
 
 # At most this share of the users may have a newcomer among so many best.
 _EXPOSURE: Final = 0.1
 _SEEN_AMONG: Final = 50
 # So many users stand for all.
 _SAMPLED_USERS: Final = 2000
+# So many multiplications, a tenth of a second, are worth to know whom no newcomer is near to.
+_PRODUCTS_AT_ONCE: Final = 2**29
+_USERS_AT_ONCE: Final = 4096
+# Of so many users it is kept which newcomers are near; some hundred bytes each.
+_KEPT_USERS: Final = 20_000
+
+# Item indices and scores.
+Near: TypeAlias = tuple["array[int]", "array[float]"]
+
+_NOBODY: Final[Ranked] = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +66,7 @@ class Newcomers:
         vectors: float32, shape (n_ranked, factors).
         directions: float32, shape (n_artists - n_ranked, factors), of the others.
         n_ranked: how many are ranked.
-        best: float32, shape (n_users,), the best score of any of them for each user of the model,
-            NaN where nobody has asked yet.
+        max_norm: the length of the longest vector.
     """
 
     first: int
@@ -63,9 +74,11 @@ class Newcomers:
     vectors: NDArray[np.float32]
     directions: NDArray[np.float32]
     n_ranked: int
-    best: NDArray[np.float32]
+    max_norm: float
     _index: dict[str, int] = field(repr=False)
+    # By user index, a score that none of them exceeds; NaN where nobody has asked yet.
     _best: memoryview[float] = field(repr=False)
+    _kept: dict[int, Near] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, model: Model, artists: Iterable[Newcomer]) -> Self:
@@ -75,12 +88,14 @@ class Newcomers:
         vectors = np.zeros((len(known), model.item_factors.shape[1]), dtype=np.float32)
         for row, artist in enumerate(known):
             vectors[row] = artist.vector
-        best = np.full(len(model.users) if n_ranked else 0, np.nan, dtype=np.float32)
+        best = _bounds(model, vectors[:n_ranked])
         first = len(model.items)
         index = {artist.artist_id: first + row for row, artist in enumerate(known)}
-        in_memory: memoryview[float] = best.data.cast("B").cast("f")
         ranked, others = vectors[:n_ranked], vectors[n_ranked:]
-        return cls(first, known, ranked, others, n_ranked, best, index, in_memory)
+        max_norm = float(item_norms(ranked).max(initial=0.0))
+        # Read for every list: a look into memory takes a fraction of the time that numpy needs.
+        in_memory: memoryview[float] = best.data.cast("B").cast("f")
+        return cls(first, known, ranked, others, n_ranked, max_norm, index, in_memory)
 
     def indices(self, artist_ids: Iterable[str]) -> NDArray[np.int64]:
         """Returns the item indices of those ids that are newcomers'."""
@@ -91,22 +106,77 @@ class Newcomers:
         """Returns the newcomer with an item index."""
         return self.artists[item - self.first]
 
-    def scores(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns the score of each for a user's vector, as ``scoring.rank`` has them."""
-        products = np.multiply(self.vectors, vector, dtype=np.float64)
-        return np.asarray(products.sum(axis=1), dtype=np.float32)
+    def above(self, floor: float, vector: NDArray[np.float32]) -> Ranked:
+        """Returns those whose score for a user's vector is above a floor, best first.
 
-    def best_for(self, user_index: int, vectors: NDArray[np.float32]) -> float:
-        """Returns the best score of any of them for a user of the model.
+        As everywhere, a matrix product proposes, and sums in float64 decide.
+
+        Returns:
+            Item indices, and scores as ``scoring.rank`` has them.
+        """
+        products = self.vectors @ vector
+        exactly = vector.astype(np.float64)
+        norm = SLACK * math.sqrt(exactly @ exactly)
+        lowest = floor - rounding_error(norm, len(vector), self.max_norm)
+        if products.max(initial=-np.inf) < lowest:
+            return _NOBODY
+        rows = np.flatnonzero(~(products < lowest))  # overflow may have made it no number
+        scores = (self.vectors[rows] * exactly).sum(axis=1).astype(np.float32)
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] > floor]
+        return self.first + rows[order], scores[order]
+
+    def best_for(self, user_index: int, model: Model) -> float:
+        """Returns a score for a user of the model that none of those in ``near`` exceeds."""
+        best = self._best[user_index]
+        if best != best:  # NaN  # noqa: PLR0124
+            _, scores = self.near(user_index, model)
+            best = scores[0] if scores else -math.inf
+            self._best[user_index] = best
+        return best
+
+    def near(self, user_index: int, model: Model) -> Near:
+        """Returns those above the end of a user's precomputed list, best first.
 
         Args:
             user_index: the user.
-            vectors: float32, shape (n_users, factors), of all users.
+            model: with precomputed lists.
         """
-        best = self._best[user_index]
-        if best != best:  # NaN  # noqa: PLR0124
-            best = self._best[user_index] = float(self.scores(vectors[user_index]).max())
-        return best
+        near = self._kept.get(user_index)
+        if near is None:
+            floor = _last_score(model, user_index)
+            items, scores = self.above(floor, model.user_factors[user_index])
+            near = array("q", items.tobytes()), array("f", scores.tobytes())
+            if len(self._kept) >= _KEPT_USERS:
+                self._kept.clear()
+            self._kept[user_index] = near
+        return near
+
+
+def _bounds(model: Model, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns a score for each user that no newcomer exceeds; NaN where that would take long."""
+    n_users = len(model.users) if len(vectors) else 0
+    bounds = np.full(n_users, np.nan, dtype=np.float32)
+    if n_users * vectors.size > _PRODUCTS_AT_ONCE:
+        return bounds
+    max_norm = item_norms(vectors).max(initial=0.0)
+    for start in range(0, n_users, _USERS_AT_ONCE):
+        users = model.user_factors[start : start + _USERS_AT_ONCE]
+        errors = rounding_error(SLACK * item_norms(users), users.shape[1], max_norm)
+        # Twice: it is rounded once more where it is added, and where it is kept.
+        bounds[start : start + _USERS_AT_ONCE] = (users @ vectors.T).max(axis=1) + 2 * errors
+    return bounds
+
+
+def _last_score(model: Model, user_index: int) -> float:
+    """Returns the least score in a user's precomputed list."""
+    if model.top_lists is None:
+        return -math.inf
+    items, scores = model.top_lists.of(user_index)
+    place = len(items)
+    while place and items[place - 1] < 0:
+        place -= 1
+    return scores[place - 1] if place else -math.inf
 
 
 class NewcomerSolver:

@@ -11,10 +11,12 @@ export, batch and HTTP all come through here. What looking up can answer is answ
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import neg
 from threading import Lock
 from typing import Final
 
@@ -435,62 +437,61 @@ class Recommender:
         if lists is None or query.include_seen or query.discovery > 0:
             return None
         items, scores = lists.of(user_index)
-        end = query.offset + query.n
-        newcomers, best = self.newcomers, -math.inf
-        if newcomers.n_ranked:
-            best = newcomers.best_for(user_index, self.model.user_factors)
-            if end > len(scores) or best > scores[end - 1]:
-                return self._beside_newcomers(query, user_index, items, scores, newcomers)
-        is_filtered = bool(query.exclude) or query.activity is not None
-        gone = self.assortment.gone
-        if is_filtered or (gone and not gone.isdisjoint(items[:end])):
-            answer = self._without_excluded(query, items, scores)
-            # It ends further down than the list that nothing is hidden of.
-            if answer is not None and best > answer.scores[-1]:
-                return self._beside_newcomers(query, user_index, items, scores, newcomers)
+        answer, newcomers = self._known(query, items, scores, query.offset), self.newcomers
+        if (
+            answer is None
+            or not newcomers.n_ranked
+            or newcomers.best_for(user_index, self.model) <= answer.scores[-1]
+        ):
             return answer
-        first, their_scores = (
-            items[query.offset : end].tolist(),
-            scores[query.offset : end].tolist(),
-        )
-        if len(first) < query.n or first[-1] < 0:
+        # Newcomers on the pages before push others to this one.
+        whole = self._known(query, items, scores, 0) if query.offset else answer
+        return whole and self._beside_newcomers(query, user_index, whole, newcomers)
+
+    def _known(
+        self, query: Query, items: memoryview, scores: memoryview[float], start: int
+    ) -> Recommendation | None:
+        """Takes the answer from a list, from a place on; None if too little of it is left."""
+        end, gone = query.offset + query.n, self.assortment.gone
+        is_filtered = bool(query.exclude) or query.activity is not None
+        if is_filtered or (gone and not gone.isdisjoint(items[:end])):
+            return self._without_excluded(query, items, scores, start)
+        found, their_scores = items[start:end].tolist(), scores[start:end].tolist()
+        if len(found) < end - start or found[-1] < 0:
             return None
-        return Recommendation(Source.ALS, first, their_scores, [Source.ALS] * query.n)
+        return Recommendation(Source.ALS, found, their_scores, [Source.ALS] * len(found))
 
     def _beside_newcomers(
         self,
         query: Query,
         user_index: int,
-        items: memoryview,
-        scores: memoryview[float],
+        known: Recommendation,
         newcomers: Newcomers,
-    ) -> Recommendation | None:
-        """Merges newcomers into a precomputed list; None if too little of that is left."""
-        end = query.offset + query.n
-        whole = Query(query.user_id, end, exclude=query.exclude, activity=query.activity)
-        known = self._without_excluded(whole, items, scores)
-        if known is None:
-            return None
-        hidden = _hidden_ids(query) | self.assortment.artists
-        their_scores = newcomers.scores(self.model.user_factors[user_index]).tolist()
-        merged = list(zip(known.scores, known.items, strict=True))
-        for item, (artist, score) in enumerate(
-            zip(newcomers.artists, their_scores, strict=False), start=newcomers.first
-        ):
-            if artist.artist_id not in hidden:
-                merged.append((score, item))
-        merged.sort(key=lambda one: (-one[0], one[1]))
-        shown = merged[query.offset : end]
+    ) -> Recommendation:
+        """Puts newcomers into a list that is known from its first place on."""
+        hidden, unavailable = _hidden_ids(query), self.assortment.artists
+        items, scores, end = list(known.items), list(known.scores), query.offset + query.n
+        for item, score in zip(*newcomers.near(user_index, self.model), strict=True):
+            if score <= scores[end - 1]:
+                break
+            artist_id = newcomers.artist(item).artist_id
+            if artist_id not in hidden and artist_id not in unavailable:
+                # After those with the same score, whose indices are lower.
+                place = bisect_right(scores, -score, key=neg)
+                items.insert(place, item)
+                scores.insert(place, score)
+        items, scores = items[query.offset : end], scores[query.offset : end]
+        has_newcomers = max(items) >= newcomers.first
         return Recommendation(
             Source.ALS,
-            [item for _, item in shown],
-            [score for score, _ in shown],
+            items,
+            scores,
             [Source.ALS] * query.n,
-            newcomers,
+            newcomers if has_newcomers else None,
         )
 
     def _without_excluded(
-        self, query: Query, items: memoryview, scores: memoryview[float]
+        self, query: Query, items: memoryview, scores: memoryview[float], start: int
     ) -> Recommendation | None:
         """Takes the answer from a list, less what must not be in it; None if too little is left."""
         # To read the ids of the list, as far as the answer reaches, takes less than to look up all
@@ -510,9 +511,9 @@ class Recommender:
                 their_scores.append(score)
                 left -= 1
                 if not left:
-                    offset = query.offset
+                    found, their_scores = found[start:], their_scores[start:]
                     return Recommendation(
-                        Source.ALS, found[offset:], their_scores[offset:], [Source.ALS] * query.n
+                        Source.ALS, found, their_scores, [Source.ALS] * len(found)
                     )
         return None
 
@@ -606,13 +607,16 @@ def _with_newcomers(resolved: _Resolved, ranked: Ranked) -> Ranked:
     newcomers = resolved.newcomers
     if not newcomers.n_ranked:
         return ranked
-    items = np.arange(newcomers.first, newcomers.first + newcomers.n_ranked)
+    # What is below the end of the list does not enter it.
+    floor = ranked[1][resolved.end - 1] if len(ranked[1]) >= resolved.end else -math.inf
+    items, scores = newcomers.above(float(floor), resolved.vector)
+    if not len(items):
+        return ranked
     may_appear = ~np.isin(items, resolved.hidden)
     if resolved.candidates is not None:
         may_appear &= np.isin(items, resolved.candidates)
-    scores = newcomers.scores(resolved.vector)[may_appear]
     all_items = np.concatenate([ranked[0], items[may_appear]])
-    all_scores = np.concatenate([ranked[1], scores])
+    all_scores = np.concatenate([ranked[1], scores[may_appear]])
     order = np.lexsort((all_items, -all_scores))
     return all_items[order], all_scores[order]
 

@@ -35,9 +35,12 @@ _OVERFLOW: Final = float(np.finfo(np.float32).max * np.finfo(np.float32).eps) / 
 # The lowest float32 but one.
 _LOWEST: Final = np.nextafter(np.finfo(np.float32).min, np.float32(0))
 # Lengths and their products are rounded themselves.
-_SLACK: Final = 1 + 1e-9
+SLACK: Final = 1 + 1e-9
+_EPS: Final = float(np.finfo(np.float32).eps)
+_TINY: Final = float(np.finfo(np.float32).tiny)
 
 _Float = TypeVar("_Float", np.float32, np.float64)
+_Norm = TypeVar("_Norm", float, NDArray[np.float64])
 Ranked: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
@@ -193,8 +196,8 @@ class _Scan:
         self.n = n
         self.hidden = hidden
         self.ceilings = catalogue.ceilings()
-        self.norms = _SLACK * np.linalg.norm(vectors.astype(np.float64), axis=1)
-        self.errors = _rounding_errors(self.norms, vectors.shape[1], catalogue.max_norm)
+        self.norms = SLACK * np.linalg.norm(vectors.astype(np.float64), axis=1)
+        self.errors = rounding_error(self.norms, vectors.shape[1], catalogue.max_norm)
         # The n largest products so far of each user, and the least of them.
         self.largest = np.full((len(vectors), n), -np.inf, dtype=np.float32)
         self.floors = np.full(len(vectors), -np.inf)
@@ -225,7 +228,7 @@ class _Scan:
         return lists
 
     def _within_reach(self, active: NDArray[np.int64], start: int) -> NDArray[np.int64]:
-        reach = self.norms[active] * (_SLACK * self.ceilings[start // _RUN])
+        reach = self.norms[active] * (SLACK * self.ceilings[start // _RUN])
         is_within: NDArray[np.bool_] = reach >= self.floors[active] - self.errors[active]
         return active[is_within]
 
@@ -298,9 +301,7 @@ def _exact_scores(
     return catalogue.discounted(scores, items)
 
 
-def _rounding_errors(
-    norms: NDArray[np.float64], factors: int, max_item_norm: float
-) -> NDArray[np.float64]:
+def rounding_error(norm: _Norm, factors: int, max_item_norm: float) -> _Norm:
     """Bounds the error of a float32 dot product with any item vector, discounted or not.
 
     |fl(x . y) - x . y| <= k u / (1 - k u) * |x| |y| with unit roundoff u = 2**-24 and k terms
@@ -308,8 +309,7 @@ def _rounding_errors(
     1 adds one rounding and enlarges no error, nor does the lesser of two, so k + 1 holds for
     discounted scores; twice that for the norms' own rounding.
     """
-    float32 = np.finfo(np.float32)
-    return (factors + 1) * (float(float32.eps) * norms * max_item_norm + float(float32.tiny))
+    return (factors + 1) * (_EPS * norm * max_item_norm + _TINY)
 
 
 def _round_down(floors: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -8,6 +8,9 @@
   connection, medians of latency.
 - ``untouched``: precomputed lists of users without events, while the store holds 10,000 events of
   2,000 others, against the same lists from a checkout of before there were events, if one is given.
+- ``newcomers``: precomputed lists of users without events, while five others each have played some
+  artists that the model does not know, against the same lists without any events; with the share
+  of the lists that such an artist is in.
 - ``ingest``: events a second in batches of 100, from two senders, each durable in SQLite when it is
   acknowledged; alone, and while precomputed lists are asked for over 16 connections. Only what
   was acknowledged while both loads ran counts for the latter.
@@ -61,6 +64,13 @@ _CONNECTIONS: Final = 16
 _INGEST_SECONDS: Final = 4
 # Until both senders have a batch under way.
 _LEAD_SECONDS: Final = 0.5
+_NEW: Final = "new artist"
+_NEW_ARTISTS: Final = (10, 100, 1000)
+_LISTENERS: Final = 5
+# Lists that are looked at for new artists: every second, until as many have some five times over.
+_LOOKED_AT: Final = 1000
+_SETTLED: Final = 5
+_LONGEST_WAIT: Final = 120
 
 
 @dataclass(slots=True)
@@ -85,13 +95,19 @@ class Sender:
         """Sends an event of each of the users, in batches."""
         rng = np.random.default_rng((self.seed, next(self._numbers)))
         artists = rng.integers(len(self.artists), size=len(users)).tolist()
+        self.send_plays(
+            [(user, self.artists[artist]) for user, artist in zip(users, artists, strict=True)]
+        )
+
+    def send_plays(self, plays: Sequence[tuple[str, str]]) -> None:
+        """Sends plays, each of a user and an artist, in batches."""
         events = [
             {
                 "event_id": f"{self.seed} {next(self._numbers)}",
                 "user_id": user,
-                "artist_id": self.artists[artist],
+                "artist_id": artist,
             }
-            for user, artist in zip(users, artists, strict=True)
+            for user, artist in plays
         ]
         connection = HTTPConnection(HOST, self.server.port, timeout=30)
         for start in range(0, len(events), _BATCH):
@@ -191,6 +207,61 @@ def measure_untouched(
             [old.cpu_us / new.cpu_us for old, new in figures]
         ),
     }
+
+
+def measure_newcomers(models: Path, model: Model, turns: int) -> dict[str, Any]:
+    """Returns the throughput beside some new artists, against that without any events."""
+    users = _ids(model)
+    load = Load("newcomers", [_target(user) for user in users[_TOUCHED:]], lists_by("als"))
+    found: dict[str, Any] = {}
+    for n_artists in _NEW_ARTISTS:
+        with encore(models) as without, encore(models) as beside:
+            Sender(beside, users, ()).send_plays(_plays_of_new(model, users, n_artists))
+            share = _settled_share(beside, load.targets[:_LOOKED_AT])
+            load.try_out(beside)
+            ratios, figures = [], []
+            for turn in range(turns):
+                driven = {
+                    server.port: drive(server, load, connections=_CONNECTIONS, seconds=2)
+                    for server in ((without, beside) if turn % 2 else (beside, without))
+                }
+                figures.append((driven[without.port], driven[beside.port]))
+                ratios.append(driven[beside.port].throughput / driven[without.port].throughput)
+        found[f"{n_artists} new artists"] = {
+            "lists with one": share,
+            "without": Figures.median([one for one, _ in figures]).to_json(),
+            "beside": Figures.median([one for _, one in figures]).to_json(),
+            "beside / without": _spread(ratios),
+        }
+    return found
+
+
+def _plays_of_new(model: Model, users: Sequence[str], n_artists: int) -> list[tuple[str, str]]:
+    """Makes up new artists, each played by five users whose tastes are alike."""
+    indices = model.users.indices(users[:_TOUCHED])
+    vectors = model.user_factors[indices]
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    plays = []
+    for number, first in enumerate(np.random.default_rng(3).integers(len(vectors), size=n_artists)):
+        for user in np.argsort(-(vectors @ vectors[first]))[:_LISTENERS].tolist():
+            plays.append((model.users.id(int(indices[user])), f"{_NEW} {number}"))
+    return plays
+
+
+def _settled_share(server: Server, targets: Sequence[str]) -> float:
+    """Waits until no more new artists come into lists; returns the share of lists with some."""
+    counts: list[int] = []
+    while len(counts) < _SETTLED or len(set(counts[-_SETTLED:])) > 1 or not counts[-1]:
+        if len(counts) > _LONGEST_WAIT:
+            raise BenchmarkError("new artists went on coming into lists, or none did")
+        time.sleep(1)
+        connection, with_new = HTTPConnection(HOST, server.port, timeout=30), 0
+        for target in targets:
+            connection.request("GET", target)
+            with_new += f'"{_NEW} '.encode() in connection.getresponse().read()
+        connection.close()
+        counts.append(with_new)
+    return round(counts[-1] / len(targets), 3)
 
 
 def measure_ingest(models: Path, model: Model, turns: int) -> dict[str, Any]:
@@ -313,6 +384,7 @@ def main() -> None:
         "conditions": serving_conditions(),
         "model": {"users": len(model.users), "artists": len(model.items)},
         "fold-in": measure_fold_in(given.models, model, given.turns),
+        "newcomers": measure_newcomers(given.models, model, given.turns),
         "ingest": measure_ingest(given.models, model, given.turns),
     }
     if given.before:

@@ -7,6 +7,7 @@ artists and scores filled in. Whatever else a list may be, its schema encodes it
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Final
@@ -14,12 +15,14 @@ from typing import Final
 from app.http.schemas import Item, Recommendations, UserList
 from app.id_map import Kept
 from app.model import Model
+from app.newcomers import Newcomers
 from app.recommender import Query, Recommendation, Source
 
 # Dot products, and counts.
 _SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%r"}
 # Each takes about 70 bytes an item.
 _KEPT_TEMPLATES: Final = 64
+_KEPT_NEWCOMERS: Final = 4096
 
 
 def encode_list(
@@ -28,15 +31,16 @@ def encode_list(
     """Returns an answer as ``Recommendations``, or as ``UserList`` without the version."""
     scores = answer.scores
     # Scores descend, so the first and the last bound the others; what is filled in has none.
-    if answer.newcomers is not None:
-        return _by_schema(model, query, answer, with_version=with_version)
     is_finite = not scores or (scores[0] < math.inf and scores[-1] > -math.inf)
     if not is_finite or answer.sources.count(answer.source) < len(scores):
         return _by_schema(model, query, answer, with_version=with_version)
     values: list[bytes | float] = [b""] * (2 * len(scores) + 1)
     values[0] = b"null" if query.user_id is None else encode_basestring(query.user_id).encode()
     artists: Kept[bytes] = model.annex.get("artists") or _artists_of(model)
-    values[1::2] = artists.of(answer.items)
+    if answer.newcomers is None:
+        values[1::2] = artists.of(answer.items)
+    else:
+        values[1::2] = _with_newcomers(artists, len(model.items), answer.items, answer.newcomers)
     values[2::2] = scores
     version = model.version if with_version else None
     return _template(answer.source, query.offset, len(scores), version) % tuple(values)
@@ -48,11 +52,31 @@ def _artists_of(model: Model) -> Kept[bytes]:
     ids, names = model.items, model.item_names
 
     def artist(item: int) -> bytes:
-        artist_id, name = encode_basestring(ids.id(item)), encode_basestring(names[item])
-        return f'"artist_id":{artist_id},"name":{name}'.encode()
+        return _artist(ids.id(item), names[item])
 
     artists: Kept[bytes] = model.annex.setdefault("artists", Kept(artist, len(ids)))
     return artists
+
+
+def _artist(artist_id: str, name: str) -> bytes:
+    return f'"artist_id":{encode_basestring(artist_id)},"name":{encode_basestring(name)}'.encode()
+
+
+_newcomer = lru_cache(maxsize=_KEPT_NEWCOMERS)(_artist)
+
+
+def _with_newcomers(
+    artists: Kept[bytes], n_items: int, items: Sequence[int], newcomers: Newcomers
+) -> list[bytes]:
+    known = iter(artists.of([item for item in items if item < n_items]))
+    found = []
+    for item in items:
+        if item < n_items:
+            found.append(next(known))
+        else:
+            newcomer = newcomers.artist(item)
+            found.append(_newcomer(newcomer.artist_id, newcomer.name))
+    return found
 
 
 @lru_cache(maxsize=_KEPT_TEMPLATES)

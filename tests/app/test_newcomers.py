@@ -126,6 +126,37 @@ def test_a_newcomer_ranks_among_what_is_left_when_something_is_hidden(hide: str)
     assert live.recommend(query).items == answer.items
 
 
+@pytest.mark.parametrize("looked_up", ["at once", "when asked for"])
+def test_precomputed_lists_with_many_newcomers_are_those_scored_live(
+    looked_up: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if looked_up == "when asked for":
+        monkeypatch.setattr("app.newcomers._PRODUCTS_AT_ONCE", 0)
+    monkeypatch.setattr("app.newcomers._KEPT_USERS", 20)
+    rng = np.random.default_rng(4)
+    known = model().item_factors[rng.permutation(120)[:30]]
+    drawn = known * rng.uniform(0.6, 1.4, (30, 1)).astype(np.float32)
+    # Some twice, so that scores are the same, and some just as artists of the model.
+    vectors = [*drawn, *drawn[:5], *known[:5]]
+    artists = [Newcomer(f"new{place}", "New", vector) for place, vector in enumerate(vectors)]
+    recommender = stocked(*artists, few("few"), unavailable=("new3", "i7"))
+    live = stocked(*artists, few("few"), unavailable=("new3", "i7"))
+    live.model, live.newcomers = replace(model(), top_lists=None), recommender.newcomers
+    with_newcomers = 0
+    for user in range(60):
+        for n, offset in ((1, 0), (10, 0), (5, 5), (3, 14), (25, 0)):
+            exclude = [f"i{item}" for item in rng.integers(120, size=4)] + ["new1"]
+            for query in (
+                Query(f"u{user}", n, offset),
+                Query(f"u{user}", n, offset, exclude=exclude),
+            ):
+                quick = recommender.recommend_quickly(query)
+                if quick is not None:
+                    assert quick == live.recommend(query)
+                    with_newcomers += quick.newcomers is not None
+    assert with_newcomers > 300
+
+
 def test_a_newcomer_that_does_not_reach_the_list_changes_nothing() -> None:
     before = Recommender(model()).recommend(Query("u0"))
     recommender = stocked(near(0, 0.001))

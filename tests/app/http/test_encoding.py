@@ -14,6 +14,7 @@ from app.http import encoding
 from app.http.encoding import encode_list
 from app.http.schemas import Recommendations, UserList
 from app.model import Model
+from app.newcomers import Newcomer, Newcomers
 from app.recommender import Query, Recommendation, Recommender, Source, Strategy
 from tests.app.conftest import LIST_LENGTH, ODD_USERS
 from tests.builders import interactions_of, random_plays, small_model
@@ -49,6 +50,23 @@ def test_a_list_is_what_its_schema_says(model: Model, query: Query) -> None:
     whole = encode_list(model, query, answer)
     # Field by field in the same order, too.
     assert json.loads(whole, object_pairs_hook=list) == by_schema(model, query, answer)
+
+
+def test_a_list_with_newcomers_is_what_its_schema_says(model: Model) -> None:
+    vectors = 2 * model.user_factors[30] * np.linspace(0.5, 1.5, 3, dtype=np.float32)[:, None]
+    recommender = Recommender(model)
+    recommender.newcomers = Newcomers.of(
+        model,
+        [
+            Newcomer(f'"new" {number}', f"Ünï \\ %b {number}", vector)
+            for number, vector in enumerate(vectors)
+        ],
+    )
+    for query in (Query("u30"), Query("u30", offset=3), Query("u30", include_seen=True)):
+        answer = recommender.recommend(query)
+        assert answer.newcomers is recommender.newcomers or query.offset
+        whole = encode_list(model, query, answer)
+        assert json.loads(whole, object_pairs_hook=list) == by_schema(model, query, answer)
 
 
 def test_ids_and_names_that_json_escapes_come_out_whole(rng: np.random.Generator) -> None:
