@@ -330,7 +330,7 @@ class Journal:
         since = now() - round(days * 24 * 3600 * MICROSECONDS)
         # One at a time: whoever waited may take what another one counted.
         async with self._ranking_lock:
-            asked = (days, by_plays, limit)
+            asked = (days, by_plays, limit, self._opened and self._opened.store.prunings)
             valid_until, ranking = self._rankings.get(asked, (0.0, []))
             start = time.monotonic()
             if valid_until < start:

@@ -64,15 +64,17 @@ class TopLists:
     # The same memory: slicing it takes a fraction of the time that numpy needs.
     _items: memoryview = field(init=False, repr=False)
     _scores: memoryview[float] = field(init=False, repr=False)
+    _length: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_length", self.items.shape[1])
         object.__setattr__(self, "_items", self.items.reshape(-1).data)
         object.__setattr__(self, "_scores", self.scores.reshape(-1).data)
 
     def of(self, user_index: int) -> tuple[memoryview, memoryview[float]]:
         """Returns the items and scores of a user's list: int32 and float32, shape (length,)."""
-        length = self.items.shape[1]
-        place = slice(user_index * length, (user_index + 1) * length)
+        start = user_index * self._length
+        place = slice(start, start + self._length)
         return self._items[place], self._scores[place]
 
 

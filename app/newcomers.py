@@ -20,18 +20,21 @@ from numpy.typing import NDArray
 
 from app.events import NewcomerRules
 from app.model import Model
-from app.scoring import SLACK, Ranked, item_norms, rounding_error, top_items
+from app.scoring import OVERFLOW, SLACK, Ranked, item_norms, rounding_error, top_items
 
 # At most this share of the users may have a newcomer among so many best.
 _EXPOSURE: Final = 0.1
 _SEEN_AMONG: Final = 50
 # So many users stand for all.
 _SAMPLED_USERS: Final = 2000
-# So many multiplications, a tenth of a second, are worth to know whom no newcomer is near to.
+# So many multiplications are worth to know whom no newcomer is near to: a tenth of a second or two.
 _PRODUCTS_AT_ONCE: Final = 2**29
+# A length takes as long as the products with so many newcomers.
+_NORM_TAKES: Final = 16
 _USERS_AT_ONCE: Final = 4096
-# Of so many users it is kept which newcomers are near; some hundred bytes each.
-_KEPT_USERS: Final = 20_000
+# So many newcomers may be kept as near to users; each takes 12 bytes, a user as much as 24 of them.
+_KEPT_NEAR: Final = 2**20
+_USER_TAKES: Final = 24
 
 # Item indices and scores.
 Near: TypeAlias = tuple["array[int]", "array[float]"]
@@ -79,6 +82,8 @@ class Newcomers:
     # By user index, a score that none of them exceeds; NaN where nobody has asked yet.
     _best: memoryview[float] = field(repr=False)
     _kept: dict[int, Near] = field(default_factory=dict, repr=False)
+    # How much may still be kept, its only number.
+    _room: array[int] = field(default_factory=lambda: array("q", [_KEPT_NEAR]), repr=False)
 
     @classmethod
     def of(cls, model: Model, artists: Iterable[Newcomer]) -> Self:
@@ -117,7 +122,8 @@ class Newcomers:
         products = self.vectors @ vector
         exactly = vector.astype(np.float64)
         norm = SLACK * math.sqrt(exactly @ exactly)
-        lowest = floor - rounding_error(norm, len(vector), self.max_norm)
+        error = rounding_error(norm, len(vector), self.max_norm)
+        lowest = floor - error if error < OVERFLOW else -np.inf
         if products.max(initial=-np.inf) < lowest:
             return _NOBODY
         rows = np.flatnonzero(~(products < lowest))  # overflow may have made it no number
@@ -147,8 +153,10 @@ class Newcomers:
             floor = _last_score(model, user_index)
             items, scores = self.above(floor, model.user_factors[user_index])
             near = array("q", items.tobytes()), array("f", scores.tobytes())
-            if len(self._kept) >= _KEPT_USERS:
+            self._room[0] -= len(items) + _USER_TAKES
+            if self._room[0] < 0:
                 self._kept.clear()
+                self._room[0] = _KEPT_NEAR
             self._kept[user_index] = near
         return near
 
@@ -157,14 +165,16 @@ def _bounds(model: Model, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns a score for each user that no newcomer exceeds; NaN where that would take long."""
     n_users = len(model.users) if len(vectors) else 0
     bounds = np.full(n_users, np.nan, dtype=np.float32)
-    if n_users * vectors.size > _PRODUCTS_AT_ONCE:
+    if n_users * (vectors.size + _NORM_TAKES * vectors.shape[1]) > _PRODUCTS_AT_ONCE:
         return bounds
     max_norm = item_norms(vectors).max(initial=0.0)
     for start in range(0, n_users, _USERS_AT_ONCE):
         users = model.user_factors[start : start + _USERS_AT_ONCE]
         errors = rounding_error(SLACK * item_norms(users), users.shape[1], max_norm)
         # Twice: it is rounded once more where it is added, and where it is kept.
-        bounds[start : start + _USERS_AT_ONCE] = (users @ vectors.T).max(axis=1) + 2 * errors
+        highest = (users @ vectors.T).max(axis=1) + 2 * errors
+        highest[errors >= OVERFLOW] = np.nan
+        bounds[start : start + _USERS_AT_ONCE] = highest
     return bounds
 
 

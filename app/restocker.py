@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from app.errors import ModelUnavailable, StoreUnavailable
@@ -28,9 +29,20 @@ _ARTISTS_PER_LOOK: Final = 50
 _LISTENERS: Final = 30
 # Those with most listeners, where there are more.
 _MOST_NEWCOMERS: Final = 1000
+# Of so many it is looked up at once whether they lost listeners.
+_DOUBTED_PER_LOOK: Final = 500
 _CLOSE_SECONDS: Final = 10.0
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A newcomer, how many listeners it is made of, and the latest who played it."""
+
+    newcomer: Newcomer
+    n_listeners: int
+    listeners: list[str]
 
 
 class Restocker:
@@ -59,8 +71,9 @@ class Restocker:
         self._cursor = self._erased_up_to = self._prunings = 0
         # Artists whose events have changed, in their order.
         self._waiting: dict[str, None] = {}
-        # With how many listeners each has.
-        self._found: dict[str, tuple[int, Newcomer]] = {}
+        self._found: dict[str, _Found] = {}
+        # Artists of those, which may have lost listeners.
+        self._doubted: dict[str, None] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="restocker", daemon=True)
 
@@ -98,7 +111,7 @@ class Restocker:
             self._recommender = recommender
             self._solver = NewcomerSolver(recommender.model, self._newcomer_rules)
             self._cursor = self._erased_up_to = 0
-            self._waiting, self._found = {}, {}
+            self._waiting, self._found, self._doubted = {}, {}, {}
             _check_watermark(recommender.model, store)
         # Both are read before anything is taken note of: either may fail.
         latest = store.latest_of_artists(self._cursor)
@@ -106,10 +119,15 @@ class Restocker:
         if latest:
             self._cursor = max(sequence for _, sequence in latest)
         if erased or store.prunings != self._prunings:
-            # Nothing of it may be left, and which artists it was about is gone.
+            # Nothing of that may be left, and which artists it was about is gone.
             self._erased_up_to = max([self._erased_up_to, *(sequence for _, sequence in erased)])
             self._prunings = store.prunings
-            self._waiting |= dict.fromkeys(self._found)
+            self._doubted |= dict.fromkeys(self._found)
+        for artist in list(self._doubted)[:_DOUBTED_PER_LOOK]:
+            found = self._found.get(artist)
+            if found and found.listeners != store.listeners_of(artist, limit=_LISTENERS):
+                self._waiting[artist] = None
+            del self._doubted[artist]
         items = recommender.model.items
         self._waiting |= {artist: None for artist, _ in latest if items.index(artist) is None}
         now_due = list(self._waiting)[:_ARTISTS_PER_LOOK]
@@ -123,7 +141,8 @@ class Restocker:
         self, recommender: Recommender, solver: NewcomerSolver, store: EventStore, artist: str
     ) -> None:
         queries, at = [], now()
-        for user in store.listeners_of(artist, limit=_LISTENERS):
+        listeners = store.listeners_of(artist, limit=_LISTENERS)
+        for user in listeners:
             learned = self._journal.learned(store, user, recommender.model)
             activity = read_activity(store, user, self._rules, at, learned)
             # Not by its units: what a training has read without taking the artist in has none.
@@ -132,13 +151,15 @@ class Restocker:
         if queries:
             name = store.names_of([artist]).get(artist, artist)
             newcomer = solver.solve(artist, name, recommender.tastes(queries))
-            self._found[artist] = len(queries), newcomer
+            self._found[artist] = _Found(newcomer, len(queries), listeners)
         else:
             self._found.pop(artist, None)
 
     def _hand_over(self, recommender: Recommender) -> None:
-        most = sorted(self._found.values(), key=lambda one: (-one[0], one[1].artist_id))
-        chosen = [newcomer for _, newcomer in most[:_MOST_NEWCOMERS]]
+        most = sorted(
+            self._found.values(), key=lambda one: (-one.n_listeners, one.newcomer.artist_id)
+        )
+        chosen = [one.newcomer for one in most[:_MOST_NEWCOMERS]]
         if chosen or recommender.newcomers.artists:
             recommender.newcomers = Newcomers.of(recommender.model, chosen)
 

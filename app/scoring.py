@@ -31,7 +31,7 @@ _LONGEST_STEP: Final = 8 * _RUN
 # So many dot products are made in float64 at once.
 _EXACT_PAIRS: Final = 8192
 # Where the bound of the rounding error is below this, no float32 dot product reaches infinity.
-_OVERFLOW: Final = float(np.finfo(np.float32).max * np.finfo(np.float32).eps) / 4
+OVERFLOW: Final = float(np.finfo(np.float32).max * np.finfo(np.float32).eps) / 4
 # The lowest float32 but one.
 _LOWEST: Final = np.nextafter(np.finfo(np.float32).min, np.float32(0))
 # Lengths and their products are rounded themselves.
@@ -211,7 +211,7 @@ class _Scan:
 
     def run(self) -> list[Ranked]:
         """Returns the lists."""
-        is_sure = self.errors < _OVERFLOW
+        is_sure = self.errors < OVERFLOW
         active, n_items = np.flatnonzero(is_sure), len(self.catalogue.factors)
         step = -(-max(1, 2 * self.n) // _RUN) * _RUN
         while self.looked_at < n_items:

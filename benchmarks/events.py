@@ -56,7 +56,7 @@ from benchmarks.load import (
 RESULTS: Final = Path(__file__).parent / "results" / "events.json"
 _TOUCHED: Final = 2_000
 # So few that all of them were asked for in the second before.
-_ASKED_AGAIN: Final = 300
+_ASKED_AGAIN: Final = 200
 _STORED: Final = 10_000
 _BATCH: Final = 100
 _SENDERS: Final = 2
@@ -220,9 +220,9 @@ def measure_newcomers(models: Path, model: Model, turns: int) -> dict[str, Any]:
             share = _settled_share(beside, load.targets[:_LOOKED_AT])
             load.try_out(beside)
             ratios, figures = [], []
-            for turn in range(turns):
+            for turn in range(2 * turns):
                 driven = {
-                    server.port: drive(server, load, connections=_CONNECTIONS, seconds=2)
+                    server.port: drive(server, load, connections=_CONNECTIONS, seconds=1)
                     for server in ((without, beside) if turn % 2 else (beside, without))
                 }
                 figures.append((driven[without.port], driven[beside.port]))

@@ -350,7 +350,9 @@ def _signals_held() -> Iterator[Callable[[], None]]:
 
     def deliver() -> None:
         if held:
-            handlers[held[-1]](held[-1], None)
+            number = held[-1]
+            held.clear()
+            handlers[number](number, None)
 
     def hold(number: int, frame: FrameType | None) -> None:
         if held:
@@ -364,14 +366,14 @@ def _signals_held() -> Iterator[Callable[[], None]]:
     }
     if threading.current_thread() is not threading.main_thread():  # it gets no signals
         handlers.clear()
-    for number in handlers:
-        signal.signal(number, hold)
     try:
+        for number in handlers:
+            signal.signal(number, hold)
         yield deliver
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    deliver()
+        deliver()
 
 
 def _sampler(seed: int) -> optuna.samplers.BaseSampler:

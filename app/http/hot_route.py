@@ -111,7 +111,10 @@ def read_query(scope: Scope) -> Query | None:
 
 
 def _has_body(scope: Scope) -> bool:
-    return not _BODY_HEADERS.isdisjoint([name for name, _ in scope["headers"]])
+    for name, _ in scope["headers"]:  # noqa: SIM110 - `any` takes three times as long
+        if name in _BODY_HEADERS:
+            return True
+    return False
 
 
 def _read_id(segment: bytes) -> str | None:

@@ -235,6 +235,8 @@ class SqlUpkeep(SqlEventStore):
         """Deletes events that happened before a time."""
         condition, values = _older(before, types)
         with self._writing() as connection:
+            # First, as whoever else writes: two that lock in another order wait for each other.
+            self._lock_sequence(connection)
             deleted = self._execute(
                 connection,
                 "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events "  # noqa: S608

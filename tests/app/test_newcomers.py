@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from app.activity import Activity, activity_of
 from app.assortment import Assortment
 from app.events import Event, EventRules, EventType, NewcomerRules, StoredEvent
-from app.model import Model
+from app.model import Model, TopLists
 from app.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommender import Query, Recommender, Source, Strategy
+from app.scoring import top_items
 from tests.builders import random_model
 
 
@@ -132,7 +133,7 @@ def test_precomputed_lists_with_many_newcomers_are_those_scored_live(
 ) -> None:
     if looked_up == "when asked for":
         monkeypatch.setattr("app.newcomers._PRODUCTS_AT_ONCE", 0)
-    monkeypatch.setattr("app.newcomers._KEPT_USERS", 20)
+    monkeypatch.setattr("app.newcomers._KEPT_NEAR", 400)
     rng = np.random.default_rng(4)
     known = model().item_factors[rng.permutation(120)[:30]]
     drawn = known * rng.uniform(0.6, 1.4, (30, 1)).astype(np.float32)
@@ -155,6 +156,52 @@ def test_precomputed_lists_with_many_newcomers_are_those_scored_live(
                     assert quick == live.recommend(query)
                     with_newcomers += quick.newcomers is not None
     assert with_newcomers > 300
+    assert len(recommender.newcomers._kept) < 60
+
+
+def nearly_tied() -> tuple[Model, int, int]:
+    """A model in which two artists' scores for u0 differ, though not as float32.
+
+    Returns:
+        The model, the artist with the greater score, and the other one, whose index is lower.
+    """
+    plain, factors = model(), model().item_factors.copy()
+    best = Recommender(plain).recommend(Query("u0", n=20)).items
+    lower, higher = sorted(best[8:10])
+    factors[higher] = factors[lower]
+    smallest = int(np.argmin(np.abs(factors[lower])))
+    towards = np.float32(np.inf if plain.user_factors[0, smallest] > 0 else -np.inf)
+    factors[higher, smallest] = np.nextafter(factors[lower, smallest], towards)
+    tied = replace(plain, item_factors=factors, top_lists=None)
+    ranked = top_items(
+        tied.user_factors,
+        tied.catalogue,
+        n=30,
+        hidden=[tied.user_items.row(user)[0] for user in range(60)],
+    )
+    lists = TopLists(
+        np.array([items for items, _ in ranked], dtype=np.int32),
+        np.array([scores for _, scores in ranked]),
+    )
+    return replace(tied, top_lists=lists), higher, lower
+
+
+def test_newcomers_leave_the_order_of_others_alone() -> None:
+    # Was wrong: what float32 does not tell apart was put in the order of the indices.
+    tied, first, second = nearly_tied()
+    plain = Recommender(tied).recommend(Query("u0", n=20))
+    place = plain.items.index(first)
+    assert plain.items[place + 1] == second
+    assert plain.scores[place] == plain.scores[place + 1]
+    recommender, live = Recommender(tied), Recommender(replace(tied, top_lists=None))
+    recommender.newcomers = live.newcomers = Newcomers.of(tied, [near(0, plain.scores[0] + 1)])
+    asked = Query("u0", n=20)
+    for answer in (recommender.recommend(asked), live.recommend(asked)):
+        assert answer.items == [120, *plain.items[:19]]
+    # Alone, and together with somebody whose list is longer.
+    hidden = Query("u0", n=place + 1, exclude=["new"])
+    for answer in (live.recommend(hidden), *live.recommend_many([hidden, Query("u1", n=15)])[:1]):
+        assert answer.items == plain.items[: place + 1]
 
 
 def test_a_newcomer_that_does_not_reach_the_list_changes_nothing() -> None:

@@ -72,6 +72,28 @@ def test_a_new_artist_is_not_forgotten_when_the_store_falters(models: Path, tmp_
     restocking(models, lambda: Faltering(tmp_path / "encore.db"), use)
 
 
+def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Was wrong: all artists were made anew first.
+    monkeypatch.setattr("app.restocker._ARTISTS_PER_LOOK", 2)
+
+    def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
+        store = cast(SqliteEventStore, journal.store)
+        for number in range(6):
+            store.append([Event("u", f"new {number}")], 10**6)
+        for _ in range(3):
+            restocker.look()
+        assert len(newcomers(watcher)) == 6
+        store.append([Event("v", "i1", timestamp=1), Event("u", "newest")], 10**6)
+        assert store.prune(2, [EventType.PLAY], limit=9) == 1
+        store.last_sequence()
+        restocker.look()
+        assert len(newcomers(watcher)) == 7
+
+    restocking(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)
+
+
 def test_a_new_artist_goes_with_the_events_that_told_of_it(models: Path, tmp_path: Path) -> None:
     # Was wrong: it stayed until the service was started again.
     def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,27 @@ def test_old_events_are_pruned_by_type_and_some_at_a_time(store: KeptStore) -> N
     assert store.last_sequence() == 15
     assert store.append([Event("u", "a0", timestamp=0)], 2000) == [Outcome(Status.STORED, 16)]
     assert store.prune(10**6, list(EventType), limit=99) == 9
+
+
+def test_pruning_and_erasing_at_once_both_succeed(
+    store: KeptStore, open_another: OpenStore
+) -> None:
+    # Was wrong: PostgreSQL found them waiting for each other, and ended one.
+    users = [f"u{number}" for number in range(60)]
+    store.append([Event(user, "a", timestamp=time) for time in range(50) for user in users], 100)
+    pruner = open_another()
+
+    def prune() -> int:
+        pruned = 0
+        while part := pruner.prune(10**6, [EventType.PLAY], limit=150):
+            pruned += part
+        return pruned
+
+    with ThreadPoolExecutor() as pool:
+        pruning = pool.submit(prune)
+        # From the other end than what is pruned.
+        erased = sum(store.erase(user, 200) for user in reversed(users))
+        assert pruning.result() + erased == 3000
 
 
 def test_others_learn_that_events_were_pruned(filled: KeptStore, open_another: OpenStore) -> None:

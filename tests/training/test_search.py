@@ -77,6 +77,15 @@ def test_an_interruption_is_not_lost_where_python_drops_exceptions(
     assert len(run(state, 2).trials) == 2
 
 
+def test_an_interruption_is_not_lost_when_the_search_fails(tmp_path: Path) -> None:
+    def press(_trial: Trial, _so_far: Search) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise WriteError(tmp_path, OSError("no room"))
+
+    with pytest.raises(KeyboardInterrupt):
+        search(validation_of(), SPACE, tmp_path / "x.search", Budget(3, None), told=press)
+
+
 def test_a_second_interruption_does_not_wait(tmp_path: Path) -> None:
     state = tmp_path / "x.search"
     reached = []
