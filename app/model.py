@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,6 +77,14 @@ class TopLists:
         start = user_index * self._length
         place = slice(start, start + self._length)
         return self._items[place], self._scores[place]
+
+    def last_score(self, user_index: int) -> float:
+        """Returns the least score in a user's list, minus infinity for an empty one."""
+        items, scores = self.of(user_index)
+        place = len(items)
+        while place and items[place - 1] < 0:
+            place -= 1
+        return scores[place - 1] if place else -math.inf
 
 
 @dataclass(frozen=True, eq=False)

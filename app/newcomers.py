@@ -80,7 +80,7 @@ class Newcomers:
     max_norm: float
     _index: dict[str, int] = field(repr=False)
     # By user index, a score that none of them exceeds; NaN where nobody has asked yet.
-    _best: memoryview[float] = field(repr=False)
+    _bounds: memoryview[float] = field(repr=False)
     _kept: dict[int, Near] = field(default_factory=dict, repr=False)
     # How much may still be kept, its only number.
     _room: array[int] = field(default_factory=lambda: array("q", [_KEPT_NEAR]), repr=False)
@@ -93,13 +93,13 @@ class Newcomers:
         vectors = np.zeros((len(known), model.item_factors.shape[1]), dtype=np.float32)
         for row, artist in enumerate(known):
             vectors[row] = artist.vector
-        best = _bounds(model, vectors[:n_ranked])
-        first = len(model.items)
-        index = {artist.artist_id: first + row for row, artist in enumerate(known)}
         ranked, others = vectors[:n_ranked], vectors[n_ranked:]
         max_norm = float(item_norms(ranked).max(initial=0.0))
+        bounds = _bounds(model, ranked, max_norm)
+        first = len(model.items)
+        index = {artist.artist_id: first + row for row, artist in enumerate(known)}
         # Read for every list: a look into memory takes a fraction of the time that numpy needs.
-        in_memory: memoryview[float] = best.data.cast("B").cast("f")
+        in_memory: memoryview[float] = bounds.data.cast("B").cast("f")
         return cls(first, known, ranked, others, n_ranked, max_norm, index, in_memory)
 
     def indices(self, artist_ids: Iterable[str]) -> NDArray[np.int64]:
@@ -132,25 +132,26 @@ class Newcomers:
         order = order[scores[order] > floor]
         return self.first + rows[order], scores[order]
 
-    def best_for(self, user_index: int, model: Model) -> float:
+    def bound_for(self, user_index: int, model: Model) -> float:
         """Returns a score for a user of the model that none of those in ``near`` exceeds."""
-        best = self._best[user_index]
-        if best != best:  # NaN  # noqa: PLR0124
+        bound = self._bounds[user_index]
+        if bound != bound:  # NaN  # noqa: PLR0124
             _, scores = self.near(user_index, model)
-            best = scores[0] if scores else -math.inf
-            self._best[user_index] = best
-        return best
+            bound = scores[0] if scores else -math.inf
+            self._bounds[user_index] = bound
+        return bound
 
     def near(self, user_index: int, model: Model) -> Near:
         """Returns those above the end of a user's precomputed list, best first.
 
         Args:
             user_index: the user.
-            model: with precomputed lists.
+            model: the model; without precomputed lists all newcomers are near.
         """
         near = self._kept.get(user_index)
         if near is None:
-            floor = _last_score(model, user_index)
+            lists = model.top_lists
+            floor = -math.inf if lists is None else lists.last_score(user_index)
             items, scores = self.above(floor, model.user_factors[user_index])
             near = array("q", items.tobytes()), array("f", scores.tobytes())
             self._room[0] -= len(items) + _USER_TAKES
@@ -161,13 +162,18 @@ class Newcomers:
         return near
 
 
-def _bounds(model: Model, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns a score for each user that no newcomer exceeds; NaN where that would take long."""
+def _bounds(model: Model, vectors: NDArray[np.float32], max_norm: float) -> NDArray[np.float32]:
+    """Returns a score for each user that no newcomer exceeds; NaN where that would take long.
+
+    Args:
+        model: has the users.
+        vectors: float32, shape (n_newcomers, factors).
+        max_norm: the length of the longest of them.
+    """
     n_users = len(model.users) if len(vectors) else 0
     bounds = np.full(n_users, np.nan, dtype=np.float32)
     if n_users * (vectors.size + _NORM_TAKES * vectors.shape[1]) > _PRODUCTS_AT_ONCE:
         return bounds
-    max_norm = item_norms(vectors).max(initial=0.0)
     for start in range(0, n_users, _USERS_AT_ONCE):
         users = model.user_factors[start : start + _USERS_AT_ONCE]
         errors = rounding_error(SLACK * item_norms(users), users.shape[1], max_norm)
@@ -176,17 +182,6 @@ def _bounds(model: Model, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         highest[errors >= OVERFLOW] = np.nan
         bounds[start : start + _USERS_AT_ONCE] = highest
     return bounds
-
-
-def _last_score(model: Model, user_index: int) -> float:
-    """Returns the least score in a user's precomputed list."""
-    if model.top_lists is None:
-        return -math.inf
-    items, scores = model.top_lists.of(user_index)
-    place = len(items)
-    while place and items[place - 1] < 0:
-        place -= 1
-    return scores[place - 1] if place else -math.inf
 
 
 class NewcomerSolver:

@@ -452,7 +452,7 @@ class Recommender:
         if (
             answer is None
             or not newcomers.n_ranked
-            or newcomers.best_for(user_index, self.model) <= answer.scores[-1]
+            or newcomers.bound_for(user_index, self.model) <= answer.scores[-1]
         ):
             return answer
         # Newcomers on the pages before push others to this one.

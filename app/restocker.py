@@ -116,20 +116,21 @@ class Restocker:
         # Both are read before anything is taken note of: either may fail.
         latest = store.latest_of_artists(self._cursor)
         erased = store.erased_after(self._erased_up_to)
+        prunings = store.prunings
         if latest:
             self._cursor = max(sequence for _, sequence in latest)
-        if erased or store.prunings != self._prunings:
+        items = recommender.model.items
+        self._waiting |= {artist: None for artist, _ in latest if items.index(artist) is None}
+        if erased or prunings != self._prunings:
             # Nothing of that may be left, and which artists it was about is gone.
             self._erased_up_to = max([self._erased_up_to, *(sequence for _, sequence in erased)])
-            self._prunings = store.prunings
+            self._prunings = prunings
             self._doubted |= dict.fromkeys(self._found)
         for artist in list(self._doubted)[:_DOUBTED_PER_LOOK]:
             found = self._found.get(artist)
             if found and found.listeners != store.listeners_of(artist, limit=_LISTENERS):
                 self._waiting[artist] = None
             del self._doubted[artist]
-        items = recommender.model.items
-        self._waiting |= {artist: None for artist, _ in latest if items.index(artist) is None}
         now_due = list(self._waiting)[:_ARTISTS_PER_LOOK]
         if now_due:
             for artist in now_due:

@@ -72,6 +72,43 @@ def test_a_new_artist_is_not_forgotten_when_the_store_falters(models: Path, tmp_
     restocking(models, lambda: Faltering(tmp_path / "encore.db"), use)
 
 
+class Forgetful(SqliteEventStore):
+    """A store that cannot be asked who played an artist, while told so."""
+
+    falters = False
+
+    def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
+        if self.falters:
+            raise StoreUnavailable("unreachable", "connection reset")
+        return super().listeners_of(artist_id, limit=limit)
+
+
+def test_a_new_artist_is_not_forgotten_when_others_cannot_be_looked_up(
+    models: Path, tmp_path: Path
+) -> None:
+    def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
+        store = cast(Forgetful, journal.store)
+        store.append(
+            [
+                *played_by(watcher, 5),
+                Event("v", watcher.recommender.model.items.id(0), timestamp=1),
+            ],
+            10**6,
+        )
+        restocker.look()
+        store.append([Event("u", "newest")], 10**6)
+        store.prune(2, [EventType.PLAY], limit=1)
+        store.last_sequence()
+        store.falters = True
+        with pytest.raises(StoreUnavailable, match="connection reset"):
+            restocker.look()
+        store.falters = False
+        restocker.look()
+        assert {name for name, _ in newcomers(watcher)} == {"brand new", "newest"}
+
+    restocking(models, lambda: Forgetful(tmp_path / "encore.db"), use)
+
+
 def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +122,10 @@ def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
         for _ in range(3):
             restocker.look()
         assert len(newcomers(watcher)) == 6
-        store.append([Event("v", "i1", timestamp=1), Event("u", "newest")], 10**6)
+        store.append(
+            [Event("v", watcher.recommender.model.items.id(0), timestamp=1), Event("u", "newest")],
+            10**6,
+        )
         assert store.prune(2, [EventType.PLAY], limit=9) == 1
         store.last_sequence()
         restocker.look()
