@@ -7,25 +7,38 @@ asked for a list before and after, by the recommender of the service. Of interes
 users whose list of ten differs, apart from that artist, and what becomes of NDCG@10; for several
 sizes of the unit that events count in. The artist is drawn from all, by popularity, or from the
 user's own fifty best.
+
+Then the same over HTTP, of a service of two workers: a model of all the data, an event of every
+user with an artist that is new to them, and the list after it asked for four times, each call over
+a connection of its own, so that either worker takes some.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.activity import activity_of
+from app.artifact import open_model
 from app.events import Event, EventRules, StoredEvent
 from app.model import Model
 from app.recommender import Query, Recommender
+from app.versions import current_version
 from benchmarks.conditions import conditions
+from benchmarks.load import HOST, BenchmarkError, Server, encore
 from benchmarks.preset import load
 from training import metrics
 from training.fit import fit_model
@@ -39,6 +52,9 @@ _SEEDS: Final = (0, 1, 2)
 _K: Final = 10
 _OWN_BEST: Final = 50
 _BLOCK: Final = 256
+_WORKERS: Final = 2
+_ASKED: Final = 4
+_STORED: Final = re.compile(rb'encore_events_total\{result="stored"\} ([0-9.]+)')
 
 # Draws an artist for a user, given what to draw from and those best for the user.
 Draw = Callable[[np.random.Generator, NDArray[np.int64], NDArray[np.int64]], int]
@@ -123,13 +139,72 @@ def _ndcg(lists: list[NDArray[np.int64]], fold: Fold, users: NDArray[np.int64]) 
     return float(metrics.ndcg(hits, tested.row_lengths()).mean())
 
 
+def measure_served(hetrec: Path) -> dict[str, Any]:
+    """Returns the share of users whose next list differs, whichever worker is asked."""
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder) / "models"
+        command = [sys.executable, "-m", "training", "train", "--dataset", "hetrec-lastfm-2k"]
+        command += ["--data", str(hetrec), "--models", str(models), "--no-evaluation"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        model = open_model(models / str(current_version(models)))
+        with encore(models, workers=_WORKERS) as server:
+            return _served(server, model)
+
+
+def _served(server: Server, model: Model) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    known = np.flatnonzero(np.asarray(model.popularity.listeners) > 0)
+    differs = agrees = 0
+    for user in range(len(model.users)):
+        artist = model.items.id(int(rng.choice(np.setdiff1d(known, model.user_items.row(user)[0]))))
+        user_id = model.users.id(user)
+        path = f"/recommend/{quote(user_id, safe='')}?n="
+        before = _artists(_ask(server, "GET", f"{path}{_K + 1}"))
+        _ask(server, "POST", "/events", {"events": [{"user_id": user_id, "artist_id": artist}]})
+        after = [_artists(_ask(server, "GET", f"{path}{_K}")) for _ in range(_ASKED)]
+        differs += after[0] != [one for one in before if one != artist][:_K]
+        agrees += all(one == after[0] for one in after)
+    by_worker: set[bytes] = set()
+    for _ in range(10 * _WORKERS):
+        by_worker.update(_STORED.findall(_ask(server, "GET", "/metrics")))
+    stored = sorted(int(float(count)) for count in by_worker)
+    if sum(stored) != len(model.users):
+        raise BenchmarkError(f"workers stored {stored} events, of {len(model.users)}")
+    return {
+        "users": len(model.users),
+        "differs": round(differs / len(model.users), 4),
+        "all answers alike": round(agrees / len(model.users), 4),
+        "events taken by each worker": stored,
+    }
+
+
+def _ask(server: Server, method: str, path: str, body: Any = None) -> bytes:
+    """Returns an answer to a call over a connection of its own."""
+    connection = HTTPConnection(HOST, server.port, timeout=10)
+    content = None if body is None else json.dumps(body)
+    connection.request(method, path, content, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    answer = response.read()
+    connection.close()
+    if response.status != 200:
+        raise BenchmarkError(f"{method} {path}: {answer!r}")
+    return answer
+
+
+def _artists(answer: bytes) -> list[str]:
+    return [item["artist_id"] for item in json.loads(answer)["items"]]
+
+
 def main() -> None:
     """Runs from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--hetrec", type=Path, required=True)
-    interactions = load("hetrec-lastfm-2k", parser.parse_args().hetrec)
+    hetrec = parser.parse_args().hetrec
+    served = measure_served(hetrec)
+    print("served:", json.dumps(served))
+    interactions = load("hetrec-lastfm-2k", hetrec)
     runs = []
     for seed in _SEEDS:
         fold = Fold(*RandomPerUser(seed=seed).split(interactions))
@@ -143,7 +218,12 @@ def main() -> None:
     }
     for case, means in figures.items():
         print(f"{case:30}", "  ".join(f"{name} {value:+.3f}" for name, value in means.items()))
-    result = {"conditions": conditions(), "splits": len(_SEEDS), "figures": figures}
+    result = {
+        "conditions": conditions(),
+        "splits": len(_SEEDS),
+        "figures": figures,
+        "served": served,
+    }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
 
 

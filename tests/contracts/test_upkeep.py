@@ -244,6 +244,18 @@ def test_old_events_are_pruned_by_type_and_some_at_a_time(store: KeptStore) -> N
     assert store.prune(10**6, list(EventType), limit=99) == 9
 
 
+def test_writers_do_not_wait_for_a_reader(store: KeptStore, open_another: OpenStore) -> None:
+    store.append([Event("u", "a", timestamp=1), Event("v", "a")], 100)
+    writer, count = open_another(), "SELECT count(*) FROM events"
+    with store._surveying() as reader:  # type: ignore[attr-defined]
+        assert reader.execute(count).fetchone() == (2,)
+        assert writer.append([Event("u", "b")], 100) == [Outcome(Status.STORED, 3)]
+        assert writer.erase("v", 200) == 1
+        assert writer.prune(2, [EventType.PLAY], limit=9) == 1
+        assert reader.execute(count).fetchone() == (2,)
+    assert [one.event.artist_id for one in store.events_of("u", limit=9)] == ["b"]
+
+
 def test_pruning_and_erasing_at_once_both_succeed(
     store: KeptStore, open_another: OpenStore
 ) -> None:
