@@ -17,6 +17,9 @@ UV_VERSION := 0.13.9
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all:
+# It links the OpenMP runtime of the system, which pip cannot install.
+LOAD_IMPLICIT = $(BIN)/python -c 'import implicit.cpu.als' || { \
+	echo "encore: implicit does not load; where libgomp.so.1 is missing: apt-get install libgomp1" >&2; exit 1; }
 TRAINING_READY := $(VENV)/.training-installed
 DEV_READY := $(VENV)/.dev-installed
 
@@ -44,6 +47,7 @@ train: $(TRAINING_READY) ## Train and publish: DATASET=name DATA=path ARGS="more
 	@$(BIN)/python -m training train --dataset "$(DATASET)" --data "$(DATA)" --models "$(MODELS)" $(ARGS)
 
 test: $(DEV_READY) ## Test everything, with coverage
+	@$(BIN)/python -m tests.postgres
 	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 check: lint ## Quick round for every commit: lint and the fast tests
@@ -88,12 +92,14 @@ $(BIN)/pip:
 $(TRAINING_READY): requirements/training.txt | $(BIN)/pip
 	@echo "encore: installing requirements/training.txt (about 30 s)"
 	@$(INSTALL) -r requirements/training.txt
+	@$(LOAD_IMPLICIT)
 	@touch $@
 
 # The dev lock holds all of the training lock.
 $(DEV_READY): requirements/dev.txt | $(BIN)/pip
 	@echo "encore: installing requirements/dev.txt (about 40 s)"
 	@$(INSTALL) -r requirements/dev.txt
+	@$(LOAD_IMPLICIT)
 	@touch $(TRAINING_READY) $@
 
 build/lock/bin/uv:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -177,3 +178,10 @@ def _programs() -> Path:
         if (place / "postgres").exists():
             return place
     raise AssertionError("these tests want PostgreSQL: apt-get install postgresql")
+
+
+if __name__ == "__main__":  # before the tests take their time
+    try:
+        _programs()
+    except AssertionError as error:
+        sys.exit(f"encore: {error}")

@@ -53,6 +53,15 @@ def test_make_targets_exist() -> None:
     assert {word.split("=")[0] for word in called if ASSIGNMENT.match(word)} <= variables
 
 
+def test_the_readme_names_the_packages_that_a_bare_machine_lacks() -> None:
+    # Was wrong: only CI knew them.
+    runner = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    packages = re.findall(r"missing\+=\(([a-z0-9-]+)\)", runner)
+    assert {"libgomp1", "postgresql"} <= set(packages)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    assert [name for name in packages if not re.search(rf"\b{name}\b", readme)] == []
+
+
 @pytest.mark.parametrize("arguments", commands("python -m training"), ids=" ".join)
 def test_training_commands_are_understood(arguments: list[str]) -> None:
     cli.parse_args(arguments, exit_on_error=False, print_error=False)
