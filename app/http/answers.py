@@ -69,6 +69,9 @@ async def recommend_batch(
     """
     if recommender.assortment.version < journal.stamps.assortment[0]:
         await restock(recommender, journal)
+    for query in queries:
+        if query.explore and query.seed is None:
+            query.seed = _seed_of_the_day(query.user_id, recommender.model.version)
     touched = [
         query
         for query in queries

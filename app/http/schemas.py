@@ -90,6 +90,28 @@ Discovery = Annotated[
         examples=[0.25],
     ),
 ]
+Explore = Annotated[
+    PlainDecimal,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The share of places that go to new artists which have too few listeners to be "
+        "ranked, near the user's taste: 0.1 for one in ten. Such an item has `source: explore` and "
+        "no score.",
+        examples=[0.1],
+    ),
+]
+ExploreSeed = Annotated[
+    PlainInteger | None,
+    Field(
+        ge=0,
+        le=2**63 - 1,
+        description="Of the choice of those artists; without it the choice is the same for a user "
+        "all day (UTC), as long as the model is.",
+        examples=[7],
+    ),
+]
 
 
 class Page(BaseModel):
@@ -145,24 +167,8 @@ class ListOptions(Page):
         examples=[False],
     )
     discovery: Discovery = 0.0
-    explore: PlainDecimal = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="The share of places that go to new artists which have too few listeners to be "
-        "ranked, near the user's taste: 0.1 for one in ten. Such an item has `source: explore` and "
-        "no score.",
-        examples=[0.1],
-    )
-    seed: PlainInteger | None = Field(
-        default=None,
-        ge=0,
-        le=2**63 - 1,
-        description="Of the choice of those artists; without it the choice is the same for a user "
-        "all day (UTC), as long as the model is.",
-        examples=[7],
-    )
+    explore: Explore = 0.0
+    seed: ExploreSeed = None
 
 
 class RecommendParameters(ListOptions):
@@ -245,6 +251,8 @@ class BatchBody(BaseModel):
         examples=[10],
     )
     discovery: Discovery = 0.0
+    explore: Explore = 0.0
+    seed: ExploreSeed = None
 
     @model_validator(mode="after")
     def _is_bounded(self) -> Self:

@@ -85,10 +85,9 @@ async def recommend_batch(
     request: Request,
 ) -> Response:
     """One list for each user, the same that a single call answers, from one model."""
-    queries = [
-        RecommendQuery(user_id=user_id, n=body.n, discovery=body.discovery)
-        for user_id in body.user_ids
-    ]
+    fields = dict(body)
+    user_ids = fields.pop("user_ids")
+    queries = [RecommendQuery(user_id=user_id, **fields) for user_id in user_ids]
     return _json(await answers.recommend_batch(*serving, queries, request.receive))
 
 

@@ -87,24 +87,46 @@ def test_an_artist_with_one_listener_is_explored(client: TestClient) -> None:
     assert "first song" not in items(client, "u20", explore=0.1)
 
 
-def test_the_choice_is_the_same_all_day_and_another_with_another_seed(client: TestClient) -> None:
+def explored(client: TestClient, path: str) -> list[str]:
+    answer = client.get(path).json()
+    return [one["artist_id"] for one in answer["items"] if one["source"] == "explore"]
+
+
+@pytest.fixture
+def thirty_new(client: TestClient) -> None:
+    """Thirty artists with one listener each, u20; all of them can be explored."""
     for number in range(30):
         send(client, f"new {number}", "u20")
     path = "/recommend/u30?n=10&explore=0.5"
 
-    def explored(path: str) -> list[str]:
-        answer = client.get(path).json()
-        return [one["artist_id"] for one in answer["items"] if one["source"] == "explore"]
-
     def all_are_there() -> bool:
-        drawn = {one for seed in range(40) for one in explored(f"{path}&seed={seed}")}
+        drawn = {one for seed in range(40) for one in explored(client, f"{path}&seed={seed}")}
         return len(drawn) == 30
 
     eventually(all_are_there)
-    assert len(explored(path)) == 5
-    assert explored(path) == explored(path)
-    assert len({tuple(explored(f"{path}&seed={seed}")) for seed in range(5)}) == 5
-    assert explored(path) != explored(path.replace("u30", "u31"))
+
+
+@pytest.mark.usefixtures("thirty_new")
+def test_the_choice_is_the_same_all_day_and_another_with_another_seed(client: TestClient) -> None:
+    path = "/recommend/u30?n=10&explore=0.5"
+    assert len(explored(client, path)) == 5
+    assert explored(client, path) == explored(client, path)
+    assert len({tuple(explored(client, f"{path}&seed={seed}")) for seed in range(5)}) == 5
+    assert explored(client, path) != explored(client, path.replace("u30", "u31"))
+
+
+@pytest.mark.usefixtures("thirty_new")
+@pytest.mark.parametrize("options", [{"explore": 0.3}, {"explore": 0.3, "seed": 5}])
+def test_a_batch_explores_as_single_calls_do(client: TestClient, options: dict[str, float]) -> None:
+    query = {"n": 10, **options}
+    users = ["u30", "u20", "u31", "somebody"]
+    batch = client.post("/recommend/batch", json={"user_ids": users, **query}).json()["results"]
+    assert [one["items"] for one in batch] == [
+        client.get(f"/recommend/{user}", params=query).json()["items"] for user in users
+    ]
+    # u20 knows them all.
+    counts = [sum(item["source"] == "explore" for item in one["items"]) for one in batch]
+    assert counts == [3, 0, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -114,3 +136,10 @@ def test_a_bad_query_is_refused(client: TestClient, query: str) -> None:
     response = client.get(f"/recommend/u30?{query}")
     assert response.status_code == 422
     assert response.json()["errors"][0]["location"] == f"query.{query.partition('=')[0]}"
+
+
+@pytest.mark.parametrize(("field", "value"), [("explore", 1.1), ("explore", None), ("seed", -1)])
+def test_a_bad_batch_is_refused(client: TestClient, field: str, value: float | None) -> None:
+    response = client.post("/recommend/batch", json={"user_ids": ["u30"], field: value})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["location"] == f"body.{field}"
