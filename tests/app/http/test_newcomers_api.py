@@ -21,9 +21,7 @@ PATIENCE = 30.0
 def client(models: Path, tmp_path: Path) -> Iterator[TestClient]:
     """The service with an empty store."""
     url = SecretStr(f"sqlite:///{tmp_path / 'encore.db'}")
-    settings = Settings(
-        models=models, database_url=url, new_artist_length=1.0, live_wait_seconds=60
-    )
+    settings = Settings(models=models, database_url=url, new_artist_length=1.0)
     with TestClient(create_app(settings)) as client:
         yield client
 
