@@ -20,10 +20,9 @@ from app.events import DEFAULT_RULES, MICROSECONDS, EventType, StoredEvent, Wate
 from app.http.event_schemas import MIN_PLAYS
 from app.store.interface import EventStore
 from app.weighting import USED_UP
-from training.records import Records, RowCounts
+from training.records import REASON_ERASED, Records, RowCounts
 
 DATASET: Final = "events"
-REASON_ERASED: Final = "user was erased"
 _AT_ONCE: Final = 20_000
 _SCHEMA: Final = {
     "user": pl.String,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from app.activity import DEFAULT_UNIT
 from app.events import Watermark
+from training.datasets.times import UTC_SECONDS
+from training.errors import TrainingError
 from training.event_log import Merged
 from training.fit import PartOf, Progress, fit_model, with_top_lists
 from training.interactions import Interactions
@@ -30,6 +33,8 @@ class Prepared:
         steps: what each filter left.
         watermark: how far the event store was read, None where none was.
         events: what became of the events, by name.
+        period: the first and the last time of the records, in seconds since 1970 (UTC); None where
+            times are unknown.
     """
 
     interactions: Interactions
@@ -39,6 +44,7 @@ class Prepared:
     steps: Sequence[Step]
     watermark: Watermark | None = None
     events: Mapping[str, int] | None = None
+    period: tuple[int, int] | None = None
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns the manifest's entry ``dataset``."""
@@ -49,12 +55,21 @@ class Prepared:
             "rows_read": self.rows.read,
             "rows_dropped": dict(self.rows.dropped),
             "rows_noted": dict(self.rows.noted),
+            "period": describe_period(self.period),
             "events": None if self.events is None else dict(self.events),
             "filters": [step.to_manifest() for step in self.steps],
             "users": user_items.n_users,
             "artists": user_items.n_items,
             "pairs": user_items.nnz,
         }
+
+
+def describe_period(period: tuple[int, int] | None) -> dict[str, str] | None:
+    """Returns a period of seconds since 1970 for the manifest, in ISO 8601 (UTC)."""
+    if period is None:
+        return None
+    first, last = (datetime.fromtimestamp(end, UTC).strftime(UTC_SECONDS) for end in period)
+    return {"first": first, "last": last}
 
 
 def prepare(data: Records | Merged, preset: Preset) -> Prepared:
@@ -70,11 +85,36 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
     records = data.records if isinstance(data, Merged) else data
     interactions, steps = preprocess(records, preset.filters)
     if preset.parameters.half_life is not None:
-        interactions.records()  # refused before anything is measured
-    prepared = Prepared(interactions, records.dataset, records.sources, records.rows, steps)
+        _check_times(interactions, records.rows)  # refused before anything is measured
+    prepared = Prepared(
+        interactions,
+        records.dataset,
+        records.sources,
+        records.rows,
+        steps,
+        period=records.period,
+    )
     if isinstance(data, Merged):
         return replace(prepared, watermark=data.watermark, events=data.counts)
     return prepared
+
+
+def _check_times(interactions: Interactions, rows: RowCounts) -> None:
+    """Refuses data without times, and says whether a column of times was given up."""
+    try:
+        interactions.records()
+    except TrainingError as error:
+        given_up = [
+            f"{count:,} rows: {note}, {rows.examples[note]}"
+            for note, count in rows.noted.items()
+            if note in rows.examples
+        ]
+        if not given_up:
+            raise
+        raise TrainingError(
+            f"a half-life needs to know when each record was played ({'; '.join(given_up)}). "
+            "--timestamp-column leaves out just those rows"
+        ) from error
 
 
 def train(

@@ -14,11 +14,11 @@ from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 from app.weighting import USED_UP, Weighting, WeightingName
 from training import event_log as event_log_module
-from training.event_log import REASON_ERASED, EventLog, Merged, merge, read_event_log
+from training.event_log import EventLog, Merged, merge, read_event_log
 from training.fit import fit_model
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT
-from training.records import Records, RowCounts
+from training.records import REASON_ERASED, Records, RowCounts
 
 DAY = 24 * 3600
 NOW = 1_795_000_000

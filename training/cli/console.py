@@ -80,6 +80,12 @@ class Output:
         """Prints something worth knowing, on stderr."""
         self.err.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
 
+    def warn(self, message: str) -> None:
+        """Prints something that is probably wrong, on stderr; nothing for an empty message."""
+        if message:
+            line = f"[bold yellow]warning:[/] {escape(message)}"
+            self.err.print(line, soft_wrap=True, highlight=False)
+
     def json(self, value: Any) -> None:
         """Prints JSON."""
         self.out.print_json(data=value)

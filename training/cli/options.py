@@ -52,6 +52,8 @@ class SourceOptions:
     "Name of the dataset; `datasets` lists them."
     data: Path | None = None
     "Its folder or file. Default: data/NAME, downloaded where that is missing."
+    allow_unreadable: Annotated[bool, Parameter(negative=())] = False
+    "Go on although more than 20 % of the rows cannot be read."
 
 
 @Parameter(name="*")
@@ -107,11 +109,16 @@ class ColumnOptions:
     item_column: str = "item_id"
     "Column of artist ids, in a table."
     weight_column: str | None = None
-    "Column of plays, in a table. Default: `weight` if there is one, else each row is one play."
+    "Column of plays, in a table. Default: `weight`, `plays`, `playcount`, `play_count` or \
+`count`, in any case, else each row is one play."
     name_column: str | None = None
     "Column of artist names, in a table. Default: `name` if there is one."
     timestamp_column: str | None = None
-    "Column of times, in a table: Unix seconds or ISO 8601. Default: `timestamp` if there is one."
+    "Column of times, in a table: Unix time or ISO 8601. Default: `timestamp`, in any case, if \
+there is one."
+    quoting: bool | None = None
+    "Whether fields of a table may stand in quotation marks. Default: in CSV they may, in TSV a \
+quotation mark is a character."
 
 
 @Parameter(name="*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from training.cli.options import (
     ColumnOptions,
     DataOptions,
     EventOptions,
-    PartOptions,
     SourceOptions,
 )
 from training.cli.tables import records_table
@@ -26,7 +26,7 @@ from training.errors import DatasetError, TrainingError
 from training.event_log import EventLog, Merged, merge, read_event_log
 from training.experiment import validation_of
 from training.interactions import Interactions
-from training.pipeline import Prepared, prepare
+from training.pipeline import Prepared, describe_period, prepare
 from training.presets import Preset
 from training.ready_made import ReadyMade, join_split, only_training
 from training.records import Records
@@ -43,6 +43,7 @@ class Data:
         interactions: everything that takes part.
         recipe: with the split that was asked for.
         has_test: whether there is a test part to look at.
+        warning: what is worth a warning at the end; empty for nothing.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Data:
     interactions: Interactions
     recipe: Preset
     has_test: bool = True
+    warning: str = ""
 
 
 def read_prepared(
@@ -72,6 +74,7 @@ def read_prepared(
         options = LoadOptions(drop_items_without_id=recipe.drop_items_without_id, **vars(columns))
         with output.err.status(Text(f"reading {path}")):
             records = load_dataset(source.dataset, path, options)
+        _tell(output, records, path, allow_unreadable=source.allow_unreadable)
     if log is not None:
         data: Records | Merged = merge(log, records, data_until=events.until)
     elif records is not None:
@@ -122,14 +125,20 @@ def read_data(
     if parts.train_file is None and parts.test_file is None:
         recipe = data.split.apply(recipe)
         prepared = read_prepared(output, source, data.columns, recipe)
-        return Data(prepared.dataset, prepared.to_manifest(), prepared.interactions, recipe)
+        return Data(
+            prepared.dataset,
+            prepared.to_manifest(),
+            prepared.interactions,
+            recipe,
+            warning=prepared.rows.warning,
+        )
     if parts.train_file is None or (parts.test_file is None and not test_optional):
         raise TrainingError("a ready-made split wants both --train FILE and --test FILE")
     if source.dataset or source.data:
         raise TrainingError("give either --dataset and --data, or --train and --test")
     if given := data.split.given() + options.filters_given():
         raise TrainingError(f"a ready-made split is taken as it is; leave {given[0]} out")
-    return _read_parts(output, parts, data.columns, recipe)
+    return _read_parts(output, data, recipe)
 
 
 def read_found(
@@ -151,19 +160,36 @@ def read_found(
     )
 
 
-def _read_parts(output: Output, parts: PartOptions, columns: ColumnOptions, recipe: Preset) -> Data:
-    load_options = LoadOptions(**vars(columns))
-    records = [
-        load_dataset("table", path, load_options)
-        for path in (parts.train_file, parts.test_file)
-        if path is not None
-    ]
+def _tell(output: Output, records: Records, path: Path, *, allow_unreadable: bool) -> None:
+    """Says how the columns were understood, and refuses data of which too little can be read.
+
+    Raises:
+        DatasetError: that is so, and nobody has allowed it.
+    """
+    if records.remark:
+        output.note(f"{path}: {records.remark}")
+    rows = records.rows
+    if not rows.are_mostly_readable and not allow_unreadable:
+        raise DatasetError(
+            f"{path}: {rows.warning}, so nothing is done with the others. Mend the file or the "
+            "options that say how it is read, or give --allow-unreadable"
+        )
+
+
+def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
+    load_options, records = LoadOptions(**vars(data.columns)), []
+    for path in (data.parts.train_file, data.parts.test_file):
+        if path is not None:
+            records.append(load_dataset("table", path, load_options))
+            allow_unreadable = data.source.allow_unreadable
+            _tell(output, records[-1], path, allow_unreadable=allow_unreadable)
     manifest = {
         "name": "table",
         "sources": {name: entry for one in records for name, entry in one.sources.items()},
         "rows_read": sum(one.rows.read for one in records),
         "rows_dropped": _added(*(one.rows.dropped for one in records)),
         "rows_noted": _added(*(one.rows.noted for one in records)),
+        "period": describe_period(_period(records)),
         "filters": [],
     }
     ready = join_split(*records) if len(records) == 2 else only_training(records[0])
@@ -174,7 +200,22 @@ def _read_parts(output: Output, parts: PartOptions, columns: ColumnOptions, reci
         "artists": whole.user_items.n_items,
         "pairs": whole.user_items.nnz,
     }
-    return Data("table", manifest, whole, replace(recipe, split=ready), len(records) == 2)
+    return Data(
+        "table",
+        manifest,
+        whole,
+        replace(recipe, split=ready),
+        len(records) == 2,
+        "; ".join(one.rows.warning for one in records if one.rows.warning),
+    )
+
+
+def _period(records: Sequence[Records]) -> tuple[int, int] | None:
+    """Returns the period of all parts that have times."""
+    periods = [one.period for one in records if one.period is not None]
+    if not periods:
+        return None
+    return min(first for first, _ in periods), max(last for _, last in periods)
 
 
 def _describe(ready: ReadyMade) -> str:

@@ -89,6 +89,7 @@ def evaluate(
         output.show(discovery_table(points))
     if json_out is not None:
         _write_json(output, json_out, _to_json(what, measured, points))
+    output.warn(what.warning)
 
 
 @cli.command
@@ -151,6 +152,7 @@ def tune(
         entry |= _to_json(what, measured, [])
     if json_out is not None:
         _write_json(output, json_out, entry)
+    output.warn(what.warning)
 
 
 @cli.command
@@ -201,6 +203,7 @@ def report(
     write(shown, out)
     output.show(figures_table(measured.figures))
     output.show(f"the report is in {out}")
+    output.warn(what.warning)
 
 
 def _validation(what: Data, k: int, sample: int) -> Validation:

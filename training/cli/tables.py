@@ -17,7 +17,8 @@ from app.store.entries import Statistics
 from training.convergence import Convergence
 from training.datasets import DATASETS
 from training.figures import Comparison, Estimate, Figures
-from training.pipeline import Prepared
+from training.pipeline import Prepared, describe_period
+from training.records import RowCounts
 from training.search import Search, Trial
 from training.study import DiscoveryPoint
 
@@ -59,15 +60,24 @@ def records_table(prepared: Prepared) -> Group:
     if rows.read:
         table.add_row("rows in the files", f"{rows.read:,}", "", "")
     for reason, count in sorted(rows.dropped.items(), key=lambda entry: -entry[1]):
-        table.add_row(f"  left out: {escape(reason)}", f"-{count:,}", "", "")
+        label = f"  left out: {reason}{_example(rows, reason)}"
+        table.add_row(escape(label), f"-{count:,}", "", "")
     for remark, count in sorted(rows.noted.items(), key=lambda entry: -entry[1]):
-        table.add_row(f"  kept: {escape(remark)}", f"{count:,}", "", "", style="dim")
+        label = f"  kept: {remark}{_example(rows, remark)}"
+        table.add_row(escape(label), f"{count:,}", "", "", style="dim")
     for label, name in _EVENTS.items():
         if count := (prepared.events or {}).get(name, 0):
             table.add_row(label, f"{count:,}", "", "")
     for step in prepared.steps:
         table.add_row(step.name, f"{step.records:,}", f"{step.users:,}", f"{step.items:,}")
-    return _titled(f"What was read of {prepared.dataset}", table)
+    parts: list[RenderableType] = [_titled(f"What was read of {prepared.dataset}", table)]
+    if (period := describe_period(prepared.period)) is not None:
+        parts.append(Text(f"The records are from {period['first']} to {period['last']}"))
+    return Group(*parts)
+
+
+def _example(rows: RowCounts, what: str) -> str:
+    return f", {rows.examples[what]}" if what in rows.examples else ""
 
 
 def figures_table(figures: Figures) -> Group:

@@ -114,6 +114,7 @@ def train(
         output.show(f"the report is in {models / version / 'report.html'}")
     if as_json:
         output.json(_to_json(version, models, prepared, recipe, measured))
+    output.warn(prepared.rows.warning)
 
 
 def _refuse_without_evaluation(

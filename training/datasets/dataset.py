@@ -18,12 +18,13 @@ class LoadOptions:
         drop_items_without_id: an artist without MBID becomes no item; its rows stay as records
             with item code -1, so that they still count towards their user's number of rows.
         user_column, item_column: columns of ids, in ``table``.
-        weight_column: column of plays, in ``table``; None for ``weight`` where there is one, and
-            one play a row where there is none.
+        weight_column: column of plays, in ``table``; None for one with a usual name, ``weight`` or
+            ``plays`` among them, and one play a row where there is none.
         name_column: column of names, in ``table``; None for ``name`` where there is one.
         timestamp_column: column of times, in ``table``; a row whose time cannot be read falls out.
             None for ``timestamp`` where there is one and each of its times can be read, otherwise
             no times are read.
+        quoting: whether fields may be quoted, in ``table``; None for yes in CSV and no in TSV.
     """
 
     drop_items_without_id: bool = False
@@ -32,6 +33,7 @@ class LoadOptions:
     weight_column: str | None = None
     name_column: str | None = None
     timestamp_column: str | None = None
+    quoting: bool | None = None
 
 
 class Loader(Protocol):

@@ -22,8 +22,10 @@ from training.datasets.encoding import (
     records_of,
     too_long,
 )
+from training.datasets.record_count import RecordCounter
 from training.datasets.rows import Rows
-from training.datasets.sources import find_file, fingerprinting, reading, refuse_binary
+from training.datasets.sources import find_file, reading, refuse_binary
+from training.datasets.survey import surveying
 from training.datasets.tab_separated import encode_plays, refuse_without_records, scan
 from training.records import Records
 
@@ -71,8 +73,9 @@ def load(path: Path, options: LoadOptions) -> Records:
     artists_file = find_file(plays_file.parent, ARTISTS_FILE, subfolder=SUBFOLDER, source=SOURCE)
     refuse_binary(plays_file)
     refuse_binary(artists_file)
-    with fingerprinting(plays_file, artists_file) as sources:
-        encoded, rows, plays = encode_plays(plays_file, _COLUMNS, ("artist",))
+    count = {plays_file: RecordCounter(plays_file)}
+    with surveying(plays_file, artists_file, count=count) as survey:
+        encoded, rows, plays = encode_plays(plays_file, survey, _COLUMNS, ("artist",))
         _ignore_header(encoded, rows)
         _drop_bad_ids(rows, encoded.users, encoded.user_codes)
         _drop_bad_ids(rows, encoded.items["artist"], encoded.item_codes)
@@ -85,7 +88,7 @@ def load(path: Path, options: LoadOptions) -> Records:
             encoded.items["artist"],
             plays,
             dataset=NAME,
-            sources=sources.result(),
+            sources=survey.result().sources,
             noted=_notes(encoded, rows, names),
             names=names,
         )

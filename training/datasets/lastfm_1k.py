@@ -19,7 +19,7 @@ from training.datasets.dataset import LoadOptions
 from training.datasets.encoding import Encoded, records_of
 from training.datasets.lastfm import SOURCE, download_of, identify_artists, note_artists
 from training.datasets.rows import Rows
-from training.datasets.sources import opened
+from training.datasets.survey import opened
 from training.datasets.tab_separated import encode_rows, refuse_without_records
 from training.datasets.times import REASON_TIME, UTC_SECONDS, from_text
 from training.records import Records
@@ -66,9 +66,9 @@ def load(path: Path, options: LoadOptions) -> Records:
     Raises:
         DatasetError: the file is missing, no such file, empty, or holds only broken rows.
     """
-    with opened(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE) as (file, sources):
+    with opened(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE) as (file, survey):
         seconds = from_text(pl.col("time"), UTC_SECONDS)
-        encoded, rows = encode_rows(file, _COLUMNS, ("mbid", "name"), [seconds])
+        encoded, rows = encode_rows(file, survey, _COLUMNS, ("mbid", "name"), [seconds])
         is_user = encoded.users.str.contains(_USER).to_numpy()
         rows.drop(REASON_USER, ~is_user[encoded.user_codes])
         timestamps = _check_times(encoded, rows)
@@ -81,7 +81,7 @@ def load(path: Path, options: LoadOptions) -> Records:
             item_ids,
             np.ones(len(encoded), dtype=np.float32),
             dataset=NAME,
-            sources=sources.result(),
+            sources=survey.result().sources,
             noted=late | note_artists(encoded, rows, item_ids),
             timestamps=timestamps,
         )

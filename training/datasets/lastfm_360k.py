@@ -12,7 +12,7 @@ from typing import Final
 from training.datasets.dataset import LoadOptions
 from training.datasets.encoding import records_of
 from training.datasets.lastfm import SOURCE, download_of, identify_artists, note_artists
-from training.datasets.sources import opened
+from training.datasets.survey import opened
 from training.datasets.tab_separated import encode_plays, refuse_without_records
 from training.records import Records
 
@@ -48,8 +48,8 @@ def load(path: Path, options: LoadOptions) -> Records:
     Raises:
         DatasetError: the file is missing, no such file, empty, or holds only broken rows.
     """
-    with opened(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE) as (file, sources):
-        encoded, rows, plays = encode_plays(file, _COLUMNS, ("mbid", "name"))
+    with opened(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE) as (file, survey):
+        encoded, rows, plays = encode_plays(file, survey, _COLUMNS, ("mbid", "name"))
         is_sha1 = encoded.users.str.contains(_SHA1).to_numpy()
         rows.drop(REASON_USER, ~is_sha1[encoded.user_codes])
         item_ids = identify_artists(encoded, rows, keep_names=not options.drop_items_without_id)
@@ -61,6 +61,6 @@ def load(path: Path, options: LoadOptions) -> Records:
             item_ids,
             plays,
             dataset=NAME,
-            sources=sources.result(),
+            sources=survey.result().sources,
             noted=note_artists(encoded, rows, item_ids),
         )

@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.records import RowCounts
+from training.records import REASON_ZERO, RowCounts
 
 REASON_NO_PLAYS: Final = "plays missing or no number"
 REASON_NEGATIVE: Final = "plays are negative"
-REASON_ZERO: Final = "plays are zero"
 
 _KEPT: Final = 0
 _BLANK: Final = 255
@@ -50,13 +49,20 @@ class Rows:
         self.drop(REASON_NEGATIVE, plays < 0)
         self.drop(REASON_ZERO, plays == 0)
 
-    def first_dropped(self) -> tuple[int, str] | None:
+    def any_dropped(self) -> tuple[int, str] | None:
         """Returns the first row that was dropped, and why."""
         dropped = (self._fates != _KEPT) & (self._fates != _BLANK)
         if not dropped.any():
             return None
         row = int(dropped.argmax())
         return row, self._reasons[self._fates[row] - 1]
+
+    def first_dropped(self, reason: str) -> int | None:
+        """Returns the first row that was dropped for a reason, None where none was."""
+        if reason not in self._reasons:
+            return None
+        is_one = self._fates == self._reasons.index(reason) + 1
+        return int(is_one.argmax()) if is_one.any() else None
 
     def counts(self, noted: Mapping[str, int] | None = None) -> RowCounts:
         """Returns the counts; reasons that hit no row are left out."""

@@ -1,14 +1,12 @@
-"""Source files of a dataset: finding them, refusing what is no text, naming what was read."""
+"""Source files of a dataset: finding them, refusing what is no text, showing parts of them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -120,38 +118,3 @@ def lines_at(path: Path, rows: Sequence[int]) -> Iterator[bytes]:
             line = next(islice(file, row - position, None), b"")
             position = row + 1
             yield line.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Returns the ``sha256`` and ``bytes`` of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"sha256": digest, "bytes": file.tell()}
-
-
-@contextmanager
-def opened(
-    path: Path, name: str, *, subfolder: str, source: str
-) -> Iterator[tuple[Path, Future[dict[str, Any]]]]:
-    """Finds the text file of a dataset; yields it, and its fingerprint, see ``fingerprinting``.
-
-    Args:
-        path: the file itself, or a folder; see ``find_file``.
-        name: the name of the file, where ``path`` is a folder.
-        subfolder: the folder that the published archive unpacks into.
-        source: the page to get the file from, for the message.
-
-    Raises:
-        DatasetError: it is not there, empty, or of another kind.
-    """
-    file = find_file(path, name, subfolder=subfolder, source=source)
-    refuse_binary(file)
-    with fingerprinting(file) as sources:
-        yield file, sources
-
-
-@contextmanager
-def fingerprinting(*paths: Path) -> Iterator[Future[dict[str, Any]]]:
-    """Takes the fingerprints of files while they are parsed; yields them by file name."""
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        yield executor.submit(lambda: {path.name: fingerprint(path) for path in paths})

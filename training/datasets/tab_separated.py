@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from training.datasets.encoding import Encoded, encode
 from training.datasets.rows import Rows
 from training.datasets.sources import lines_at, reading, shorten
+from training.datasets.survey import Survey
 from training.errors import DatasetError
 
 REASON_COLUMNS: Final = "wrong number of columns"
@@ -41,12 +43,17 @@ def scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
 
 
 def encode_rows(
-    path: Path, columns: Sequence[str], item_columns: Sequence[str], rest: Sequence[pl.Expr]
+    path: Path,
+    survey: Future[Survey],
+    columns: Sequence[str],
+    item_columns: Sequence[str],
+    rest: Sequence[pl.Expr],
 ) -> tuple[Encoded, Rows]:
     """Reads a file of users and items.
 
     Args:
         path: the file.
+        survey: of the file, which counts its lines.
         columns: of the file, ``user`` among them.
         item_columns: those of them that tell items apart.
         rest: expressions for what else is wanted of each row.
@@ -56,12 +63,13 @@ def encode_rows(
         ones left out.
 
     Raises:
-        DatasetError: the file cannot be read.
+        DatasetError: the file cannot be read, or not all of it was.
     """
     # A line that is too short has nothing in its last column.
     flags = [(pl.col(columns[-1]) == "").alias(_SHORT), (pl.col(_EXTRA) != "").alias(_EXTRA)]
     with reading(path):
         encoded = encode(scan(path, columns), item_columns, [*rest, *flags])
+        survey.result().check(path, len(encoded))
         rows = Rows(len(encoded))
         _drop_short_lines(path, rows, encoded.rest[_SHORT].to_numpy(), len(columns))
     rows.drop(REASON_COLUMNS, encoded.rest[_EXTRA].to_numpy())
@@ -69,7 +77,7 @@ def encode_rows(
 
 
 def encode_plays(
-    path: Path, columns: Sequence[str], item_columns: Sequence[str]
+    path: Path, survey: Future[Survey], columns: Sequence[str], item_columns: Sequence[str]
 ) -> tuple[Encoded, Rows, NDArray[np.float32]]:
     """Reads a file of users, items and plays; see ``encode_rows``.
 
@@ -81,7 +89,7 @@ def encode_plays(
         DatasetError: the file cannot be read.
     """
     plays = pl.col(columns[-1]).str.strip_chars(" ").cast(pl.Float32, strict=False)
-    encoded, rows = encode_rows(path, columns, item_columns, [plays.alias(_PLAYS)])
+    encoded, rows = encode_rows(path, survey, columns, item_columns, [plays.alias(_PLAYS)])
     return encoded, rows, encoded.rest[_PLAYS].fill_null(float("nan")).to_numpy()
 
 
@@ -112,7 +120,7 @@ def refuse_without_records(path: Path, rows: Rows, expected: str) -> None:
 
 
 def _refuse(path: Path, rows: Rows, expected: str) -> NoReturn:
-    example = rows.first_dropped()
+    example = rows.any_dropped()
     if example is None:
         raise DatasetError(f"{path} is empty: it holds no rows. Expected on each line: {expected}")
     row, reason = example

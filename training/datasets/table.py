@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,9 +23,13 @@ from training.datasets.encoding import (
     records_of,
     too_long,
 )
-from training.datasets.rows import Rows
-from training.datasets.sources import fingerprinting, reading, refuse_binary, shorten
-from training.datasets.times import REASON_TIME, seconds_of
+from training.datasets.record_count import Quoting, RecordCounter
+from training.datasets.rows import REASON_NO_PLAYS, Rows
+from training.datasets.sources import reading, refuse_binary, shorten
+from training.datasets.survey import Survey, surveying
+from training.datasets.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns
+from training.datasets.table_columns import NAME as NAME_COLUMN
+from training.datasets.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
 from training.errors import DatasetError
 from training.records import Records
 
@@ -32,48 +39,95 @@ REASON_NO_ITEM: Final = "item id is missing"
 REASON_BROKEN_ID: Final = "id with invalid UTF-8"
 REASON_COLUMNS: Final = "more fields than the header has"
 NOTE_TIME: Final = "timestamp missing or unreadable, so no times were read"
+NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no times were read"
+NOTE_QUOTED: Final = "id in quotation marks, taken as they are (--quoting removes them)"
 
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
+# What a CSV has and a TSV has not, unless an option says otherwise.
+_QUOTED: Final = (".csv", ".csv.gz")
 _PARQUET: Final = (".parquet", ".pq")
-_QUOTES: Final = ". Is a quotation mark opened and never closed? Double it where it is a character"
-_EXTRA: Final = "\0extra"
-_ITEM, _NAME, _PLAYS, _TIME = "item", "name", "plays", "time"
-_DEFAULT_TIME: Final = "timestamp"
+_IN_QUOTES: Final = '^".*"$'
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table, and how it is read.
+
+    Attributes:
+        path: the file.
+        scan: its columns, as text where it is a text file.
+        separator: that parts its fields, None in Parquet.
+        is_quoted: whether its fields may be quoted.
+    """
+
+    path: Path
+    scan: pl.LazyFrame
+    separator: str | None
+    is_quoted: bool
+
+    def counter(self, schema: pl.Schema, *, is_certain: bool) -> dict[Path, RecordCounter]:
+        """Returns what counts its records, nothing in Parquet.
+
+        Args:
+            schema: of the table.
+            is_certain: whether somebody said that fields are quoted.
+        """
+        if self.separator is None:
+            return {}
+        quoting = None
+        if self.is_quoted:
+            columns = sum(name != EXTRA for name in schema)
+            quoting = Quoting(self.separator.encode(), columns, is_certain)
+        return {self.path: RecordCounter(self.path, quoting)}
+
+    def value(self, row: int, column: str) -> str:
+        """Returns what stands in a row and a column, to show it."""
+        found = self.scan.slice(row, 1).select(pl.col(column).cast(pl.String)).collect()
+        return shorten(str(found.item())) if len(found) and found.item() is not None else ""
 
 
 def load(path: Path, options: LoadOptions) -> Records:
     """Reads a table with one row a pair of user and item.
 
-    Ids are kept exactly as they stand there. CSV and TSV have a header and the usual quoting, and
-    may be gzipped.
+    Ids are kept exactly as they stand there. CSV and TSV have a header and may be gzipped; fields
+    of a CSV may be quoted, those of a TSV only where the options say so.
 
     Args:
         path: the file; its suffix says what it is.
-        options: the names of the columns.
+        options: the names of the columns, and whether fields are quoted.
 
     Raises:
-        DatasetError: the file is missing, of another kind or damaged, a column is missing, or no
-            row can be used.
+        DatasetError: the file is missing, of another kind or damaged, its rows do not add up, a
+            column is missing, or no row can be used.
     """
     suffix = _suffix(path)
-    hint = "" if suffix in _PARQUET else _QUOTES
-    with reading(path, hint):
-        columns = _select(_scan(path, suffix), path, options)
-    with fingerprinting(path) as sources, reading(path, hint):
-        encoded = encode(*columns)
-        rows = _check(encoded, is_text=suffix not in _PARQUET)
-        timestamps, noted = _timestamps(encoded, rows, asked=options.timestamp_column is not None)
-        _refuse_without_records(path, encoded, rows)
-        return records_of(
+    if suffix in _PARQUET and options.quoting is not None:
+        raise DatasetError(f"{path} is Parquet, in which nothing is quoted; leave --quoting out")
+    with reading(path):
+        table = _scan(path, suffix, options)
+        schema = table.scan.collect_schema()
+        columns = Columns.find(schema, path, options)
+    count = table.counter(schema, is_certain=options.quoting is True)
+    with surveying(path, count=count) as survey:
+        encoded = _encode(table, schema, columns, survey)
+        rows = _check(encoded, is_text=table.separator is not None)
+        timestamps, odd = _timestamps(encoded, rows, asked=options.timestamp_column is not None)
+        noted = {note: int(marks.sum()) for note, marks in odd.items()}
+        noted |= _quoted_ids(encoded, rows, table)
+        examples = _examples(table, columns, rows, odd)
+        _refuse_without_records(path, encoded, rows, examples)
+        records = records_of(
             encoded,
             rows,
-            encoded.items[_ITEM],
-            encoded.rest[_PLAYS].to_numpy(),
+            encoded.items[ITEM],
+            encoded.rest[PLAYS].to_numpy(),
             dataset=NAME,
-            sources=sources.result(),
+            sources=survey.result().sources,
             noted=noted,
             timestamps=timestamps,
         )
+    counts = replace(records.rows, examples=examples)
+    return replace(records, rows=counts, remark=columns.remark)
 
 
 def _suffix(path: Path) -> str:
@@ -93,14 +147,16 @@ def _suffix(path: Path) -> str:
     return suffix
 
 
-def _scan(path: Path, suffix: str) -> pl.LazyFrame:
+def _scan(path: Path, suffix: str, options: LoadOptions) -> _Table:
     if suffix in _PARQUET:
-        return pl.scan_parquet(path, glob=False)
+        return _Table(path, pl.scan_parquet(path, glob=False), separator=None, is_quoted=False)
+    is_quoted = suffix in _QUOTED if options.quoting is None else options.quoting
     # Read as text throughout: a guessed type would change 007 to 7 and a long id to a float.
     read = partial(
         pl.scan_csv,
         path,
         separator=_SEPARATORS[suffix],
+        quote_char='"' if is_quoted else None,
         encoding="utf8-lossy",
         empty_string_is_null=False,
         missing_columns="insert",
@@ -108,49 +164,39 @@ def _scan(path: Path, suffix: str) -> pl.LazyFrame:
         glob=False,
     )
     header = read(infer_schema=False).collect_schema().names()
-    return read(schema=dict.fromkeys([*header, _EXTRA], pl.String))
+    scan = read(schema=dict.fromkeys([*header, EXTRA], pl.String))
+    return _Table(path, scan, _SEPARATORS[suffix], is_quoted)
+
+
+def _encode(table: _Table, schema: pl.Schema, columns: Columns, survey: Future[Survey]) -> Encoded:
+    """Reads the columns, and refuses a file of which not all rows were read."""
+    try:
+        with reading(table.path):
+            encoded = encode(*_select(table, schema, columns.by_role))
+    except DatasetError:
+        survey.result()  # which knows the line, if a quotation mark is the cause
+        raise
+    found = survey.result()
+    if table.separator is not None:
+        found.check(table.path, len(encoded) + 1)
+    return encoded
 
 
 def _select(
-    table: pl.LazyFrame, path: Path, options: LoadOptions
+    table: _Table, schema: pl.Schema, columns: Mapping[str, str]
 ) -> tuple[pl.LazyFrame, list[str], list[pl.Expr]]:
     """Returns the arguments of ``encode``: the source, its item columns and the other ones."""
-    schema = table.collect_schema()
-    columns = _columns(schema, path, options)
-    items = {_ITEM: _as_id(columns[_ITEM], schema, path)}
-    if name := columns.get(_NAME):
-        items[_NAME] = _as_id(name, schema, path)
-    rest = {_PLAYS: _as_plays(columns.get(_PLAYS), schema, path)}
-    if _EXTRA in schema:
-        rest[_EXTRA] = pl.col(_EXTRA) != ""
-    if time := columns.get(_TIME):
-        rest[_TIME] = _as_seconds(time, schema, path)
-    source = table.select(**{USER: _as_id(columns[USER], schema, path)}, **items, **rest)
-    return source, list(items), [pl.col(column) for column in rest]
-
-
-def _columns(schema: pl.Schema, path: Path, options: LoadOptions) -> dict[str, str]:
-    """Returns which column is which; those that are optional and not there are left out."""
-    wanted = {
-        USER: ("user_column", options.user_column),
-        _ITEM: ("item_column", options.item_column),
-        _PLAYS: ("weight_column", options.weight_column),
-        _NAME: ("name_column", options.name_column),
-        _TIME: ("timestamp_column", options.timestamp_column),
+    path = table.path
+    items = {
+        role: _as_id(columns[role], schema, path) for role in (ITEM, NAME_COLUMN) if role in columns
     }
-    found = [name for name in schema if name != _EXTRA]
-    for option, column in wanted.values():
-        if column is not None and column not in found:
-            raise DatasetError(
-                f"{path} has no column '{column}'; it has {', '.join(map(repr, found))}. "
-                f"The option --{option.replace('_', '-')} names it"
-            )
-    chosen = {key: column for key, (_, column) in wanted.items() if column is not None}
-    defaults = {_PLAYS: "weight", _NAME: "name"}
-    # What nobody asked for is no reason to refuse the file.
-    if seconds_of(pl.col(_DEFAULT_TIME), schema.get(_DEFAULT_TIME, pl.Null())) is not None:
-        defaults[_TIME] = _DEFAULT_TIME
-    return {key: name for key, name in defaults.items() if name in found} | chosen
+    rest = {PLAYS: _as_plays(columns.get(PLAYS), schema, path)}
+    if EXTRA in schema:
+        rest[EXTRA] = pl.col(EXTRA) != ""
+    if time := columns.get(TIME):
+        rest[TIME] = _as_seconds(time, schema, path)
+    source = table.scan.select(**{USER: _as_id(columns[USER], schema, path)}, **items, **rest)
+    return source, list(items), [pl.col(column) for column in rest]
 
 
 def _as_id(column: str, schema: pl.Schema, path: Path) -> pl.Expr:
@@ -185,34 +231,68 @@ def _as_seconds(column: str, schema: pl.Schema, path: Path) -> pl.Expr:
 
 def _check(encoded: Encoded, *, is_text: bool) -> Rows:
     rows = Rows(len(encoded))
-    if _EXTRA in encoded.rest.columns:
-        rows.drop(REASON_COLUMNS, encoded.rest[_EXTRA].to_numpy())
+    if EXTRA in encoded.rest.columns:
+        rows.drop(REASON_COLUMNS, encoded.rest[EXTRA].to_numpy())
     for ids, codes, missing in (
         (encoded.users, encoded.user_codes, REASON_NO_USER),
-        (encoded.items[_ITEM], encoded.item_codes, REASON_NO_ITEM),
+        (encoded.items[ITEM], encoded.item_codes, REASON_NO_ITEM),
     ):
         _drop_bad_ids(rows, ids, codes, missing, is_text=is_text)
-    rows.drop_bad_plays(encoded.rest[_PLAYS].to_numpy())
+    rows.drop_bad_plays(encoded.rest[PLAYS].to_numpy())
     return rows
 
 
 def _timestamps(
     encoded: Encoded, rows: Rows, *, asked: bool
-) -> tuple[NDArray[np.int64] | None, dict[str, int]]:
-    """Returns the times by row, and what is to be noted.
+) -> tuple[NDArray[np.int64] | None, dict[str, NDArray[np.bool_]]]:
+    """Returns the times by row, and which rows have something to be noted.
 
     A time that cannot be read costs its row where the column was asked for. Where the column is
-    only there, it costs the times.
+    only there, it costs the times; and so do times that cannot be, where most of them are so.
     """
-    if _TIME not in encoded.rest.columns:
+    if TIME not in encoded.rest.columns:
         return None, {}
-    seconds = encoded.rest[_TIME]
-    unread = seconds.is_null().to_numpy()
+    unread = encoded.rest[TIME].is_null().to_numpy()
+    seconds: NDArray[np.int64] = encoded.rest[TIME].fill_null(0).to_numpy()
+    implausible = is_implausible(seconds) & ~unread
     if asked:
         rows.drop(REASON_TIME, unread)
-    elif count := int((unread & rows.kept).sum()):
-        return None, {NOTE_TIME: count}
-    return seconds.fill_null(0).to_numpy(), {}
+    else:
+        kept = rows.kept
+        if (unread & kept).any():
+            return None, {NOTE_TIME: unread & kept}
+        if 2 * int((implausible & kept).sum()) > int(kept.sum()):
+            return None, {NOTE_PERIOD: implausible & kept}
+    rows.drop(REASON_PERIOD, implausible)
+    return seconds, {}
+
+
+def _quoted_ids(encoded: Encoded, rows: Rows, table: _Table) -> dict[str, int]:
+    if table.separator is None or table.is_quoted:
+        return {}
+    is_quoted = np.zeros(len(encoded), dtype=bool)
+    for ids, codes in (
+        (encoded.users, encoded.user_codes),
+        (encoded.items[ITEM], encoded.item_codes),
+    ):
+        is_quoted |= ids.str.contains(_IN_QUOTES).to_numpy()[codes]
+    return {NOTE_QUOTED: int((is_quoted & rows.kept).sum())}
+
+
+def _examples(
+    table: _Table, columns: Columns, rows: Rows, odd: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, str]:
+    """Shows the first value for each reason and note that is about one."""
+    about = [(REASON_NO_PLAYS, PLAYS), (REASON_TIME, TIME), (REASON_PERIOD, TIME)]
+    found = [(reason, role, rows.first_dropped(reason)) for reason, role in about]
+    found += [(note, TIME, int(marks.argmax())) for note, marks in odd.items()]
+    examples = {}
+    for reason, role, row in found:
+        if row is not None and role in columns.by_role:
+            with reading(table.path):
+                value = table.value(row, columns.by_role[role])
+            examples[reason] = f"'{value}' in row {row + 1} after the header"
+    return examples
 
 
 def _drop_bad_ids(
@@ -225,18 +305,21 @@ def _drop_bad_ids(
         rows.drop(REASON_BROKEN_ID, broken[codes])
 
 
-def _refuse_without_records(path: Path, encoded: Encoded, rows: Rows) -> None:
+def _refuse_without_records(
+    path: Path, encoded: Encoded, rows: Rows, examples: Mapping[str, str]
+) -> None:
     if rows.kept.any():
         return
-    example = rows.first_dropped()
+    example = rows.any_dropped()
     if example is None:
         raise DatasetError(f"{path} is empty: it has a header, but no rows")
     row, reason = example
     counts = rows.counts()
     why = "; ".join(f"{reason}: {count:,}" for reason, count in counts.dropped.items())
     user = encoded.users[int(encoded.user_codes[row])]
-    item = encoded.items[_ITEM][int(encoded.item_codes[row])]
+    item = encoded.items[ITEM][int(encoded.item_codes[row])]
+    value = f": {examples[reason].partition(' in row ')[0]}" if reason in examples else ""
     raise DatasetError(
         f"{path}: none of its {counts.read:,} rows can be used ({why}). For example row {row + 1} "
-        f"after the header, {reason}: user '{shorten(user)}', item '{shorten(item)}'"
+        f"after the header, {reason}{value}: user '{shorten(user)}', item '{shorten(item)}'"
     )

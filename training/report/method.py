@@ -32,6 +32,7 @@ def facts_of(study: Study, contenders: Contenders) -> list[Fact]:
     figures = study.figures
     facts = [
         Fact("Data", _data(study)),
+        *_period(study),
         Fact("Split", _split(figures)),
         *([Fact("Folds", _folds(figures, contenders))] if figures.folds > 1 else []),
         Fact("Users", _users(figures)),
@@ -73,6 +74,11 @@ def _data(study: Study) -> str:
         f"{plural(user_items.n_items, 'artist')}, {plural(user_items.nnz, 'pair')}"
         + (f"; from {sources}." if sources else ".")
     )
+
+
+def _period(study: Study) -> list[Fact]:
+    period = study.dataset.get("period")
+    return [Fact("Period", f"{period['first']} to {period['last']}.")] if period else []
 
 
 def _split(figures: Figures) -> str:

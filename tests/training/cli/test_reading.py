@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.artifact import read_manifest
+from app.versions import current_version
 from tests.training.cli.commands import QUICK, error_of, of_table, write_pairs
 from training.cli import main
 from training.cli.console import Output
@@ -43,17 +45,19 @@ def test_evaluate_measures_a_ready_made_split(
 
 def test_a_ready_made_split_says_what_was_read_of_both_files(tmp_path: Path) -> None:
     train = write_pairs(tmp_path / "train.csv", [(1, 1), (1, 2), (2, 1)])
-    test = write_pairs(tmp_path / "test.csv", [(1, 3), (3, 1)])
+    pairs = [(1, 3), (3, 1), (3, 2), (3, 3), (2, 3)]
+    test = write_pairs(tmp_path / "test.csv", pairs)
     with test.open("a") as file:
         file.write(",5\n")
     data = read(train, test)
     assert data.has_test
+    assert data.warning == "1 of 6 rows (16.7%) cannot be read (user id is missing: 1)"
     assert data.name == data.manifest["name"] == "table"
     assert set(data.manifest["sources"]) == {"train.csv", "test.csv"}
     counts = {name: data.manifest[name] for name in ("rows_read", "users", "artists", "pairs")}
-    assert counts == {"rows_read": 6, "users": 3, "artists": 3, "pairs": 5}
+    assert counts == {"rows_read": 9, "users": 3, "artists": 3, "pairs": 8}
     assert data.manifest["rows_dropped"] == {"user id is missing": 1}
-    assert data.interactions.user_items.nnz == 5
+    assert data.interactions.user_items.nnz == 8
 
 
 def test_training_alone_will_do_where_nothing_is_measured(
@@ -126,3 +130,109 @@ def test_test_pairs_that_training_has_as_well_are_told(
     parts[3] = str(train)
     assert main(["evaluate", *parts]) == 1
     assert "is it the same file?" in error_of(capsys)
+
+
+def write_plays(path: Path, rows: int, unreadable: int, *, zero: int = 0) -> Path:
+    """Writes a table in which the plays of some rows are no numbers, and of some zero."""
+    plays = ["1,000"] * unreadable + ["0"] * zero + ["2"] * (rows - unreadable - zero)
+    lines = [f'u{n % 7},x{n % 11},"{one}"' for n, one in enumerate(plays)]
+    path.write_text("\n".join(["user_id,item_id,plays", *lines, ""]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "zero", "warned"),
+    [(1, 150, False), (2, 0, False), (3, 150, True), (40, 0, True)],
+)
+def test_more_than_a_hundredth_of_unreadable_rows_is_warned_of_in_the_last_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    unreadable: int,
+    zero: int,
+    warned: bool,
+) -> None:
+    table = write_plays(tmp_path / "plays.csv", 200, unreadable, zero=zero)
+    tokens = [*of_table(table), *QUICK, "--no-evaluation", "--models", str(tmp_path / "models")]
+    assert main(["train", *tokens]) == 0
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    expected = (
+        f"warning: {unreadable} of 200 rows ({unreadable / 200:.1%}) cannot be read (plays missing "
+        f"or no number: {unreadable}, for example '1,000' in row 1 after the header)"
+    )
+    assert (last == expected) == warned
+    assert last.startswith("warning") == warned
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "tune", "report"])
+def test_more_than_a_fifth_of_unreadable_rows_is_refused_unless_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    # Was wrong: a thousands separator lost most rows, and what was left was published.
+    table = write_plays(tmp_path / "plays.csv", 200, 41)
+    out = tmp_path / "out"
+    where = {"train": ["--models", str(out)], "evaluate": ["--json", str(out)]}
+    tokens = [command, *of_table(table), *where.get(command, ["--out", str(out)])]
+    if command == "tune":
+        tokens += ["--trials", "1"]
+    assert main(tokens) == 1
+    said = error_of(capsys)
+    assert f"{table}: 41 of 200 rows (20.5%) cannot be read" in said
+    assert "'1,000' in row 1" in said
+    assert "--allow-unreadable" in said
+    assert list(out.glob("*")) == []
+
+    quick = [] if command == "tune" else QUICK
+    assert main([*tokens, *quick, "--k", "1", "--allow-unreadable"]) == 0
+    assert "warning: 41 of 200 rows (20.5%) cannot be read" in capsys.readouterr().err
+
+
+def test_of_both_parts_of_a_ready_made_split_most_rows_have_to_be_readable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write_pairs(tmp_path / "train.csv", [(1, 1), (1, 2), (2, 1)])
+    test = write_plays(tmp_path / "test.csv", 200, 41)
+    parts = ["evaluate", "--train", str(train), "--test", str(test), *QUICK, "--k", "1"]
+    assert main(parts) == 1
+    assert f"{test}: 41 of 200 rows" in error_of(capsys)
+
+
+def test_how_columns_were_understood_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "plays.csv"
+    table.write_text("user_id,item_id,hours\nu,x,3\nu,y,4\nv,x,5\n")
+    train = ["train", *of_table(table), *QUICK, "--no-evaluation", "--models", str(tmp_path / "m")]
+    assert main([*train, "--json"]) == 0
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("note: ")]
+    assert line.startswith(f"note: {table}: each row counts as one play, since no column is called")
+    assert "the file also has 'hours'" in line
+
+
+def test_the_period_is_shown_and_stands_in_manifest_and_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, models = tmp_path / "plays.csv", tmp_path / "models"
+    lines = [f"u{n % 5},x{n % 7},{1241478537 + 86_400 * n}" for n in range(60)]
+    table.write_text("\n".join(["user_id,item_id,timestamp", *lines, ""]))
+    assert main(["train", *of_table(table), *QUICK, "--k", "1", "--models", str(models)]) == 0
+    shown = capsys.readouterr().out
+    assert "The records are from 2009-05-04T23:08:57Z to 2009-07-02T23:08:57Z" in shown
+    version = current_version(models)
+    assert version is not None
+    period = read_manifest(models / version)["dataset"]["period"]
+    assert period == {"first": "2009-05-04T23:08:57Z", "last": "2009-07-02T23:08:57Z"}
+    report = (models / version / "report.html").read_text()
+    assert "2009-05-04T23:08:57Z to 2009-07-02T23:08:57Z" in report
+
+
+def test_a_half_life_says_which_time_took_the_times_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "plays.csv"
+    table.write_text("user_id,item_id,timestamp\nu,x,1241478537\nu,y,14.11.2023\n")
+    tokens = ["train", *of_table(table), "--half-life", "30", "--models", str(tmp_path / "models")]
+    assert main(tokens) == 1
+    said = error_of(capsys)
+    assert "'14.11.2023' in row 2 after the header" in said
+    assert "--timestamp-column leaves out just those rows" in said
+    assert main([*tokens, "--timestamp-column", "timestamp", "--allow-unreadable"]) == 0
