@@ -51,11 +51,15 @@ class RecordCounter:
     Args:
         path: the file, for messages.
         quoting: None for a file in which each line is a record.
+        has_header: whether blank lines before the first record are none.
     """
 
-    def __init__(self, path: Path, quoting: Quoting | None = None) -> None:
+    def __init__(
+        self, path: Path, quoting: Quoting | None = None, *, has_header: bool = False
+    ) -> None:
         self._path = path
         self._quoting = quoting
+        self._skips_blank = has_header
         self._rest = b""
         self._records = 0
         self._lines = 0
@@ -69,6 +73,10 @@ class RecordCounter:
         """
         if self._is_first:
             block, self._is_first = block.removeprefix(_MARK), False
+        if self._skips_blank:
+            content = block.lstrip(b"\r\n")
+            self._lines += block.count(b"\n", 0, len(block) - len(content))
+            block, self._skips_blank = content, not content
         if self._quoting is None:
             self._records += block.count(b"\n")
             self._rest = block[-1:] or self._rest

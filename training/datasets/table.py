@@ -65,7 +65,7 @@ class _Table:
     separator: str | None
     is_quoted: bool
 
-    def counter(self, schema: pl.Schema, *, is_certain: bool) -> dict[Path, RecordCounter]:
+    def count(self, schema: pl.Schema, *, is_certain: bool) -> dict[Path, RecordCounter]:
         """Returns what counts its records, nothing in Parquet.
 
         Args:
@@ -78,7 +78,7 @@ class _Table:
         if self.is_quoted:
             columns = sum(name != EXTRA for name in schema)
             quoting = Quoting(self.separator.encode(), columns, is_certain)
-        return {self.path: RecordCounter(self.path, quoting)}
+        return {self.path: RecordCounter(self.path, quoting, has_header=True)}
 
     def value(self, row: int, column: str) -> str:
         """Returns what stands in a row and a column, to show it."""
@@ -106,9 +106,9 @@ def load(path: Path, options: LoadOptions) -> Records:
     with reading(path):
         table = _scan(path, suffix, options)
         schema = table.scan.collect_schema()
-        columns = Columns.find(schema, path, options)
-    count = table.counter(schema, is_certain=options.quoting is True)
+    count = table.count(schema, is_certain=options.quoting is True)
     with surveying(path, count=count) as survey:
+        columns = _columns(schema, path, options, survey)
         encoded = _encode(table, schema, columns, survey)
         rows = _check(encoded, is_text=table.separator is not None)
         timestamps, odd = _timestamps(encoded, rows, asked=options.timestamp_column is not None)
@@ -166,6 +166,17 @@ def _scan(path: Path, suffix: str, options: LoadOptions) -> _Table:
     header = read(infer_schema=False).collect_schema().names()
     scan = read(schema=dict.fromkeys([*header, EXTRA], pl.String))
     return _Table(path, scan, _SEPARATORS[suffix], is_quoted)
+
+
+def _columns(
+    schema: pl.Schema, path: Path, options: LoadOptions, survey: Future[Survey]
+) -> Columns:
+    try:
+        return Columns.find(schema, path, options)
+    except DatasetError:
+        if any("\n" in name for name in schema):
+            survey.result()  # a quotation mark in the header, most likely
+        raise
 
 
 def _encode(table: _Table, schema: pl.Schema, columns: Columns, survey: Future[Survey]) -> Encoded:

@@ -487,3 +487,19 @@ def test_a_remark_says_what_was_taken_where_names_leave_a_doubt(
     records = read_csv(tmp_path, f"{header}\nu,x{',1241478537' * (header.count(',') - 1)}\n")
 
     assert records.remark == remark
+
+
+def test_a_quotation_mark_in_the_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"in line 1 a quotation mark is opened and never closed"
+    ):
+        read_csv(tmp_path, 'user_id,"item_id\nu,x\nv,y\n')
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_before_the_header_are_passed_over(tmp_path: Path, end: str) -> None:
+    records = read_csv(tmp_path, end * 3 + "user_id,item_id" + end + "u,x" + end + end + "v,y")
+    assert pairs(records) == [("u", "x", 1.0), ("v", "y", 1.0)]
+    assert records.rows.dropped == {"user id is missing": 1}
+    with pytest.raises(DatasetError, match="in line 3 a quotation mark is opened"):
+        read_csv(tmp_path, f'{end}user_id,item_id{end}u,"x{end}')
