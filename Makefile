@@ -6,9 +6,13 @@ VENV ?= .venv
 MODELS := $(or $(ENCORE_MODELS),models)
 SAMPLE := data/synthetic
 # What `make train` trains on; ARGS takes more options of `python -m training train`.
-DATASET ?= synthetic
-DATA ?= $(SAMPLE)
+DATASET ?=
+DATA ?=
 ARGS ?=
+# DATA alone is a table, and neither is the sample. No other dataset has a path unless told one: the
+# sample must never be trained on under the name of real data.
+TRAINED := $(or $(DATASET),$(if $(DATA),table,synthetic))
+LIES_AT := $(or $(DATA),$(if $(filter synthetic,$(TRAINED)),$(SAMPLE)))
 JOBS ?= auto
 COVERAGE_FLOOR ?= 90
 # The tool that makes the locks, the same one everywhere.
@@ -41,10 +45,10 @@ serve: $(TRAINING_READY) ## Serve on http://localhost:8000; first trains on made
 	@exec $(BIN)/python -m app
 
 train: $(TRAINING_READY) ## Train and publish: DATASET=name DATA=path ARGS="more options"
-	@if [ "$(DATA)" = "$(SAMPLE)" ] && [ ! -f "$(SAMPLE)/usersha1-artmbid-artname-plays.tsv" ]; then \
+	@if [ "$(TRAINED)" = synthetic ] && [ "$(LIES_AT)" = "$(SAMPLE)" ] && [ ! -f "$(SAMPLE)/usersha1-artmbid-artname-plays.tsv" ]; then \
 		$(BIN)/python -m training generate --users 2000 --artists 3000 --out $(SAMPLE); \
 	fi
-	@$(BIN)/python -m training train --dataset "$(DATASET)" --data "$(DATA)" --models "$(MODELS)" $(ARGS)
+	@$(BIN)/python -m training train --dataset "$(TRAINED)" $(if $(LIES_AT),--data "$(LIES_AT)") --models "$(MODELS)" $(ARGS)
 
 test: $(DEV_READY) ## Test everything, with coverage
 	@$(BIN)/python -m tests.postgres

@@ -105,7 +105,7 @@ def _data(hetrec: Path, folder: Path, users: int) -> Iterator[tuple[str, Interac
     for drift in _DRIFTS:
         out = folder / f"drift {drift:g}"
         generate_timed(out, users=users, artists=3 * users, drift=drift)
-        yield f"made up, drift {drift:g}", load("lastfm-1k", out)
+        yield f"made up, drift {drift:g}", load("synthetic", out)
 
 
 def _write_tags(hetrec: Path, path: Path) -> Path:

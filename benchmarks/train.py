@@ -39,7 +39,7 @@ RESULTS: Final = Path(__file__).parent / "results" / "train.json"
 def read(data: Path, filters: Filters, connection: Any) -> None:
     """Reads in a process of its own; sends time, peak memory and the matrix."""
     start = time.perf_counter()
-    records = load_dataset("lastfm-360k", data, LoadOptions())
+    records = load_dataset("synthetic", data, LoadOptions())
     parsed = time.perf_counter()
     interactions, _steps = preprocess(records, filters)
     done = time.perf_counter()

@@ -243,26 +243,77 @@ class TestMakefile:
         self, tmp_path: Path, plays_are_there: bool
     ) -> None:
         # Was wrong: an empty data/synthetic made every later `make serve` fail.
-        shutil.copy(ROOT / "Makefile", tmp_path)
-        shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
-        tools, sample = tmp_path / ".venv" / "bin", tmp_path / "data" / "synthetic"
-        tools.mkdir(parents=True)
+        sample = tmp_path / "data" / "synthetic"
         sample.mkdir(parents=True)
         if plays_are_there:
             (sample / "usersha1-artmbid-artname-plays.tsv").touch()
-        # Stands for the environment: writes down what it is asked to run.
-        for name in ("python", "pip"):
-            (tools / name).write_text('#!/bin/sh\necho "$@" >> called\n')
-            (tools / name).chmod(0o755)
-        (tmp_path / ".venv" / ".training-installed").touch()
-        made = make("train", folder=tmp_path)
-        assert made.returncode == 0, made.stderr
-        called = [line.split()[2] for line in (tmp_path / "called").read_text().splitlines()]
+        called = [command[2] for command in commands_of("train", folder=tmp_path)]
         assert called == (["train"] if plays_are_there else ["generate", "train"])
+
+    @pytest.mark.parametrize(
+        ("variables", "source"),
+        [
+            ([], ["synthetic", "--data", "data/synthetic"]),
+            (["DATASET=", "DATA="], ["synthetic", "--data", "data/synthetic"]),
+            (["DATASET=synthetic"], ["synthetic", "--data", "data/synthetic"]),
+            (["DATASET=synthetic", "DATA=other"], ["synthetic", "--data", "other"]),
+            (["DATASET=lastfm-360k"], ["lastfm-360k"]),
+            (["DATASET=lastfm-360k", "DATA=a/b"], ["lastfm-360k", "--data", "a/b"]),
+            (["DATA=x.csv"], ["table", "--data", "x.csv"]),
+            (["DATA=my own plays.csv"], ["table", "--data", "my own plays.csv"]),
+            (["DATASET=table", "DATA=x.csv"], ["table", "--data", "x.csv"]),
+        ],
+        ids=" ".join,
+    )
+    def test_train_takes_the_sample_only_where_nothing_else_is_named(
+        self, tmp_path: Path, variables: list[str], source: list[str]
+    ) -> None:
+        # Was wrong: DATA was the sample whatever DATASET said, which was then published as real.
+        (tmp_path / "data" / "synthetic").mkdir(parents=True)
+        (tmp_path / "data" / "synthetic" / "usersha1-artmbid-artname-plays.tsv").touch()
+        (command,) = commands_of("train", *variables, folder=tmp_path)
+        assert command[2:] == ["train", "--dataset", *source, "--models", "models"]
+
+    @pytest.mark.parametrize("variables", [[], ["DATASET=lastfm-360k", "DATA=x", "ARGS=--seed 1"]])
+    def test_serve_trains_on_the_sample_first_whatever_else_is_said(
+        self, tmp_path: Path, variables: list[str]
+    ) -> None:
+        called = [command[1:] for command in commands_of("serve", *variables, folder=tmp_path)]
+        size = ["--users", "2000", "--artists", "3000"]
+        source = ["--dataset", "synthetic", "--data", "data/synthetic"]
+        assert called == [
+            ["training", "generate", *size, "--out", "data/synthetic"],
+            ["training", "train", *source, "--models", "models"],
+            ["app"],
+        ]
+
+    def test_train_hands_more_options_through(self, tmp_path: Path) -> None:
+        more = ["DATA=x.csv", "ARGS=--user-column 'the user' --force"]
+        (command,) = commands_of("train", *more, folder=tmp_path)
+        assert command[-3:] == ["--user-column", "the user", "--force"]
+
+
+def commands_of(*arguments: str, folder: Path) -> list[list[str]]:
+    """The arguments of each Python that make runs, in a copy whose environment writes them down."""
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copytree(ROOT / "requirements", folder / "requirements")
+    tools = folder / ".venv" / "bin"
+    tools.mkdir(parents=True)
+    for name in ("python", "pip"):
+        (tools / name).write_text('#!/bin/sh\nprintf "%s\\t" "$@" >> called; echo >> called\n')
+        (tools / name).chmod(0o755)
+    (folder / ".venv" / ".training-installed").touch()
+    made = make(*arguments, folder=folder)
+    assert made.returncode == 0, made.stderr
+    lines = (folder / "called").read_text(encoding="utf-8").splitlines()
+    return [line.split("\t")[:-1] for line in lines]
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    ours = {"DATASET", "DATA", "ARGS", "ENCORE_MODELS"}
+    environment = {
+        name: value for name, value in os.environ.items() if "MAKE" not in name and name not in ours
+    }
     return subprocess.run(
         ["make", *arguments],
         cwd=folder,

@@ -10,6 +10,7 @@ from typing import Final
 
 from training.datasets import hetrec_lastfm_2k, lastfm, lastfm_1k, lastfm_360k, table
 from training.datasets.dataset import Dataset, Download, LoadOptions
+from training.datasets.sample_files import CARD, SAMPLE, sample_folder
 from training.errors import DatasetError
 from training.records import Records
 
@@ -38,6 +39,7 @@ DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
                 files=(lastfm_360k.PLAYS_FILE, lastfm_360k.PROFILE_FILE),
                 load=lastfm_360k.load,
                 download=lastfm_360k.DOWNLOAD,
+                subfolder=lastfm_360k.SUBFOLDER,
             ),
             Dataset(
                 name=lastfm_1k.NAME,
@@ -47,6 +49,7 @@ DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
                 files=(lastfm_1k.PLAYS_FILE, lastfm_1k.PROFILE_FILE),
                 load=lastfm_1k.load,
                 download=lastfm_1k.DOWNLOAD,
+                subfolder=lastfm_1k.SUBFOLDER,
             ),
             Dataset(
                 name=hetrec_lastfm_2k.NAME,
@@ -56,6 +59,7 @@ DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
                 files=(hetrec_lastfm_2k.PLAYS_FILE, hetrec_lastfm_2k.ARTISTS_FILE),
                 load=hetrec_lastfm_2k.load,
                 download=hetrec_lastfm_2k.DOWNLOAD,
+                subfolder=hetrec_lastfm_2k.SUBFOLDER,
             ),
             Dataset(
                 name=table.NAME,
@@ -66,7 +70,7 @@ DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
                 load=table.load,
             ),
             Dataset(
-                name="synthetic",
+                name=SAMPLE,
                 description="A made-up sample in the format of lastfm-360k",
                 licence="none needed: nobody in it exists",
                 source="python -m training generate",
@@ -90,14 +94,17 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
         Its records. Two readings of the same files give the same arrays.
 
     Raises:
-        DatasetError: there is no such dataset, or it cannot be read.
+        DatasetError: there is no such dataset, it cannot be read, or what lies there was made up
+            and is asked for under the name of real data.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError:
         shown = os.fsencode(path).decode(errors="replace")
         raise DatasetError(f"{shown}: the name is no valid UTF-8; rename it") from None
-    return _dataset(name).load(path, options or LoadOptions())
+    dataset = _dataset(name)
+    _refuse_sample(dataset, path)
+    return dataset.load(path, options or LoadOptions())
 
 
 def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) -> Path:
@@ -125,6 +132,20 @@ def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) ->
             f"where is the dataset {name}? Give --data; it comes from: {dataset.source}"
         )
     return folder
+
+
+def _refuse_sample(dataset: Dataset, path: Path) -> None:
+    """Refuses a made-up sample under the name of real data, whose formats it imitates."""
+    if dataset.name == SAMPLE:
+        return
+    for place in (path, path / dataset.subfolder) if dataset.subfolder else (path,):
+        if folder := sample_folder(place):
+            raise DatasetError(
+                f"{folder} was made up by `python -m training generate` (it holds {CARD}), so it "
+                f"is no {dataset.name}: give --dataset {SAMPLE}, or the real data's place in --data"
+            )
+        if (place / dataset.files[0]).is_file():
+            return  # the loader looks no further
 
 
 def _dataset(name: str) -> Dataset:

@@ -83,6 +83,7 @@ class Dataset:
         files: the names that are expected in its folder.
         load: reads it.
         download: where it is fetched, None where it cannot be.
+        subfolder: the folder that its archive unpacks into, where the files are looked for as well.
     """
 
     name: str
@@ -92,3 +93,4 @@ class Dataset:
     files: tuple[str, ...]
     load: Loader
     download: Download | None = None
+    subfolder: str | None = None

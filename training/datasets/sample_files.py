@@ -15,6 +15,8 @@ import polars as pl
 from training.datasets import lastfm_1k, lastfm_360k
 from training.errors import DatasetError
 
+# The dataset's name.
+SAMPLE: Final = "synthetic"
 CARD: Final = "synthetic.json"
 # What samples of either format consist of; the card tells that they are samples.
 _ALL: Final = (CARD, lastfm_360k.PROFILE_FILE, lastfm_360k.PLAYS_FILE, lastfm_1k.PLAYS_FILE)
@@ -37,6 +39,19 @@ class GeneratedSample:
     rows: int
     users: int
     artists: int
+
+
+def sample_folder(path: Path) -> Path | None:
+    """Returns the folder of the sample that a path names, None where it names none.
+
+    Args:
+        path: a folder that ``generate`` may have written, or a file that may be of such a folder.
+            One that bears another name only lies beside a sample.
+    """
+    if path.is_file():
+        file = path.resolve()  # a link into a sample is one of its files
+        return file.parent if file.name in _ALL and (file.parent / CARD).is_file() else None
+    return path if (path / CARD).is_file() else None
 
 
 def check_sizes(

@@ -22,7 +22,13 @@ from numpy.typing import NDArray
 from training.datasets import lastfm_1k, lastfm_360k
 from training.datasets.dataset import LoadOptions
 from training.datasets.listeners import Listeners, draw_listeners, draw_listens
-from training.datasets.sample_files import CARD, GeneratedSample, check_sizes, sample_files
+from training.datasets.sample_files import (
+    CARD,
+    SAMPLE,
+    GeneratedSample,
+    check_sizes,
+    sample_files,
+)
 from training.datasets.synthetic_world import COUNTRIES, build_world
 from training.errors import DatasetError
 from training.records import Records
@@ -115,7 +121,7 @@ def _with_card(records: Records, folder: Path) -> Records:
     sources = dict(records.sources)
     with suppress(OSError, ValueError, KeyError, TypeError):
         sources["generator"] = json.loads((folder / CARD).read_text())["generator"]
-    return replace(records, dataset="synthetic", sources=sources)
+    return replace(records, dataset=SAMPLE, sources=sources)
 
 
 def _write(

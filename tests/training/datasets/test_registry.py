@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
+from training.datasets.synthetic import PLAYS, generate
+from training.datasets.synthetic_timed import generate_timed
 from training.errors import DatasetError
 
 ROOT = Path(__file__).parents[3]
@@ -84,3 +87,62 @@ def test_something_that_is_no_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetError, match="neither a file nor a folder"):
         load_dataset("lastfm-360k", tmp_path / "pipe")
+
+
+MADE_UP = r"was made up by `python -m training generate` \(it holds synthetic\.json\), so it is no "
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    """A small made-up sample."""
+    folder = tmp_path / "data" / "synthetic"
+    generate(folder, users=20, artists=30, mean_artists_per_user=5)
+    return folder
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "synthetic"])
+def test_a_made_up_sample_is_no_other_dataset(sample: Path, name: str) -> None:
+    # Was wrong: it was read, and published under the name of real data.
+    remedy = "give --dataset synthetic, or the real data's place in --data"
+    for path in (sample, sample / PLAYS):
+        with pytest.raises(DatasetError, match=f"^{sample} {MADE_UP}{name}: {remedy}$"):
+            load_dataset(name, path)
+
+
+def test_made_up_plays_with_times_are_no_other_dataset(tmp_path: Path) -> None:
+    generate_timed(tmp_path, users=20, artists=30, mean_artists_per_user=5)
+    with pytest.raises(DatasetError, match=f"{MADE_UP}lastfm-1k"):
+        load_dataset("lastfm-1k", tmp_path)
+    assert load_dataset("synthetic", tmp_path).dataset == "synthetic"
+
+
+def test_a_sample_in_the_folder_of_the_archive_is_found_as_well(sample: Path) -> None:
+    inner = sample.rename(sample.parent / "lastfm-dataset-360K")
+    with pytest.raises(DatasetError, match=f"^{inner} {MADE_UP}lastfm-360k"):
+        load_dataset("lastfm-360k", inner.parent)
+
+
+def test_a_sample_that_the_loader_does_not_look_at_is_no_obstacle(sample: Path) -> None:
+    folder = sample.parent
+    sample.rename(folder / "lastfm-dataset-360K")
+    real = ("0" * 40, "", "an artist", "3")
+    (folder / PLAYS).write_text("\t".join(real) + "\n")
+    assert load_dataset("lastfm-360k", folder).user_ids.to_list() == ["0" * 40]
+
+
+def test_a_link_into_a_sample_is_a_file_of_it(sample: Path, tmp_path: Path) -> None:
+    link = tmp_path / "plays.tsv"
+    link.symlink_to(sample / PLAYS)
+    with pytest.raises(DatasetError, match=f"^{sample} {MADE_UP}lastfm-360k"):
+        load_dataset("lastfm-360k", link)
+
+
+def test_a_file_of_ones_own_may_lie_beside_a_sample(sample: Path) -> None:
+    own = sample / "plays.csv"
+    own.write_text("user_id,item_id\nu,x\n")
+    assert load_dataset("table", own).user_ids.to_list() == ["u"]
+
+
+def test_without_its_card_nobody_knows_a_sample(sample: Path) -> None:
+    copy = shutil.copy(sample / PLAYS, sample.parent)
+    assert load_dataset("lastfm-360k", Path(copy)).dataset == "lastfm-360k"
