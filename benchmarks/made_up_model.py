@@ -91,7 +91,7 @@ def publish_made_up(model: Model, models: Path) -> str:
         "metrics": None,
         "preset": PRESET,
     }
-    return publish(model, models, card=card)
+    return publish(model, models, card=card, force=True).version
 
 
 def _directions(rng: np.random.Generator, count: int, factors: int) -> NDArray[np.float32]:

@@ -127,4 +127,4 @@ def card_of(model: Model) -> dict[str, Any]:
 
 def publish_small(model: Model, models: Path, *, created_at: datetime = CREATED_AT) -> str:
     """Publishes a model under a fixed time and returns its version."""
-    return publish(model, models, card=card_of(model), created_at=created_at)
+    return publish(model, models, card=card_of(model), created_at=created_at).version

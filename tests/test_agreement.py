@@ -93,5 +93,5 @@ def test_they_agree_on_real_data(hetrec_path: Path, tmp_path: Path) -> None:
     users = np.arange(len(live.users))
     lists = recommend_lists(live, AUTO, users, 20, lambda _done: None)
     card = {"dataset": {"name": "test"}, "parameters": {}, "metrics": None}
-    version = publish(with_top_lists(live, 100), tmp_path, card=card)
+    version = publish(with_top_lists(live, 100), tmp_path, card=card).version
     assert_all_ways_agree(tmp_path, version, lists.tolist(), 20)

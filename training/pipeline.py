@@ -17,7 +17,7 @@ from training.fit import PartOf, Progress, fit_model, with_top_lists
 from training.interactions import Interactions
 from training.preprocessing import Step, preprocess
 from training.presets import Preset
-from training.publishing import publish
+from training.publishing import Published, publish
 from training.records import Records, RowCounts
 
 
@@ -126,8 +126,9 @@ def train(
     report: str | None = None,
     list_length: int,
     event_unit: float = DEFAULT_UNIT,
+    force: bool = False,
     progress: Progress | None = None,
-) -> str:
+) -> Published:
     """Trains on all interactions and publishes.
 
     Args:
@@ -138,10 +139,11 @@ def train(
         report: the HTML that travels with the model, None for none.
         list_length: items of everyone's precomputed list, 0 for none.
         event_unit: what an event counts in, in medians of the user's weights, above 0.
+        force: makes the model current even if its data shrank, see ``publish``.
         progress: told of all steps.
 
     Returns:
-        The published version.
+        The published version, and whether it is current.
     """
     whole = PartOf("all data", progress)
     model = fit_model(
@@ -167,4 +169,4 @@ def train(
         "parameters": parameters,
         "metrics": metrics,
     }
-    return publish(model, models, card=card, report=report)
+    return publish(model, models, card=card, report=report, force=force)

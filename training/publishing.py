@@ -1,6 +1,7 @@
 """Publishing: writes a model as an immutable folder and points ``models/current`` at it.
 
-A folder is removed as it came, in one step.
+A model of far less data than the current one is written all the same, but the pointer stays where
+it is. A folder is removed as it came, in one step.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -27,15 +28,35 @@ from app.artifact import (
     REPORT,
     model_arrays,
     open_model,
+    read_manifest,
     verify_checksums,
     version_of,
 )
+from app.errors import InvalidArtifact, ModelNotFound
 from app.files import sync_folder
 from app.model import Model
 from app.versions import current_version, set_current_version
 from training.errors import TrainingError, WriteError
+from training.shrinkage import Shrinkage, shrinkage
 
 _LOCK: Final = ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What came of publishing.
+
+    Attributes:
+        version: the new version.
+        is_current: whether it was made current.
+        shrinkage: which of its counts are less than half of the former current version's.
+        not_compared: why nothing is known of the former one's, where it cannot be read.
+    """
+
+    version: str
+    is_current: bool = True
+    shrinkage: Shrinkage | None = None
+    not_compared: str | None = None
 
 
 def publish(
@@ -45,8 +66,11 @@ def publish(
     card: Mapping[str, Any],
     report: str | None = None,
     created_at: datetime | None = None,
-) -> str:
+    force: bool = False,
+) -> Published:
     """Writes a model beside the models folder, verifies it, moves it there and makes it current.
+
+    It is not made current if its dataset shrank to less than half of the current version's.
 
     Args:
         model: what to publish.
@@ -54,9 +78,10 @@ def publish(
         card: what the manifest says besides the format: ``dataset``, ``parameters``, ``metrics``…
         report: HTML that shows how the model came about and how good it is; None for none.
         created_at: time of the version, default now.
+        force: makes it current whatever shrank.
 
     Returns:
-        The new version.
+        The new version, and whether it is current.
 
     Raises:
         InvalidArtifact: what was written does not read back.
@@ -66,11 +91,20 @@ def publish(
     try:
         models.mkdir(parents=True, exist_ok=True)
         with _locked(models), _workspace(models) as workspace:
+            # Under the lock to the end: nobody else's version becomes current in between.
+            shrunk, not_compared = _compare(card, models)
+            is_current = force or shrunk is None
+            publication = {
+                "made_current": is_current,
+                "force": force,
+                "shrinkage": shrunk and shrunk.to_manifest(),
+            }
+            card = {**card, "publication": publication}
             version = _write(model, workspace, card, report, created_at or datetime.now(UTC))
-            _make_current(workspace / version, models)
+            _move(workspace / version, models, make_current=is_current)
     except OSError as error:
         raise WriteError(models, error) from error
-    return version
+    return Published(version, is_current, shrunk, not_compared)
 
 
 def remove(models: Path, version: str) -> None:
@@ -93,6 +127,18 @@ def remove(models: Path, version: str) -> None:
             sync_folder(models)
     except OSError as error:
         raise WriteError(models, error) from error
+
+
+def _compare(card: Mapping[str, Any], models: Path) -> tuple[Shrinkage | None, str | None]:
+    """Returns what shrank since the current version, and why if it cannot be read."""
+    try:
+        version = current_version(models)
+        if version is None:
+            return None, None
+        earlier = read_manifest(models / version)
+    except (ModelNotFound, InvalidArtifact) as error:
+        return None, str(error)
+    return shrinkage(card.get("dataset") or {}, earlier.get("dataset") or {}, version), None
 
 
 def _write(
@@ -122,13 +168,15 @@ def _write(
     return version
 
 
-def _make_current(staged: Path, models: Path) -> None:
-    """Moves a finished version to its place and points to it; neither without the other."""
+def _move(staged: Path, models: Path, *, make_current: bool) -> None:
+    """Moves a finished version to its place, and points to it if wanted: both or nothing."""
     final = models / staged.name
     is_new = not final.exists()  # the same content in the same second is the same version
     if is_new:
         staged.rename(final)
         sync_folder(models)
+    if not make_current:
+        return
     try:
         set_current_version(models, final.name)
     except OSError:

@@ -432,6 +432,12 @@ class ModelCard(BaseModel):
         description="Quality on held-out data, and how it was measured.",
         examples=[{"k": 10, "models": {"als": {"precision": 0.199, "ndcg": 0.241}}}],
     )
+    publication: dict[str, Any] | None = Field(
+        description="Whether publishing made it current, whether that was to be forced, and what "
+        "of its data had shrunk to less than half of the version before; null for models that are "
+        "older than this record.",
+        examples=[{"made_current": True, "force": False, "shrinkage": None}],
+    )
     sizes: Sizes = Field(
         description="How large it is.",
         examples=[

@@ -575,7 +575,9 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def reported(model: Model, tmp_path: Path) -> Path:
     """A model published with a report."""
-    return tmp_path / publish(model, tmp_path, card=card_of(model), report="<p>Sigur Rós\r\n")
+    return (
+        tmp_path / publish(model, tmp_path, card=card_of(model), report="<p>Sigur Rós\r\n").version
+    )
 
 
 def test_a_report_is_read_as_it_was_published(reported: Path) -> None:

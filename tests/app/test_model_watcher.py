@@ -21,7 +21,8 @@ from app.model_watcher import ModelWatcher
 from app.recommender import Query, Recommendation, Recommender
 from app.settings import Settings
 from app.versions import set_current_version
-from tests.builders import CREATED_AT, publish_small, random_model
+from tests.builders import CREATED_AT, card_of, publish_small, random_model
+from training.publishing import Published, publish
 
 NEVER = 3600.0
 VERIFY_ALL = 2**40
@@ -117,6 +118,22 @@ def test_each_new_version_is_followed(tmp_path: Path, publish_next: Callable[[],
         eventually(lambda: watcher.version == second)
         set_current_version(tmp_path, first)
         eventually(lambda: watcher.version == first)
+
+
+def test_a_version_that_was_not_made_current_is_not_taken_up(model: Model, tmp_path: Path) -> None:
+    def publish_users(users: int) -> Published:
+        card = card_of(model) | {"dataset": {"name": "table", "users": users}}
+        return publish(model, tmp_path, card=card)
+
+    first = publish_users(100).version
+    with watching(tmp_path, poll_seconds=NEVER) as watcher:
+        assert not publish_users(10).is_current
+        assert watcher.reload() == first
+    with watching(tmp_path, poll_seconds=NEVER) as watcher:
+        assert watcher.version == first
+    (tmp_path / "current").unlink()
+    with watching(tmp_path, poll_seconds=NEVER) as watcher:
+        assert watcher.version is None
 
 
 def test_who_has_taken_a_recommender_keeps_it(

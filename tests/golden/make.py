@@ -108,7 +108,7 @@ def main() -> None:
         "parameters": {"factors": 4},
         "metrics": {},
     }
-    version = publish(model, folder, card=card, created_at=CREATED_AT)
+    version = publish(model, folder, card=card, created_at=CREATED_AT).version
     for name in (".lock", "current"):
         (folder / name).unlink(missing_ok=True)
     expected = {

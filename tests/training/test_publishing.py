@@ -16,7 +16,7 @@ import pytest
 from app.artifact import open_model, read_manifest, read_report, verify_checksums
 from app.errors import InvalidArtifact
 from app.model import Model
-from app.versions import current_version, list_versions
+from app.versions import current_version, list_versions, set_current_version
 from tests.builders import (
     CREATED_AT,
     card_of,
@@ -28,7 +28,8 @@ from tests.builders import (
 )
 from training import publishing
 from training.errors import TrainingError, WriteError
-from training.publishing import publish
+from training.publishing import Published, publish
+from training.shrinkage import Shrinkage
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,7 +95,7 @@ def test_a_model_of_no_numbers_is_not_published(model: Model, tmp_path: Path, na
 
 def test_without_a_time_it_is_now(model: Model, tmp_path: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    version = publish(model, tmp_path, card=card_of(model))
+    version = publish(model, tmp_path, card=card_of(model)).version
     stamp = datetime.strptime(version[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert before <= stamp <= datetime.now(UTC)
 
@@ -131,7 +132,7 @@ def test_the_newest_publication_is_current_and_the_older_stays(
 
 def test_the_manifest_holds_the_card_and_what_fold_in_needs(model: Model, tmp_path: Path) -> None:
     card = {"dataset": {"name": "d"}, "parameters": {"factors": 8}, "metrics": {"als": 0.2}}
-    manifest = read_manifest(tmp_path / publish(model, tmp_path, card=card))
+    manifest = read_manifest(tmp_path / publish(model, tmp_path, card=card).version)
     assert manifest["dataset"] == {"name": "d"}
     assert manifest["metrics"] == {"als": 0.2}
     assert manifest["parameters"] == {
@@ -145,7 +146,7 @@ def test_the_manifest_holds_the_card_and_what_fold_in_needs(model: Model, tmp_pa
 
 def test_a_report_travels_with_the_model(model: Model, tmp_path: Path) -> None:
     page = "<!DOCTYPE html><p>Sigur R\N{LATIN SMALL LETTER O WITH ACUTE}s\r\n"
-    folder = tmp_path / publish(model, tmp_path, card=card_of(model), report=page)
+    folder = tmp_path / publish(model, tmp_path, card=card_of(model), report=page).version
     content = (folder / "report.html").read_bytes()
     assert content == page.encode()  # line ends included
     entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -155,7 +156,7 @@ def test_a_report_travels_with_the_model(model: Model, tmp_path: Path) -> None:
 
 def test_another_report_is_another_version(model: Model, tmp_path: Path) -> None:
     versions = {
-        publish(model, tmp_path, card=card_of(model), report=report, created_at=CREATED_AT)
+        publish(model, tmp_path, card=card_of(model), report=report, created_at=CREATED_AT).version
         for report in (None, "<p>one", "<p>two", "<p>two")
     }
     assert sorted(versions) == list_versions(tmp_path)
@@ -164,7 +165,7 @@ def test_another_report_is_another_version(model: Model, tmp_path: Path) -> None
 
 def test_a_card_cannot_bring_a_report_that_is_not_there(model: Model, tmp_path: Path) -> None:
     card = card_of(model) | {"report": {"bytes": 5, "sha256": "0" * 64}}
-    folder = tmp_path / publish(model, tmp_path, card=card)
+    folder = tmp_path / publish(model, tmp_path, card=card).version
     assert read_manifest(folder)["report"] is None
 
 
@@ -173,7 +174,7 @@ def test_a_card_cannot_overrule_what_the_model_is(model: Model, tmp_path: Path) 
     # alpha was served instead of the one that the model was trained with.
     old = open_model(tmp_path / publish_small(model, tmp_path))
     card = dict(old.card, format_version=9, files={}, parameters={"alpha": 77.0})
-    new = publish(old, tmp_path, card=card, created_at=CREATED_AT + timedelta(days=1))
+    new = publish(old, tmp_path, card=card, created_at=CREATED_AT + timedelta(days=1)).version
     assert new.startswith("20261124T150405Z-")
     again = open_model(tmp_path / new)
     assert again.alpha == model.alpha
@@ -302,3 +303,100 @@ def test_a_folder_that_cannot_be_made_is_named(model: Model, tmp_path: Path) -> 
     with pytest.raises(WriteError, match=r"models cannot be written: File exists"):
         publish_small(model, tmp_path / "models")
     assert (tmp_path / "models").read_text() == "a file"
+
+
+def publish_users(
+    model: Model, models: Path, users: int, *, name: str = "table", force: bool = False
+) -> Published:
+    """Publishes a model whose card says how many users it was trained on."""
+    card = card_of(model) | {"dataset": {"name": name, "users": users}}
+    return publish(model, models, card=card, force=force)
+
+
+def test_a_model_of_far_less_data_is_published_but_not_made_current(
+    model: Model, tmp_path: Path
+) -> None:
+    # Was wrong: an export that was cut short went live.
+    first = publish_users(model, tmp_path, 1000)
+    second = publish_users(model, tmp_path, 300)
+    assert (first.is_current, first.shrinkage) == (True, None)
+    shrunk = Shrinkage(first.version, {"users": (1000, 300)})
+    assert second == Published(second.version, is_current=False, shrinkage=shrunk)
+    assert current_version(tmp_path) == first.version
+    assert set(list_versions(tmp_path)) == {first.version, second.version}
+    verify_checksums(tmp_path / second.version)
+    assert open_model(tmp_path / second.version).card["publication"] == {
+        "made_current": False,
+        "force": False,
+        "shrinkage": shrunk.to_manifest(),
+    }
+
+
+def test_data_are_held_against_the_current_version_whatever_came_later(
+    model: Model, tmp_path: Path
+) -> None:
+    first = publish_users(model, tmp_path, 1000)
+    assert not publish_users(model, tmp_path, 300).is_current
+    again = publish_users(model, tmp_path, 299)
+    assert again.shrinkage == Shrinkage(first.version, {"users": (1000, 299)})
+    assert publish_users(model, tmp_path, 500).is_current
+    # Once somebody has pointed to the smaller one, it is what counts.
+    set_current_version(tmp_path, again.version)
+    assert publish_users(model, tmp_path, 150).is_current
+
+
+def test_force_makes_it_current_and_the_manifest_says_what_was_overridden(
+    model: Model, tmp_path: Path
+) -> None:
+    first = publish_users(model, tmp_path, 1000)
+    forced = publish_users(model, tmp_path, 300, force=True)
+    assert forced.is_current
+    assert current_version(tmp_path) == forced.version
+    assert read_manifest(tmp_path / forced.version)["publication"] == {
+        "made_current": True,
+        "force": True,
+        "shrinkage": Shrinkage(first.version, {"users": (1000, 300)}).to_manifest(),
+    }
+
+
+def test_force_overrides_nothing_where_nothing_shrank(model: Model, tmp_path: Path) -> None:
+    publish_users(model, tmp_path, 1000)
+    forced = publish_users(model, tmp_path, 900, force=True)
+    assert forced.shrinkage is None
+    assert read_manifest(tmp_path / forced.version)["publication"] == {
+        "made_current": True,
+        "force": True,
+        "shrinkage": None,
+    }
+
+
+def test_other_data_and_the_sample_replace_whatever_there_is(model: Model, tmp_path: Path) -> None:
+    for name, users in [("synthetic", 2000), ("synthetic", 20), ("table", 10), ("events", 1)]:
+        published = publish_users(model, tmp_path, users, name=name)
+        assert current_version(tmp_path) == published.version
+        assert published.shrinkage is None
+
+
+@pytest.mark.parametrize("damage", ["pointer", "folder", "manifest"])
+def test_a_current_version_that_cannot_be_read_is_replaced_and_named(
+    model: Model, tmp_path: Path, damage: str
+) -> None:
+    first = publish_users(model, tmp_path, 1000).version
+    if damage == "pointer":
+        (tmp_path / "current").write_text("nonsense")
+    elif damage == "folder":
+        (tmp_path / first).rename(tmp_path / "elsewhere")
+    else:
+        (tmp_path / first / "manifest.json").write_text("{")
+    published = publish_users(model, tmp_path, 1)
+    assert current_version(tmp_path) == published.version
+    assert published.is_current
+    assert published.not_compared is not None
+    assert str(tmp_path) in published.not_compared
+
+
+def test_a_card_cannot_say_how_it_was_published(model: Model, tmp_path: Path) -> None:
+    card = card_of(model) | {"publication": {"made_current": False}}
+    version = publish(model, tmp_path, card=card).version
+    publication = read_manifest(tmp_path / version)["publication"]
+    assert publication == {"made_current": True, "force": False, "shrinkage": None}

@@ -22,7 +22,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code. Errors that Encore raises on purpose are one paragraph and code 1; wrong
-        options exit with 2 by themselves.
+        options exit with 2 by themselves; 3 is a training whose model was not made current.
     """
     for name in ("ENCORE_DATABASE_URL", "ENCORE_MODELS"):
         if not os.environ.get(name):  # empty counts as unset, as in the service

@@ -20,6 +20,7 @@ from training.erasure import count_erased
 from training.errors import TrainingError
 from training.export import export as export_lists
 from training.publishing import remove
+from training.shrinkage import Shrinkage
 
 
 @cli.command
@@ -181,6 +182,10 @@ def _describe(models: Path, version: str, current: str | None) -> dict[str, str]
     row = {"version": version, "state": "current" if version == current else ""}
     try:
         card = read_manifest(models / version)
+        publication = card.get("publication") or {"made_current": True}
+        if version != current and not publication["made_current"]:
+            shrunk = Shrinkage.from_manifest(publication["shrinkage"])
+            row["state"] = f"not made current: {shrunk}"
         ndcg = ((card["metrics"] or {}).get("models") or {}).get("als", {}).get("ndcg")
         return row | {
             "dataset": str(card["dataset"]["name"]),

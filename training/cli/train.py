@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from app.versions import POINTER
 from training.cli.app import AsJson, ListLength, Models, cli
 from training.cli.console import Bars, Output
 from training.cli.options import (
@@ -26,11 +28,14 @@ from training.files import check_writable
 from training.pipeline import Prepared
 from training.pipeline import train as train_and_publish
 from training.presets import Preset
+from training.publishing import Published
 from training.search import Search, read_search
 from training.study import measure_discovery, study
 
 # Enough for intervals of a few thousandths; a nightly training need not wait for more.
 _SAMPLE: Final = 20_000
+# The exit status of a training whose model was published but not made current.
+NOT_CURRENT: Final = 3
 
 
 @cli.command
@@ -48,8 +53,9 @@ def train(
     report: bool = True,
     search_file: Annotated[Path | None, Parameter(name="--search")] = None,
     top_lists: ListLength = 100,
+    force: Annotated[bool, Parameter(negative=())] = False,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Measures on a split, trains on everything and publishes the model with a report.
 
     Args:
@@ -65,6 +71,9 @@ def train(
         report: Publish a page of HTML with the model, at `GET /model/report`.
         search_file: What `tune` keeps its trials in, to show in the report what it found.
         top_lists: Length of everyone's precomputed list, 0 for none.
+        force: Make the model current even if it has less than half of the users, artists or pairs \
+of the current one of the same dataset. Without it such a model is published but not made current, \
+and the exit status is 3.
         as_json: Print JSON instead of tables.
     """
     output = Output(quiet=as_json)
@@ -95,7 +104,7 @@ def train(
             recipe = replace(recipe, parameters=replace(recipe.parameters, iterations=iterations))
             if report:
                 page = _render(prepared, recipe, measured, found, bars)
-        version = train_and_publish(
+        published = train_and_publish(
             prepared,
             recipe,
             models,
@@ -103,18 +112,18 @@ def train(
             report=page,
             list_length=top_lists,
             event_unit=events.event_unit,
+            force=force,
             progress=bars,
         )
     if measured is not None:
         output.show(figures_table(measured.figures))
         if how.patience is not None and measured.first.convergence is not None:
             output.show(convergence_table(measured.first.convergence))
-    output.show(f"published {version} in {models}; it is the current model now")
-    if page is not None:
-        output.show(f"the report is in {models / version / 'report.html'}")
+    _show_published(output, published, models, with_report=page is not None)
     if as_json:
-        output.json(_to_json(version, models, prepared, recipe, measured))
+        output.json(_to_json(published, models, prepared, recipe, measured))
     output.warn(prepared.rows.warning)
+    return 0 if published.is_current else NOT_CURRENT
 
 
 def _refuse_without_evaluation(
@@ -148,12 +157,49 @@ def _render(
     return page
 
 
+def _show_published(
+    output: Output, published: Published, models: Path, *, with_report: bool
+) -> None:
+    version, shrunk = published.version, published.shrinkage
+    if published.not_compared is not None:
+        output.note(f"the former model is not compared with this one: {published.not_compared}")
+    if published.is_current:
+        output.show(f"published {version} in {models}; it is the current model now")
+    else:
+        output.show(f"published {version} in {models}; it is not the current model")
+    if with_report:
+        output.show(f"the report is in {models / version / 'report.html'}")
+    if shrunk is None:
+        return
+    if published.is_current:
+        output.note(f"--force made it current with {shrunk} in {shrunk.version}")
+        return
+    output.error(
+        f"{version} is not made current, since less than half is left of what {shrunk.version} was "
+        f"trained on: {shrunk}. {shrunk.version} stays in service. Is the export whole? If so, "
+        f"train again with --force, or point to this model: {_pointing(models, version)}"
+    )
+
+
+def _pointing(models: Path, version: str) -> str:
+    """Returns the shell's words that make a version current in one step."""
+    new, pointer = (shlex.quote(str(models / name)) for name in (".next", POINTER))
+    return f"echo {version} > {new} && mv {new} {pointer}"
+
+
 def _to_json(
-    version: str, models: Path, prepared: Prepared, recipe: Preset, measured: Measured | None
+    published: Published,
+    models: Path,
+    prepared: Prepared,
+    recipe: Preset,
+    measured: Measured | None,
 ) -> dict[str, Any]:
+    shrunk = published.shrinkage
     return {
-        "version": version,
-        "path": str(models / version),
+        "version": published.version,
+        "path": str(models / published.version),
+        "current": published.is_current,
+        "shrinkage": shrunk and shrunk.to_manifest(),
         "dataset": prepared.to_manifest(),
         "parameters": recipe.parameters.to_manifest(),
         "metrics": None if measured is None else measured.to_json(),

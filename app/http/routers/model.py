@@ -52,6 +52,7 @@ async def model(recommender: CurrentRecommender) -> ModelCard:
         event_unit=EventUnitShown(**asdict(served.event_unit)),
         event_watermark=served.watermark and WatermarkShown(**asdict(served.watermark)),
         metrics=card.get("metrics") or {},
+        publication=card.get("publication"),
         sizes=_sizes(served),
     )
 

@@ -12,8 +12,10 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.model import Model
 from app.settings import Settings
+from app.versions import set_current_version
 from tests.app.conftest import LIST_LENGTH
 from tests.builders import card_of
+from tests.golden.make import HERE as GOLDEN
 from training.publishing import publish
 
 REPORT: Final = "<!DOCTYPE html><title>Sigur Rós</title>\r\n<p>坂本龍一\n"
@@ -23,7 +25,7 @@ REPORT: Final = "<!DOCTYPE html><title>Sigur Rós</title>\r\n<p>坂本龍一\n"
 def reported(model: Model, tmp_path: Path) -> Path:
     """The folder of a model that was published with a report."""
     models = tmp_path / "models"
-    return models / publish(model, models, card=card_of(model), report=REPORT)
+    return models / publish(model, models, card=card_of(model), report=REPORT).version
 
 
 @pytest.fixture
@@ -51,7 +53,27 @@ def test_the_card_says_what_the_manifest_says(
         "event_unit",
         "event_watermark",
         "metrics",
+        "publication",
     }
+
+
+def test_the_card_says_that_a_model_was_made_current_by_force(model: Model, tmp_path: Path) -> None:
+    for users in (100, 10):
+        card = card_of(model) | {"dataset": {"name": "table", "users": users}}
+        publish(model, tmp_path, card=card, force=True)
+    with TestClient(create_app(Settings(models=tmp_path))) as client:
+        publication = client.get("/model").json()["publication"]
+    assert (publication["made_current"], publication["force"]) == (True, True)
+    counts = publication["shrinkage"]["counts"]
+    assert counts == {"users": {"before": 100, "now": 10, "share": 0.1}}
+
+
+def test_the_card_of_an_older_model_says_nothing_of_how_it_was_published(tmp_path: Path) -> None:
+    (golden,) = (GOLDEN / "format-1").glob("2*")
+    shutil.copytree(golden, tmp_path / golden.name)
+    set_current_version(tmp_path, golden.name)
+    with TestClient(create_app(Settings(models=tmp_path))) as client:
+        assert client.get("/model").raise_for_status().json()["publication"] is None
 
 
 def test_the_card_gives_the_sizes(

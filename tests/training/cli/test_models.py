@@ -8,8 +8,8 @@ import pytest
 
 from app.artifact import open_model
 from app.store.address import open_store
-from app.versions import current_version, list_versions
-from tests.training.cli.commands import N_USERS, error_of, train
+from app.versions import current_version, list_versions, set_current_version
+from tests.training.cli.commands import N_USERS, QUICK, error_of, of_table, train, write_rows
 from training.cli import main
 
 
@@ -31,6 +31,27 @@ def test_models_list_marks_the_current_one(
     shown = capsys.readouterr().out
     assert str(current_version(models)) in shown
     assert "current" in shown
+
+
+def test_models_list_says_what_was_not_made_current_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    for rows, status in ((1000, 0), (300, 3)):
+        table = write_rows(tmp_path / "plays.csv", rows)
+        tokens = [*of_table(table), "--models", str(models), "--no-evaluation", *QUICK]
+        assert main(["train", *tokens]) == status
+    capsys.readouterr()
+    current = current_version(models)
+    (other,) = set(list_versions(models)) - {current}
+    assert main(["models", "list", "--models", str(models), "--json"]) == 0
+    states = {row["version"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    why = "30 instead of 100 users, 300 instead of 1,000 pairs"
+    assert states == {current: "current", other: f"not made current: {why}"}
+    set_current_version(models, other)  # as an operator does who knows better
+    assert main(["models", "list", "--models", str(models), "--json"]) == 0
+    states = {row["version"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert states == {current: "", other: "current"}
 
 
 def test_models_list_of_an_empty_folder_says_how_to_make_one(

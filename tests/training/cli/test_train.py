@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from app.artifact import open_model, read_report
 from app.events import MICROSECONDS, Event, EventType
 from app.recommender import Query, Recommender
 from app.store.address import open_store
-from app.versions import current_version
+from app.versions import current_version, list_versions
 from tests.training.cli.commands import (
     N_USERS,
     QUICK,
@@ -18,6 +19,7 @@ from tests.training.cli.commands import (
     of_sample,
     of_table,
     train,
+    write_rows,
 )
 from training.cli import main
 
@@ -107,7 +109,11 @@ def test_train_json_is_one_object_on_stdout(
 ) -> None:
     assert train(sample, tmp_path, "--json", "--no-evaluation") == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result) == {"version", "path", "dataset", "parameters", "metrics"}
+    assert set(result) == {
+        *("version", "path", "current", "shrinkage"),
+        *("dataset", "parameters", "metrics"),
+    }
+    assert (result["current"], result["shrinkage"]) == (True, None)
     assert result["version"] == current_version(tmp_path)
     assert result["metrics"] is None
     assert result["parameters"]["factors"] == 8
@@ -340,3 +346,133 @@ def test_a_half_life_fades_data_without_times_by_when_they_end(
     new = model.users.index("new")
     assert new is not None
     assert model.user_items.recency_of(new).tolist() == [1.0, 1.0]  # type: ignore[union-attr]
+
+
+def train_rows(folder: Path, rows: int, *more: str) -> int:
+    """Trains on the beginning of an export of 1,000 rows, 100 users and 19 artists."""
+    table = write_rows(folder / "plays.csv", rows)
+    source = [*of_table(table), "--models", str(folder / "models")]
+    return main(["train", *source, "--no-evaluation", *QUICK, *more])
+
+
+def test_a_truncated_export_does_not_go_live(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: it did, with exit status 0.
+    models = tmp_path / "models"
+    assert train_rows(tmp_path, 1000) == 0
+    former = current_version(models)
+    capsys.readouterr()
+    assert train_rows(tmp_path, 300) == 3
+    (version,) = set(list_versions(models)) - {former}
+    assert current_version(models) == former
+    shown = capsys.readouterr()
+    assert shown.out.endswith(f"published {version} in {models}; it is not the current model\n")
+    said = shown.err.splitlines()[-1]
+    assert "30 instead of 100 users, 300 instead of 1,000 pairs. " in said
+    assert f"{former} stays in service. " in said
+    assert "train again with --force, or point to this model: echo " in said
+    assert main(["models", "verify", "--models", str(models)]) == 0
+    # What it says to type does what it says.
+    subprocess.run(["sh", "-c", said.rpartition("model: ")[2]], check=True)
+    assert current_version(models) == version
+
+
+def test_force_makes_a_shrunk_model_current_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_rows(tmp_path, 1000) == 0
+    former = current_version(tmp_path / "models")
+    assert train_rows(tmp_path, 300, "--force") == 0
+    assert current_version(tmp_path / "models") != former
+    shown = capsys.readouterr()
+    assert shown.out.endswith("it is the current model now\n")
+    assert "note: --force made it current with 30 instead of 100 users" in shown.err
+    publication = open_model(current(tmp_path / "models")).card["publication"]
+    assert (publication["force"], publication["shrinkage"]["version"]) == (True, former)
+    assert publication["shrinkage"]["counts"]["users"] == {"before": 100, "now": 30, "share": 0.3}
+
+
+def test_json_says_that_a_model_is_not_current_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_rows(tmp_path, 1000) == 0
+    former = current_version(tmp_path / "models")
+    capsys.readouterr()
+    assert train_rows(tmp_path, 300, "--json") == 3
+    shown = capsys.readouterr()
+    result = json.loads(shown.out)
+    assert result["current"] is False
+    assert result["shrinkage"] == {
+        "version": former,
+        "counts": {
+            "users": {"before": 100, "now": 30, "share": 0.3},
+            "pairs": {"before": 1000, "now": 300, "share": 0.3},
+        },
+    }
+    assert "is not made current" in shown.err
+    assert train_rows(tmp_path, 300, "--json", "--force") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["current"] is True
+    assert result["shrinkage"]["version"] == former
+
+
+def test_half_of_an_export_and_the_same_once_more_go_live(tmp_path: Path) -> None:
+    for rows in (1000, 500, 500):
+        assert train_rows(tmp_path, rows) == 0
+        dataset = open_model(current(tmp_path / "models")).card["dataset"]
+        assert (dataset["users"], dataset["pairs"]) == (rows // 10, rows)
+
+
+def test_the_sample_replaces_a_larger_table_and_a_table_a_larger_sample(
+    sample: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    assert train_rows(tmp_path, 1000) == 0
+    assert train(sample, models, "--no-evaluation") == 0
+    assert open_model(current(models)).card["dataset"]["name"] == "synthetic"
+    assert train_rows(tmp_path, 30) == 0
+    assert open_model(current(models)).card["dataset"]["users"] == 3
+
+
+def test_a_training_on_events_alone_is_compared_with_another_such(
+    store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    alone = ["train", "--events", store_url, "--models", str(models), "--no-evaluation", *QUICK]
+    assert train_rows(tmp_path, 1000) == 0
+    assert main(alone) == 0  # of another name than the table
+    assert train_rows(tmp_path, 1000, "--events", store_url) == 0
+    assert train_rows(tmp_path, 300, "--events", store_url) == 3
+    assert main(alone) == 0
+    store = open_store(store_url)
+    at = 1_795_000_000 * MICROSECONDS
+    store.append([Event(f"u{user}", "a1", timestamp=at) for user in range(9)], at)
+    assert main(alone) == 0
+    for user in range(9):
+        store.erase(f"u{user}", at)
+    store.close()
+    assert main(alone) == 3
+    assert "1 instead of 10 users" in error_of(capsys)
+
+
+def test_a_current_model_that_cannot_be_read_is_replaced_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_rows(tmp_path, 1000) == 0
+    pointer = tmp_path / "models" / "current"
+    pointer.write_text("nonsense\n")
+    assert train_rows(tmp_path, 300) == 0
+    said = error_of(capsys)
+    assert "note: the former model is not compared with this one: " in said
+    assert f"{pointer}: expected one version" in said
+    assert open_model(current(tmp_path / "models")).card["dataset"]["users"] == 30
+
+
+def test_the_help_of_train_says_what_force_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    words = "".join(one if one.isascii() else " " for one in capsys.readouterr().out)
+    shown = " ".join(words.split())
+    assert "less than half of the users, artists or pairs" in shown
+    assert "the exit status is 3" in shown
+    assert "--no-force" not in shown
