@@ -124,6 +124,8 @@ class TestCompose:
             ["-m", "training", "generate"],
             ["-m", "training", "train"],
         ]
+        # The sample is always made current, so the service that waits for it starts.
+        assert steps[1].split()[3:5] == ["--dataset", "synthetic"]
         (models / "current").touch()
         subprocess.run(command, env=environment, check=True, capture_output=True)
         assert log.read_text(encoding="utf-8").splitlines() == steps
