@@ -15,7 +15,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
@@ -469,23 +469,23 @@ class Journal:
                 self._clear("write")
 
     def _open(self) -> None:
-        store: EventStore | None = None
-        try:
-            store = self._open_store()
-            opened = _Opened(store, Stamps(store.place))
+        with ExitStack() as undo:
             try:
+                store = self._open_store()
+                undo.callback(store.close)
+                stamps = Stamps(store.place)
+                undo.callback(stamps.close)
+                opened = _Opened(store, stamps)
                 self._catch_up(opened)
-            except BaseException:
-                opened.stamps.close()
-                raise
-        except StoreUnavailable as error:
-            if store is not None:
-                store.close()
-            self._note("open", error)
-        else:
-            self._opened = opened
-            self.stamps = opened.stamps
-            self._clear("open")
+            except StoreUnavailable as error:
+                self._note("open", error)
+                return
+            if self._closing.is_set():
+                return  # whoever closes may have waited long enough, and not find it any more
+            undo.pop_all()
+        self._opened = opened
+        self.stamps = stamps
+        self._clear("open")
 
     def _catch_up(self, opened: _Opened) -> None:
         store, stamps = opened.store, opened.stamps
@@ -528,8 +528,8 @@ class Journal:
         opened, self._opened = self._opened, None
         self.stamps = NoStamps()
         if opened is not None:
-            opened.stamps.close()
-            opened.store.close()
+            with closing(opened.store):
+                opened.stamps.close()
 
 
 def read_activity(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -82,28 +82,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: Service) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    watcher = ModelWatcher(
-        settings.models,
-        poll_seconds=settings.poll_seconds,
-        verify_bytes=settings.verify_bytes,
-        rules=settings.event_rules,
-    )
-    app.state.watcher = watcher
     url = settings.database_url.get_secret_value()
     keepsake = Keepsake(url, settings.state)
-    journal = Journal(partial(open_store, url), settings.event_rules, keepsake)
-    app.state.journal = journal
-    restocker = Restocker(watcher, journal, settings.event_rules, settings.newcomer_rules)
-    batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
-    app.state.batcher = batcher
-    try:
+    async with AsyncExitStack() as ending:  # in reverse, each one whatever becomes of the others
+        watcher = ModelWatcher(
+            settings.models,
+            poll_seconds=settings.poll_seconds,
+            verify_bytes=settings.verify_bytes,
+            rules=settings.event_rules,
+        )
+        ending.push_async_callback(to_thread.run_sync, watcher.close)
+        journal = Journal(partial(open_store, url), settings.event_rules, keepsake)
+        ending.push_async_callback(journal.close)
+        restocker = Restocker(watcher, journal, settings.event_rules, settings.newcomer_rules)
+        ending.push_async_callback(to_thread.run_sync, restocker.close)
+        batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
+        ending.push_async_callback(batcher.close)
+        app.state.watcher, app.state.journal, app.state.batcher = watcher, journal, batcher
         await to_thread.run_sync(watcher.start)
         await to_thread.run_sync(journal.start)
         restocker.start()
         app.hot_route.open(watcher, journal, batcher)
         yield
-    finally:
-        await batcher.close()
-        await to_thread.run_sync(restocker.close)
-        await journal.close()
-        await to_thread.run_sync(watcher.close)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from hypothesis import settings
 
 from app.model import Model
 from tests.builders import checkerboard_interactions, small_model
+from tests.leftovers import WatchedConnection
 from tests.postgres import PostgresServer
 from training.interactions import Interactions
 
@@ -22,6 +26,10 @@ os.environ["ENCORE_DATABASE_URL"] = f"sqlite:///{_EVENTS.name}/encore.db"
 os.environ["ENCORE_STATE"] = _EVENTS.name
 # A busy machine may not refuse what a test asks for; tests of the refusal say how long they wait.
 os.environ["ENCORE_LIVE_WAIT_SECONDS"] = "60"
+
+# A connection that nobody closes fails the test, on every Python.
+if sys.version_info < (3, 13):
+    sqlite3.connect = partial(sqlite3.connect, factory=WatchedConnection)  # type: ignore[assignment]
 
 # No test is judged by its time; and CI tries the same examples each time, so that it fails only
 # where something changed.

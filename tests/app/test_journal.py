@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import pytest
 
@@ -22,6 +22,7 @@ from app.store.interface import EventStore, Outcome, Status
 from app.store.keepsake import Keepsake, Kept
 from app.store.sqlite import SqliteEventStore
 from tests.builders import interactions_of, small_model
+from tests.leftovers import assert_nothing_is_left
 from tests.postgres import PostgresServer
 
 T = TypeVar("T")
@@ -284,6 +285,79 @@ def test_closing_writes_what_was_given_and_ends_all_threads(path: Path) -> None:
     assert [one.status for one in asyncio.run(main())] == [Status.STORED]
     left = {thread.name for thread in set(threading.enumerate()) - before}
     assert not {name for name in left if name.startswith("store-")}
+
+
+def test_starting_and_closing_leaves_nothing_open(path: Path) -> None:
+    async def use(journal: Journal) -> None:
+        for artist in "abc":
+            await journal.append([Event("u", artist)])
+            await journal.activity_of("u", None)
+
+    assert_nothing_is_left(lambda: run(path, use), times=5)
+
+
+class Unreadable(SqliteEventStore):
+    """A store that a defect keeps from being followed."""
+
+    defect: ClassVar[Exception]
+
+    def assortment_version(self) -> int:
+        raise self.defect
+
+
+@pytest.mark.parametrize("defect", [StoreUnavailable("failed", "no answer"), OSError("defect")])
+def test_a_store_that_cannot_be_followed_is_not_left_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch, defect: Exception
+) -> None:
+    # Was wrong: after anything but StoreUnavailable it was, once a second.
+    monkeypatch.setattr(journal_module, "_REOPEN_SECONDS", 0.01)
+    monkeypatch.setattr(Unreadable, "defect", defect, raising=False)
+    stores: list[Unreadable] = []
+
+    def open_in_the_end() -> EventStore:
+        if threading.current_thread().name != "store-keeper":
+            raise StoreUnavailable("unreachable", "not yet")
+        stores.append(Unreadable(path))
+        return stores[-1]
+
+    async def main() -> None:
+        journal = Journal(open_in_the_end, RULES)
+        await asyncio.to_thread(journal.start)
+        await eventually(lambda: len(stores) >= 5)
+        await journal.close()
+
+    asyncio.run(main())
+    for store in stores:
+        with pytest.raises(StoreUnavailable, match="the event store is closed"):
+            store.last_sequence()
+
+
+def test_a_store_that_opens_after_the_journal_was_closed_is_closed_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_REOPEN_SECONDS", 0.01)
+    monkeypatch.setattr(journal_module, "_CLOSE_SECONDS", 0.01)
+    is_closed = threading.Event()
+    late: list[SqliteEventStore] = []
+
+    def open_late() -> EventStore:
+        if threading.current_thread().name != "store-keeper":
+            raise StoreUnavailable("unreachable", "not yet")
+        assert is_closed.wait(PATIENCE)
+        late.append(SqliteEventStore(path))
+        return late[0]
+
+    async def main() -> None:
+        journal = Journal(open_late, RULES)
+        await asyncio.to_thread(journal.start)
+        await asyncio.sleep(0.2)
+        await journal.close()
+        is_closed.set()
+        await eventually(lambda: not journal._keeper.is_alive())
+        with pytest.raises(StoreUnavailable, match="the event store is closed"):
+            late[0].last_sequence()
+
+    asyncio.run(main())
 
 
 def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
-from pathlib import Path
 from typing import cast
 from zlib import crc32
 
@@ -20,6 +19,7 @@ from app.store.interface import EventStore, Outcome, PlayedArtist, Status
 from app.store.migrations import MIGRATIONS
 from app.store.sql import Connection, SqlEventStore
 from tests.contracts.conftest import OpenStore
+from tests.leftovers import assert_nothing_is_left
 
 EVENTS = [
     Event("u", "a"),
@@ -396,17 +396,63 @@ def test_opening_at_once_makes_the_tables_once(url: str) -> None:
         store.close()
 
 
-def test_opening_and_closing_leaks_nothing(url: str) -> None:
-    def open_and_close() -> None:
-        store = open_store(url)
-        store.append([Event("u", "a")], 1)
-        store.events_of("u", limit=1)
-        store.wait_for_news(0.0)
-        store.close()
+def test_opening_using_and_closing_leaves_nothing_open(url: str) -> None:
+    def use() -> None:
+        with closing(open_store(url)) as store, ThreadPoolExecutor(4) as threads:
+            for written in threads.map(lambda user: store.append([Event(user, "a")], 1), "uvwx"):
+                stored(written)
+            for found in threads.map(lambda user: store.events_of(user, limit=1), "uvwx"):
+                assert len(found) == 1
+            store.wait_for_news(0.0)
 
-    open_and_close()
-    descriptors, threads = list(Path("/proc/self/fd").iterdir()), threading.active_count()
-    for _ in range(50):
-        open_and_close()
-    assert len(list(Path("/proc/self/fd").iterdir())) == len(descriptors)
-    assert threading.active_count() == threads
+    assert_nothing_is_left(use)
+
+
+def test_closing_while_it_is_used_leaves_nothing_open(url: str) -> None:
+    def use() -> None:
+        store = open_store(url)
+        began = threading.Barrier(5)
+
+        def use_until_it_is_closed(user: str) -> None:
+            began.wait()
+            while True:
+                store.append([Event(user, "a")], 1)
+                store.events_of(user, limit=1)
+
+        with ThreadPoolExecutor(4) as threads:
+            using = [threads.submit(use_until_it_is_closed, user) for user in "uvwx"]
+            began.wait()
+            store.close()
+        reasons = {cast(StoreUnavailable, one.exception()).reason for one in using}
+        assert reasons == {"closed"}
+
+    assert_nothing_is_left(use)
+
+
+def test_a_call_that_fails_leaves_nothing_open(url: str) -> None:
+    broken = Event("u", "a", plays=object())  # type: ignore[arg-type]
+
+    def use() -> None:
+        with closing(open_store(url)) as store:
+            with pytest.raises(Exception, match=r"\w"):
+                store.append([broken], 1)
+            with pytest.raises(StoreUnavailable), cast(SqlEventStore, store)._reading() as lent:
+                lent.execute("SELECT nothing FROM nowhere")
+            with pytest.raises(ZeroDivisionError), cast(SqlEventStore, store)._reading():
+                _ = 1 / 0
+        with pytest.raises(StoreUnavailable, match="closed"):
+            store.last_sequence()
+
+    assert_nothing_is_left(use)
+
+
+def test_a_store_that_is_refused_is_not_left_open(url: str, store: EventStore) -> None:
+    with writing(store) as connection:
+        later = f"INSERT INTO event_store_migrations VALUES ({len(MIGRATIONS) + 1})"  # noqa: S608
+        connection.execute(later)
+
+    def use() -> None:
+        with pytest.raises(StoreUnavailable, match="a later Encore"):
+            open_store(url)
+
+    assert_nothing_is_left(use)

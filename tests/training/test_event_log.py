@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,9 @@ NOW = 1_795_000_000
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> EventStore:
-    return SqliteEventStore(tmp_path / "encore.db")
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    with closing(SqliteEventStore(tmp_path / "encore.db")) as store:
+        yield store
 
 
 def records(*rows: tuple[Any, ...], timed: bool = False) -> Records:

@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, cast
 
 import psycopg
@@ -15,6 +16,7 @@ from app.errors import StoreUnavailable
 from app.events import Event
 from app.store.postgres import PostgresEventStore
 from app.store.sql import Connection
+from tests.leftovers import assert_nothing_is_left
 from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
@@ -231,3 +233,30 @@ def test_when_all_connections_are_taken_it_says_that(
     assert error.reason == "busy"
     assert store.last_sequence() == 0
     store.close()
+
+
+def test_a_store_in_trouble_leaves_nothing_open(
+    postgres: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.postgres._OPTIONS", "-c lock_timeout=50")
+    ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
+    name = url.rpartition("/")[2]
+
+    def use() -> None:
+        with (
+            closing(PostgresEventStore(url)) as store,
+            psycopg.connect(postgres.url("postgres"), autocommit=True) as server,
+        ):
+            store.wait_for_news(0.0)
+            with store._writing() as connection:
+                connection.execute("SELECT last_sequence FROM event_store FOR UPDATE")
+                assert trouble(lambda: store.append([Event("u", "a")], 1)).reason == "locked"
+            server.execute(ended, [name])
+            store.wait_for_news(0.0)
+            assert store.last_sequence() == 0
+        missing = postgres.url("none")
+        with monkeypatch.context() as impatient:
+            impatient.setattr("app.store.postgres._WAIT_SECONDS", 1)
+            assert trouble(lambda: PostgresEventStore(missing)).reason == "unreachable"
+
+    assert_nothing_is_left(use, times=4)

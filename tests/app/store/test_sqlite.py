@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -21,6 +22,7 @@ from app.events import Event, EventType
 from app.store.interface import Status
 from app.store.migrations import MIGRATIONS
 from app.store.sqlite import SqliteEventStore
+from tests.leftovers import assert_nothing_is_left
 
 ROOT = Path(__file__).parents[3]
 
@@ -298,6 +300,49 @@ def test_pruning_waits_for_no_reader(
     with patient._writing() as connection:
         assert connection.execute("PRAGMA busy_timeout").fetchone() == (3_600_000,)
     patient.close()
+
+
+@contextmanager
+def held_by_another(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    aside = path.rename(path.with_name("aside"))
+    yield
+    aside.rename(path)
+
+
+def test_a_store_in_trouble_leaves_nothing_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.sqlite._BUSY_SECONDS", 0.01)
+    target = path.with_name("backup.db")
+
+    def use() -> None:
+        with closing(SqliteEventStore(path)) as store:
+            append(store, "a")
+            with held_by_another(path):
+                assert trouble(lambda: append(store, "b")).reason == "locked"
+                assert trouble(lambda: SqliteEventStore(path)).reason == "locked"
+            with away(path):
+                assert trouble(lambda: append(store, "b")).reason == "replaced"
+            assert store.backup(target).last_sequence == store.last_sequence()
+        with pytest.raises(StoreUnavailable, match="closed"):
+            store.backup(target)
+
+    assert_nothing_is_left(use)
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + b"\xff" * 9000])
+def test_a_file_that_is_no_store_is_not_left_open(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert_nothing_is_left(lambda: trouble(lambda: SqliteEventStore(path)))
+    nowhere = path / "none" / "encore.db"
+    assert_nothing_is_left(lambda: trouble(lambda: SqliteEventStore(nowhere)))
 
 
 LITTLE_ROOM = """

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.model import Model
+from app.restocker import Restocker
+from app.settings import Settings
+from app.versions import set_current_version
+from tests.builders import CREATED_AT, publish_small
+from tests.leftovers import assert_nothing_is_left
+from tests.postgres import PostgresServer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "none"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStr:
+    """The address of an event store, which may not be there."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return SecretStr(server.new_database())
+    folder = tmp_path if request.param == "sqlite" else tmp_path / "none"
+    return SecretStr(f"sqlite:///{folder / 'encore.db'}")
+
+
+def test_starting_and_ending_the_service_leaves_nothing_open(
+    models: Path, url: SecretStr, tmp_path: Path
+) -> None:
+    settings = Settings(models=models, database_url=url, state=tmp_path)
+    events = {"events": [{"user_id": "u20", "artist_id": "i20"}]}
+
+    def use() -> None:
+        with TestClient(create_app(settings)) as client:
+            client.post("/events", json=events)
+            assert client.get("/recommend/u20?include_seen=true").status_code == 200
+            assert client.get("/popular?days=7").status_code in {200, 503}
+            assert client.get("/metrics").status_code == 200
+
+    assert_nothing_is_left(use, times=5)
+
+
+def test_models_that_were_exchanged_are_let_go_of(model: Model, tmp_path: Path) -> None:
+    folder, url = tmp_path / "models", SecretStr(f"sqlite:///{tmp_path / 'encore.db'}")
+    folder.mkdir()
+    versions = [
+        publish_small(model, folder, created_at=CREATED_AT + timedelta(minutes=minute))
+        for minute in range(2)
+    ]
+    settings = Settings(models=folder, database_url=url, state=tmp_path)
+    with TestClient(create_app(settings)) as client:
+
+        def exchange() -> None:
+            for version in versions:
+                set_current_version(folder, version)
+                assert client.post("/admin/reload").json()["model_version"] == version
+                assert client.get("/recommend/u20?include_seen=true").status_code == 200
+
+        assert_nothing_is_left(exchange, times=5)
+
+
+@pytest.mark.parametrize("method", ["start", "close"])
+def test_whatever_fails_when_it_starts_or_ends_all_else_is_ended(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    # Was wrong: after one that could not be closed, the others were left open.
+    done = getattr(Restocker, method)
+
+    def fail(restocker: Restocker) -> None:
+        done(restocker)
+        raise ZeroDivisionError
+
+    settings = Settings(models=models, database_url=SecretStr(f"sqlite:///{tmp_path / 'e.db'}"))
+    before = set(threading.enumerate())
+    monkeypatch.setattr(Restocker, method, fail)
+    with pytest.raises(ZeroDivisionError), TestClient(create_app(settings)):
+        pass
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    ours = ("batcher", "restocker", "store-", "model-watcher")
+    assert not {name for name in left if name.startswith(ours)}
