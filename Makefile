@@ -32,7 +32,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check lint format train lock clean
+.PHONY: help serve test check fast lint format train lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,7 +54,9 @@ test: $(DEV_READY) ## Test everything, with coverage
 	@$(BIN)/python -m tests.postgres
 	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
-check: lint ## Quick round for every commit: lint and the fast tests
+check: lint fast ## Quick round for every commit: lint and the fast tests
+
+fast: $(DEV_READY) ## The fast tests; on another Python: PYTHON=python3.13 VENV=.venv-3.13
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
 
 lint: $(DEV_READY) ## Format, lint, types, import rules, Dockerfile; changes nothing

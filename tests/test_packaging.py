@@ -309,8 +309,62 @@ def commands_of(*arguments: str, folder: Path) -> list[list[str]]:
     return [line.split("\t")[:-1] for line in lines]
 
 
+@pytest.mark.parametrize("tests_fail", [False, True])
+def test_ci_runs_the_fast_tests_on_each_newer_python_that_works(
+    tmp_path: Path, tests_fail: bool
+) -> None:
+    tools, installed = tmp_path / "bin", tmp_path / "versions/3.13.7/bin"
+    tools.mkdir()
+    installed.mkdir(parents=True)
+    scripts = {
+        tools / "python3": 'case "$*" in *version_info*) echo 11;; esac',
+        tools / "python3.12": "echo 3.12",
+        # What pyenv has for a version that is not chosen.
+        tools / "python3.13": "exit 127",
+        installed / "python3.13": "echo 3.13",
+        tools / "python3.14": "echo 3.14",
+        tools / "pyenv": f"echo {tmp_path}",
+        tools / "apt-get": "exit 0",
+        tools / "make": f"""
+            case "$*" in
+                *.venv-3.14/*) echo "ERROR: No matching distribution found for numpy"; exit 2;;
+                *3.13*fast) echo ran; exit {int(tests_fail)};;
+                *) echo "$@" >> {tmp_path}/called;;
+            esac""",
+    }
+    for path, script in scripts.items():
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+    environment = {"PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    done = subprocess.run(
+        [ROOT / ".ci/run"], env=environment, capture_output=True, text=True, check=False
+    )
+    at_12, at_13 = (f"PYTHON={folder}/python3.{n}" for folder, n in ((tools, 12), (installed, 13)))
+    called = (tmp_path / "called").read_text().splitlines()
+    assert done.returncode == int(tests_fail), done.stderr
+    assert called == [
+        "lint",
+        f"{at_12} VENV=.venv-3.12 .venv-3.12/.dev-installed",
+        f"{at_12} VENV=.venv-3.12 fast",
+        f"{at_13} VENV=.venv-3.13 .venv-3.13/.dev-installed",
+        *([] if tests_fail else ["test"]),
+    ]
+    shown = done.stdout.splitlines()
+    assert shown[:3] == [
+        f"encore: the fast tests on Python 3.12 ({tools}/python3.12)",
+        f"encore: the fast tests on Python 3.13 ({installed}/python3.13)",
+        "ran",
+    ]
+    passed_over = [
+        "encore: Python 3.14 is passed over, no environment can be made: "
+        "ERROR: No matching distribution found for numpy"
+    ]
+    assert shown[3:] == ([] if tests_fail else passed_over)
+
+
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    ours = {"DATASET", "DATA", "ARGS", "ENCORE_MODELS"}
+    # What the make that runs these tests was told is not for this one.
+    ours = {"DATASET", "DATA", "ARGS", "ENCORE_MODELS", "PYTHON", "VENV"}
     environment = {
         name: value for name, value in os.environ.items() if "MAKE" not in name and name not in ours
     }
