@@ -425,6 +425,9 @@ def test_closing_while_it_is_used_leaves_nothing_open(url: str) -> None:
             store.close()
         reasons = {cast(StoreUnavailable, one.exception()).reason for one in using}
         assert reasons == {"closed"}
+        lending = open_store(url)
+        with cast(SqlEventStore, lending)._reading():
+            lending.close()
 
     assert_nothing_is_left(use)
 
