@@ -79,11 +79,12 @@ def test_every_pair_is_in_exactly_one_part_with_its_plays(
     seed: int, fraction: float, min_items: int
 ) -> None:
     plays = random_plays(np.random.default_rng(seed), n_users=12, n_items=20)
+    lengths = (plays > 0).sum(axis=1)
+    assume(lengths.max() >= min_items)  # or the split is refused
     interactions = interactions_of(plays)
     train, test = RandomPerUser(fraction, min_items, seed).split(interactions)
     assert np.array_equal(dense_of(train.user_items) + dense_of(test.user_items), plays)
     assert not np.any((dense_of(train.user_items) > 0) & (dense_of(test.user_items) > 0))
-    lengths = (plays > 0).sum(axis=1)
     wanted = np.where(lengths < min_items, 0, np.maximum(1, (fraction * lengths).astype(int)))
     assert test.user_items.row_lengths().tolist() == wanted.tolist()
     assert np.all(train.user_items.row_lengths() > 0)
