@@ -3,7 +3,8 @@
 Writing goes through one thread, which commits whatever has come in while it was busy, so one flush
 to disk serves many requests. What a user's events come to is kept until the next event of theirs.
 When the database is in trouble, lists are answered from the model and from what is kept; a keeper
-looks every now and then whether it is back.
+looks every now and then whether it is back. No wait here is longer than its deadline, whatever the
+threads do: a store that does not answer in time is in trouble, and not asked until it is back.
 """
 
 from __future__ import annotations
@@ -14,45 +15,58 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from app.activity import Activity, activity_of
 from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, StoredEvent
 from app.model import Model
+from app.store.deadlines import NO_DEADLINES, Deadline, Deadlines
 from app.store.interface import EventStore, Outcome, PlayedArtist, learned_up_to
 from app.store.keepsake import Keepsake, Kept
+from app.store.readers import Readers
 from app.store.stamps import NoStamps, Stamps, stamp_key
 
 _POLL_SECONDS: Final = 0.25
 _REOPEN_SECONDS: Final = 1.0
-_CLOSE_SECONDS: Final = 10.0
+# So long closing waits for what was given to be written, where no deadline ends earlier, and then
+# for the threads, whose questions end with the store.
+_CLOSE_SECONDS: Final = 5.0
+_LAST_SECONDS: Final = 1.0
 # So many events may wait to be written, and so many are committed together.
 _MOST_WAITING: Final = 20_000
 _EVENTS_PER_COMMIT: Final = 5_000
 _READERS: Final = 4
+# So many users are one question to the store, which has to be answered in time.
+_USERS_AT_ONCE: Final = 8
 # Some hundred bytes each, and about as much again for each artist.
 _KEPT_USERS: Final = 20_000
 # Of somebody with more, the latest count.
 EVENTS_PER_USER: Final = 10_000
 # What takes a second to count is counted every 20 seconds at most.
 _RANKING_KEPT: Final = 20
+# With these troubles of writing, nobody waits for another one of the same: the keeper tries.
+_HOPELESS: Final = frozenset({"slow", "unreachable"})
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
-    """Events of one request, and who waits for them."""
+    """Events of one request, who waits for them, and whether they were told that it took too long.
+
+    Then nothing of it is written any more, unless that has begun.
+    """
 
     events: Sequence[Event]
     received_at: int
     future: asyncio.Future[list[Outcome]]
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,7 @@ class Journal:
         open_store: opens the store; tried again until it succeeds.
         rules: what events count for.
         keepsake: what is known of the store until it is open; None for nothing.
+        deadlines: how long anybody waits for the store; the same as it has itself.
 
     Attributes:
         stamps: says in one look into memory whether a user may have events.
@@ -105,8 +120,10 @@ class Journal:
         open_store: Callable[[], EventStore],
         rules: EventRules,
         keepsake: Keepsake | None = None,
+        deadlines: Deadlines = NO_DEADLINES,
     ) -> None:
         self._open_store = open_store
+        self._deadlines = deadlines
         self._rules = rules
         self._keepsake = keepsake
         self._opened: _Opened | None = None
@@ -131,7 +148,9 @@ class Journal:
         self._came: SimpleQueue[_Batch | None] = SimpleQueue()
         self._waiting = 0
         self._closing = threading.Event()
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+        self._readers = Readers(_READERS, self._loop)
+        # Questions that may take long; they end when the store turns out to be in trouble.
+        self._patient: set[asyncio.Future[Any]] = set()
         self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._keeper = threading.Thread(target=self._keep_up, name="store-keeper", daemon=True)
 
@@ -143,11 +162,12 @@ class Journal:
             self._unavailable = kept.assortment_version, list(kept.unavailable)
             self.stamps = NoStamps(kept.erased, kept.assortment_version)
         self._open()
+        self._readers.start()
         self._writer.start()
         self._keeper.start()
 
     async def close(self) -> None:
-        """Writes what has been given, and closes the store."""
+        """Writes what has been given, as far as there is time, and closes the store."""
         if not self._closing.is_set():
             self._closing.set()
             self._came.put(None)
@@ -200,14 +220,15 @@ class Journal:
         stale = [
             one for one in learned if not self._is_of(one, stamps[one], learned[one], prunings, at)
         ]
-        if stale and not {"read", "open"} & self._troubles.keys():
-            with suppress(StoreUnavailable):
-                found = await self._read(
-                    lambda store: [
-                        read_activity(store, one, self._rules, at, learned[one]) for one in stale
-                    ]
-                )
-                for user_id, activity in zip(stale, found, strict=True):
+
+        def read(part: Sequence[str], store: EventStore) -> list[Activity | None]:
+            return [read_activity(store, one, self._rules, at, learned[one]) for one in part]
+
+        with suppress(StoreUnavailable):
+            for start in range(0, len(stale), _USERS_AT_ONCE):
+                part = stale[start : start + _USERS_AT_ONCE]
+                found = await self._read(partial(read, part))
+                for user_id, activity in zip(part, found, strict=True):
                     entry = _Kept(stamps[user_id], learned[user_id], prunings, activity)
                     kept[user_id] = entry
                     self._keep(user_id, entry)
@@ -260,15 +281,20 @@ class Journal:
             StoreUnavailable: none of them is known to be stored.
             Overloaded: too many are waiting.
         """
+        self._check("write")
         if self._waiting + len(events) > _MOST_WAITING:
             raise Overloaded(
                 f"{self._waiting} events were waiting to be written already; send them again later"
             )
         future: asyncio.Future[list[Outcome]] = self._loop.create_future()
         self._waiting += len(events)
-        self._came.put(_Batch(events, now(), future))
+        batch = _Batch(events, now(), future)
+        self._came.put(batch)
         try:
-            outcomes = await future
+            outcomes = await _in_time(future, self._deadlines.write)
+        except TimeoutError:
+            batch.is_refused = True
+            raise self._missed("write", self._deadlines.writing) from None
         finally:
             self._waiting -= len(events)
         self.counts.update(f"events_{outcome.status}" for outcome in outcomes)
@@ -293,9 +319,8 @@ class Journal:
 
         Where the store cannot be read, it is what was known before.
         """
-        if not {"read", "open"} & self._troubles.keys():
-            with suppress(StoreUnavailable):
-                return await self._read(lambda store: store.unavailable_artists())
+        with suppress(StoreUnavailable):
+            return await self._read(lambda store: store.unavailable_artists())
         return self._unavailable
 
     async def events_of(
@@ -335,7 +360,8 @@ class Journal:
             start = time.monotonic()
             if valid_until < start:
                 ranking = await self._read(
-                    lambda store: store.played_since(since, by_plays=by_plays, limit=limit)
+                    lambda store: store.played_since(since, by_plays=by_plays, limit=limit),
+                    is_patient=True,
                 )
                 seconds = time.monotonic() - start
                 self._rankings = {
@@ -359,16 +385,50 @@ class Journal:
         if len(self._kept) > _KEPT_USERS:
             self._kept.popitem(last=False)
 
-    async def _read(self, question: Callable[[EventStore], T], *, tried: str = "read") -> T:
+    async def _read(
+        self, question: Callable[[EventStore], T], *, tried: str = "read", is_patient: bool = False
+    ) -> T:
+        """Returns what the store answers in time; what is wrong with it is noted.
+
+        Args:
+            question: put by a thread.
+            tried: whether it is about reading or writing.
+            is_patient: whether the answer may take long.
+
+        Raises:
+            StoreUnavailable: there is no answer, or was none to somebody else a moment ago.
+        """
         opened = self._opened
         if opened is None:
             raise self._troubles.get("open") or _not_open()
+        self._check(tried)
+        future = self._readers.ask(partial(question, opened.store))
+        deadline = self._deadlines.writing if tried == "write" else self._deadlines.reading
+        if is_patient:
+            deadline = self._deadlines.following
+            self._patient.add(future)
         try:
-            answer = await self._loop.run_in_executor(self._readers, question, opened.store)
+            return await _in_time(future, deadline.seconds)
+        except TimeoutError:
+            raise self._missed(tried, deadline) from None
         except StoreUnavailable as error:
-            self._note(tried, error)
+            if error is not self._troubles.get(tried):
+                self._note(tried, error)
             raise
-        return answer
+        finally:
+            self._patient.discard(future)
+
+    def _check(self, tried: str) -> None:
+        """Refuses at once what would wait for a store that is known not to answer."""
+        trouble = self._troubles.get(tried)
+        if trouble and (tried == "read" or trouble.reason in _HOPELESS):
+            raise trouble
+
+    def _missed(self, tried: str, deadline: Deadline) -> StoreUnavailable:
+        """Returns what is wrong after a deadline has passed, which is noted."""
+        error = deadline.missed("the event store")
+        self._note(tried, error)
+        return error
 
     def _write(self) -> None:
         ended = False
@@ -391,11 +451,15 @@ class Journal:
         return batches, False
 
     def _commit(self, batches: Sequence[_Batch]) -> None:
+        batches = [batch for batch in batches if not batch.is_refused]
+        if not batches:
+            return
         events = [event for batch in batches for event in batch.events]
         try:
+            self._check("write")
             outcomes = self._append(events, batches[0].received_at)
         except StoreUnavailable as error:
-            if self._opened is not None:
+            if self._opened is not None and error is not self._troubles.get("write"):
                 self._note("write", error)
             self._deliver(batches, error)
         except Exception as error:
@@ -445,7 +509,8 @@ class Journal:
             try:
                 self._look()
             except Exception:
-                logger.exception("could not follow the event store")
+                if not self._closing.is_set():
+                    logger.exception("could not follow the event store")
 
     def _look(self) -> None:
         """Follows what others store, and finds out whether what was wrong still is."""
@@ -510,26 +575,47 @@ class Journal:
             self._is_kept = self._keepsake.save(kept)
 
     def _note(self, tried: str, error: StoreUnavailable) -> None:
+        if self._closing.is_set() and error.reason == "closed":
+            return  # as it should be
         before = self._troubles.get(tried)
         self._troubles[tried] = error
         self.counts[f"trouble_{error.reason}"] += 1
         if before is None or before.reason != error.reason:
             logger.error("events are in trouble: %s", error)
+        if tried == "read":
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._end_patience, error)
+
+    def _end_patience(self, error: StoreUnavailable) -> None:
+        for future in self._patient:
+            if not future.done():
+                future.set_exception(error)
 
     def _clear(self, tried: str) -> None:
         if self._troubles.pop(tried, None) and not self._troubles:
             logger.info("the event store works again")
 
     def _end(self) -> None:
-        for thread in (self._writer, self._keeper):
-            if thread.is_alive():  # not so where opening went wrong in a way that nobody expects
-                thread.join(_CLOSE_SECONDS)
-        self._readers.shutdown()
+        """Ends everything, also where all threads wait for a store that does not answer."""
+        most = self._deadlines.write
+        _join(self._writer, _CLOSE_SECONDS if most is None else min(most, _CLOSE_SECONDS))
+        _join(self._keeper, _LAST_SECONDS)
+        stamps = self._let_go()
+        # Their questions have just been ended; what waits for a disk ends with the process.
+        _join(self._writer, _LAST_SECONDS)
+        _join(self._keeper, _LAST_SECONDS)
+        self._readers.close(_LAST_SECONDS)
+        if stamps is not None:
+            stamps.close()
+
+    def _let_go(self) -> Stamps | None:
+        """Closes the store, which ends all questions, and returns its stamps, still in use."""
         opened, self._opened = self._opened, None
         self.stamps = NoStamps()
-        if opened is not None:
-            with closing(opened.store):
-                opened.stamps.close()
+        if opened is None:
+            return None
+        opened.store.close()
+        return opened.stamps
 
 
 def read_activity(
@@ -562,3 +648,26 @@ def _changes_after(store: EventStore, after: int) -> list[tuple[int, int]]:
 
 def _not_open() -> StoreUnavailable:
     return StoreUnavailable("closed", "the event store is not open")
+
+
+async def _in_time(future: asyncio.Future[T], seconds: float | None) -> T:
+    """Returns what a future comes to; it is cancelled where nobody waits for it any more.
+
+    An answer that is there counts, however late it is looked at.
+
+    Raises:
+        TimeoutError: it is not there in time.
+    """
+    try:
+        done, _ = await asyncio.wait([future], timeout=seconds)
+        if not done:
+            raise TimeoutError
+        return future.result()
+    finally:
+        if not future.cancel() and not future.cancelled():
+            future.exception()  # so that nobody is told that nobody has asked for it
+
+
+def _join(thread: threading.Thread, seconds: float) -> None:
+    if thread.is_alive():  # not so where opening went wrong in a way that nobody expects
+        thread.join(seconds)

@@ -84,6 +84,8 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     url = settings.database_url.get_secret_value()
     keepsake = Keepsake(url, settings.state)
+    deadlines = settings.deadlines
+    opening = partial(open_store, url, deadlines=deadlines)
     async with AsyncExitStack() as ending:  # in reverse, each one whatever becomes of the others
         watcher = ModelWatcher(
             settings.models,
@@ -92,10 +94,11 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
             rules=settings.event_rules,
         )
         ending.push_async_callback(to_thread.run_sync, watcher.close)
-        journal = Journal(partial(open_store, url), settings.event_rules, keepsake)
-        ending.push_async_callback(journal.close)
+        journal = Journal(opening, settings.event_rules, keepsake, deadlines)
         restocker = Restocker(watcher, journal, settings.event_rules, settings.newcomer_rules)
         ending.push_async_callback(to_thread.run_sync, restocker.close)
+        # The store before the restocker, whose questions that ends as well.
+        ending.push_async_callback(journal.close)
         batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
         ending.push_async_callback(batcher.close)
         app.state.watcher, app.state.journal, app.state.batcher = watcher, journal, batcher

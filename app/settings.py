@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.errors import InvalidSettings
 from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, EventRules, NewcomerRules
 from app.store.address import check_url
+from app.store.deadlines import Deadlines
 
 PREFIX: Final = "ENCORE_"
 _MASK: Final = "**********"
@@ -65,6 +66,22 @@ class Settings(BaseSettings):
         default=SecretStr("sqlite:///encore.db"),
         description="Where events are kept: sqlite:///FILE (sqlite:////FILE for an absolute path), "
         "or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several hosts may share.",
+    )
+    store_read_seconds: float = Field(
+        default=0.5,
+        ge=0.05,
+        le=60,
+        allow_inf_nan=False,
+        description="Seconds in which the event store has to answer what lists wait for; after "
+        "that they come from the model and from what is known already.",
+    )
+    store_write_seconds: float = Field(
+        default=5.0,
+        ge=0.05,
+        le=60,
+        allow_inf_nan=False,
+        description="Seconds in which events have to be stored, counted from when they come in; "
+        "after that they are refused with 503.",
     )
     state: Path | None = Field(
         default=None,
@@ -196,6 +213,11 @@ class Settings(BaseSettings):
         return NewcomerRules(
             min_listeners=self.new_artist_listeners, length_quantile=self.new_artist_length
         )
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """How long anybody waits for the event store."""
+        return Deadlines(self.store_read_seconds, self.store_write_seconds)
 
     @property
     def event_rules(self) -> EventRules:

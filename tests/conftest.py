@@ -26,6 +26,7 @@ os.environ["ENCORE_DATABASE_URL"] = f"sqlite:///{_EVENTS.name}/encore.db"
 os.environ["ENCORE_STATE"] = _EVENTS.name
 # A busy machine may not refuse what a test asks for; tests of the refusal say how long they wait.
 os.environ["ENCORE_LIVE_WAIT_SECONDS"] = "60"
+os.environ["ENCORE_STORE_READ_SECONDS"] = os.environ["ENCORE_STORE_WRITE_SECONDS"] = "60"
 
 # A connection that nobody closes fails the test, on every Python.
 if sys.version_info < (3, 13):

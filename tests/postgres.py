@@ -92,9 +92,27 @@ class PostgresServer:
     def stop(self) -> None:
         """Stops it; what was committed is kept."""
         if self._process is not None:
+            self.thaw()
             self._process.send_signal(signal.SIGINT)
             self._process.wait(_PATIENCE)
             self._process = None
+
+    def freeze(self) -> None:
+        """Stops all its processes where they are; what is sent to them is acknowledged still."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets them go on; also where they were not frozen."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        # The first one makes no others once it is stopped.
+        self._process.send_signal(number)
+        pid = self._process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), number)
 
     def url(self, database: str) -> str:
         """Returns the address of a database."""
@@ -106,6 +124,15 @@ class PostgresServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.url(name)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freezes it for a while."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
 
     @contextmanager
     def small_database(self) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:

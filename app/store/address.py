@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import StoreUnavailable
+from app.store.deadlines import NO_DEADLINES, Deadlines
 from app.store.upkeep import KeptStore
 
 _SQLITE: Final = "sqlite:///"
@@ -37,12 +38,15 @@ def check_url(url: str) -> None:
         raise ValueError(f"names no file; {_EXPECTED}")
 
 
-def open_store(url: str, *, must_exist: bool = False) -> KeptStore:
+def open_store(
+    url: str, *, must_exist: bool = False, deadlines: Deadlines = NO_DEADLINES
+) -> KeptStore:
     """Opens the event store that a URL names.
 
     Args:
         url: as of ``ENCORE_DATABASE_URL``.
         must_exist: whether a store that is missing is refused instead of made.
+        deadlines: how long questions may take; as long as they do if not given.
 
     Raises:
         StoreUnavailable: it cannot be opened.
@@ -53,14 +57,14 @@ def open_store(url: str, *, must_exist: bool = False) -> KeptStore:
     if url.startswith(_POSTGRESQL):
         from app.store.postgres import PostgresEventStore  # noqa: PLC0415
 
-        return PostgresEventStore(url, must_exist=must_exist)
+        return PostgresEventStore(url, must_exist=must_exist, deadlines=deadlines)
     from app.store.sqlite import SqliteEventStore  # noqa: PLC0415
 
     if must_exist and not _path(url).exists():
         raise StoreUnavailable(
             "missing", f"there is no event store {_path(url)}; is its name right?"
         )
-    return SqliteEventStore(_path(url))
+    return SqliteEventStore(_path(url), deadlines=deadlines)
 
 
 def _path(url: str) -> Path:

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
@@ -18,13 +18,19 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from app.errors import StoreUnavailable
+from app.store.bounded import BoundedConnection, LastFailure, Question, TooLate
+from app.store.deadlines import FOLLOWING_SECONDS, NO_DEADLINES, Deadline, Deadlines
 from app.store.entries import Statistics
 from app.store.sql import Connection, Cursor
 from app.store.upkeep import SqlUpkeep
 
 _CONNECTIONS: Final = 8
-# So long a call waits for a server that is away.
+# So long a call waits for a server that is away, if it may wait that long.
 _WAIT_SECONDS: Final = 3
+# So long closing waits for threads that are connecting; they end by themselves soon after.
+_CLOSE_SECONDS: Final = 1
+# So long a session waits for a lock where no deadline ends earlier.
+_LOCK_SECONDS: Final = 5.0
 _CHANNEL: Final = "encore_events"
 # Any number that nobody else takes: who holds its lock makes the tables.
 _MIGRATION_LOCK: Final = 0x656E636F7265
@@ -32,7 +38,6 @@ _OPTIONS: Final = (
     # Acknowledged events survive a crash of the server, and who waited for the row with the last
     # number reads it as it is then, whatever the server's configuration says.
     "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed "
-    "-c statement_timeout=10000 -c lock_timeout=5000 "
     "-c idle_in_transaction_session_timeout=10000"
 )
 # A host that vanishes is noticed within seconds: keepalives are for a connection that is idle,
@@ -63,6 +68,7 @@ class PostgresEventStore(SqlUpkeep):
     Args:
         url: as libpq takes it, ``postgresql://user:password@host:port/database``.
         must_exist: whether a database without the tables is refused instead of given them.
+        deadlines: how long questions may take.
 
     Raises:
         StoreUnavailable: the server cannot be reached, or the tables are none of ours.
@@ -71,22 +77,29 @@ class PostgresEventStore(SqlUpkeep):
     _mark = "%s"
     _types = MappingProxyType({"bytes": "BYTEA", "float": "DOUBLE PRECISION"})
 
-    def __init__(self, url: str, *, must_exist: bool = False) -> None:
+    def __init__(
+        self, url: str, *, must_exist: bool = False, deadlines: Deadlines = NO_DEADLINES
+    ) -> None:
         super().__init__()
         self._url = url
+        self._deadlines = deadlines
         parts = _parts(url)
         self._label = _label(parts)
         # The last one of a kind counts, so those of the address cannot undo ours.
-        self._options = f"{parts.get('options') or ''} {_OPTIONS}"
+        self._options = f"{parts.get('options') or ''} {_OPTIONS} {_limits(deadlines)}"
         # By which a store knows its own news.
         self._name = secrets.token_hex(8)
         self._closing = Flag()
-        self._listener: psycopg.Connection[Any] | None = None
+        self._failure = LastFailure()
+        # Questions that have a connection.
+        self._asking: set[Question] = set()
+        self._listener: BoundedConnection | None = None
         self._listening = Lock()
         # It would repeat at each attempt what the service says once.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         self._pool = ConnectionPool(
             url,
+            connection_class=BoundedConnection,
             min_size=0,
             max_size=_CONNECTIONS,
             timeout=_WAIT_SECONDS,
@@ -96,7 +109,8 @@ class PostgresEventStore(SqlUpkeep):
             open=True,
         )
         try:
-            with self._writing() as connection:
+            # Not with the deadline of writing, which new tables may take longer than.
+            with self._transaction(deadlines.following) as connection:
                 self._execute(connection, "SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
                 if must_exist:
                     self._check_tables(connection)
@@ -110,13 +124,18 @@ class PostgresEventStore(SqlUpkeep):
         """Says where this very store is."""
         return f"postgresql {self.id} {self._label}"
 
+    @property
+    def _described(self) -> str:
+        return f"the event store in PostgreSQL at {self._label}"
+
     def wait_for_news(self, seconds: float) -> None:
         """Waits until another one has stored something, at most so long."""
         with self._listening:
             try:
                 if self._listener is None and not self._closing.is_set():
-                    self._listener = psycopg.connect(self._url, **self._settings())
-                    self._listener.execute(f"LISTEN {_CHANNEL}")
+                    self._listener = BoundedConnection.connect(self._url, **self._settings())
+                    with Question(self._deadlines.reading, self._closing).put():
+                        self._listener.execute(f"LISTEN {_CHANNEL}")
                     return  # for what came before it listened
                 deadline = time.monotonic() + seconds
                 while self._listener is not None and not self._closing.is_set():
@@ -129,6 +148,9 @@ class PostgresEventStore(SqlUpkeep):
                             return
             except psycopg.Error:
                 self._drop_listener()
+            finally:
+                if self._closing.is_set():  # meanwhile
+                    self._drop_listener()
         # Following by looking at the store will say what is wrong.
         self._closing.wait(seconds)
 
@@ -144,27 +166,57 @@ class PostgresEventStore(SqlUpkeep):
     def close(self) -> None:
         """Closes all connections; may be called twice."""
         self._closing.set()
-        with self._listening:
-            self._drop_listener()
-        self._pool.close(timeout=_WAIT_SECONDS)
+        # Who listens lets go by itself where that takes long, as while it connects.
+        if self._listening.acquire(timeout=_CLOSE_SECONDS):
+            try:
+                self._drop_listener()
+            finally:
+                self._listening.release()
+        self._pool.close(timeout=_CLOSE_SECONDS)
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return self._transaction(self._deadlines.writing)
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._translated(), self._pool.connection() as connection, connection.transaction():
+    def _transaction(self, deadline: Deadline) -> Iterator[Connection]:
+        with self._lent(deadline) as connection, connection.transaction():
             yield cast("Connection", connection)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._translated(), self._pool.connection() as connection:
+        with self._lent(self._deadlines.reading) as connection:
+            yield cast("Connection", connection)
+
+    @contextmanager
+    def _following(self) -> Iterator[Connection]:
+        with self._lent(self._deadlines.following) as connection:
             yield cast("Connection", connection)
 
     @contextmanager
     def _surveying(self) -> Iterator[Connection]:
-        with self._translated(), self._pool.connection() as connection, connection.transaction():
+        with self._transaction(Deadline()) as connection:
             # All questions see the same state, and none is cut short.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             connection.execute("SET LOCAL statement_timeout = 0")
-            yield cast("Connection", connection)
+            yield connection
+
+    @contextmanager
+    def _lent(self, deadline: Deadline) -> Iterator[BoundedConnection]:
+        """Lends a connection for a question; all that is done with it, taking it included, ends."""
+        if self._closing.is_set():
+            raise _closed()
+        question = Question(deadline, self._closing)
+        try:
+            with question.put(), self._pool.connection(question.left(_WAIT_SECONDS)) as connection:
+                self._asking.add(question)
+                try:
+                    yield connection
+                finally:
+                    self._asking.discard(question)
+        except PoolTimeout as error:
+            raise self._without_connection(question) from error
+        except psycopg.Error as error:
+            raise self._trouble(error, deadline) from error
 
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         with cast("psycopg.Connection[Any]", connection).cursor() as cursor:
@@ -193,32 +245,22 @@ class PostgresEventStore(SqlUpkeep):
             "connect_timeout": _WAIT_SECONDS,
             "options": self._options,
             "application_name": "encore",
+            "failure": self._failure,
             **_KEEPALIVE,
         }
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        if self._closing.is_set():
-            raise StoreUnavailable("closed", "the event store is closed; the service is ending")
-        try:
-            yield
-        except psycopg.Error as error:
-            raise self._trouble(error) from error
-
-    def _trouble(self, error: psycopg.Error) -> StoreUnavailable:
-        if isinstance(error, PoolClosed):
-            return StoreUnavailable("closed", "the event store is closed; the service is ending")
+    def _trouble(self, error: psycopg.Error, deadline: Deadline) -> StoreUnavailable:
+        if isinstance(error, PoolClosed) or self._closing.is_set():
+            return _closed()
+        if isinstance(error, TooLate):
+            return deadline.missed(self._described)
         state = error.sqlstate or ""
-        if isinstance(error, PoolTimeout):
-            return self._without_connection()
         cause = " ".join(str(error).split())
         is_away = not state or state[:2] in {"08", "57", "53"}
         reason, advice = _TROUBLES.get(
             state, _AWAY if is_away else ("failed", "the log of the server has the details")
         )
-        return StoreUnavailable(
-            reason, f"the event store in PostgreSQL at {self._label}: {cause}; {advice}"
-        )
+        return StoreUnavailable(reason, f"{self._described}: {cause}; {advice}")
 
     def _check_tables(self, connection: Connection) -> None:
         table = self._execute(connection, "SELECT to_regclass('event_store_migrations')")
@@ -227,23 +269,44 @@ class PostgresEventStore(SqlUpkeep):
                 "missing", f"there is no event store in PostgreSQL at {self._label}; is it another?"
             )
 
-    def _without_connection(self) -> StoreUnavailable:
-        """Finds out why there was no connection, which the pool does not tell."""
-        try:
-            psycopg.connect(self._url, **self._settings()).close()
-        except psycopg.Error as error:
-            return self._trouble(error)
-        return StoreUnavailable(
-            "busy",
-            f"the event store in PostgreSQL at {self._label}: all {_CONNECTIONS} connections were "
-            f"busy for {_WAIT_SECONDS} s; ask again later",
-        )
+    def _without_connection(self, question: Question) -> StoreUnavailable:
+        """Says why there was no connection, which the pool does not tell."""
+        failure = self._failure.error
+        if self._closing.is_set():
+            return _closed()
+        if failure is not None and not question.is_cut:
+            return self._trouble(failure, question.deadline)
+        if len(self._asking) >= _CONNECTIONS:
+            return StoreUnavailable(
+                "busy",
+                f"{self._described}: all {_CONNECTIONS} connections were busy all the time that "
+                "this question had; ask again later",
+            )
+        seconds = question.deadline.seconds
+        if seconds is None or seconds > _WAIT_SECONDS:
+            return Deadline(_WAIT_SECONDS).missed(self._described)
+        return question.deadline.missed(self._described)
 
     def _drop_listener(self) -> None:
         if self._listener is not None:
             with suppress(psycopg.Error):
                 self._listener.close()
             self._listener = None
+
+
+def _limits(deadlines: Deadlines) -> str:
+    """Returns the options by which the server itself ends what takes long, and says why."""
+    statement = max(FOLLOWING_SECONDS, deadlines.write or 0)
+    lock = deadlines.writing.lock_seconds
+    lock = _LOCK_SECONDS if lock is None else min(lock, _LOCK_SECONDS)
+    return (
+        f"-c statement_timeout={round(1000 * statement)} "
+        f"-c lock_timeout={max(1, round(1000 * lock))}"
+    )
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("closed", "the event store is closed; the service is ending")
 
 
 def _parts(url: str) -> dict[str, Any]:

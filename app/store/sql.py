@@ -92,6 +92,14 @@ class SqlEventStore(ABC):
             StoreUnavailable: the database is in trouble, at any point.
         """
 
+    def _following(self) -> AbstractContextManager[Connection]:
+        """Lends a connection for what counts or follows, which may take longer.
+
+        Raises:
+            StoreUnavailable: the database is in trouble, at any point.
+        """
+        return self._reading()
+
     @abstractmethod
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         """Runs an insertion for many rows."""
@@ -213,7 +221,7 @@ class SqlEventStore(ABC):
 
     def latest_of_users(self, after: int) -> list[tuple[str, int]]:
         """Returns who has events with numbers above ``after``."""
-        with self._reading() as connection:
+        with self._following() as connection:
             rows = self._execute(
                 connection,
                 "SELECT user_id, max(sequence) FROM events WHERE sequence > ? GROUP BY user_id",
@@ -264,21 +272,21 @@ class SqlEventStore(ABC):
 
     def tombstones(self, up_to: int) -> list[tuple[bytes, int]]:
         """Returns the hashes of who was erased, and the tombstones' numbers."""
-        with self._reading() as connection:
+        with self._following() as connection:
             statement = "SELECT user_hash, sequence FROM tombstones WHERE sequence <= ?"
             rows = self._execute(connection, statement, up_to).fetchall()
         return [(bytes(hashed), int(sequence)) for hashed, sequence in rows]
 
     def erased_after(self, after: int) -> list[tuple[int, int]]:
         """Returns the stamp keys and numbers of later tombstones."""
-        with self._reading() as connection:
+        with self._following() as connection:
             statement = "SELECT stamp_key, sequence FROM tombstones WHERE sequence > ?"
             rows = self._execute(connection, statement, after).fetchall()
         return [(int(key), int(sequence)) for key, sequence in rows]
 
     def latest_of_artists(self, after: int) -> list[tuple[str, int]]:
         """Returns which artists have events with numbers above ``after``."""
-        with self._reading() as connection:
+        with self._following() as connection:
             rows = self._execute(
                 connection,
                 "SELECT artist_id, max(sequence) FROM events WHERE sequence > ? GROUP BY artist_id",
@@ -288,7 +296,7 @@ class SqlEventStore(ABC):
 
     def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
         """Returns who played or liked an artist, latest first."""
-        with self._reading() as connection:
+        with self._following() as connection:
             rows = self._execute(
                 connection,
                 "SELECT user_id FROM events WHERE artist_id = ? AND type IN (?, ?) "
@@ -314,7 +322,7 @@ class SqlEventStore(ABC):
             "FROM events WHERE happened_at >= ? AND type = ? GROUP BY artist_id ORDER BY "
         )
         statement += "total DESC, listeners DESC" if by_plays else "listeners DESC, total DESC"
-        with self._reading() as connection:
+        with self._following() as connection:
             rows = self._execute(
                 connection,
                 statement + ", artist_id LIMIT ?",
@@ -355,7 +363,7 @@ class SqlEventStore(ABC):
 
     def unavailable_artists(self) -> tuple[int, list[str]]:
         """Returns the version of the assortment, and the artists that are out of it."""
-        with self._reading() as connection:
+        with self._following() as connection:
             # The version first: what is read is at least as new.
             version = self._assortment_version(connection)
             rows = self._execute(connection, "SELECT artist_id FROM unavailable_artists").fetchall()

@@ -16,10 +16,12 @@ from typing import Any, Final, cast
 
 from app.errors import StoreUnavailable
 from app.files import replacing
+from app.store.deadlines import NO_DEADLINES, Deadline, Deadlines
 from app.store.entries import Statistics
 from app.store.sql import Connection
 from app.store.upkeep import SqlUpkeep
 
+# So long it waits for a lock where no deadline says otherwise.
 _BUSY_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.02
 # What SQLite's codes mean for whoever runs the service: one word, and what to do.
@@ -40,6 +42,7 @@ class SqliteEventStore(SqlUpkeep):
 
     Args:
         path: the file; made if it is missing, readable by its owner only.
+        deadlines: how long questions may wait for locks.
 
     Raises:
         StoreUnavailable: it cannot be opened or is no event store.
@@ -48,9 +51,10 @@ class SqliteEventStore(SqlUpkeep):
     _mark = "?"
     _types = MappingProxyType({"bytes": "BLOB", "float": "REAL"})
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, deadlines: Deadlines = NO_DEADLINES) -> None:
         super().__init__()
         self._path = path
+        self._deadlines = deadlines
         self._device = self._inode = 0
         self._closed = Flag()
         self._writer: sqlite3.Connection | None = None
@@ -128,13 +132,28 @@ class SqliteEventStore(SqlUpkeep):
     def close(self) -> None:
         """Closes all connections; may be called twice."""
         self._closed.set()
-        with self._write_lock:
-            self._close_readers()
+        self._close_readers()
+        # Who still writes when the time is up closes the connection itself.
+        with suppress(StoreUnavailable), self._locked():
             self._drop_writer()
 
     @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keeps other threads from writing; raises where one of them takes too long."""
+        deadline = self._deadlines.writing
+        seconds = deadline.lock_seconds
+        if not self._write_lock.acquire(timeout=-1 if seconds is None else seconds):
+            raise deadline.missed(f"the event store {self._path}")
+        try:
+            yield
+        finally:
+            if self._closed.is_set():
+                self._drop_writer()
+            self._write_lock.release()
+
+    @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._write_lock, self._translated():
+        with self._locked(), self._translated():
             self._check_in_place()
             connection = self._writer = self._writer or self._connect()
             try:
@@ -173,22 +192,24 @@ class SqliteEventStore(SqlUpkeep):
     def _wipe(self) -> None:
         # The log holds what was deleted until it is merged, as far as readers allow; others that
         # want to write are not kept waiting for them.
-        with suppress(StoreUnavailable), self._write_lock, self._translated():
+        with suppress(StoreUnavailable), self._locked(), self._translated():
             if self._writer is not None:
                 self._writer.execute("PRAGMA busy_timeout = 0")
                 try:
                     self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 finally:
-                    self._writer.execute(f"PRAGMA busy_timeout = {round(_BUSY_SECONDS * 1000)}")
+                    milliseconds = round(1000 * _busy_seconds(self._deadlines.writing))
+                    self._writer.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     def _announce(self, connection: Connection) -> None:
         pass  # others look by themselves
 
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        busy = _busy_seconds(self._deadlines.reading if read_only else self._deadlines.writing)
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=rw",
             uri=True,
-            timeout=_BUSY_SECONDS,
+            timeout=busy,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -200,7 +221,7 @@ class SqliteEventStore(SqlUpkeep):
             else:
                 # What is deleted is overwritten: somebody may have asked for that.
                 connection.execute("PRAGMA secure_delete = ON")
-                mode = _with_log(connection)
+                mode = _with_log(connection, busy)
                 if mode != "wal":
                     raise StoreUnavailable(
                         "unreachable",
@@ -274,11 +295,16 @@ class _CopyFailed(Exception):
             raise cls(error) from error
 
 
-def _with_log(connection: sqlite3.Connection) -> str:
-    """Asks for a write-ahead log, and returns what kind of log there is."""
+def _busy_seconds(deadline: Deadline) -> float:
+    seconds = deadline.lock_seconds
+    return _BUSY_SECONDS if seconds is None else seconds
+
+
+def _with_log(connection: sqlite3.Connection, busy: float) -> str:
+    """Asks for a write-ahead log, waits ``busy`` s for a lock, and returns what log there is."""
     # Of two that make the log of a new file one is told at once that it is locked: SQLite does not
     # wait here.
-    deadline = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + busy
     while True:
         try:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()

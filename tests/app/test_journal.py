@@ -3,22 +3,23 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, cast
 
 import pytest
 
 from app import journal as journal_module
 from app.errors import Overloaded, StoreUnavailable
-from app.events import MICROSECONDS, Event, EventRules, EventType, Watermark
+from app.events import MICROSECONDS, Event, EventRules, EventType, StoredEvent, Watermark
 from app.journal import Journal, now
 from app.model import Model
 from app.store.address import open_store
-from app.store.interface import EventStore, Outcome, Status
+from app.store.deadlines import Deadlines
+from app.store.interface import EventStore, Outcome, PlayedArtist, Status
 from app.store.keepsake import Keepsake, Kept
 from app.store.sqlite import SqliteEventStore
 from tests.builders import interactions_of, small_model
@@ -49,13 +50,17 @@ def run(path: Path, use: Callable[[Journal], Awaitable[T]], rules: EventRules = 
     return asyncio.run(main())
 
 
-def run_beside_a_server(use: Callable[[Journal, PostgresServer], Awaitable[None]]) -> None:
+def run_beside_a_server(
+    use: Callable[[Journal, PostgresServer], Awaitable[None]], deadlines: Deadlines | None = None
+) -> None:
     """Runs something on a journal in PostgreSQL, whose server may be stopped meanwhile."""
     server = PostgresServer()
     url = server.new_database()
+    deadlines = deadlines or Deadlines()
 
     async def main() -> None:
-        journal = Journal(partial(open_store, url), RULES)
+        opening = partial(open_store, url, deadlines=deadlines)
+        journal = Journal(opening, RULES, deadlines=deadlines)
         await asyncio.to_thread(journal.start)
         try:
             await use(journal, server)
@@ -570,3 +575,207 @@ def test_a_journal_that_cannot_be_started_can_be_closed() -> None:
         await journal.close()
 
     asyncio.run(main())
+
+
+SOON = Deadlines(read=0.5, write=1)
+
+
+def test_no_question_to_a_frozen_postgresql_hangs_and_events_count_again_when_it_goes_on() -> None:
+    async def use(journal: Journal, server: PostgresServer) -> None:
+        await journal.append([Event("u", "a"), Event("v", "a")])
+        known = await journal.activity_of("u", None)
+        with server.frozen():
+            async with asyncio.timeout(PATIENCE):
+                assert await journal.activity_of("v", None) is None
+                assert await journal.activity_of("u", None) is known
+                assert {trouble.reason for trouble in journal.troubles} <= {"slow", "unreachable"}
+                for question in (
+                    journal.append([Event("u", "b")]),
+                    journal.events_of("u", limit=9, before=None),
+                    journal.played_in_days(7, by_plays=False, limit=5),
+                    journal.erase("u"),
+                    journal.set_available("a", is_available=False),
+                    journal.append([Event("u", "c")]),
+                ):
+                    with pytest.raises(StoreUnavailable):
+                        await question
+                assert len(journal.troubles) == 2
+        await eventually(lambda: not journal.troubles)
+        await journal.append([Event("u", "d")])
+        activity = await journal.activity_of("u", None)
+        assert {"a", "d"} <= units(activity).keys() <= {"a", "b", "d"}
+        assert units(await journal.activity_of("v", None)) == {"a": 1.0}
+
+    run_beside_a_server(use, SOON)
+
+
+def test_a_journal_ends_while_everything_it_does_hangs() -> None:
+    before = set(threading.enumerate())
+
+    async def use(journal: Journal, server: PostgresServer) -> None:
+        await journal.append([Event("u", "a")])
+        server.freeze()
+        hanging = [
+            asyncio.ensure_future(question)
+            for question in (
+                journal.activity_of("u", None),
+                journal.append([Event("u", "b")]),
+                journal.erase("u"),
+                *(journal.played_in_days(day, by_plays=False, limit=5) for day in range(1, 5)),
+            )
+        ]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            await journal.close()
+            await asyncio.gather(*hanging, return_exceptions=True)
+
+    run_beside_a_server(use, Deadlines(read=3600, write=3600))
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not {name for name in left if name.startswith("store-")}
+
+
+class Hanging(SqliteEventStore):
+    """A store on a disk that hangs while it is told so."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    def events_of(
+        self, user_id: str, *, limit: int, before: int | None = None
+    ) -> list[StoredEvent]:
+        self.goes_on.wait()
+        return super().events_of(user_id, limit=limit, before=before)
+
+    def played_since(self, since: int, *, by_plays: bool, limit: int) -> list[PlayedArtist]:
+        self.goes_on.wait()
+        return super().played_since(since, by_plays=by_plays, limit=limit)
+
+    def append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
+        self.goes_on.wait()
+        return super().append(events, received_at)
+
+    def last_sequence(self) -> int:
+        self.goes_on.wait()
+        return super().last_sequence()
+
+
+async def hangs(path: Path, deadlines: Deadlines) -> tuple[Journal, Hanging]:
+    """Returns a journal on a store that hangs from now on."""
+    journal = Journal(partial(Hanging, path), RULES, deadlines=deadlines)
+    await asyncio.to_thread(journal.start)
+    await journal.append([Event("u", "a")])
+    store = cast(Hanging, journal.store)
+    store.goes_on.clear()
+    return journal, store
+
+
+def test_a_disk_that_hangs_hangs_nobody_and_what_was_refused_is_not_written_later(
+    path: Path,
+) -> None:
+    async def main() -> None:
+        journal, store = await hangs(path, SOON)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                first = asyncio.ensure_future(journal.append([Event("u", "begun")]))
+                await asyncio.sleep(0.1)
+                second = asyncio.ensure_future(journal.append([Event("u", "waiting")]))
+                assert await journal.activity_of("u", None) is None
+                with pytest.raises(StoreUnavailable, match="ENCORE_STORE_READ_SECONDS"):
+                    await journal.events_of("u", limit=9, before=None)
+                for appending in (first, second):
+                    with pytest.raises(StoreUnavailable, match="ENCORE_STORE_WRITE_SECONDS"):
+                        await appending
+                with pytest.raises(StoreUnavailable, match="ENCORE_STORE_WRITE_SECONDS"):
+                    await journal.append([Event("u", "refused at once")])
+            assert journal.waiting == 0
+        finally:
+            store.goes_on.set()
+        await eventually(lambda: not journal.troubles)
+        await journal.append([Event("u", "d")])
+        assert units(await journal.activity_of("u", None)).keys() == {"a", "begun", "d"}
+        await journal.close()
+
+    asyncio.run(main())
+
+
+def test_events_of_a_client_that_has_gone_are_written(path: Path) -> None:
+    async def main() -> None:
+        journal, store = await hangs(path, Deadlines(read=60, write=60))
+        blocked = asyncio.ensure_future(journal.append([Event("u", "begun")]))
+        left = asyncio.ensure_future(journal.append([Event("u", "left alone")]))
+        await asyncio.sleep(0.1)
+        left.cancel()
+        store.goes_on.set()
+        await blocked
+        await journal.close()
+
+    asyncio.run(main())
+    with closing(SqliteEventStore(path)) as store:
+        assert [one.event.artist_id for one in store.events_of("u", limit=9)] == [
+            "left alone",
+            "begun",
+            "a",
+        ]
+
+
+def test_what_may_take_long_ends_when_the_store_turns_out_not_to_answer(path: Path) -> None:
+    async def main() -> None:
+        journal, store = await hangs(path, SOON)
+        rankings = [
+            asyncio.ensure_future(journal.played_in_days(day, by_plays=False, limit=5))
+            for day in (1, 7)
+        ]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(StoreUnavailable):
+                await journal.events_of("u", limit=9, before=None)
+            for ranking in rankings:
+                with pytest.raises(StoreUnavailable, match="ENCORE_STORE_READ_SECONDS"):
+                    await ranking
+        store.goes_on.set()
+        await eventually(lambda: not journal.troubles)
+        assert len(await journal.played_in_days(7, by_plays=False, limit=5)) == 1
+        await journal.close()
+
+    asyncio.run(main())
+
+
+def test_a_journal_on_a_disk_that_hangs_can_be_closed(path: Path) -> None:
+    async def main() -> None:
+        journal, store = await hangs(path, SOON)
+        asking = asyncio.ensure_future(journal.append([Event("u", "b")]))
+        async with asyncio.timeout(PATIENCE):
+            await journal.close()
+            with pytest.raises(StoreUnavailable):
+                await asking
+        store.goes_on.set()
+
+    asyncio.run(main())
+
+
+def test_a_store_that_opens_while_the_journal_closes_is_closed(path: Path) -> None:
+    opens, may_open = threading.Event(), threading.Event()
+    opened: list[SqliteEventStore] = []
+
+    def opening() -> EventStore:
+        if not opens.is_set():
+            opens.set()
+            raise StoreUnavailable("unreachable", "not yet")
+        may_open.wait()
+        opened.append(SqliteEventStore(path))
+        return opened[0]
+
+    async def main() -> None:
+        journal = Journal(opening, RULES)
+        await asyncio.to_thread(journal.start)
+        await asyncio.sleep(1.5)  # the keeper is opening it, or the close comes first: as good
+        await journal.close()
+        may_open.set()
+        await asyncio.to_thread(journal._keeper.join, PATIENCE)
+
+    asyncio.run(main())
+    for store in opened:
+        with pytest.raises(StoreUnavailable, match="is closed"):
+            store.last_sequence()

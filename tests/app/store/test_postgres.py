@@ -14,6 +14,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.events import Event
+from app.store.deadlines import Deadlines
 from app.store.postgres import PostgresEventStore
 from app.store.sql import Connection
 from tests.leftovers import assert_nothing_is_left
@@ -176,11 +177,8 @@ def test_on_a_full_disk_nothing_acknowledged_is_lost_and_it_goes_on_when_there_i
         store.close()
 
 
-def test_a_lock_that_another_session_holds_is_told(
-    url: str, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.store.postgres._OPTIONS", "-c lock_timeout=50")
-    impatient = PostgresEventStore(url)
+def test_a_lock_that_another_session_holds_is_told(url: str, store: PostgresEventStore) -> None:
+    impatient = PostgresEventStore(url, deadlines=Deadlines(read=60, write=2))
     with store._writing() as connection:
         connection.execute("SELECT last_sequence FROM event_store FOR UPDATE")
         assert trouble(lambda: impatient.append([Event("u", "a")], 1)).reason == "locked"
