@@ -106,6 +106,10 @@ class TestLocks:
         assert not pins("serve").keys() & {"implicit", "polars", "scipy", "joblib", "pyspark"}
 
 
+# The store in PostgreSQL, and the connection that it alone uses.
+POSTGRESQL = {"bounded.py", "postgres.py"}
+
+
 class TestDependencies:
     @pytest.mark.parametrize(
         ("package", "lock"),
@@ -114,15 +118,17 @@ class TestDependencies:
     def test_are_declared_where_they_are_imported(self, package: str, lock: str) -> None:
         distributions = packages_distributions()
         wanted = {canonicalize_name(requirement.name) for requirement in declared()[lock]}
-        driver = ROOT / "app/store/postgres.py"
-        for path in sorted({*(ROOT / package).rglob("*.py")} - {driver}):
+        drivers = {ROOT / "app/store" / name for name in POSTGRESQL}
+        for path in sorted({*(ROOT / package).rglob("*.py")} - drivers):
             for module in imported(path) - sys.stdlib_module_names - OURS:
                 names = {canonicalize_name(name) for name in distributions.get(module, [])}
                 assert names & wanted, f"{path.relative_to(ROOT)} imports {module}"
 
-    def test_the_driver_of_postgresql_is_imported_in_one_place(self) -> None:
-        found = {path.name for path in (ROOT / "app").rglob("*.py") if "psycopg" in imported(path)}
-        assert found == {"postgres.py"}
+    def test_the_driver_of_postgresql_is_imported_by_the_store_in_it_alone(self) -> None:
+        sources = sorted((ROOT / "app").rglob("*.py"))
+        assert {path.name for path in sources if "psycopg" in imported(path)} == POSTGRESQL
+        bounded = "from app.store.bounded import"
+        assert {path.name for path in sources if bounded in path.read_text()} == {"postgres.py"}
         assert {"psycopg", "psycopg-pool"} <= pins("postgres").keys() - pins("serve").keys()
 
 
