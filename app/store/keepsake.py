@@ -58,12 +58,15 @@ class Keepsake:
             logger.warning("%s is not used: %s", self._path, error.strerror)
             return self._saved
         try:
-            with os.fdopen(descriptor, "rb") as file:
-                if os.fstat(file.fileno()).st_uid != os.getuid():
-                    raise ValueError("it belongs to somebody else")
+            if os.fstat(descriptor).st_uid != os.getuid():
+                raise ValueError("it belongs to somebody else")
+            # Closed below: a folder is no file, and its descriptor would be left.
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
                 self._saved = _parse(json.load(file))
         except (OSError, ValueError, TypeError, KeyError) as error:
             logger.warning("%s is not used: %s", self._path, error)
+        finally:
+            os.close(descriptor)
         return self._saved
 
     def save(self, kept: Kept) -> bool:

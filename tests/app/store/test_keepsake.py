@@ -8,6 +8,7 @@ import pytest
 
 from app.files import replacing
 from app.store.keepsake import Keepsake, Kept
+from tests.leftovers import assert_nothing_is_left
 
 ADDRESS = "postgresql://encore:secret@db/encore"
 KEPT = Kept(frozenset([7, 2**32 - 1]), 3, ("a", "🎸\n"))
@@ -81,6 +82,18 @@ def test_a_link_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture
     path.symlink_to(elsewhere)
     assert keepsake(tmp_path).load() == Kept()
     assert "is not used" in caplog.text
+
+
+def test_a_folder_in_its_place_is_told_and_leaves_nothing_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Was wrong: a folder can be opened, and each load left its descriptor.
+    keepsake(tmp_path).save(KEPT)
+    path = only_file(tmp_path)
+    path.unlink()
+    path.mkdir()
+    assert_nothing_is_left(lambda: keepsake(tmp_path).load())
+    assert f"{path} is not used: [Errno 21] Is a directory" in caplog.text
 
 
 def test_a_folder_that_is_missing_is_told_once(
