@@ -5,8 +5,9 @@
 Starts a PostgreSQL server and a service with its default settings, stores events, stops the server
 with SIGSTOP and asks for lists at once: of users without events, with events that the service has
 read, with events that it has not read, and unknown ones; one after the other and with 16
-connections. Then it asks the calls that need the store, lets the server go on, freezes it again, and ends the
-service. Printed and written are the median and the longest time of each, from the client's side.
+connections. Then it asks the calls that need the store, lets the server go on, freezes it again, and
+ends the service. Printed and written are the median and the longest time of each, from the client's
+side.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def train(folder: Path) -> tuple[Path, list[str]]:
     python: list[str | Path] = [sys.executable, "-m", "training"]
     size: list[str | Path] = ["--users", "2000", "--artists", "3000"]
     subprocess.run([*python, "generate", *size, "--out", sample], check=True, capture_output=True)
-    source = ["--dataset", "synthetic", "--data", sample, "--models", models]
+    source: list[str | Path] = ["--dataset", "synthetic", "--data", sample, "--models", models]
     subprocess.run([*python, "train", *source, "--no-evaluation"], check=True, capture_output=True)
     plays = (sample / "usersha1-artmbid-artname-plays.tsv").read_text().splitlines()
     return models, list(dict.fromkeys(line.split("\t")[0] for line in plays))
