@@ -5,9 +5,9 @@
 Starts a PostgreSQL server and a service with its default settings, stores events, stops the server
 with SIGSTOP and asks for lists at once: of users without events, with events that the service has
 read, with events that it has not read, and unknown ones; one after the other and with 16
-connections. Then it asks the calls that need the store, lets the server go on, freezes it again, and
-ends the service. Printed and written are the median and the longest time of each, from the client's
-side.
+connections. Then it asks the calls that need the store, lets the server go on,
+freezes it again, and ends the service. Printed and written are the median and the longest time of
+each, from the client's side.
 """
 
 from __future__ import annotations
