@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from training.datasets.record_count import RecordCounter
 from training.datasets.sources import find_file, reading, refuse_binary
 from training.errors import DatasetError
 
-_BLOCK_BYTES: Final = 2**20
+# Fits a processor's cache.
+_BLOCK_BYTES: Final = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def _survey(paths: tuple[Path, ...], count: Mapping[Path, RecordCounter]) -> Sur
 def _fingerprint(path: Path, counter: RecordCounter | None) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     is_packed = path.name.lower().endswith(".gz")
-    with reading(path), path.open("rb") as file:
+    with reading(path), path.open("rb", buffering=0) as file:
         for block in _blocks(file):
             digest.update(block)
             size += len(block)
@@ -106,6 +108,8 @@ def _fingerprint(path: Path, counter: RecordCounter | None) -> dict[str, Any]:
     return {"sha256": digest.hexdigest(), "bytes": size}
 
 
-def _blocks(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
-    while block := file.read(_BLOCK_BYTES):
-        yield block
+def _blocks(file: FileIO | gzip.GzipFile) -> Iterator[memoryview]:
+    """Yields a file in blocks, each of which is overwritten by the next one."""
+    buffer = memoryview(bytearray(_BLOCK_BYTES))
+    while size := file.readinto(buffer):
+        yield buffer[:size]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from training.datasets import LoadOptions
+from training.datasets import LoadOptions, record_count
 from training.datasets.record_count import Quoting, RecordCounter
 from training.datasets.table import load
 from training.errors import DatasetError
@@ -141,3 +141,29 @@ def test_what_is_read_is_what_the_standard_library_reads_or_refused(body: str) -
     assert {records.user_ids[int(code)] for code in records.user_codes} == {
         row[0] for row in usable
     }
+
+
+@settings(
+    deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.sampled_from(['"', '""', ",", "\n", "\r\n", '","', '"\n"', "a", "b" * 9]), max_size=90
+    ),
+    st.integers(1, 200),
+)
+def test_the_quick_look_sees_what_the_exact_one_sees(
+    monkeypatch: pytest.MonkeyPatch, parts: list[str], block: int
+) -> None:
+    text = "".join(parts)
+
+    def outcome() -> int | str:
+        try:
+            return count(text, csv_of(3), block=block)
+        except DatasetError as error:
+            return str(error)
+
+    quick = outcome()
+    with monkeypatch.context() as patch:
+        patch.setattr(record_count, "_is_regular", lambda *_: False)
+        assert outcome() == quick
