@@ -64,6 +64,7 @@ class RecordCounter:
         self._records = 0
         self._lines = 0
         self._is_first = True
+        self._room = np.empty(0, dtype=np.bool_)
 
     def feed(self, block: bytes | memoryview) -> None:
         """Takes the next part of the file.
@@ -111,8 +112,9 @@ class RecordCounter:
     def _end_of_records(self, text: bytes, quoting: Quoting) -> int:
         """Counts the whole records that a text begins with, and returns where they end."""
         content = np.frombuffer(text, dtype=np.uint8)
-        newline = _bits(content == _NEWLINE)
-        if b'"' not in text or _is_regular(text, content, newline, quoting.separator[0]):
+        room = self._room_for(len(content))
+        newline = _bits(content, _NEWLINE, room)
+        if b'"' not in text or _is_regular(text, newline, quoting.separator[0], room):
             found = int(np.bitwise_count(newline).sum())
             self._records, self._lines = self._records + found, self._lines + found
             return text.rfind(b"\n") + 1
@@ -130,6 +132,11 @@ class RecordCounter:
         self._records += len(ends)
         self._lines += int(np.searchsorted(newlines, end))
         return end
+
+    def _room_for(self, length: int) -> NDArray[np.bool_]:
+        if len(self._room) < length:
+            self._room = np.empty(2 * length, dtype=np.bool_)
+        return self._room[:length]
 
     def _check_quotes(
         self, text: bytes, content: NDArray[np.uint8], quotes: NDArray[np.intp], quoting: Quoting
@@ -218,7 +225,7 @@ class RecordCounter:
 
 
 def _is_regular(
-    text: bytes, content: NDArray[np.uint8], newline: NDArray[np.uint64], separator: int
+    text: bytes, newline: NDArray[np.uint64], separator: int, room: NDArray[np.bool_]
 ) -> bool:
     """Says whether quotation marks only begin, end or are doubled in fields of one line each.
 
@@ -228,22 +235,23 @@ def _is_regular(
 
     Args:
         text: begins with a record; its last one may be cut.
-        content: its bytes.
-        newline: their line ends, as of ``_bits``.
+        newline: its line ends, as of ``_bits``.
         separator: that parts fields.
+        room: see there.
     """
-    quote = _bits(content == _QUOTE)
+    content = np.frombuffer(text, dtype=np.uint8)
+    quote = _bits(content, _QUOTE, room)
     inside = _from_odd_to_even(quote)
     if (newline & inside).any():
         return False
-    edge = quote | newline | _bits(content == separator)
+    edge = quote | newline | _bits(content, separator, room)
     follows = edge << 1
     follows[1:] |= edge[:-1] >> 63
     follows[0] |= 1
     if (quote & inside & ~follows).any():
         return False
     if b"\r" in text:
-        edge |= _bits(content == _RETURN)
+        edge |= _bits(content, _RETURN, room)
     precedes = edge >> 1
     precedes[:-1] |= edge[1:] << 63
     # What comes after the last character is seen with the next block.
@@ -251,10 +259,19 @@ def _is_regular(
     return not (quote & ~inside & ~precedes).any()
 
 
-def _bits(marks: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Returns marks as bits, the first one lowest, and zeros up to a whole number."""
-    packed = np.zeros(-(-len(marks) // 64) * 8, dtype=np.uint8)
-    packed[: -(-len(marks) // 8)] = np.packbits(marks, bitorder="little")
+def _bits(
+    content: NDArray[np.uint8], character: int, room: NDArray[np.bool_]
+) -> NDArray[np.uint64]:
+    """Returns a bit for each place, set where it holds a character; the first one is the lowest.
+
+    Args:
+        content: to look at.
+        character: to look for.
+        room: to work in, of the length of ``content``, since asking for memory takes longer.
+    """
+    packed = np.zeros(-(-len(content) // 64) * 8, dtype=np.uint8)
+    np.equal(content, character, out=room)
+    packed[: -(-len(content) // 8)] = np.packbits(room, bitorder="little")
     return packed.view("<u8")
 
 
