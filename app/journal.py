@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -80,6 +80,16 @@ class _Kept:
     learned: int
     prunings: int
     activity: Activity | None
+
+
+@dataclass(frozen=True, slots=True)
+class _AsOf:
+    """What was known before events were read: the time, stamps and learned numbers by user."""
+
+    at: int
+    stamps: Mapping[str, int]
+    learned: Mapping[str, int]
+    prunings: int
 
 
 @dataclass(slots=True)
@@ -221,20 +231,30 @@ class Journal:
             one for one in learned if not self._is_of(one, stamps[one], learned[one], prunings, at)
         ]
 
-        def read(part: Sequence[str], store: EventStore) -> list[Activity | None]:
-            return [read_activity(store, one, self._rules, at, learned[one]) for one in part]
+        if stale:
+            kept |= await self._renew(stale, _AsOf(at, stamps, learned, prunings))
+        return [
+            self._known(one, kept.get(one), stamps[one], learned.get(one, 0)) for one in user_ids
+        ]
 
+    async def _renew(self, stale: Sequence[str], as_of: _AsOf) -> dict[str, _Kept]:
+        """Reads what the events of some users come to, as far as the store answers in time."""
+
+        def read(part: Sequence[str], store: EventStore) -> list[Activity | None]:
+            return [
+                read_activity(store, one, self._rules, as_of.at, as_of.learned[one]) for one in part
+            ]
+
+        renewed: dict[str, _Kept] = {}
         with suppress(StoreUnavailable):
             for start in range(0, len(stale), _USERS_AT_ONCE):
                 part = stale[start : start + _USERS_AT_ONCE]
                 found = await self._read(partial(read, part))
                 for user_id, activity in zip(part, found, strict=True):
-                    entry = _Kept(stamps[user_id], learned[user_id], prunings, activity)
-                    kept[user_id] = entry
-                    self._keep(user_id, entry)
-        return [
-            self._known(one, kept.get(one), stamps[one], learned.get(one, 0)) for one in user_ids
-        ]
+                    stamp, learned = as_of.stamps[user_id], as_of.learned[user_id]
+                    renewed[user_id] = _Kept(stamp, learned, as_of.prunings, activity)
+                    self._keep(user_id, renewed[user_id])
+        return renewed
 
     def _known(self, user_id: str, kept: _Kept | None, stamp: int, learned: int) -> Activity | None:
         is_old = kept is None or (kept.stamp, kept.learned) != (stamp, learned)
@@ -597,8 +617,10 @@ class Journal:
 
     def _end(self) -> None:
         """Ends everything, also where all threads wait for a store that does not answer."""
-        most = self._deadlines.write
-        _join(self._writer, _CLOSE_SECONDS if most is None else min(most, _CLOSE_SECONDS))
+        most = _CLOSE_SECONDS if self._deadlines.write is None else self._deadlines.write
+        trouble = self._troubles.get("write")
+        is_hopeless = trouble is not None and trouble.reason in _HOPELESS
+        _join(self._writer, _LAST_SECONDS if is_hopeless else min(most, _CLOSE_SECONDS))
         _join(self._keeper, _LAST_SECONDS)
         stamps = self._let_go()
         # Their questions have just been ended; what waits for a disk ends with the process.

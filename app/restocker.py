@@ -31,7 +31,8 @@ _LISTENERS: Final = 30
 _MOST_NEWCOMERS: Final = 1000
 # Of so many it is looked up at once whether they lost listeners.
 _DOUBTED_PER_LOOK: Final = 500
-_CLOSE_SECONDS: Final = 10.0
+# Its questions have ended with the store when it is closed.
+_CLOSE_SECONDS: Final = 2.0
 
 logger = logging.getLogger(__name__)
 

@@ -109,10 +109,9 @@ class PostgresServer:
         assert self._process is not None
         # The first one makes no others once it is stopped.
         self._process.send_signal(number)
-        pid = self._process.pid
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        for child in _children_of(self._process.pid):
             with suppress(ProcessLookupError):
-                os.kill(int(child), number)
+                os.kill(child, number)
 
     def url(self, database: str) -> str:
         """Returns the address of a database."""
@@ -196,6 +195,18 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
+
+
+def _children_of(pid: int) -> list[int]:
+    # Not by /proc/PID/task/PID/children, which misses some while others end.
+    children = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            # After the name, which may hold anything: the state, and then the parent.
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == pid:
+                children.append(int(process.name))
+    return children
 
 
 def _programs() -> Path:

@@ -24,6 +24,7 @@ from app.store.upkeep import SqlUpkeep
 # So long it waits for a lock where no deadline says otherwise.
 _BUSY_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.02
+_CLOSE_SECONDS: Final = 1.0
 # What SQLite's codes mean for whoever runs the service: one word, and what to do.
 _TROUBLES: Final = {
     "SQLITE_BUSY": ("locked", "another program holds its lock; find it with fuser or lsof"),
@@ -134,14 +135,20 @@ class SqliteEventStore(SqlUpkeep):
         self._closed.set()
         self._close_readers()
         # Who still writes when the time is up closes the connection itself.
-        with suppress(StoreUnavailable), self._locked():
+        with suppress(StoreUnavailable), self._locked(most=_CLOSE_SECONDS):
             self._drop_writer()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keeps other threads from writing; raises where one of them takes too long."""
+    def _locked(self, most: float | None = None) -> Iterator[None]:
+        """Keeps other threads from writing; raises where one of them takes too long.
+
+        Args:
+            most: seconds to wait where there are deadlines; None for that of writing.
+        """
         deadline = self._deadlines.writing
         seconds = deadline.lock_seconds
+        if seconds is not None and most is not None:
+            seconds = min(seconds, most)
         if not self._write_lock.acquire(timeout=-1 if seconds is None else seconds):
             raise deadline.missed(f"the event store {self._path}")
         try:

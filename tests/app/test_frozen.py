@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,8 +89,14 @@ def test_the_service_ends_while_the_database_is_frozen(
     with serving(models, **variables) as server:
         assert server.tell(play("u30", "i11"))[0] == 200
         database.freeze()
-        start = time.monotonic()
-        status, log = server.end()
+        event = json.dumps({"events": [play("u30", "i12")]})
+        with ThreadPoolExecutor() as threads:
+            waiting = threads.submit(server.ask, "POST", "/events", event)
+            eventually(lambda: server.get("/health/ready")[1]["status"] == "degraded")
+            start = time.monotonic()
+            status, log = server.end()
+            with suppress(OSError):
+                assert waiting.result()[0] == 503
         assert time.monotonic() - start < ENDS < PATIENCE
         assert status == 0, log
         assert "Traceback" not in log
