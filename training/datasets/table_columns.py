@@ -66,7 +66,7 @@ class Columns:
         if NAME not in chosen and "name" in found:
             chosen[NAME] = "name"
         doubts = []
-        for role in _USUAL.keys() - chosen.keys():
+        for role in [role for role in _USUAL if role not in chosen]:
             fitting = _fitting(role, [one for one in found if one not in chosen.values()], schema)
             if fitting:
                 chosen[role] = fitting[0]
