@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from app import __version__
-from app.http.batcher import Batcher
 from app.http.body_limit import BodyLimit
 from app.http.documentation import install_documentation
 from app.http.hot_route import HotRoute
@@ -31,7 +30,8 @@ from app.http.routers import (
 )
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
-from app.restocker import Restocker
+from app.serving.batcher import Batcher
+from app.serving.newcomer_worker import Restocker
 from app.settings import Settings, load_settings
 from app.store.address import open_store
 from app.store.keepsake import Keepsake

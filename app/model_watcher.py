@@ -12,7 +12,7 @@ from typing import Final
 from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
 from app.errors import EncoreError, ModelUnavailable
 from app.events import DEFAULT_RULES, EventRules
-from app.recommender import Recommender
+from app.recommend.ladder import Recommender
 from app.versions import current_version
 
 _FIRST_RETRY_SECONDS: Final = 1.0

@@ -29,8 +29,8 @@ from app.events import (
     StoredEvent,
 )
 from app.model import Model
-from app.newcomers import Newcomers, NewcomerSolver
-from app.recommender import Query, Recommender
+from app.recommend.ladder import Query, Recommender
+from app.recommend.newcomers import Newcomers, NewcomerSolver
 from app.scoring import top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import load

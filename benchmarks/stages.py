@@ -25,10 +25,10 @@ import numpy as np
 from starlette.types import Message, Scope
 
 from app.artifact import open_model
-from app.http.encoding import encode_list
 from app.http.hot_route import read_query
 from app.main import create_app
-from app.recommender import Recommender
+from app.recommend.ladder import Recommender
+from app.serving.encoding import encode_list
 from app.settings import Settings
 from app.versions import current_version
 from benchmarks.conditions import conditions

@@ -41,7 +41,7 @@ def test_the_service_loads_only_what_serves() -> None:
 
 
 def test_the_policy_loads_no_framework() -> None:
-    loaded = loaded_by("import app.recommender")
+    loaded = loaded_by("import app.recommend.ladder")
     assert not loaded & {*FOREIGN, "fastapi", "starlette", "pydantic", "uvicorn", "anyio"}
 
 

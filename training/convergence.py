@@ -14,7 +14,7 @@ from app.fold_in import gramian
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
 from app.model import Model, Popularity
-from app.recommender import Query, Recommender
+from app.recommend.ladder import Query, Recommender
 from app.weighting import Weighting
 from training import metrics
 from training.als import Parameters, confidence_matrix, fit_item_factors

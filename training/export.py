@@ -13,11 +13,11 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from threadpoolctl import threadpool_limits
 
-from app.assortment import WHOLE, Assortment
 from app.events import DEFAULT_RULES, user_hash
 from app.journal import now, read_activity
 from app.model import Model
-from app.recommender import Query, Recommender
+from app.recommend.availability import WHOLE, Assortment
+from app.recommend.ladder import Query, Recommender
 from app.store.interface import EventStore, learned_up_to
 from training.erasure import erased_since
 from training.errors import TrainingError, WriteError

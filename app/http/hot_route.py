@@ -18,9 +18,6 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import EncoreError, InvalidId
-from app.http import answers
-from app.http.answers import ClientGone
-from app.http.batcher import Batcher
 from app.http.parameters import check_query, decode
 from app.http.problems import problem_response
 from app.http.raw_target import encoded_path
@@ -28,7 +25,10 @@ from app.http.schemas import MAX_IDS, RecommendParameters, check_id
 from app.id_map import MAX_ID_BYTES
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
-from app.recommender import Query
+from app.recommend.ladder import Query
+from app.serving import answers
+from app.serving.answers import ClientGone
+from app.serving.batcher import Batcher
 
 logger = logging.getLogger(__name__)
 

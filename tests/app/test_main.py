@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.model import Model
-from app.restocker import Restocker
+from app.serving.newcomer_worker import Restocker
 from app.settings import Settings
 from app.versions import set_current_version
 from tests.builders import CREATED_AT, publish_small

@@ -18,7 +18,7 @@ from app.errors import ModelUnavailable
 from app.main import create_app
 from app.model import Model
 from app.model_watcher import ModelWatcher
-from app.recommender import Query, Recommendation, Recommender
+from app.recommend.ladder import Query, Recommendation, Recommender
 from app.settings import Settings
 from app.versions import set_current_version
 from tests.builders import CREATED_AT, card_of, publish_small, random_model

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from app.model import Model
-from app.recommender import Query, Recommender
+from app.recommend.ladder import Query, Recommender
 from tests.app.test_server import PATIENCE, Server, serving
 
 pytestmark = pytest.mark.slow

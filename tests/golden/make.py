@@ -19,7 +19,7 @@ import numpy as np
 
 from app.artifact import FORMAT_VERSION
 from app.model import Model
-from app.recommender import PopularityBy, Query, Recommender, Strategy
+from app.recommend.ladder import PopularityBy, Query, Recommender, Strategy
 from tests.builders import CREATED_AT, interactions_of, random_plays, small_model
 from training.publishing import publish
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.recommender import PopularityBy, Query, Recommender, Strategy
+from app.recommend.ladder import PopularityBy, Query, Recommender, Strategy
 from tests.builders import interactions_of, random_plays, small_model
 from training.errors import NothingToMeasure
 from training.evaluation import CUTOFFS, Contender, GivesLists, evaluate, recommend_lists

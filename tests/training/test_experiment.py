@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.recommender import Query, Recommender, Source, Strategy
+from app.recommend.ladder import Query, Recommender, Source, Strategy
 from tests.builders import (
     PARAMETERS,
     dense_of,

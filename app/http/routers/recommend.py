@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.http import answers
 from app.http.dependencies import CurrentServing
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
@@ -18,7 +17,8 @@ from app.http.schemas import (
     RecommendParameters,
 )
 from app.http.strict_route import StrictRoute
-from app.recommender import Query as RecommendQuery
+from app.recommend.ladder import Query as RecommendQuery
+from app.serving import answers
 
 router = APIRouter(tags=["recommend"], route_class=StrictRoute)
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.artifact import open_model, read_report
 from app.events import MICROSECONDS, Event, EventType
-from app.recommender import Query, Recommender
+from app.recommend.ladder import Query, Recommender
 from app.store.address import open_store
 from app.versions import current_version, list_versions
 from tests.training.cli.commands import (

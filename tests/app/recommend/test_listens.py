@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.id_map import IdMap
-from app.listens import Row, read_listens, stack
+from app.recommend.listens import Row, read_listens, stack
 
 ITEMS = IdMap.build(["a", "b", "c", "d"])
 

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app import id_map, scoring
-from app import recommender as recommender_module
 from app.activity import Activity, activity_of
-from app.assortment import Assortment
 from app.discovery import discount
 from app.errors import UnknownUser
 from app.events import Event, EventRules, EventType, StoredEvent
 from app.interactions import UserItems
 from app.model import Model, TopLists
-from app.recommender import (
+from app.recommend import ladder as recommender_module
+from app.recommend.availability import Assortment
+from app.recommend.ladder import (
     PopularityBy,
     Query,
     Recommendation,

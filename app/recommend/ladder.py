@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.activity import NO_ACTIVITY, Activity, index_units, with_units
-from app.assortment import WHOLE
 from app.errors import UnknownUser
 from app.events import DEFAULT_RULES, EventRules
-from app.listens import Row, read_listens, stack
 from app.model import Model
-from app.newcomers import Newcomers
+from app.recommend.availability import WHOLE
+from app.recommend.listens import Row, read_listens, stack
+from app.recommend.newcomers import Newcomers
 from app.scoring import Catalogue, Ranked, rank, top_items
 
 # Look-ups of up to about so many items take less time than handing them to another thread.

@@ -11,11 +11,11 @@ from functools import partial
 import pytest
 
 from app.errors import Overloaded, UnknownUser
-from app.http import batcher as batcher_module
-from app.http.batcher import Batcher
-from app.http.encoding import encode_list
 from app.model import Model
-from app.recommender import Query, Recommendation, Recommender, Strategy
+from app.recommend.ladder import Query, Recommendation, Recommender, Strategy
+from app.serving import batcher as batcher_module
+from app.serving.batcher import Batcher
+from app.serving.encoding import encode_list
 
 PATIENCE = 30.0
 

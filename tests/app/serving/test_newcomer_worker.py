@@ -11,7 +11,7 @@ from app.errors import StoreUnavailable
 from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, Event, EventType
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
-from app.restocker import Restocker
+from app.serving.newcomer_worker import Restocker
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 
@@ -113,7 +113,7 @@ def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Was wrong: all artists were made anew first.
-    monkeypatch.setattr("app.restocker._ARTISTS_PER_LOOK", 2)
+    monkeypatch.setattr("app.serving.newcomer_worker._ARTISTS_PER_LOOK", 2)
 
     def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
         store = cast(SqliteEventStore, journal.store)

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from app.activity import Activity, activity_of
-from app.assortment import Assortment
 from app.events import Event, EventRules, EventType, NewcomerRules, StoredEvent
 from app.model import Model, TopLists
-from app.newcomers import Newcomer, Newcomers, NewcomerSolver
-from app.recommender import Query, Recommender, Source, Strategy
+from app.recommend.availability import Assortment
+from app.recommend.ladder import Query, Recommender, Source, Strategy
+from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.scoring import top_items
 from tests.builders import random_model
 
@@ -132,8 +132,8 @@ def test_precomputed_lists_with_many_newcomers_are_those_scored_live(
     looked_up: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if looked_up == "when asked for":
-        monkeypatch.setattr("app.newcomers._PRODUCTS_AT_ONCE", 0)
-    monkeypatch.setattr("app.newcomers._KEPT_NEAR", 400)
+        monkeypatch.setattr("app.recommend.newcomers._PRODUCTS_AT_ONCE", 0)
+    monkeypatch.setattr("app.recommend.newcomers._KEPT_NEAR", 400)
     rng = np.random.default_rng(4)
     known = model().item_factors[rng.permutation(120)[:30]]
     drawn = known * rng.uniform(0.6, 1.4, (30, 1)).astype(np.float32)

@@ -9,13 +9,13 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from app.assortment import Assortment
 from app.errors import UnknownUser
-from app.http.batcher import Batcher
-from app.http.encoding import encode_list
 from app.http.schemas import PopularArtists, PopularItem
 from app.journal import Journal
-from app.recommender import PopularityBy, Query, Recommender
+from app.recommend.availability import Assortment
+from app.recommend.ladder import PopularityBy, Query, Recommender
+from app.serving.batcher import Batcher
+from app.serving.encoding import encode_list
 
 _WATCH_AFTER_SECONDS: Final = 0.05
 
