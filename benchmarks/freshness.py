@@ -35,7 +35,8 @@ from app.activity import activity_of
 from app.artifact import open_model
 from app.events import Event, EventRules, StoredEvent
 from app.model import Model
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query
 from app.versions import current_version
 from benchmarks.conditions import conditions
 from benchmarks.load import HOST, BenchmarkError, Server, encore

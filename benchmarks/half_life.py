@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from app.recommend.ladder import Strategy
+from app.recommend.query import Strategy
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.datasets.synthetic_timed import generate_timed

@@ -29,8 +29,9 @@ from app.events import (
     StoredEvent,
 )
 from app.model import Model
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomers, NewcomerSolver
+from app.recommend.query import Query
 from app.scoring import top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import load

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.interactions import UserItems
-from app.recommend.ladder import Strategy
+from app.recommend.query import Strategy
 from app.weighting import Weighting, WeightingName
 from benchmarks.conditions import conditions
 from training.als import Parameters, confidence_matrix, fit_item_factors

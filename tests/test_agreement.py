@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from app.artifact import open_model
 from app.main import create_app
-from app.recommend.ladder import Strategy
+from app.recommend.query import Strategy
 from app.settings import Settings
 from tests.builders import interactions_of, publish_small, random_plays, small_model
 from training.datasets import load_dataset

@@ -14,7 +14,8 @@ from app.fold_in import gramian
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
 from app.model import Model, Popularity
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query
 from app.weighting import Weighting
 from training import metrics
 from training.als import Parameters, confidence_matrix, fit_item_factors

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from app.interactions import UserItems
 from app.model import Model
-from app.recommend.ladder import PopularityBy, Query, Recommender, Strategy
+from app.recommend.ladder import Recommender
+from app.recommend.query import PopularityBy, Query, Strategy
 from training import metrics
 from training.errors import NothingToMeasure
 from training.fit import NoProgress, Progress, in_threads

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from app.model import Model
-from app.recommend.ladder import Strategy
+from app.recommend.query import Strategy
 from training.als import Parameters
 from training.convergence import Convergence, Validation, measure_convergence
 from training.errors import NothingToMeasure, TrainingError

@@ -17,7 +17,8 @@ from app.events import DEFAULT_RULES, user_hash
 from app.journal import now, read_activity
 from app.model import Model
 from app.recommend.availability import WHOLE, Assortment
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query
 from app.store.interface import EventStore, learned_up_to
 from training.erasure import erased_since
 from training.errors import TrainingError, WriteError

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.recommend.ladder import PopularityBy, Strategy
+from app.recommend.query import PopularityBy, Strategy
 from app.weighting import WeightingName
 from training.als import Parameters
 from training.evaluation import Contender, GivesLists

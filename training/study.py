@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app import __version__
 from app.interactions import UserItems
 from app.model import Model
-from app.recommend.ladder import Strategy
+from app.recommend.query import Strategy
 from training.convergence import Convergence
 from training.evaluation import Contender, Evaluation, evaluate
 from training.experiment import Measured, Run

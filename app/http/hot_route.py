@@ -25,7 +25,7 @@ from app.http.schemas import MAX_IDS, RecommendParameters, check_id
 from app.id_map import MAX_ID_BYTES
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
-from app.recommend.ladder import Query
+from app.recommend.query import Query
 from app.serving import answers
 from app.serving.answers import ClientGone
 from app.serving.batcher import Batcher

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.id_map import encode_id
-from app.recommend.ladder import PopularityBy, Source, Strategy
+from app.recommend.query import PopularityBy, Source, Strategy
 
 MAX_N: Final = 500
 MAX_OFFSET: Final = 10_000

@@ -13,7 +13,8 @@ from app.errors import UnknownUser
 from app.http.schemas import PopularArtists, PopularItem
 from app.journal import Journal
 from app.recommend.availability import Assortment
-from app.recommend.ladder import PopularityBy, Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import PopularityBy, Query
 from app.serving.batcher import Batcher
 from app.serving.encoding import encode_list
 

@@ -21,7 +21,8 @@ from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
 
 from app.errors import Overloaded, UnknownUser
-from app.recommend.ladder import Query, Recommendation, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query, Recommendation
 
 # A batch weighs about so much; more would be scored hardly faster each, and others would wait.
 _BATCH: Final = 32

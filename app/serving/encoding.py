@@ -15,8 +15,8 @@ from typing import Final
 from app.http.schemas import Item, Recommendations, UserList
 from app.id_map import Kept
 from app.model import Model
-from app.recommend.ladder import Query, Recommendation, Source
 from app.recommend.newcomers import Newcomers
+from app.recommend.query import Query, Recommendation, Source
 
 # Dot products, and counts.
 _SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%r"}

@@ -17,8 +17,9 @@ from app.events import EventRules, NewcomerRules
 from app.journal import Journal, now, read_activity
 from app.model import Model
 from app.model_watcher import ModelWatcher
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
+from app.recommend.query import Query
 from app.store.interface import EventStore
 
 _LOOK_SECONDS: Final = 0.5

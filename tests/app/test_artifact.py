@@ -28,7 +28,8 @@ from app.artifact import (
 )
 from app.errors import InvalidArtifact, ReportNotFound
 from app.model import Model
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query
 from app.weighting import WeightingName
 from tests.builders import (
     card_of,

@@ -18,7 +18,8 @@ from app.errors import ModelUnavailable
 from app.main import create_app
 from app.model import Model
 from app.model_watcher import ModelWatcher
-from app.recommend.ladder import Query, Recommendation, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query, Recommendation
 from app.settings import Settings
 from app.versions import set_current_version
 from tests.builders import CREATED_AT, card_of, publish_small, random_model

@@ -12,7 +12,8 @@ from typing import Any, Final
 import pytest
 
 from app.model import Model
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query
 from tests.app.test_server import PATIENCE, Server, serving
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,8 @@ import numpy as np
 
 from app.artifact import FORMAT_VERSION
 from app.model import Model
-from app.recommend.ladder import PopularityBy, Query, Recommender, Strategy
+from app.recommend.ladder import Recommender
+from app.recommend.query import PopularityBy, Query, Strategy
 from tests.builders import CREATED_AT, interactions_of, random_plays, small_model
 from training.publishing import publish
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.recommend.ladder import Strategy
+from app.recommend.query import Strategy
 from tests.builders import PARAMETERS, checkerboard_interactions, interactions_of, random_plays
 from training.convergence import Validation, enough, follow, is_exhausted, measure_convergence
 from training.errors import NothingToMeasure

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.recommend.ladder import PopularityBy, Query, Recommender, Strategy
+from app.recommend.ladder import Recommender
+from app.recommend.query import PopularityBy, Query, Strategy
 from tests.builders import interactions_of, random_plays, small_model
 from training.errors import NothingToMeasure
 from training.evaluation import CUTOFFS, Contender, GivesLists, evaluate, recommend_lists

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.recommend.ladder import Query, Recommender, Source, Strategy
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query, Source, Strategy
 from tests.builders import (
     PARAMETERS,
     dense_of,

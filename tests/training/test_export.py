@@ -11,7 +11,8 @@ import pytest
 from app.events import DEFAULT_RULES, Event, Watermark
 from app.journal import read_activity
 from app.recommend.availability import Assortment
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query
 from app.store.sqlite import SqliteEventStore
 from tests.builders import publish_small, random_model
 from training.errors import TrainingError

@@ -11,7 +11,8 @@ from app.activity import Activity
 from app.artifact import model_arrays
 from app.errors import InvalidId
 from app.interactions import UserItems
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query
 from app.weighting import WeightingName
 from tests.builders import (
     PARAMETERS,

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from app.recommend.ladder import Query, Recommender, Strategy
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query, Strategy
 from tests.builders import PARAMETERS, interactions_of, random_plays
 from training.evaluation import Contender
 from training.experiment import Measured, Plan, measure

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from app.recommend.ladder import Strategy
+from app.recommend.query import Strategy
 from tests.builders import interactions_of, random_plays, small_model
 from training.evaluation import Contender, Evaluation, GivesLists, evaluate
 from training.figures import Figures

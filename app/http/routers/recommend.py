@@ -17,7 +17,7 @@ from app.http.schemas import (
     RecommendParameters,
 )
 from app.http.strict_route import StrictRoute
-from app.recommend.ladder import Query as RecommendQuery
+from app.recommend.query import Query as RecommendQuery
 from app.serving import answers
 
 router = APIRouter(tags=["recommend"], route_class=StrictRoute)

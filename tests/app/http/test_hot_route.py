@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from app.http.hot_route import PATH, read_query
 from app.http.schemas import MAX_IDS, MAX_N, MAX_OFFSET, RecommendParameters
 from app.main import create_app
-from app.recommend.ladder import Query, Strategy
+from app.recommend.query import Query, Strategy
 from app.settings import Settings
 from tests.app.conftest import ODD_ITEMS, ODD_USERS
 from tests.app.serving.test_batcher import PATIENCE, Held

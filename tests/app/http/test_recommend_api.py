@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.model import Model
-from app.recommend.ladder import Query, Recommender, Strategy
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query, Strategy
 from tests.app.conftest import LIST_LENGTH, ODD_ITEMS, ODD_USERS
 
 PLAIN_USERS = ("u30", "u31")

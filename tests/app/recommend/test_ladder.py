@@ -21,14 +21,8 @@ from app.interactions import UserItems
 from app.model import Model, TopLists
 from app.recommend import ladder as recommender_module
 from app.recommend.availability import Assortment
-from app.recommend.ladder import (
-    PopularityBy,
-    Query,
-    Recommendation,
-    Recommender,
-    Source,
-    Strategy,
-)
+from app.recommend.ladder import Recommender
+from app.recommend.query import PopularityBy, Query, Recommendation, Source, Strategy
 from tests.builders import (
     dense_of,
     interactions_of,

@@ -12,8 +12,9 @@ from app.activity import Activity, activity_of
 from app.events import Event, EventRules, EventType, NewcomerRules, StoredEvent
 from app.model import Model, TopLists
 from app.recommend.availability import Assortment
-from app.recommend.ladder import Query, Recommender, Source, Strategy
+from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
+from app.recommend.query import Query, Source, Strategy
 from app.scoring import top_items
 from tests.builders import random_model
 

@@ -12,7 +12,8 @@ import pytest
 
 from app.errors import Overloaded, UnknownUser
 from app.model import Model
-from app.recommend.ladder import Query, Recommendation, Recommender, Strategy
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query, Recommendation, Strategy
 from app.serving import batcher as batcher_module
 from app.serving.batcher import Batcher
 from app.serving.encoding import encode_list

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 
 from app.http.schemas import Recommendations, UserList
 from app.model import Model
-from app.recommend.ladder import Query, Recommendation, Recommender, Source, Strategy
+from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers
+from app.recommend.query import Query, Recommendation, Source, Strategy
 from app.serving import encoding
 from app.serving.encoding import encode_list
 from tests.app.conftest import LIST_LENGTH, ODD_USERS

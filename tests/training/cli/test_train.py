@@ -8,7 +8,8 @@ import pytest
 
 from app.artifact import open_model, read_report
 from app.events import MICROSECONDS, Event, EventType
-from app.recommend.ladder import Query, Recommender
+from app.recommend.ladder import Recommender
+from app.recommend.query import Query
 from app.store.address import open_store
 from app.versions import current_version, list_versions
 from tests.training.cli.commands import (

@@ -1,0 +1,107 @@
+"""One request for a list, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.activity import Activity
+from app.recommend.newcomers import Newcomers
+
+
+class Strategy(StrEnum):
+    """What a request may ask for."""
+
+    AUTO = "auto"
+    ALS = "als"
+    POPULARITY = "popularity"
+
+
+class Source(StrEnum):
+    """The rung that gave an answer or an item."""
+
+    ALS = "als"
+    FOLD_IN = "fold_in"
+    POPULARITY = "popularity"
+    EXPLORE = "explore"
+
+    # Python's own for enumerations takes four times as long.
+    __hash__ = str.__hash__
+
+
+class PopularityBy(StrEnum):
+    """What counts as popular."""
+
+    LISTENERS = "listeners"
+    PLAYS = "plays"
+
+
+# Making a frozen one would take three times as long, and one is made for each request.
+@dataclass(slots=True)
+class Query:
+    """One request for a list.
+
+    Attributes:
+        user_id: whom it is for; None for somebody unknown.
+        n: length of the list, at least 1.
+        offset: how many of the best items to pass over.
+        strategy: ``auto`` takes the highest rung that can answer; ``als`` refuses popularity.
+        exclude: item ids that must not appear; unknown ones are ignored.
+        candidates: if given, only these items are ranked; unknown ones are ignored.
+        include_seen: whether items of the user's history or of ``listens`` may appear.
+        discovery: 0 to 1, how much the scores of popular items are discounted. It moves neither
+            the popularity rung nor what is filled in from there.
+        listens: item ids with plays above 0; those of one item are summed, unknown items ignored.
+            For somebody with a history they count as events of this moment would; for anybody
+            else they are the history, and weighted as training weights one.
+        activity: what the user's events come to; None for somebody without any.
+        explore: 0 to 1, the share of places that go to new artists with too few listeners to be
+            ranked; the next place of the list is such a one whenever so many are due.
+        seed: of the choice of those, at least 0.
+
+    Raises:
+        ValueError: ``discovery`` or ``explore`` is out of range.
+    """
+
+    user_id: str | None = None
+    n: int = 10
+    offset: int = 0
+    strategy: Strategy = Strategy.AUTO
+    exclude: Sequence[str] = ()
+    candidates: Sequence[str] | None = None
+    include_seen: bool = False
+    discovery: float = 0.0
+    listens: Sequence[tuple[str, float]] | None = None
+    activity: Activity | None = None
+    explore: float = 0.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.discovery or self.explore:
+            for name in ("discovery", "explore"):
+                if not 0 <= getattr(self, name) <= 1:
+                    raise ValueError(
+                        f"{name} has to lie between 0 and 1, not {getattr(self, name)}"
+                    )
+
+
+@dataclass(slots=True)
+class Recommendation:
+    """The answer to one query.
+
+    Attributes:
+        source: the rung that was taken.
+        items: item indices, best first.
+        scores: one for each item that ``source`` gave (of ``als`` and ``fold_in`` the dot
+            product, discounted as the query asks, of ``popularity`` the listeners or plays), NaN
+            for an item filled in from the rung below.
+        sources: the rung of each item.
+        newcomers: whom item indices past those of the model stand for, None if there are none.
+    """
+
+    source: Source
+    items: list[int]
+    scores: Sequence[float]
+    sources: list[Source]
+    newcomers: Newcomers | None = None
