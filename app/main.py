@@ -31,7 +31,7 @@ from app.http.routers import (
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.serving.batcher import Batcher
-from app.serving.newcomer_worker import Restocker
+from app.serving.newcomer_worker import NewcomerWorker
 from app.settings import Settings, load_settings
 from app.store.address import open_store
 from app.store.keepsake import Keepsake
@@ -95,15 +95,17 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
         )
         ending.push_async_callback(to_thread.run_sync, watcher.close)
         journal = Journal(opening, settings.event_rules, keepsake, deadlines)
-        restocker = Restocker(watcher, journal, settings.event_rules, settings.newcomer_rules)
-        ending.push_async_callback(to_thread.run_sync, restocker.close)
-        # The store before the restocker, whose questions that ends as well.
+        newcomer_worker = NewcomerWorker(
+            watcher, journal, settings.event_rules, settings.newcomer_rules
+        )
+        ending.push_async_callback(to_thread.run_sync, newcomer_worker.close)
+        # The store before the newcomer worker, whose questions that ends as well.
         ending.push_async_callback(journal.close)
         batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
         ending.push_async_callback(batcher.close)
         app.state.watcher, app.state.journal, app.state.batcher = watcher, journal, batcher
         await to_thread.run_sync(watcher.start)
         await to_thread.run_sync(journal.start)
-        restocker.start()
+        newcomer_worker.start()
         app.hot_route.open(watcher, journal, batcher)
         yield

@@ -12,6 +12,7 @@ from typing import Final
 from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
 from app.errors import EncoreError, ModelUnavailable
 from app.events import DEFAULT_RULES, EventRules
+from app.recommend.in_service import InService
 from app.recommend.ladder import Recommender
 from app.versions import current_version
 
@@ -35,7 +36,7 @@ class _Rejection:
 class ModelWatcher:
     """Holds the recommender in service and exchanges it when another version becomes current.
 
-    A request takes ``recommender`` once and keeps it; exchanging is one assignment.
+    A request takes ``recommender`` once and stays with it.
 
     Args:
         models: the models folder; it may come into being later.
@@ -43,6 +44,9 @@ class ModelWatcher:
         verify_bytes: up to this size a model's checksums are compared before it serves, above it
             in the background.
         rules: of the recommender.
+
+    Attributes:
+        in_service: where the recommender is exchanged, also by who knows more beside the model.
     """
 
     def __init__(
@@ -57,7 +61,7 @@ class ModelWatcher:
         self._models = models
         self._poll_seconds = poll_seconds
         self._verify_bytes = verify_bytes
-        self._serving: Recommender | None = None
+        self.in_service: Final = InService()
         # The last one whose checksums agreed: what to go back to.
         self._verified: Recommender | None = None
         self._rejection: _Rejection | None = None
@@ -76,7 +80,7 @@ class ModelWatcher:
         Raises:
             ModelUnavailable: there is none; the message says why, and what to do.
         """
-        serving = self._serving
+        serving = self.in_service.recommender
         if serving is None:
             raise ModelUnavailable(self._hint())
         return serving
@@ -84,7 +88,8 @@ class ModelWatcher:
     @property
     def version(self) -> str | None:
         """The version in service."""
-        return self._serving.model.version if self._serving else None
+        serving = self.in_service.recommender
+        return serving.model.version if serving else None
 
     def start(self) -> None:
         """Opens the current version, if there is one, and begins to follow the pointer."""
@@ -99,7 +104,8 @@ class ModelWatcher:
             # Comparing a huge model's checksums is not waited for: its thread ends by itself. That
             # thread may also hold the lock, so it is not taken here.
             thread.join(_CLOSE_SECONDS)
-        self._serving = self._verified = self._poller = None
+        self.in_service.put(None)
+        self._verified = self._poller = None
         self._verifiers = []
 
     def reload(self) -> str:
@@ -166,12 +172,15 @@ class ModelWatcher:
             return
         if self._closed.is_set():
             return
-        previous = self.version
-        self._serving = Recommender(model, rules=self._rules)
+        recommender = Recommender(model, rules=self._rules)
+        former = self.in_service.put(recommender)
+        previous = former and former.model.version
         self._rejection = None
         if verify_now:
-            self._verified = self._serving
+            self._verified = recommender
         else:
+            if former and self._verified and former.model is self._verified.model:
+                self._verified = former  # with what came to be known beside the model since
             self._verify_later(folder)
         logger.info("serving model %s%s", version, f" instead of {previous}" if previous else "")
 
@@ -214,10 +223,10 @@ class ModelWatcher:
             if self._closed.is_set() or self.version != version:
                 return  # another version has taken over meanwhile
             if not reason:
-                self._verified = self._serving
+                self._verified = self.in_service.recommender
                 logger.info("the checksums of model %s agree", version)
                 return
-            self._serving = self._verified
+            self.in_service.put(self._verified)
             self._reject(version, reason)
 
     def _hint(self) -> str:

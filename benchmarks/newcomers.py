@@ -72,8 +72,8 @@ def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]
             artist = str(interactions.item_ids[item])
             tastes = recommender.tastes([queries[user] for user in users.tolist()])
             newcomers.append(solver.solve(f"new {artist}", artist, tastes))
-        recommender.newcomers = Newcomers.of(model, newcomers)
-        figures[f"{quantile:g}"] = _shares(recommender, queries, fans, played)
+        stocked = Recommender(model, newcomers=Newcomers.of(model, newcomers))
+        figures[f"{quantile:g}"] = _shares(stocked, queries, fans, played)
     directions = np.stack([newcomer.vector for newcomer in newcomers]).astype(np.float64)
     figures["alone"] = _alone(model, directions, fans, played)
     return figures

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from app.events import DEFAULT_RULES, user_hash
 from app.journal import now, read_activity
 from app.model import Model
-from app.recommend.availability import WHOLE, Assortment
+from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from app.store.interface import EventStore, learned_up_to
@@ -68,8 +68,8 @@ def export(
     if not out.parent.is_dir():
         raise TrainingError(f"{out.parent}: there is no such folder; make it first")
     done = (progress or NoProgress()).step("lists", len(model.users))
-    recommender, events = Recommender(model), _Events(model, store)
-    recommender.assortment = events.assortment()
+    events = _Events(model, store)
+    recommender = Recommender(model, availability=events.availability())
     n_users = 0
 
     def frames(
@@ -114,11 +114,11 @@ class _Events:
             self._touched = frozenset(user for user, _ in store.latest_of_users(0))
             self._erased = erased_since(model, store)
 
-    def assortment(self) -> Assortment:
+    def availability(self) -> Availability:
         """Returns what is available."""
         if self._store is None:
-            return WHOLE
-        return Assortment.of(*self._store.unavailable_artists(), self._model.items)
+            return ALL_AVAILABLE
+        return Availability.of(*self._store.unavailable_artists(), self._model.items)
 
     def queries(self, users: range, n: int) -> Iterator[Query]:
         """Yields the queries of users by index, but for those who were erased."""

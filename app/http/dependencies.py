@@ -10,6 +10,7 @@ from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommend.ladder import Recommender
 from app.serving.batcher import Batcher
+from app.serving.pinning import pin
 
 # Coroutines, since FastAPI would run plain functions in a thread.
 
@@ -34,8 +35,13 @@ async def _journal(request: Request) -> Journal:
     return journal
 
 
+async def _pinned(request: Request) -> Recommender:
+    """Pins the situation for the whole request, with what is available by now."""
+    return await pin(await _watcher(request), await _journal(request))
+
+
 class Serving(NamedTuple):
-    """What a list takes; the model is pinned for the whole request."""
+    """What a list takes; the situation is pinned for the whole request."""
 
     recommender: Recommender
     journal: Journal
@@ -43,10 +49,11 @@ class Serving(NamedTuple):
 
 
 async def _serving(request: Request) -> Serving:
-    return Serving(await _recommender(request), await _journal(request), await _batcher(request))
+    return Serving(await _pinned(request), await _journal(request), await _batcher(request))
 
 
 Watcher = Annotated[ModelWatcher, Depends(_watcher)]
 CurrentRecommender = Annotated[Recommender, Depends(_recommender)]
+PinnedRecommender = Annotated[Recommender, Depends(_pinned)]
 CurrentJournal = Annotated[Journal, Depends(_journal)]
 CurrentServing = Annotated[Serving, Depends(_serving)]

@@ -29,6 +29,7 @@ from app.recommend.query import Query
 from app.serving import answers
 from app.serving.answers import ClientGone
 from app.serving.batcher import Batcher
+from app.serving.pinning import pin
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,8 @@ class HotRoute:
             await self._app(scope, receive, send)
             return
         try:
-            body = await answers.recommend(watcher.recommender, journal, batcher, query, receive)
+            recommender = await pin(watcher, journal)
+            body = await answers.recommend(recommender, journal, batcher, query, receive)
         except ClientGone:
             return
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The assortment: what may be recommended now, beside what the model says."""
+"""Availability: which artists may be recommended now, whatever the model says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _none() -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Assortment:
+class Availability:
     """Which artists of a model are unavailable.
 
     Attributes:
@@ -40,4 +40,4 @@ class Assortment:
         return cls(version, artists, indices, frozenset(indices.tolist()))
 
 
-WHOLE: Final = Assortment(0, frozenset(), _none(), frozenset())
+ALL_AVAILABLE: Final = Availability(0, frozenset(), _none(), frozenset())

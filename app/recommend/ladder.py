@@ -26,10 +26,11 @@ from app.activity import NO_ACTIVITY, Activity, index_units, with_units
 from app.errors import UnknownUser
 from app.events import DEFAULT_RULES, EventRules
 from app.model import Model
-from app.recommend.availability import WHOLE
+from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.listens import Row, read_listens, stack
 from app.recommend.newcomers import Newcomers
 from app.recommend.query import PopularityBy, Query, Recommendation, Source, Strategy
+from app.recommend.situation import Situation
 from app.scoring import Catalogue, Ranked, rank, top_items
 
 # Look-ups of up to about so many items take less time than handing them to another thread.
@@ -37,7 +38,7 @@ _QUICK_LENGTH: Final = 1000
 # An artist in a user's direction is drawn some fifty times as often as one at right angles.
 _NEARNESS: Final = 4.0
 # Of users with events; some ten megabytes.
-_KEPT_VECTORS: Final = 20_000
+_MOST_VECTORS: Final = 20_000
 
 
 # Python 3.11 takes ten times as long to find a member in its enumeration as a name in a module.
@@ -105,30 +106,88 @@ class _Resolved:
         return 0 if self.explored else self.query.offset
 
 
+class _SolvedVectors:
+    """The vectors of users with events, the latest ones asked for; any thread may use it."""
+
+    def __init__(self) -> None:
+        self._solved: OrderedDict[str, tuple[Activity, NDArray[np.float32]]] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._solved)
+
+    def of(self, query: Query) -> NDArray[np.float32] | None:
+        """Returns the vector that was solved for a query's user, None if the events are others."""
+        if query.user_id is None or query.listens:
+            return None
+        with self._lock:
+            activity, vector = self._solved.get(query.user_id, (None, None))
+        # Each new event makes another object of a user's activity.
+        return vector if activity is query.activity else None
+
+    def add(self, query: Query, vector: NDArray[np.float32]) -> None:
+        """Remembers the vector of a query's user."""
+        if query.user_id is not None and query.activity is not None and not query.listens:
+            with self._lock:
+                self._solved[query.user_id] = query.activity, vector
+                self._solved.move_to_end(query.user_id)
+                if len(self._solved) > _MOST_VECTORS:
+                    self._solved.popitem(last=False)
+
+
 class Recommender:
-    """Answers queries from one model.
+    """Answers queries in one situation, which never changes.
 
     Args:
-        model: the model; the recommender keeps it for its whole life.
+        model: the model.
+        availability: which artists may appear; all unless told.
+        newcomers: the artists beyond the model; none unless told.
         popularity_by: order of the popularity rung.
         rules: what listens sent by somebody with a history count for.
+
+    Attributes:
+        situation: the model and what is known beside it.
+        model, availability, newcomers: the parts of the situation.
     """
 
     def __init__(
         self,
         model: Model,
         *,
+        availability: Availability = ALL_AVAILABLE,
+        newcomers: Newcomers | None = None,
         popularity_by: PopularityBy = PopularityBy.LISTENERS,
         rules: EventRules = DEFAULT_RULES,
     ) -> None:
-        self.model = model
-        self.popularity_by = popularity_by
-        self.rules = rules
-        # Exchanged as a whole when the store says something else.
-        self.assortment = WHOLE
-        self.newcomers = Newcomers.of(model, ())
-        self._folded: OrderedDict[str, tuple[Activity, NDArray[np.float32]]] = OrderedDict()
-        self._folded_lock = Lock()
+        self.situation: Final = Situation.of(model, availability, newcomers)
+        self.model: Final = model
+        self.availability: Final = availability
+        self.newcomers: Final = self.situation.newcomers
+        self.popularity_by: Final = popularity_by
+        self.rules: Final = rules
+        self._solved = _SolvedVectors()
+
+    def succeeded_by(self, situation: Situation) -> Recommender:
+        """Returns the recommender of another situation with the same model.
+
+        It shares the vectors that have been solved, which depend on nothing but the model.
+
+        Raises:
+            ValueError: the situation has another model.
+        """
+        if situation.model is not self.model:
+            raise ValueError("a successor has the same model; another one has other vectors")
+        if situation is self.situation:
+            return self
+        successor = Recommender(
+            situation.model,
+            availability=situation.availability,
+            newcomers=situation.newcomers,
+            popularity_by=self.popularity_by,
+            rules=self.rules,
+        )
+        successor._solved = self._solved
+        return successor
 
     def recommend(self, query: Query) -> Recommendation:
         """Answers one query.
@@ -217,7 +276,7 @@ class Recommender:
 
     def popular(self, n: int, offset: int = 0) -> NDArray[np.int64]:
         """Returns the most popular items, whoever asks."""
-        gone = self.assortment.items
+        gone = self.availability.items
         order = self._popularity_order()[: offset + n + len(gone)]
         return order[~np.isin(order, gone)][offset : offset + n].astype(np.int64)
 
@@ -276,9 +335,9 @@ class Recommender:
         disliked = model.items.indices(activity.disliked)
         if units or (not has_history and listens is not None) or _any_of(disliked, history):
             to_fold_in = _Taste(history or _NO_HISTORY, units, disliked, recency)
-        hidden = [self.assortment.items, find(query.exclude), find(activity.barred)]
+        hidden = [self.availability.items, find(query.exclude), find(activity.barred)]
         if newcomers.artists:
-            hidden.append(newcomers.indices(self.assortment.artists))
+            hidden.append(newcomers.indices(self.availability.artists))
         if not query.include_seen:
             hidden += seen
         all_hidden, candidates = np.concatenate(hidden), None
@@ -300,7 +359,7 @@ class Recommender:
     def _fold_in(self, resolved: Sequence[_Resolved]) -> None:
         new = []
         for one in resolved:
-            vector = self._folded_before(one.query)
+            vector = self._solved.of(one.query)
             if vector is None:
                 new.append(one)
             else:
@@ -309,23 +368,7 @@ class Recommender:
         if tastes:
             for one, vector in zip(new, self._vectors(tastes), strict=True):
                 one.source, one.vector = Source.FOLD_IN, vector
-                self._keep(one.query, vector)
-
-    def _folded_before(self, query: Query) -> NDArray[np.float32] | None:
-        if query.user_id is None or query.listens:
-            return None
-        with self._folded_lock:
-            activity, vector = self._folded.get(query.user_id, (None, None))
-        # Each new event makes another object of a user's activity.
-        return vector if activity is query.activity else None
-
-    def _keep(self, query: Query, vector: NDArray[np.float32]) -> None:
-        if query.user_id is not None and query.activity is not None and not query.listens:
-            with self._folded_lock:
-                self._folded[query.user_id] = query.activity, vector
-                self._folded.move_to_end(query.user_id)
-                if len(self._folded) > _KEPT_VECTORS:
-                    self._folded.popitem(last=False)
+                self._solved.add(one.query, vector)
 
     def _vectors(self, tastes: Sequence[_Taste]) -> NDArray[np.float32]:
         """Solves tastes, float32, shape (len(tastes), factors)."""
@@ -366,7 +409,7 @@ class Recommender:
         self, query: Query, items: memoryview, scores: memoryview[float], start: int
     ) -> Recommendation | None:
         """Takes the answer from a list, from a place on; None if too little of it is left."""
-        end, gone = query.offset + query.n, self.assortment.gone
+        end, gone = query.offset + query.n, self.availability.gone
         is_filtered = bool(query.exclude) or query.activity is not None
         if is_filtered or (gone and not gone.isdisjoint(items[:end])):
             return self._without_excluded(query, items, scores, start)
@@ -383,7 +426,7 @@ class Recommender:
         newcomers: Newcomers,
     ) -> Recommendation:
         """Puts newcomers into a list that is known from its first place on."""
-        hidden, unavailable = _hidden_ids(query), self.assortment.artists
+        hidden, unavailable = _hidden_ids(query), self.availability.artists
         items, scores, end = list(known.items), list(known.scores), query.offset + query.n
         for item, score in zip(*newcomers.near(user_index, self.model), strict=True):
             if score <= scores[end - 1]:
@@ -411,7 +454,7 @@ class Recommender:
         # To read the ids of the list, as far as the answer reaches, takes less than to look up all
         # that are excluded.
         excluded = _hidden_ids(query)
-        ids, gone = self.model.item_ids, self.assortment.gone
+        ids, gone = self.model.item_ids, self.availability.gone
         kept, n_kept = ids.kept, len(ids.kept)
         left = query.offset + query.n
         found: list[int] = []

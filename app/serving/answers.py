@@ -12,7 +12,6 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 from app.errors import UnknownUser
 from app.http.schemas import PopularArtists, PopularItem
 from app.journal import Journal
-from app.recommend.availability import Assortment
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query
 from app.serving.batcher import Batcher
@@ -42,8 +41,6 @@ async def recommend(
     user_id, stamps = query.user_id, journal.stamps
     if query.explore and query.seed is None:
         query.seed = _seed_of_the_day(user_id, recommender.model.version)
-    if recommender.assortment.version < stamps.assortment[0]:
-        await restock(recommender, journal)
     if user_id is not None and stamps.is_touched(user_id):
         query.activity = await journal.activity_of(user_id, recommender.model)
     answer = recommender.recommend_quickly(query)
@@ -68,8 +65,6 @@ async def recommend_batch(
         Overloaded: too many are waiting.
         ClientGone: the client has closed its connection meanwhile.
     """
-    if recommender.assortment.version < journal.stamps.assortment[0]:
-        await restock(recommender, journal)
     for query in queries:
         if query.explore and query.seed is None:
             query.seed = _seed_of_the_day(query.user_id, recommender.model.version)
@@ -89,22 +84,10 @@ async def recommend_batch(
     return b'{"model_version":"%b","results":[%b]}' % (recommender.model.version.encode(), results)
 
 
-async def restock(recommender: Recommender, journal: Journal) -> None:
-    """Brings what is available up to date, as far as it is known where the store is away."""
-    version, unavailable = await journal.unavailable_artists()
-    if version > recommender.assortment.version:
-        recommender.assortment = Assortment.of(version, unavailable, recommender.model.items)
-
-
-async def popular(
-    recommender: Recommender, journal: Journal, *, n: int, offset: int, by: PopularityBy
-) -> PopularArtists:
+def popular(recommender: Recommender, *, n: int, offset: int, by: PopularityBy) -> PopularArtists:
     """Returns a part of the popularity ranking."""
-    if recommender.assortment.version < journal.stamps.assortment[0]:
-        await restock(recommender, journal)
     model = recommender.model
-    ranking = Recommender(model, popularity_by=by)
-    ranking.assortment = recommender.assortment
+    ranking = Recommender(model, availability=recommender.availability, popularity_by=by)
     items = ranking.popular(n, offset)
     return PopularArtists(
         model_version=model.version,
@@ -137,9 +120,7 @@ async def played_lately(
     Raises:
         StoreUnavailable: the events cannot be read.
     """
-    if recommender.assortment.version < journal.stamps.assortment[0]:
-        await restock(recommender, journal)
-    model, gone = recommender.model, recommender.assortment.artists
+    model, gone = recommender.model, recommender.availability.artists
     limit = offset + n + len(gone)
     played = await journal.played_in_days(days, by_plays=by is PopularityBy.PLAYS, limit=limit)
     available = [artist for artist in played if artist.artist_id not in gone]

@@ -1,7 +1,7 @@
-"""The restocker: gives a recommender the artists that only events know of.
+"""The newcomer worker: gives the model in service the artists that only events know of.
 
 A thread of its own looks at what was stored since it looked last, makes or renews the vectors of
-those artists that the model lacks, and hands all of them to the recommender in service.
+those artists that the model lacks, and puts a situation with all of them into service.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Found:
     listeners: list[str]
 
 
-class Restocker:
+class NewcomerWorker:
     """Follows the events and the model in service.
 
     Args:
@@ -68,7 +68,7 @@ class Restocker:
         self._journal = journal
         self._rules = rules
         self._newcomer_rules = newcomer_rules
-        self._recommender: Recommender | None = None
+        self._model: Model | None = None
         self._solver: NewcomerSolver | None = None
         self._cursor = self._erased_up_to = self._prunings = 0
         # Artists whose events have changed, in their order.
@@ -77,7 +77,7 @@ class Restocker:
         # Artists of those, which may have lost listeners.
         self._doubted: dict[str, None] = {}
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="restocker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="newcomer-worker", daemon=True)
 
     def start(self) -> None:
         """Begins to follow."""
@@ -109,8 +109,8 @@ class Restocker:
             StoreUnavailable: the events cannot be read.
         """
         recommender, store = self._watcher.recommender, self._journal.store
-        if self._solver is None or recommender is not self._recommender:
-            self._recommender = recommender
+        if self._solver is None or recommender.model is not self._model:
+            self._model = recommender.model
             self._solver = NewcomerSolver(recommender.model, self._newcomer_rules)
             self._cursor = self._erased_up_to = 0
             self._waiting, self._found, self._doubted = {}, {}, {}
@@ -164,7 +164,10 @@ class Restocker:
         )
         chosen = [one.newcomer for one in most[:_MOST_NEWCOMERS]]
         if chosen or recommender.newcomers.artists:
-            recommender.newcomers = Newcomers.of(recommender.model, chosen)
+            newcomers = Newcomers.of(recommender.model, chosen)
+            self._watcher.in_service.update(
+                recommender, lambda situation: situation.with_newcomers(newcomers)
+            )
 
 
 def _check_watermark(model: Model, store: EventStore) -> None:

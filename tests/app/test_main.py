@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.model import Model
-from app.serving.newcomer_worker import Restocker
+from app.serving.newcomer_worker import NewcomerWorker
 from app.settings import Settings
 from app.versions import set_current_version
 from tests.builders import CREATED_AT, publish_small
@@ -70,17 +70,17 @@ def test_whatever_fails_when_it_starts_or_ends_all_else_is_ended(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     # Was wrong: after one that could not be closed, the others were left open.
-    done = getattr(Restocker, method)
+    done = getattr(NewcomerWorker, method)
 
-    def fail(restocker: Restocker) -> None:
-        done(restocker)
+    def fail(worker: NewcomerWorker) -> None:
+        done(worker)
         raise ZeroDivisionError
 
     settings = Settings(models=models, database_url=SecretStr(f"sqlite:///{tmp_path / 'e.db'}"))
     before = set(threading.enumerate())
-    monkeypatch.setattr(Restocker, method, fail)
+    monkeypatch.setattr(NewcomerWorker, method, fail)
     with pytest.raises(ZeroDivisionError), TestClient(create_app(settings)):
         pass
     left = {thread.name for thread in set(threading.enumerate()) - before}
-    ours = ("batcher", "restocker", "store-", "model-watcher")
+    ours = ("batcher", "newcomer-worker", "store-", "model-watcher")
     assert not {name for name in left if name.startswith(ours)}

@@ -19,6 +19,7 @@ from app.main import create_app
 from app.model import Model
 from app.model_watcher import ModelWatcher
 from app.recommend.ladder import Recommender
+from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import Query, Recommendation
 from app.settings import Settings
 from app.versions import set_current_version
@@ -271,6 +272,26 @@ def test_a_mismatch_found_in_the_background_brings_the_last_good_version_back(
         with pytest.raises(ModelUnavailable, match=f"Version {good} stays in service"):
             watcher.reload()
         assert watcher.version == good
+
+
+def test_a_version_that_comes_back_has_its_newcomers_still(
+    tmp_path: Path,
+    publish_next: Callable[[], str],
+    publish_edited: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    good = publish_next()
+    with watching(tmp_path, verify_bytes=0) as watcher:
+        eventually(lambda: f"checksums of model {good} agree" in caplog.text)
+        recommender = watcher.recommender
+        vector = recommender.model.user_factors[0]
+        found = Newcomers.of(recommender.model, [Newcomer("new", "New", vector)])
+        watcher.in_service.update(recommender, lambda situation: situation.with_newcomers(found))
+        bad = publish_edited("top_scores.npy")
+        eventually(lambda: f"serving model {bad}" in caplog.text)
+        eventually(lambda: watcher.version == good)
+        assert watcher.recommender.newcomers is found
 
 
 def test_close_may_be_called_twice_and_lets_the_model_go(

@@ -10,7 +10,7 @@ import pytest
 
 from app.events import DEFAULT_RULES, Event, Watermark
 from app.journal import read_activity
-from app.recommend.availability import Assortment
+from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from app.store.sqlite import SqliteEventStore
@@ -60,8 +60,7 @@ def test_events_count_and_whoever_was_erased_gets_no_list(
         user: table.sort("rank") for (user,), table in pl.read_parquet(out).group_by("user_id")
     }
     assert set(lists) == {f"u{user}" for user in range(1, 30)}
-    recommender = Recommender(model)
-    recommender.assortment = Assortment.of(1, [best], model.items)
+    recommender = Recommender(model, availability=Availability.of(1, [best], model.items))
     for user in ("u3", "u4", "u5"):
         activity = read_activity(store, user, DEFAULT_RULES, 9)
         answer = recommender.recommend(Query(user, n=7, activity=activity))

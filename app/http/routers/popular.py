@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.http.dependencies import CurrentJournal, CurrentRecommender
+from app.http.dependencies import CurrentJournal, PinnedRecommender
 from app.http.problems import problem_responses
 from app.http.schemas import PopularArtists, PopularParameters
 from app.http.strict_route import StrictRoute
@@ -24,7 +24,7 @@ router = APIRouter(tags=["browse"], route_class=StrictRoute)
 )
 async def popular(
     parameters: Annotated[PopularParameters, Query()],
-    recommender: CurrentRecommender,
+    recommender: PinnedRecommender,
     journal: CurrentJournal,
 ) -> PopularArtists:
     """What most people listen to, or what is played most; with `days`, by the events of late."""
@@ -37,6 +37,4 @@ async def popular(
             by=parameters.by,
             days=parameters.days,
         )
-    return await answers.popular(
-        recommender, journal, n=parameters.n, offset=parameters.offset, by=parameters.by
-    )
+    return answers.popular(recommender, n=parameters.n, offset=parameters.offset, by=parameters.by)

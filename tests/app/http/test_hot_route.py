@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from app.http.hot_route import PATH, read_query
 from app.http.schemas import MAX_IDS, MAX_N, MAX_OFFSET, RecommendParameters
 from app.main import create_app
+from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Strategy
 from app.settings import Settings
 from tests.app.conftest import ODD_ITEMS, ODD_USERS
@@ -189,8 +190,9 @@ def test_the_route_in_openapi_is_the_one_that_is_hot() -> None:
 def test_a_fault_is_a_500_and_logged(models: Path, caplog: pytest.LogCaptureFixture) -> None:
     app = create_app(Settings(models=models))
     with TestClient(app, raise_server_exceptions=False) as client:
-        recommender = app.state.watcher.recommender
-        recommender.model = replace(recommender.model, users=None)  # as no published one is
+        in_service = app.state.watcher.in_service
+        broken = replace(in_service.recommender.model, users=None)  # as no published one is
+        in_service.put(Recommender(broken))
         response = client.get("/recommend/u30%0Aall%20is%20well")
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"
@@ -217,7 +219,7 @@ def test_a_client_that_has_gone_gets_nothing_and_costs_nothing(models: Path) -> 
         scope = scope_of("/recommend/u30?include_seen=true") | {"path": "/recommend/u30"}
         async with app.router.lifespan_context(app):
             held = Held(app.state.watcher.recommender.model)
-            app.state.watcher._serving = held
+            app.state.watcher.in_service.put(held)
             busy = asyncio.create_task(app(scope, stays, send))
             assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
             await app(scope, receive, send)

@@ -20,7 +20,7 @@ from app.events import Event, EventRules, EventType, StoredEvent
 from app.interactions import UserItems
 from app.model import Model, TopLists
 from app.recommend import ladder as recommender_module
-from app.recommend.availability import Assortment
+from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Recommendation, Source, Strategy
 from tests.builders import (
@@ -790,22 +790,21 @@ def test_a_users_vector_is_solved_once_for_the_same_events(
     assert solved_rows == [1, 1, 1]
 
 
-def test_no_more_vectors_are_kept_than_allowed(
+def test_no_more_vectors_are_remembered_than_allowed(
     many: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recommender_module, "_KEPT_VECTORS", 3)
+    monkeypatch.setattr(recommender_module, "_MOST_VECTORS", 3)
     recommender, activity = Recommender(many), acted(Event("any", "i1"))
     queries = [Query(f"u{user}", activity=activity) for user in range(8)]
     expected = [plain_answer(Recommender(many).recommend(query)) for query in queries]
     assert [plain_answer(one) for one in recommender.recommend_many(queries)] == expected
-    assert len(recommender._folded) == 3
+    assert len(recommender._solved) == 3
 
 
 def without(model: Model, *items: int) -> Recommender:
-    """A recommender whose assortment lacks some items."""
-    recommender = Recommender(model)
-    recommender.assortment = Assortment.of(1, map(model.items.id, items), model.items)
-    return recommender
+    """A recommender to which some items are unavailable."""
+    gone = Availability.of(1, map(model.items.id, items), model.items)
+    return Recommender(model, availability=gone)
 
 
 @pytest.mark.parametrize(
@@ -847,9 +846,10 @@ def test_an_unavailable_artist_leaves_the_popular_ones(many: Model) -> None:
 def test_unavailable_artists_that_the_model_does_not_know_matter_to_no_list(many: Model) -> None:
     recommender = Recommender(many)
     before = plain_answer(recommender.recommend(Query("u0")))
-    recommender.assortment = Assortment.of(1, ["never heard of"], many.items)
+    gone = Availability.of(1, ["never heard of"], many.items)
+    recommender = Recommender(many, availability=gone)
     assert plain_answer(recommender.recommend(Query("u0"))) == before
-    assert recommender.assortment.artists == {"never heard of"}
+    assert recommender.availability.artists == {"never heard of"}
 
 
 def test_an_erased_user_is_nobody_whatever_the_model_holds(listed: Model) -> None:

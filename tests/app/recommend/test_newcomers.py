@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.activity import Activity, activity_of
 from app.events import Event, EventRules, EventType, NewcomerRules, StoredEvent
 from app.model import Model, TopLists
-from app.recommend.availability import Assortment
+from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommend.query import Query, Source, Strategy
@@ -38,10 +38,20 @@ def unit(vector: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def stocked(*artists: Newcomer, unavailable: tuple[str, ...] = ()) -> Recommender:
-    recommender = Recommender(model())
-    recommender.newcomers = Newcomers.of(model(), artists)
-    recommender.assortment = Assortment.of(1, unavailable, model().items)
-    return recommender
+    return Recommender(
+        model(),
+        availability=Availability.of(1, unavailable, model().items),
+        newcomers=Newcomers.of(model(), artists),
+    )
+
+
+def without_lists(recommender: Recommender) -> Recommender:
+    """The same that has to rank live."""
+    return Recommender(
+        replace(model(), top_lists=None),
+        availability=recommender.availability,
+        newcomers=recommender.newcomers,
+    )
 
 
 def near(user: int, score: float, name: str = "new") -> Newcomer:
@@ -70,8 +80,7 @@ def test_no_newcomer_is_shown_to_more_than_a_tenth_of_the_users() -> None:
     solver = NewcomerSolver(many, NewcomerRules())
     solver._lengths = (0.0, np.inf)  # so that nothing else decides
     newcomer = solver.solve("new", "New", 100 * many.user_factors[:5])
-    recommender = Recommender(many)
-    recommender.newcomers = Newcomers.of(many, [newcomer])
+    recommender = Recommender(many, newcomers=Newcomers.of(many, [newcomer]))
     queries = [Query(many.users.id(user), n=50) for user in range(300)]
     shown = [400 in answer.items for answer in recommender.recommend_many(queries)]
     assert 0 < sum(shown) <= 30
@@ -102,8 +111,7 @@ def test_a_newcomer_ranks_by_its_score_on_the_precomputed_list_and_live() -> Non
         assert answer.sources == [Source.ALS] * 10
         assert answer.newcomers is recommender.newcomers
         assert answer.newcomers.artist(120).name == "the new"
-    live = stocked(near(0, between))
-    live.model, live.newcomers = replace(model(), top_lists=None), recommender.newcomers
+    live = without_lists(recommender)
     assert live.recommend(Query("u0", n=10)) == recommender.recommend(Query("u0", n=10))
     pages = [recommender.recommend(Query("u0", n=5, offset=offset)).items for offset in (0, 5)]
     assert pages[0] + pages[1] == recommender.recommend(Query("u0", n=10)).items
@@ -123,8 +131,7 @@ def test_a_newcomer_ranks_among_what_is_left_when_something_is_hidden(hide: str)
     recommender = stocked(newcomer, unavailable=gone if hide == "unavailable" else ())
     answer = recommender.recommend(query)
     assert answer.items == [*before.items[3:12], 120]
-    live = stocked(newcomer, unavailable=gone if hide == "unavailable" else ())
-    live.model, live.newcomers = replace(model(), top_lists=None), recommender.newcomers
+    live = without_lists(recommender)
     assert live.recommend(query).items == answer.items
 
 
@@ -142,8 +149,7 @@ def test_precomputed_lists_with_many_newcomers_are_those_scored_live(
     vectors = [*drawn, *drawn[:5], *known[:5]]
     artists = [Newcomer(f"new{place}", "New", vector) for place, vector in enumerate(vectors)]
     recommender = stocked(*artists, few("few"), unavailable=("new3", "i7"))
-    live = stocked(*artists, few("few"), unavailable=("new3", "i7"))
-    live.model, live.newcomers = replace(model(), top_lists=None), recommender.newcomers
+    live = without_lists(recommender)
     with_newcomers = 0
     for user in range(60):
         for n, offset in ((1, 0), (10, 0), (5, 5), (3, 14), (25, 0)):
@@ -194,8 +200,9 @@ def test_newcomers_leave_the_order_of_others_alone() -> None:
     place = plain.items.index(first)
     assert plain.items[place + 1] == second
     assert plain.scores[place] == plain.scores[place + 1]
-    recommender, live = Recommender(tied), Recommender(replace(tied, top_lists=None))
-    recommender.newcomers = live.newcomers = Newcomers.of(tied, [near(0, plain.scores[0] + 1)])
+    newcomers = Newcomers.of(tied, [near(0, plain.scores[0] + 1)])
+    recommender = Recommender(tied, newcomers=newcomers)
+    live = Recommender(replace(tied, top_lists=None), newcomers=newcomers)
     asked = Query("u0", n=20)
     for answer in (recommender.recommend(asked), live.recommend(asked)):
         assert answer.items == [120, *plain.items[:19]]

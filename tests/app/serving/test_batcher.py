@@ -12,6 +12,7 @@ import pytest
 
 from app.errors import Overloaded, UnknownUser
 from app.model import Model
+from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Recommendation, Strategy
 from app.serving import batcher as batcher_module
@@ -277,6 +278,25 @@ def test_requests_that_want_different_models_get_them(model: Model) -> None:
         held.may_go.release(2)
         await asyncio.gather(first, *asked)
         assert held.asked == [["u30"], ["u31", "u32"]]
+
+    run(work)
+
+
+def test_requests_of_different_situations_stay_with_theirs(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held = Held(model)
+        first = await begin(held, batcher, "u30")
+        best = Recommender(model).recommend(live("u31")).items[0]
+        gone = Availability.of(1, [model.items.id(best)], model.items)
+        changed = held.succeeded_by(held.situation.with_availability(gone))
+        asked = [ask(held, batcher, "u31"), ask(changed, batcher, "u31")]
+        await until_came(batcher, 2)
+        held.may_go.release(2)
+        await first
+        before, after = [await task for task in asked]
+        assert before == [alone(model, "u31")]
+        assert after == [encode_list(model, live("u31"), changed.recommend(live("u31")))]
+        assert before != after
 
     run(work)
 

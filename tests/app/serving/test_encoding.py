@@ -55,14 +55,14 @@ def test_a_list_is_what_its_schema_says(model: Model, query: Query) -> None:
 
 def test_a_list_with_newcomers_is_what_its_schema_says(model: Model) -> None:
     vectors = 2 * model.user_factors[30] * np.linspace(0.5, 1.5, 3, dtype=np.float32)[:, None]
-    recommender = Recommender(model)
-    recommender.newcomers = Newcomers.of(
+    newcomers = Newcomers.of(
         model,
         [
             Newcomer(f'"new" {number}', f"Ünï \\ %b {number}", vector)
             for number, vector in enumerate(vectors)
         ],
     )
+    recommender = Recommender(model, newcomers=newcomers)
     for query in (Query("u30"), Query("u30", offset=3), Query("u30", include_seen=True)):
         answer = recommender.recommend(query)
         assert answer.newcomers is recommender.newcomers or query.offset

@@ -11,7 +11,7 @@ from app.errors import StoreUnavailable
 from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, Event, EventType
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
-from app.serving.newcomer_worker import Restocker
+from app.serving.newcomer_worker import NewcomerWorker
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 
@@ -28,12 +28,12 @@ class Faltering(SqliteEventStore):
         return super().erased_after(after)
 
 
-def restocking(
+def following(
     models: Path,
     open_store: Callable[[], EventStore],
-    use: Callable[[ModelWatcher, Journal, Restocker], None],
+    use: Callable[[ModelWatcher, Journal, NewcomerWorker], None],
 ) -> None:
-    """Uses a restocker beside a journal and a model in service."""
+    """Uses a newcomer worker beside a journal and a model in service."""
 
     async def main() -> None:
         watcher = ModelWatcher(models, poll_seconds=3600, verify_bytes=2**30)
@@ -41,8 +41,8 @@ def restocking(
         journal = Journal(open_store, DEFAULT_RULES)
         await asyncio.to_thread(journal.start)
         try:
-            restocker = Restocker(watcher, journal, DEFAULT_RULES, DEFAULT_NEWCOMER_RULES)
-            use(watcher, journal, restocker)
+            worker = NewcomerWorker(watcher, journal, DEFAULT_RULES, DEFAULT_NEWCOMER_RULES)
+            use(watcher, journal, worker)
         finally:
             await journal.close()
             watcher.close()
@@ -61,15 +61,15 @@ def newcomers(watcher: ModelWatcher) -> list[tuple[str, bool]]:
 
 
 def test_a_new_artist_is_not_forgotten_when_the_store_falters(models: Path, tmp_path: Path) -> None:
-    def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
+    def use(watcher: ModelWatcher, journal: Journal, worker: NewcomerWorker) -> None:
         journal.store.append(played_by(watcher, 5), 1)
         cast(Faltering, journal.store).has_faltered = False  # the keeper may have met it
         with pytest.raises(StoreUnavailable, match="connection reset"):
-            restocker.look()
-        restocker.look()
+            worker.look()
+        worker.look()
         assert newcomers(watcher) == [("brand new", True)]
 
-    restocking(models, lambda: Faltering(tmp_path / "encore.db"), use)
+    following(models, lambda: Faltering(tmp_path / "encore.db"), use)
 
 
 class Forgetful(SqliteEventStore):
@@ -86,7 +86,7 @@ class Forgetful(SqliteEventStore):
 def test_a_new_artist_is_not_forgotten_when_others_cannot_be_looked_up(
     models: Path, tmp_path: Path
 ) -> None:
-    def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
+    def use(watcher: ModelWatcher, journal: Journal, worker: NewcomerWorker) -> None:
         store = cast(Forgetful, journal.store)
         store.append(
             [
@@ -95,18 +95,18 @@ def test_a_new_artist_is_not_forgotten_when_others_cannot_be_looked_up(
             ],
             10**6,
         )
-        restocker.look()
+        worker.look()
         store.append([Event("u", "newest")], 10**6)
         store.prune(2, [EventType.PLAY], limit=1)
         store.last_sequence()
         store.falters = True
         with pytest.raises(StoreUnavailable, match="connection reset"):
-            restocker.look()
+            worker.look()
         store.falters = False
-        restocker.look()
+        worker.look()
         assert {name for name, _ in newcomers(watcher)} == {"brand new", "newest"}
 
-    restocking(models, lambda: Forgetful(tmp_path / "encore.db"), use)
+    following(models, lambda: Forgetful(tmp_path / "encore.db"), use)
 
 
 def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
@@ -115,12 +115,12 @@ def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
     # Was wrong: all artists were made anew first.
     monkeypatch.setattr("app.serving.newcomer_worker._ARTISTS_PER_LOOK", 2)
 
-    def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
+    def use(watcher: ModelWatcher, journal: Journal, worker: NewcomerWorker) -> None:
         store = cast(SqliteEventStore, journal.store)
         for number in range(6):
             store.append([Event("u", f"new {number}")], 10**6)
         for _ in range(3):
-            restocker.look()
+            worker.look()
         assert len(newcomers(watcher)) == 6
         store.append(
             [Event("v", watcher.recommender.model.items.id(0), timestamp=1), Event("u", "newest")],
@@ -128,26 +128,26 @@ def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
         )
         assert store.prune(2, [EventType.PLAY], limit=9) == 1
         store.last_sequence()
-        restocker.look()
+        worker.look()
         assert len(newcomers(watcher)) == 7
 
-    restocking(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)
+    following(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)
 
 
 def test_a_new_artist_goes_with_the_events_that_told_of_it(models: Path, tmp_path: Path) -> None:
     # Was wrong: it stayed until the service was started again.
-    def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
+    def use(watcher: ModelWatcher, journal: Journal, worker: NewcomerWorker) -> None:
         store = cast(SqliteEventStore, journal.store)
         store.append([*played_by(watcher, 5), Event("somebody", "brand new")], 10**6)
-        restocker.look()
+        worker.look()
         assert newcomers(watcher) == [("brand new", True)]
         assert store.prune(2, [EventType.PLAY], limit=9) == 5
         store.last_sequence()
-        restocker.look()
+        worker.look()
         assert newcomers(watcher) == [("brand new", False)]
         assert store.prune(10**7, [EventType.PLAY], limit=9) == 1
         store.last_sequence()
-        restocker.look()
+        worker.look()
         assert newcomers(watcher) == []
 
-    restocking(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)
+    following(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)

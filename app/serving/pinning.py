@@ -1,0 +1,34 @@
+"""Pinning: the one situation that a request sees from its beginning to its end."""
+
+from __future__ import annotations
+
+from app.journal import Journal
+from app.model_watcher import ModelWatcher
+from app.recommend.availability import Availability
+from app.recommend.ladder import Recommender
+
+
+async def pin(watcher: ModelWatcher, journal: Journal) -> Recommender:
+    """Returns the recommender in service, which knows what is available by now.
+
+    Where the store is away, it knows what was available when the store was read last.
+
+    Raises:
+        ModelUnavailable: no model is in service.
+    """
+    recommender = watcher.recommender
+    if recommender.availability.version < journal.stamps.assortment[0]:
+        return await _renew_availability(watcher, recommender, journal)
+    return recommender
+
+
+async def _renew_availability(
+    watcher: ModelWatcher, recommender: Recommender, journal: Journal
+) -> Recommender:
+    version, unavailable = await journal.unavailable_artists()
+    if version <= recommender.availability.version:
+        return recommender
+    availability = Availability.of(version, unavailable, recommender.model.items)
+    return watcher.in_service.update(
+        recommender, lambda situation: situation.with_availability(availability)
+    )
