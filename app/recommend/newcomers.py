@@ -32,8 +32,8 @@ _PRODUCTS_AT_ONCE: Final = 2**29
 # A length takes as long as the products with so many newcomers.
 _NORM_TAKES: Final = 16
 _USERS_AT_ONCE: Final = 4096
-# So many newcomers may be kept as near to users; each takes 12 bytes, a user as much as 24 of them.
-_KEPT_NEAR: Final = 2**20
+# So many newcomers are remembered as near to users; each takes 12 bytes, a user as much as 24.
+_MOST_NEAR: Final = 2**20
 _USER_TAKES: Final = 24
 
 # Item indices and scores.
@@ -81,9 +81,9 @@ class Newcomers:
     _index: dict[str, int] = field(repr=False)
     # By user index, a score that none of them exceeds; NaN where nobody has asked yet.
     _bounds: memoryview[float] = field(repr=False)
-    _kept: dict[int, Near] = field(default_factory=dict, repr=False)
-    # How much may still be kept, its only number.
-    _room: array[int] = field(default_factory=lambda: array("q", [_KEPT_NEAR]), repr=False)
+    _near: dict[int, Near] = field(default_factory=dict, repr=False)
+    # How much room is left for more, its only number.
+    _room: array[int] = field(default_factory=lambda: array("q", [_MOST_NEAR]), repr=False)
 
     @classmethod
     def of(cls, model: Model, artists: Iterable[Newcomer]) -> Self:
@@ -101,6 +101,11 @@ class Newcomers:
         # Read for every list: a look into memory takes a fraction of the time that numpy needs.
         in_memory: memoryview[float] = bounds.data.cast("B").cast("f")
         return cls(first, known, ranked, others, n_ranked, max_norm, index, in_memory)
+
+    @property
+    def has_unranked(self) -> bool:
+        """Whether there are any with too few listeners to be ranked."""
+        return bool(self.directions.size)
 
     def indices(self, artist_ids: Iterable[str]) -> NDArray[np.int64]:
         """Returns the item indices of those ids that are newcomers'."""
@@ -148,7 +153,7 @@ class Newcomers:
             user_index: the user.
             model: the model; without precomputed lists all newcomers are near.
         """
-        near = self._kept.get(user_index)
+        near = self._near.get(user_index)
         if near is None:
             lists = model.top_lists
             floor = -math.inf if lists is None else lists.last_score(user_index)
@@ -156,9 +161,9 @@ class Newcomers:
             near = array("q", items.tobytes()), array("f", scores.tobytes())
             self._room[0] -= len(items) + _USER_TAKES
             if self._room[0] < 0:
-                self._kept.clear()
-                self._room[0] = _KEPT_NEAR
-            self._kept[user_index] = near
+                self._near.clear()
+                self._room[0] = _MOST_NEAR
+            self._near[user_index] = near
         return near
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.model import Model
 from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.newcomers import Newcomers
+
+_NONE: Final[NDArray[np.int64]] = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,11 +24,18 @@ class Situation:
         model: the model.
         availability: which of its artists, and of the newcomers, may appear.
         newcomers: the artists beyond the model.
+        unavailable: int64, item indices of all that must not appear, newcomers among them.
     """
 
     model: Model
     availability: Availability
     newcomers: Newcomers
+    unavailable: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        of_newcomers = self.newcomers.indices(self.availability.artists)
+        unavailable = np.concatenate([self.availability.items, of_newcomers])
+        object.__setattr__(self, "unavailable", unavailable)
 
     @classmethod
     def of(
@@ -33,6 +46,15 @@ class Situation:
     ) -> Self:
         """Returns the situation of a model, by default without anything beside it."""
         return cls(model, availability, newcomers or Newcomers.of(model, ()))
+
+    def indices(self, artist_ids: Collection[str]) -> NDArray[np.int64]:
+        """Returns the item indices of those ids that are known, newcomers' among them."""
+        if not artist_ids:  # as most queries have it
+            return _NONE
+        known = self.model.items.indices(artist_ids)
+        if not self.newcomers.artists:
+            return known
+        return np.concatenate([known, self.newcomers.indices(artist_ids)])
 
     def with_availability(self, availability: Availability) -> Self:
         """Returns the situation with another availability, or itself if that one is no newer."""

@@ -13,6 +13,7 @@ from app.errors import UnknownUser
 from app.http.schemas import PopularArtists, PopularItem
 from app.journal import Journal
 from app.recommend.ladder import Recommender
+from app.recommend.popularity import PopularityRanking
 from app.recommend.query import PopularityBy, Query
 from app.serving.batcher import Batcher
 from app.serving.encoding import encode_list
@@ -87,8 +88,7 @@ async def recommend_batch(
 def popular(recommender: Recommender, *, n: int, offset: int, by: PopularityBy) -> PopularArtists:
     """Returns a part of the popularity ranking."""
     model = recommender.model
-    ranking = Recommender(model, availability=recommender.availability, popularity_by=by)
-    items = ranking.popular(n, offset)
+    items = PopularityRanking(recommender.situation, by).page(n, offset)
     return PopularArtists(
         model_version=model.version,
         by=by,

@@ -19,7 +19,7 @@ from app.errors import UnknownUser
 from app.events import Event, EventRules, EventType, StoredEvent
 from app.interactions import UserItems
 from app.model import Model, TopLists
-from app.recommend import ladder as recommender_module
+from app.recommend import ladder, tastes
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Recommendation, Source, Strategy
@@ -242,9 +242,9 @@ def test_a_long_history_is_not_looked_through_on_the_way(
     seen = len(history(many, 0))
     quick = recommender.recommend_quickly(query)
     assert quick is not None
-    monkeypatch.setattr(recommender_module, "_QUICK_LENGTH", 10 + seen)
+    monkeypatch.setattr(ladder, "_QUICK_LENGTH", 10 + seen)
     assert recommender.recommend_quickly(query) is not None
-    monkeypatch.setattr(recommender_module, "_QUICK_LENGTH", 10 + seen - 1)
+    monkeypatch.setattr(ladder, "_QUICK_LENGTH", 10 + seen - 1)
     assert recommender.recommend_quickly(query) is None
     assert plain_answer(recommender.recommend(query)) == plain_answer(quick)
 
@@ -330,15 +330,15 @@ def test_popularity_by_plays_orders_and_scores_by_plays(listed: Model) -> None:
         [10, 9, 3, 3, 2, 0],
         [Source.POPULARITY] * 6,
     )
-    assert recommender.popular(2, 1).tolist() == [0, 2]
+    assert recommender.popularity.page(2, 1).tolist() == [0, 2]
 
 
 def test_popular_pages_through_the_whole_order(listed: Model) -> None:
     recommender = Recommender(listed)
-    assert recommender.popular(4).tolist() == BY_LISTENERS[:4]
-    assert recommender.popular(4, 4).tolist() == BY_LISTENERS[4:]
-    assert recommender.popular(4, 6).tolist() == []
-    assert recommender.popularity_counts().tolist() == [1, 2, 3, 1, 1, 0]
+    assert recommender.popularity.page(4).tolist() == BY_LISTENERS[:4]
+    assert recommender.popularity.page(4, 4).tolist() == BY_LISTENERS[4:]
+    assert recommender.popularity.page(4, 6).tolist() == []
+    assert recommender.popularity.counts.tolist() == [1, 2, 3, 1, 1, 0]
 
 
 @pytest.mark.parametrize("fixture", ["plain", "listed"])
@@ -793,7 +793,7 @@ def test_a_users_vector_is_solved_once_for_the_same_events(
 def test_no_more_vectors_are_remembered_than_allowed(
     many: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recommender_module, "_MOST_VECTORS", 3)
+    monkeypatch.setattr(tastes, "_MOST_VECTORS", 3)
     recommender, activity = Recommender(many), acted(Event("any", "i1"))
     queries = [Query(f"u{user}", activity=activity) for user in range(8)]
     expected = [plain_answer(Recommender(many).recommend(query)) for query in queries]
@@ -835,10 +835,10 @@ def test_an_unavailable_artist_is_in_no_answer_and_leaves_no_hole(
 
 
 def test_an_unavailable_artist_leaves_the_popular_ones(many: Model) -> None:
-    ranking = Recommender(many).popular(60).tolist()
+    ranking = Recommender(many).popularity.page(60).tolist()
     gone = ranking[1:4]
     assert (
-        without(many, *gone).popular(5, 2).tolist()
+        without(many, *gone).popularity.page(5, 2).tolist()
         == [item for item in ranking if item not in gone][2:7]
     )
 

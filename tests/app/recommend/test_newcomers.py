@@ -141,7 +141,7 @@ def test_precomputed_lists_with_many_newcomers_are_those_scored_live(
 ) -> None:
     if looked_up == "when asked for":
         monkeypatch.setattr("app.recommend.newcomers._PRODUCTS_AT_ONCE", 0)
-    monkeypatch.setattr("app.recommend.newcomers._KEPT_NEAR", 400)
+    monkeypatch.setattr("app.recommend.newcomers._MOST_NEAR", 400)
     rng = np.random.default_rng(4)
     known = model().item_factors[rng.permutation(120)[:30]]
     drawn = known * rng.uniform(0.6, 1.4, (30, 1)).astype(np.float32)
@@ -163,7 +163,7 @@ def test_precomputed_lists_with_many_newcomers_are_those_scored_live(
                     assert quick == live.recommend(query)
                     with_newcomers += quick.newcomers is not None
     assert with_newcomers > 300
-    assert len(recommender.newcomers._kept) < 60
+    assert len(recommender.newcomers._near) < 60
 
 
 def nearly_tied() -> tuple[Model, int, int]:

@@ -1,0 +1,81 @@
+"""Live ranking: all artists that may appear, by their exact scores."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.recommend.rungs import Case
+from app.scoring import Catalogue, Ranked, rank, top_items
+
+
+def rank_exactly(cases: Sequence[Case]) -> list[Ranked]:
+    """Ranks the model's artists and the newcomers for each case by its vector.
+
+    Args:
+        cases: of one situation, each with a vector that is not zero.
+
+    Returns:
+        For each item indices (int64) and scores (float32), best first, as many as the answer
+        reaches, or as may appear.
+    """
+    by_dial: defaultdict[float, list[int]] = defaultdict(list)
+    for position, case in enumerate(cases):
+        by_dial[case.query.discovery].append(position)
+    ranked: dict[int, Ranked] = {}
+    for discovery, positions in by_dial.items():
+        alike = [cases[position] for position in positions]
+        ranked.update(zip(positions, _rank_with_dial(alike, discovery), strict=True))
+    return [_with_newcomers(case, ranked[position]) for position, case in enumerate(cases)]
+
+
+def _rank_with_dial(cases: Sequence[Case], discovery: float) -> list[Ranked]:
+    model = cases[0].situation.model
+    catalogue = model.catalogue.dialled(discovery)
+    ranked: dict[int, Ranked] = {}
+    # Lists of about one length together: a short one ends its scan early.
+    scans: defaultdict[int, list[int]] = defaultdict(list)
+    for position, case in enumerate(cases):
+        candidates = case.eligible.candidates
+        if candidates is None:
+            scans[case.end.bit_length()].append(position)
+        else:
+            known = candidates[candidates < len(model.items)]
+            known = known[model.popularity.listeners[known] > 0]
+            ranked[position] = rank(case.vector, catalogue, known, case.end)
+    for positions in scans.values():
+        found = _scan([cases[position] for position in positions], catalogue)
+        ranked.update(zip(positions, found, strict=True))
+    return [ranked[position] for position in range(len(cases))]
+
+
+def _scan(cases: Sequence[Case], catalogue: Catalogue) -> list[Ranked]:
+    all_hidden = [case.eligible.hidden for case in cases]
+    return top_items(
+        np.stack([case.vector for case in cases]),
+        catalogue,
+        n=max(case.end for case in cases),
+        hidden=[hidden[hidden < len(catalogue.factors)] for hidden in all_hidden],
+    )
+
+
+def _with_newcomers(case: Case, ranked: Ranked) -> Ranked:
+    """Returns a ranking with those newcomers in it that may appear."""
+    newcomers = case.situation.newcomers
+    if not newcomers.n_ranked:
+        return ranked
+    # What is below the end of the list does not enter it.
+    floor = ranked[1][case.end - 1] if len(ranked[1]) >= case.end else -math.inf
+    items, scores = newcomers.above(float(floor), case.vector)
+    if not len(items):
+        return ranked
+    may_appear = case.eligible.allows(items)
+    all_items = np.concatenate([ranked[0], items[may_appear]])
+    all_scores = np.concatenate([ranked[1], scores[may_appear]])
+    # Those that are ranked already keep their order, which scores rounded to float32 may not tell;
+    # newcomers come after them, as their indices do.
+    order = np.argsort(-all_scores, kind="stable")
+    return all_items[order], all_scores[order]

@@ -1,0 +1,102 @@
+"""Precomputed lists: the answer of a few look-ups, as long as a user's list suffices."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from operator import neg
+from typing import Final
+
+from app.recommend.eligible import hidden_ids
+from app.recommend.query import Query, Recommendation, Source
+from app.recommend.situation import Situation
+
+# Python 3.11 takes ten times as long to find a member in its enumeration as a name in a module.
+_ALS: Final = Source.ALS
+
+
+def from_top_list(query: Query, user_index: int, situation: Situation) -> Recommendation | None:
+    """Takes the answer from the user's precomputed list; None if that does not suffice.
+
+    Args:
+        query: asks for nothing that has to be ranked.
+        user_index: the user, without events that say anything of their taste.
+        situation: has the lists.
+    """
+    model, newcomers = situation.model, situation.newcomers
+    lists = model.top_lists
+    if lists is None:
+        return None
+    items, scores = lists.of(user_index)
+    answer = _known(query, items, scores, query.offset, situation)
+    if (
+        answer is None
+        or not newcomers.n_ranked
+        or newcomers.bound_for(user_index, model) <= answer.scores[-1]
+    ):
+        return answer
+    # Newcomers on the pages before push others to this one.
+    whole = _known(query, items, scores, 0, situation) if query.offset else answer
+    return whole and _beside_newcomers(query, user_index, whole, situation)
+
+
+def _known(
+    query: Query, items: memoryview, scores: memoryview[float], start: int, situation: Situation
+) -> Recommendation | None:
+    """Takes the answer from a list, from a place on; None if too little of it is left."""
+    end, gone = query.offset + query.n, situation.availability.gone
+    is_filtered = bool(query.exclude) or query.activity is not None
+    if is_filtered or (gone and not gone.isdisjoint(items[:end])):
+        return _without_hidden(query, items, scores, start, situation)
+    found, their_scores = items[start:end].tolist(), scores[start:end].tolist()
+    if len(found) < end - start or found[-1] < 0:
+        return None
+    return Recommendation(_ALS, found, their_scores, [_ALS] * len(found))
+
+
+def _without_hidden(
+    query: Query, items: memoryview, scores: memoryview[float], start: int, situation: Situation
+) -> Recommendation | None:
+    """Takes the answer from a list, less what must not be in it; None if too little is left."""
+    # To read the ids of the list, as far as the answer reaches, takes less than to look up all
+    # that are hidden.
+    hidden, gone = hidden_ids(query), situation.availability.gone
+    ids = situation.model.item_ids
+    kept, n_kept = ids.kept, len(ids.kept)
+    left = query.offset + query.n
+    found: list[int] = []
+    their_scores: list[float] = []
+    for item, score in zip(items, scores, strict=True):
+        if item < 0:
+            break
+        artist = (item < n_kept and kept[item]) or ids.add(item)
+        if artist not in hidden and item not in gone:
+            found.append(item)
+            their_scores.append(score)
+            left -= 1
+            if not left:
+                found, their_scores = found[start:], their_scores[start:]
+                return Recommendation(_ALS, found, their_scores, [_ALS] * len(found))
+    return None
+
+
+def _beside_newcomers(
+    query: Query, user_index: int, known: Recommendation, situation: Situation
+) -> Recommendation:
+    """Puts newcomers into a list that is known from its first place on."""
+    newcomers, unavailable = situation.newcomers, situation.availability.artists
+    hidden, end = hidden_ids(query), query.offset + query.n
+    items, scores = list(known.items), list(known.scores)
+    for item, score in zip(*newcomers.near(user_index, situation.model), strict=True):
+        if score <= scores[end - 1]:
+            break
+        artist_id = newcomers.artist(item).artist_id
+        if artist_id not in hidden and artist_id not in unavailable:
+            # After those with the same score, whose indices are lower.
+            place = bisect_right(scores, -score, key=neg)
+            items.insert(place, item)
+            scores.insert(place, score)
+    items, scores = items[query.offset : end], scores[query.offset : end]
+    has_newcomers = max(items) >= newcomers.first
+    return Recommendation(
+        _ALS, items, scores, [_ALS] * query.n, newcomers if has_newcomers else None
+    )

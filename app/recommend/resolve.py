@@ -1,0 +1,88 @@
+"""The first step: who a query is for, and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.activity import NO_ACTIVITY, Activity, index_units
+from app.events import EventRules
+from app.model import Model
+from app.recommend.listens import Row, read_listens
+from app.recommend.query import Query
+from app.recommend.situation import Situation
+from app.recommend.tastes import Taste
+
+_NO_HISTORY: Final[Row] = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolved:
+    """A query with its user in terms of indices.
+
+    Attributes:
+        query: the query.
+        situation: what the answer is made from.
+        user_index: the user, if the model knows them.
+        seen: int64, items of their history, of their events and of the listens; in any order.
+        taste: what they like, if there is more to it than training saw; else None.
+    """
+
+    query: Query
+    situation: Situation
+    user_index: int | None
+    seen: NDArray[np.int64]
+    taste: Taste | None
+
+
+def resolve(query: Query, situation: Situation, rules: EventRules) -> Resolved:
+    """Looks up what a query is about.
+
+    Args:
+        query: the query.
+        situation: what the answer is made from.
+        rules: what listens sent by somebody with a history count for.
+
+    Raises:
+        ValueError: plays of a listen are no number above 0.
+    """
+    model, activity = situation.model, query.activity or NO_ACTIVITY
+    is_unknown = query.user_id is None or activity.is_erased
+    user_index = None if is_unknown else model.users.index(str(query.user_id))
+    history = None if user_index is None else model.user_items.row(user_index)
+    recency = None if user_index is None else model.user_items.recency_of(user_index)
+    listens = read_listens(query.listens, model.items) if query.listens else None
+    seen = [situation.indices(activity.seen)]
+    seen += [row[0].astype(np.int64) for row in (listens, history) if row is not None]
+    taste = _taste_of(activity, history, recency, listens, model=model, rules=rules)
+    return Resolved(query, situation, user_index, np.concatenate(seen), taste)
+
+
+def _taste_of(
+    activity: Activity,
+    history: Row | None,
+    recency: NDArray[np.float32] | None,
+    listens: Row | None,
+    *,
+    model: Model,
+    rules: EventRules,
+) -> Taste | None:
+    """Returns what there is to fold in, None if it is no more than training saw."""
+    has_history = history is not None and len(history[0]) > 0
+    units = index_units(activity.units, model.items)
+    if listens is not None and has_history:
+        for item, plays in zip(listens[0].tolist(), listens[1].tolist(), strict=True):
+            units[item] = units.get(item, 0.0) + rules.units_of_plays(plays)
+    elif listens is not None:
+        history, recency = listens, None
+    disliked = model.items.indices(activity.disliked)
+    if (
+        units
+        or (listens is not None and not has_history)
+        or (history is not None and bool(np.isin(disliked, history[0]).any()))
+    ):
+        return Taste(history or _NO_HISTORY, units, disliked, recency)
+    return None

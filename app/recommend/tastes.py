@@ -1,0 +1,85 @@
+"""Tastes: what there is to fold in of somebody, and the vectors that it comes to."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.activity import Activity, with_units
+from app.model import Model
+from app.recommend.listens import Row, stack
+from app.recommend.query import Query
+
+# Of users with events; some ten megabytes.
+_MOST_VECTORS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taste:
+    """What there is to fold in.
+
+    Attributes:
+        history: raw plays.
+        units: by item index, what events add.
+        disliked: int64, indices of items that say nothing any more.
+        recency: float32, what age has left of the weights of the history; None where nothing fades.
+    """
+
+    history: Row
+    units: Mapping[int, float]
+    disliked: NDArray[np.int64]
+    recency: NDArray[np.float32] | None = None
+
+
+def solve(tastes: Sequence[Taste], model: Model) -> NDArray[np.float32]:
+    """Returns the vectors of tastes, float32, shape (len(tastes), factors)."""
+    n_items = len(model.items)
+    histories = stack([taste.history for taste in tastes], n_items)
+    weights = model.weighting.weigh(histories)
+    rows = []
+    for row, taste in enumerate(tastes):
+        its = weights[histories.indptr[row] : histories.indptr[row + 1]]
+        size = model.event_unit.for_user(its)
+        if taste.recency is not None:
+            its = its * taste.recency
+        items = taste.history[0]
+        if taste.units or len(taste.disliked):
+            items, its = with_units(items, its, taste.units, taste.disliked.tolist(), size)
+        rows.append((items, its))
+    weighted = stack(rows, n_items)
+    return model.fold_in(weighted, weighted.plays)
+
+
+class SolvedVectors:
+    """The vectors of users with events that were asked for last; any thread may use it."""
+
+    def __init__(self) -> None:
+        self._solved: OrderedDict[str, tuple[Activity, NDArray[np.float32]]] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._solved)
+
+    def of(self, query: Query) -> NDArray[np.float32] | None:
+        """Returns the vector that was solved for a query's user, None if the events are others."""
+        if query.user_id is None or query.listens:
+            return None
+        with self._lock:
+            activity, vector = self._solved.get(query.user_id, (None, None))
+        # Each new event makes another object of a user's activity.
+        return vector if activity is query.activity else None
+
+    def add(self, query: Query, vector: NDArray[np.float32]) -> None:
+        """Remembers the vector of a query's user."""
+        if query.user_id is not None and query.activity is not None and not query.listens:
+            with self._lock:
+                self._solved[query.user_id] = query.activity, vector
+                self._solved.move_to_end(query.user_id)
+                if len(self._solved) > _MOST_VECTORS:
+                    self._solved.popitem(last=False)
