@@ -10,7 +10,7 @@ export, batch and HTTP all come through here. What looking up can answer is answ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,17 @@ from app.recommend.exploration import explored
 from app.recommend.newcomers import Newcomers
 from app.recommend.popularity import PopularityRanking
 from app.recommend.precomputed import from_top_list
-from app.recommend.query import PopularityBy, Query, Recommendation, Source, Strategy
+from app.recommend.query import (
+    NONE_ASKED,
+    PopularityBy,
+    Query,
+    Recommendation,
+    Source,
+    Step,
+    Strategy,
+    needy_options,
+    steps_asked,
+)
 from app.recommend.resolve import resolve
 from app.recommend.rungs import Case, take_rungs
 from app.recommend.situation import Situation
@@ -34,6 +44,9 @@ from app.scoring import Ranked
 
 # Look-ups of up to about so many items take less time than handing them to another thread.
 _QUICK_LENGTH: Final = 1000
+# What is popular stays so, however the model's vectors rank.
+_NOT_OF_POPULARITY: Final = frozenset({Step.RANK, Step.ADJUST})
+_NO_STEPS: Final = frozenset[Step]()
 
 # Python 3.11 takes ten times as long to find a member in its enumeration as a name in a module.
 _BY_POPULARITY: Final = Strategy.POPULARITY
@@ -146,23 +159,18 @@ class Recommender:
         """
         reach, activity = query.offset + query.n + len(query.exclude), query.activity
         if activity is not None:
+            if not activity.only_hides:
+                return None
             reach += len(activity.seen) + len(activity.barred)
-        if (
-            query.listens
-            or (activity is not None and not activity.only_hides)
-            or query.candidates is not None
-            or (query.explore and self.newcomers.has_unranked)
-            or reach > _QUICK_LENGTH
-        ):
+        steps = _NO_STEPS if needy_options(query) == NONE_ASKED else self._steps_anew(query)
+        if reach > _QUICK_LENGTH or (steps and not steps <= _NOT_OF_POPULARITY):
             return None
         user_index = None if query.user_id is None else self.model.users.index(query.user_id)
         if user_index is None:
             if query.strategy is Strategy.ALS:
                 raise _no_history()
         elif query.strategy is not _BY_POPULARITY:
-            if query.include_seen or query.discovery > 0:
-                return None
-            return from_top_list(query, user_index, self.situation)
+            return None if steps else from_top_list(query, user_index, self.situation)
         elif reach + len(self.model.user_items.row(user_index)[0]) > _QUICK_LENGTH:
             return None
         return self.popularity.answer(self._case_of(query))
@@ -181,6 +189,13 @@ class Recommender:
             if row not in tastes and one.user_index is not None:
                 vectors[row] = self.model.user_factors[one.user_index]
         return vectors
+
+    def _steps_anew(self, query: Query) -> Set[Step]:
+        """Returns the steps that have to be taken anew for a query, by its options."""
+        steps = steps_asked(query)
+        if not self.newcomers.has_unranked:
+            steps.discard(Step.PLACE)  # there is nobody to give a place to
+        return steps
 
     def _case_of(self, query: Query) -> Case:
         return Case.of(resolve(query, self.situation, self._rules))

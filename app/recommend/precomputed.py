@@ -44,8 +44,7 @@ def _known(
 ) -> Recommendation | None:
     """Takes the answer from a list, from a place on; None if too little of it is left."""
     end, gone = query.offset + query.n, situation.availability.gone
-    is_filtered = bool(query.exclude) or query.activity is not None
-    if is_filtered or (gone and not gone.isdisjoint(items[:end])):
+    if query.exclude or query.activity is not None or (gone and not gone.isdisjoint(items[:end])):
         return _without_hidden(query, items, scores, start, situation)
     found, their_scores = items[start:end].tolist(), scores[start:end].tolist()
     if len(found) < end - start or found[-1] < 0:

@@ -1,10 +1,12 @@
-"""One request for a list, and its answer."""
+"""One request for a list, which steps its options need, and its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Final
 
 from app.activity import Activity
 from app.recommend.newcomers import Newcomers
@@ -84,6 +86,62 @@ class Query:
                     raise ValueError(
                         f"{name} has to lie between 0 and 1, not {getattr(self, name)}"
                     )
+
+
+class Step(StrEnum):
+    """The steps of a list, in their order; a module or more of this folder for each."""
+
+    RESOLVE = "resolve"
+    ELIGIBLE = "eligible"
+    RANK = "rank"
+    ADJUST = "adjust"
+    PLACE = "place"
+
+
+# For each field of ``Query`` the step that has to be taken anew where it is asked for; None where
+# a few look-ups do, in a list or a ranking that was made before.
+NEEDS: Final[Mapping[str, Step | None]] = {
+    "user_id": None,
+    "n": None,
+    "offset": None,
+    "strategy": None,
+    "exclude": None,
+    "candidates": Step.ELIGIBLE,
+    "include_seen": Step.RANK,
+    "discovery": Step.ADJUST,
+    "listens": Step.RESOLVE,
+    "activity": None,  # says itself whether it only hides artists
+    "explore": Step.PLACE,
+    "seed": None,
+}
+
+
+def check_needs(needs: Mapping[str, Step | None], query_type: type[Any]) -> None:
+    """Holds a table of needs against the fields of a query.
+
+    Raises:
+        TypeError: a field is missing in the table, or a name in it is no field.
+    """
+    differ = needs.keys() ^ {field.name for field in fields(query_type)}
+    if differ:
+        raise TypeError(f"NEEDS and {query_type.__name__} differ in {', '.join(sorted(differ))}")
+
+
+check_needs(NEEDS, Query)
+_NEEDY: Final = tuple(name for name, step in NEEDS.items() if step is not None)
+# Those options of a query at once, which takes less time than one after the other, and what they
+# are for most queries.
+needy_options: Final = attrgetter(*_NEEDY)
+NONE_ASKED: Final[tuple[Any, ...]] = needy_options(Query())
+
+
+def steps_asked(query: Query) -> set[Step]:
+    """Returns the steps that have to be taken anew for a query."""
+    values = zip(_NEEDY, needy_options(query), NONE_ASKED, strict=True)
+    asked = {name for name, value, default in values if value != default}
+    if not query.listens:
+        asked.discard("listens")  # none were sent
+    return {step for name in asked if (step := NEEDS[name]) is not None}
 
 
 @dataclass(slots=True)
