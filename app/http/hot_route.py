@@ -27,8 +27,8 @@ from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommend.query import Query
 from app.serving import answers
-from app.serving.answers import ClientGone
 from app.serving.batcher import Batcher
+from app.serving.connection import ClientGone
 from app.serving.pinning import pin
 
 logger = logging.getLogger(__name__)

@@ -1,32 +1,19 @@
-"""From queries to the bytes of answers, at once or by the batcher."""
+"""Lists: from queries to the bytes of answers, at once or by the batcher."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from app.errors import UnknownUser
-from app.http.schemas import PopularArtists, PopularItem
 from app.journal import Journal
 from app.recommend.ladder import Recommender
-from app.recommend.popularity import PopularityRanking
-from app.recommend.query import PopularityBy, Query
+from app.recommend.query import Query
 from app.serving.batcher import Batcher
+from app.serving.connection import Receive, unless_gone
 from app.serving.encoding import encode_list
-
-_WATCH_AFTER_SECONDS: Final = 0.05
-
-T = TypeVar("T")
-# What ASGI hands over to read a request's messages with.
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
 
 
 async def recommend(
@@ -48,7 +35,7 @@ async def recommend(
     if answer is not None:
         return encode_list(recommender.model, query, answer)
     encode = partial(encode_list, recommender.model)
-    (encoded,) = await _unless_gone(batcher.answer(recommender, [query], encode), receive)
+    (encoded,) = await unless_gone(batcher.answer(recommender, [query], encode), receive)
     return _unless_refused(encoded)
 
 
@@ -80,64 +67,9 @@ async def recommend_batch(
     for query, activity in zip(touched, activities, strict=True):
         query.activity = activity
     encode = partial(encode_list, recommender.model, with_version=False)
-    lists = await _unless_gone(batcher.answer(recommender, queries, encode), receive)
+    lists = await unless_gone(batcher.answer(recommender, queries, encode), receive)
     results = b",".join(map(_unless_refused, lists))
     return b'{"model_version":"%b","results":[%b]}' % (recommender.model.version.encode(), results)
-
-
-def popular(recommender: Recommender, *, n: int, offset: int, by: PopularityBy) -> PopularArtists:
-    """Returns a part of the popularity ranking."""
-    model = recommender.model
-    items = PopularityRanking(recommender.situation, by).page(n, offset)
-    return PopularArtists(
-        model_version=model.version,
-        by=by,
-        days=None,
-        items=[
-            PopularItem(
-                rank=rank,
-                artist_id=model.items.id(item),
-                name=model.item_names[item],
-                listeners=int(model.popularity.listeners[item]),
-                plays=float(model.popularity.plays[item]),
-            )
-            for rank, item in enumerate(items.tolist(), start=offset + 1)
-        ],
-    )
-
-
-async def played_lately(
-    recommender: Recommender,
-    journal: Journal,
-    *,
-    n: int,
-    offset: int,
-    by: PopularityBy,
-    days: float,
-) -> PopularArtists:
-    """Returns a part of the ranking of what was played in the last days.
-
-    Raises:
-        StoreUnavailable: the events cannot be read.
-    """
-    model, gone = recommender.model, recommender.availability.artists
-    limit = offset + n + len(gone)
-    played = await journal.played_in_days(days, by_plays=by is PopularityBy.PLAYS, limit=limit)
-    available = [artist for artist in played if artist.artist_id not in gone]
-    items = []
-    for rank, artist in enumerate(available[offset : offset + n], start=offset + 1):
-        item = model.items.index(artist.artist_id)
-        name = artist.name if item is None else model.item_names[item]
-        items.append(
-            PopularItem(
-                rank=rank,
-                artist_id=artist.artist_id,
-                name=artist.artist_id if name is None else name,
-                listeners=artist.listeners,
-                plays=artist.plays,
-            )
-        )
-    return PopularArtists(model_version=model.version, by=by, days=days, items=items)
 
 
 def _seed_of_the_day(user_id: str | None, version: str) -> int:
@@ -151,40 +83,3 @@ def _unless_refused(encoded: bytes | UnknownUser) -> bytes:
     if isinstance(encoded, UnknownUser):
         raise encoded
     return encoded
-
-
-async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """Returns what ``work`` returns; cancels it when the client closes the connection."""
-    task = cast("asyncio.Task[Any]", asyncio.current_task())
-    watching: asyncio.Task[None] | None = None
-    is_gone = False
-
-    def leave(watching: asyncio.Task[None]) -> None:
-        nonlocal is_gone
-        if watching.exception() is None:  # else a body was refused that nobody has asked for
-            is_gone = True
-            task.cancel()
-
-    def watch() -> None:
-        nonlocal watching
-        watching = asyncio.ensure_future(_until_gone(receive))
-        watching.add_done_callback(leave)
-
-    # Most answers are there before watching would be worth a task of its own.
-    timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, watch)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if is_gone and task.uncancel() == 0:
-            raise ClientGone from None
-        raise
-    finally:
-        timer.cancel()
-        if watching is not None:
-            watching.remove_done_callback(leave)
-            watching.cancel()
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

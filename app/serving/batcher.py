@@ -30,7 +30,7 @@ _BATCH: Final = 32
 _HEAVY: Final = 8
 # A list of so many items takes about twice the time of a short one.
 _LIST_UNIT: Final = 256
-# So many requests of several turns are answered at a time, since their answers are kept till the
+# So many requests of several turns are answered at a time, since their answers stay until the
 # last turn: the largest has some 10 MB.
 _LONG_REQUESTS: Final = 4
 # Refusals come at this pace, which takes some hundredths of a worker's time, but none is held for

@@ -21,8 +21,8 @@ from app.recommend.query import Query, Recommendation, Source
 # Dot products, and counts.
 _SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%r"}
 # Each takes about 70 bytes an item.
-_KEPT_TEMPLATES: Final = 64
-_KEPT_NEWCOMERS: Final = 4096
+_MOST_TEMPLATES: Final = 64
+_MOST_NEWCOMERS: Final = 4096
 
 
 def encode_list(
@@ -62,7 +62,7 @@ def _artist(artist_id: str, name: str) -> bytes:
     return f'"artist_id":{encode_basestring(artist_id)},"name":{encode_basestring(name)}'.encode()
 
 
-_newcomer = lru_cache(maxsize=_KEPT_NEWCOMERS)(_artist)
+_newcomer = lru_cache(maxsize=_MOST_NEWCOMERS)(_artist)
 
 
 def _with_newcomers(
@@ -79,7 +79,7 @@ def _with_newcomers(
     return found
 
 
-@lru_cache(maxsize=_KEPT_TEMPLATES)
+@lru_cache(maxsize=_MOST_TEMPLATES)
 def _template(source: Source, offset: int, length: int, version: str | None) -> bytes:
     score = _SCORE_FORMATS[source]
     items = ",".join(

@@ -10,7 +10,7 @@ from app.http.dependencies import CurrentJournal, PinnedRecommender
 from app.http.problems import problem_responses
 from app.http.schemas import PopularArtists, PopularParameters
 from app.http.strict_route import StrictRoute
-from app.serving import answers
+from app.serving.popular import played_lately, popular_artists
 
 router = APIRouter(tags=["browse"], route_class=StrictRoute)
 
@@ -29,7 +29,7 @@ async def popular(
 ) -> PopularArtists:
     """What most people listen to, or what is played most; with `days`, by the events of late."""
     if parameters.days is not None:
-        return await answers.played_lately(
+        return await played_lately(
             recommender,
             journal,
             n=parameters.n,
@@ -37,4 +37,4 @@ async def popular(
             by=parameters.by,
             days=parameters.days,
         )
-    return answers.popular(recommender, n=parameters.n, offset=parameters.offset, by=parameters.by)
+    return popular_artists(recommender, n=parameters.n, offset=parameters.offset, by=parameters.by)
