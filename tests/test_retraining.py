@@ -22,6 +22,8 @@ from app.versions import list_versions, set_current_version
 from tests.postgres import PostgresServer
 from training.cli import main
 
+pytestmark = pytest.mark.slow  # all of it makes models or pages
+
 PATIENCE = 30.0
 
 

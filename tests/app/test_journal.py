@@ -118,6 +118,7 @@ def test_what_is_acknowledged_is_known_and_kept_until_the_next_event(path: Path)
     run(path, use)
 
 
+@pytest.mark.slow
 def test_what_was_pruned_counts_no_longer(path: Path) -> None:
     # Was wrong: it counted until the user's next event, in the workers that had read it.
     async def use(journal: Journal) -> None:
@@ -165,6 +166,7 @@ def test_requests_at_once_are_answered_each_with_their_own(path: Path) -> None:
         assert [stored[outcome.sequence] for outcome in answer] == expected
 
 
+@pytest.mark.slow
 def test_what_others_store_is_found_within_a_moment(path: Path) -> None:
     """As after a process that was killed between its commit and its stamp."""
 
@@ -237,6 +239,7 @@ def test_more_users_at_once_than_are_kept_are_all_answered(
     run(path, use)
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "later"
 
@@ -253,6 +256,7 @@ def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     run(folder / "encore.db", use)
 
 
+@pytest.mark.slow
 def test_a_lock_that_others_hold_degrades_until_it_is_free(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +296,7 @@ def test_closing_writes_what_was_given_and_ends_all_threads(path: Path) -> None:
     assert not {name for name in left if name.startswith("store-")}
 
 
+@pytest.mark.slow
 def test_starting_and_closing_leaves_nothing_open(path: Path) -> None:
     async def use(journal: Journal) -> None:
         for artist in "abc":
@@ -337,6 +342,7 @@ def test_a_store_that_cannot_be_followed_is_not_left_open(
             store.last_sequence()
 
 
+@pytest.mark.slow
 def test_a_store_that_opens_after_the_journal_was_closed_is_closed_too(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +371,7 @@ def test_a_store_that_opens_after_the_journal_was_closed_is_closed_too(
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: Path) -> None:
     async def use(journal: Journal) -> None:
         for number in range(3):
@@ -376,6 +383,7 @@ def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: P
     run(path, use)
 
 
+@pytest.mark.slow
 def test_hosts_follow_each_other(postgres: PostgresServer) -> None:
     """Two names of one server are two places, as two hosts are, with a table of stamps each."""
     here = postgres.new_database()
@@ -400,6 +408,7 @@ def test_hosts_follow_each_other(postgres: PostgresServer) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_lists_go_on_while_postgresql_is_away_and_events_when_it_is_back() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
@@ -419,6 +428,7 @@ def test_lists_go_on_while_postgresql_is_away_and_events_when_it_is_back() -> No
     run_beside_a_server(use)
 
 
+@pytest.mark.slow
 def test_who_was_erased_is_not_recognised_while_the_store_is_away() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
@@ -484,6 +494,7 @@ def test_a_model_that_was_trained_after_an_erasure_may_know_the_user_again(path:
     run(path, use)
 
 
+@pytest.mark.slow
 def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_without_its_store(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -530,6 +541,7 @@ def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_with
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_new_model_knows_its_events_while_the_store_is_away() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("u", "b", EventType.DISLIKE)])
@@ -546,6 +558,7 @@ def test_a_new_model_knows_its_events_while_the_store_is_away() -> None:
     run_beside_a_server(use)
 
 
+@pytest.mark.slow
 def test_no_rollback_brings_an_erased_user_back_while_the_store_is_away() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a")])
@@ -580,6 +593,7 @@ def test_a_journal_that_cannot_be_started_can_be_closed() -> None:
 SOON = Deadlines(read=0.5, write=1)
 
 
+@pytest.mark.slow
 def test_no_question_to_a_frozen_postgresql_hangs_and_events_count_again_when_it_goes_on() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
@@ -609,6 +623,7 @@ def test_no_question_to_a_frozen_postgresql_hangs_and_events_count_again_when_it
     run_beside_a_server(use, SOON)
 
 
+@pytest.mark.slow
 def test_a_journal_ends_while_everything_it_does_hangs() -> None:
     before = set(threading.enumerate())
 
@@ -671,6 +686,7 @@ async def hangs(path: Path, deadlines: Deadlines) -> tuple[Journal, Hanging]:
     return journal, store
 
 
+@pytest.mark.slow
 def test_a_disk_that_hangs_hangs_nobody_and_what_was_refused_is_not_written_later(
     path: Path,
 ) -> None:
@@ -720,6 +736,7 @@ def test_events_of_a_client_that_has_gone_are_written(path: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_what_may_take_long_ends_when_the_store_turns_out_not_to_answer(path: Path) -> None:
     async def main() -> None:
         journal, store = await hangs(path, SOON)
@@ -742,6 +759,7 @@ def test_what_may_take_long_ends_when_the_store_turns_out_not_to_answer(path: Pa
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_journal_on_a_disk_that_hangs_can_be_closed(path: Path) -> None:
     async def main() -> None:
         journal, store = await hangs(path, SOON)
@@ -755,6 +773,7 @@ def test_a_journal_on_a_disk_that_hangs_can_be_closed(path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_store_that_opens_while_the_journal_closes_is_closed(path: Path) -> None:
     opens, may_open = threading.Event(), threading.Event()
     opened: list[SqliteEventStore] = []

@@ -274,6 +274,7 @@ def test_leave_last_out_by_hand() -> None:
     ]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(rows=records_lists, min_items=st.integers(2, 4))
 def test_the_last_discovery_is_left_out_without_any_future(

@@ -69,6 +69,7 @@ def test_the_default_store_is_that_of_the_service(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_events_go_from_sqlite_to_postgresql_and_back(
     url: str,
     dump: Path,

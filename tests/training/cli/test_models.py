@@ -123,6 +123,7 @@ def test_export_refuses_a_damaged_model(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_prune_removes_versions_that_hold_erased_users_and_never_the_current_one(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

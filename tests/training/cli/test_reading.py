@@ -163,6 +163,7 @@ def test_more_than_a_hundredth_of_unreadable_rows_is_warned_of_in_the_last_line(
     assert last.startswith("warning") == warned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "evaluate", "tune", "report"])
 def test_more_than_a_fifth_of_unreadable_rows_is_refused_unless_allowed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
@@ -208,6 +209,7 @@ def test_how_columns_were_understood_is_said_in_one_line(
     assert "the file also has 'hours'" in line
 
 
+@pytest.mark.slow
 def test_the_period_is_shown_and_stands_in_manifest_and_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,6 +105,7 @@ def test_rows_that_one_field_would_swallow_are_doubted() -> None:
     assert count('user,item,name\nu,x,"Tyler,\nthe"\nv,y,"a\n\nb, c"\n', csv_of(3)) == 3
 
 
+@pytest.mark.slow
 def test_a_field_without_end_is_given_up_before_it_fills_the_memory() -> None:
     counter = RecordCounter(FILE, csv_of(2))
     counter.feed(b'a,b\nu,"never closed\n')
@@ -115,6 +116,7 @@ def test_a_field_without_end_is_given_up_before_it_fills_the_memory() -> None:
 FIELDS = st.text(st.sampled_from('",\n\r ab'), max_size=12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.lists(FIELDS, min_size=1, max_size=6).map("\n".join))
 @example('a,b"""c,d\n1,2",3\n')
@@ -143,6 +145,7 @@ def test_what_is_read_is_what_the_standard_library_reads_or_refused(body: str) -
     }
 
 
+@pytest.mark.slow
 @settings(
     deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -49,6 +49,7 @@ def test_every_line_has_the_format_of_the_real_file(sample: Path) -> None:
     assert all(LINE.fullmatch(line) for line in lines)
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(
     sample: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def overlap_of_ends(folder: Path) -> float:
     return float(np.mean(cosines))
 
 
+@pytest.mark.slow
 def test_tastes_drift_as_fast_as_asked_for(tmp_path: Path) -> None:
     still, drifting, fast = (
         overlap_of_ends(make(tmp_path / str(drift), drift=drift, users=400))

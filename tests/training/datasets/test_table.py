@@ -356,6 +356,7 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=20))
 def test_rows_are_conserved(rows: list[tuple[str, str, str]]) -> None:
