@@ -27,7 +27,7 @@ from app.events import MICROSECONDS, Event, EventRules, StoredEvent
 from app.model import Model
 from app.store.deadlines import NO_DEADLINES, Deadline, Deadlines
 from app.store.interface import EventStore, Outcome, PlayedArtist, learned_up_to
-from app.store.keepsake import Keepsake, Kept
+from app.store.keepsake import Keepsake, StoreKnowledge
 from app.store.readers import Readers
 from app.store.stamps import NoStamps, Stamps, stamp_key
 
@@ -591,7 +591,7 @@ class Journal:
         self._follows = True
         if self._keepsake is not None and not self._is_kept:
             version, artists = self._unavailable
-            kept = Kept(frozenset(self._erased), version, tuple(artists))
+            kept = StoreKnowledge(frozenset(self._erased), version, tuple(artists))
             self._is_kept = self._keepsake.save(kept)
 
     def _note(self, tried: str, error: StoreUnavailable) -> None:

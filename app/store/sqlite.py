@@ -84,7 +84,7 @@ class SqliteEventStore(SqlUpkeep):
         self._closed.wait(seconds)
 
     def backup(self, path: Path) -> Statistics:
-        """Copies the store, which may be written to meanwhile, to a file; see ``KeptStore``."""
+        """Copies the store to a file, also while it is written to; see ``MaintainableStore``."""
         if path.exists() and path.samefile(self._path):
             raise StoreUnavailable("unreachable", f"{path} is the event store itself")
         if beside := next((file for file in _beside(path) if file.exists()), None):

@@ -27,8 +27,8 @@ _COUNTS: Final = {
 }
 
 
-class KeptStore(EventStore, Protocol):
-    """An event store with what its upkeep takes; as for requests, each call may raise."""
+class MaintainableStore(EventStore, Protocol):
+    """An event store that can be maintained; as for requests, each call may raise."""
 
     def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
         """Returns events and tombstones by number.
@@ -118,11 +118,11 @@ class KeptStore(EventStore, Protocol):
 
 
 class SqlUpkeep(SqlEventStore):
-    """The upkeep in SQL; see ``KeptStore`` for what its methods do."""
+    """The upkeep in SQL; see ``MaintainableStore`` for what its methods do."""
 
     @abstractmethod
     def backup(self, path: Path) -> Statistics:
-        """Copies the store to a file; see ``KeptStore``."""
+        """Copies the store to a file; see ``MaintainableStore``."""
 
     def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
         """Returns events and tombstones by number."""

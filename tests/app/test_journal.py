@@ -20,7 +20,7 @@ from app.model import Model
 from app.store.address import open_store
 from app.store.deadlines import Deadlines
 from app.store.interface import EventStore, Outcome, PlayedArtist, Status
-from app.store.keepsake import Keepsake, Kept
+from app.store.keepsake import Keepsake, StoreKnowledge
 from app.store.sqlite import SqliteEventStore
 from tests.builders import interactions_of, small_model
 from tests.leftovers import assert_nothing_is_left
@@ -524,7 +524,7 @@ def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_with
         other = await started(opening)
         assert await known(other) == ([False, False], 0, (0, []))
         assert "does not know 1 users who were erased" in caplog.text
-        assert Keepsake("address", tmp_path).load() == Kept()
+        assert Keepsake("address", tmp_path).load() == StoreKnowledge()
         await other.close()
 
     asyncio.run(main())
