@@ -21,10 +21,12 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-from app.activity import Activity, activity_of
+from app.activity import Activity
 from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, StoredEvent
 from app.model import Model
+from app.store.activity_reading import read_activity
+from app.store.clock import now
 from app.store.deadlines import NO_DEADLINES, Deadline, Deadlines
 from app.store.interface import EventStore, Outcome, PlayedArtist, learned_up_to
 from app.store.keepsake import Keepsake, StoreKnowledge
@@ -45,8 +47,6 @@ _READERS: Final = 4
 _USERS_AT_ONCE: Final = 8
 # Some hundred bytes each, and about as much again for each artist.
 _KEPT_USERS: Final = 20_000
-# Of somebody with more, the latest count.
-EVENTS_PER_USER: Final = 10_000
 # What takes a second to count is counted every 20 seconds at most.
 _RANKING_KEPT: Final = 20
 # With these troubles of writing, nobody waits for another one of the same: the keeper tries.
@@ -104,11 +104,6 @@ _FORGOTTEN: Final = (
     "Models that hold them recognise them again. Import an export of the former store, or erase "
     "them again"
 )
-
-
-def now() -> int:
-    """Returns the time in microseconds since 1970 (UTC)."""
-    return time.time_ns() // 1000
 
 
 class Journal:
@@ -638,29 +633,6 @@ class Journal:
             return None
         opened.store.close()
         return opened.stamps
-
-
-def read_activity(
-    store: EventStore, user_id: str, rules: EventRules, at: int, learned: int = 0
-) -> Activity | None:
-    """Reads what a user's events come to, None for somebody without any who was not erased.
-
-    Args:
-        store: where they are.
-        user_id: whose.
-        rules: what they count for.
-        at: the time now, in microseconds since 1970 (UTC).
-        learned: number of the last event that a training has learned; it obeys tombstones up to
-            there, and knows the user again from events since.
-
-    Raises:
-        StoreUnavailable: the store cannot be read.
-    """
-    events = store.events_of(user_id, limit=EVENTS_PER_USER)
-    is_erased = store.tombstone_of(user_id) > learned
-    if not events and not is_erased:
-        return None
-    return activity_of(events, rules, at, learned=learned, is_erased=is_erased)
 
 
 def _changes_after(store: EventStore, after: int) -> list[tuple[int, int]]:

@@ -15,9 +15,10 @@ import pytest
 from app import journal as journal_module
 from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, EventType, StoredEvent, Watermark
-from app.journal import Journal, now
+from app.journal import Journal
 from app.model import Model
 from app.store.address import open_store
+from app.store.clock import now
 from app.store.deadlines import Deadlines
 from app.store.interface import EventStore, Outcome, PlayedArtist, Status
 from app.store.keepsake import Keepsake, StoreKnowledge
