@@ -12,11 +12,11 @@ from typing import ClassVar, TypeVar, cast
 
 import pytest
 
-from app import journal as journal_module
 from app.errors import Overloaded, StoreUnavailable
 from app.events import MICROSECONDS, Event, EventRules, EventType, StoredEvent, Watermark
-from app.journal import Journal
 from app.model import Model
+from app.serving.journal import journal as journal_module
+from app.serving.journal.journal import Journal
 from app.store.address import open_store
 from app.store.clock import now
 from app.store.deadlines import Deadlines
