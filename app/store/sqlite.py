@@ -18,7 +18,7 @@ from app.errors import StoreUnavailable
 from app.files import replacing
 from app.store.deadlines import NO_DEADLINES, Deadline, Deadlines
 from app.store.entries import Statistics
-from app.store.sql.store import Connection
+from app.store.sql.connection import Connection
 from app.store.upkeep import SqlUpkeep
 
 # So long it waits for a lock where no deadline says otherwise.

@@ -13,7 +13,10 @@ from typing import Any, Final, Protocol
 from app.events import EventType, user_hash
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Statistics, Tombstone
 from app.store.interface import EventStore, Status
-from app.store.sql.store import COLUMNS, Connection, SqlEventStore, new_id, stored
+from app.store.sql.base import new_id
+from app.store.sql.connection import Connection
+from app.store.sql.rows import COLUMNS, stored
+from app.store.sql.store import SqlEventStore
 
 # So long whoever does long work rests between two parts of it, for others that want to write: one
 # that waits for the lock of SQLite looks for it every 0.1 s.
