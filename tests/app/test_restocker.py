@@ -9,9 +9,9 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, Event, EventType
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.restocker import Restocker
+from app.serving.journal.journal import Journal
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 
@@ -35,6 +35,7 @@ def restocking(
 ) -> None:
     """Uses a restocker beside a journal and a model in service."""
 
+    @pytest.mark.slow
     async def main() -> None:
         watcher = ModelWatcher(models, poll_seconds=3600, verify_bytes=2**30)
         watcher.start()
@@ -61,6 +62,7 @@ def newcomers(watcher: ModelWatcher) -> list[tuple[str, bool]]:
 
 
 def test_a_new_artist_is_not_forgotten_when_the_store_falters(models: Path, tmp_path: Path) -> None:
+    @pytest.mark.slow
     def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
         journal.store.append(played_by(watcher, 5), 1)
         cast(Faltering, journal.store).has_faltered = False  # the keeper may have met it

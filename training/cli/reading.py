@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from app.store.address import open_store
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
@@ -84,7 +84,7 @@ def read_prepared(
     return prepared
 
 
-def open_event_store(url: str, *, must_exist: bool = True) -> KeptStore:
+def open_event_store(url: str, *, must_exist: bool = True) -> MaintainableStore:
     """Opens an event store.
 
     Args:

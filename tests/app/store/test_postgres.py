@@ -16,7 +16,7 @@ from app.errors import StoreUnavailable
 from app.events import Event
 from app.store.deadlines import Deadlines
 from app.store.postgres import PostgresEventStore
-from app.store.sql import Connection
+from app.store.sql.connection import Connection
 from tests.leftovers import assert_nothing_is_left
 from tests.postgres import PostgresServer
 
@@ -240,6 +240,7 @@ def test_a_store_in_trouble_leaves_nothing_open(
     ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
     name = url.rpartition("/")[2]
 
+    @pytest.mark.slow
     def use() -> None:
         with (
             closing(PostgresEventStore(url)) as store,
