@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from training.datasets.sample_files import SAMPLE
+from training.datasets.synthetic.sample_files import SAMPLE
 
 _COUNTS: Final = ("users", "artists", "pairs")
 

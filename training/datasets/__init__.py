@@ -10,7 +10,7 @@ from typing import Final
 
 from training.datasets import hetrec_lastfm_2k, lastfm, lastfm_1k, lastfm_360k, table
 from training.datasets.dataset import Dataset, Download, LoadOptions
-from training.datasets.sample_files import CARD, SAMPLE, sample_folder
+from training.datasets.synthetic.sample_files import CARD, SAMPLE, sample_folder
 from training.errors import DatasetError
 from training.records import Records
 
@@ -22,9 +22,9 @@ _NON_COMMERCIAL: Final = "non-commercial use; other use: ask Last.fm"
 
 
 def _load_synthetic(path: Path, options: LoadOptions) -> Records:
-    from training.datasets import synthetic  # noqa: PLC0415 - it reads through this package
+    from training.datasets.synthetic import generator  # noqa: PLC0415 - it reads through this package
 
-    return synthetic.load(path, options)
+    return generator.load(path, options)
 
 
 DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(

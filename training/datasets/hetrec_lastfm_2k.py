@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.datasets.dataset import Download, LoadOptions
-from training.datasets.encoding import (
+from training.datasets.reading.encoding import (
     REASON_LONG_ID,
     REPLACEMENT,
     Encoded,
@@ -22,11 +22,11 @@ from training.datasets.encoding import (
     records_of,
     too_long,
 )
-from training.datasets.record_count import RecordCounter
-from training.datasets.rows import Rows
-from training.datasets.sources import find_file, reading, refuse_binary
-from training.datasets.survey import surveying
-from training.datasets.tab_separated import encode_plays, refuse_without_records, scan
+from training.datasets.reading.record_count import RecordCounter
+from training.datasets.reading.rows import Rows
+from training.datasets.reading.sources import find_file, reading, refuse_binary
+from training.datasets.reading.survey import surveying
+from training.datasets.reading.tab_separated import encode_plays, refuse_without_records, scan
 from training.records import Records
 
 NAME: Final = "hetrec-lastfm-2k"

@@ -14,8 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.datasets.dataset import Download
-from training.datasets.encoding import REASON_LONG_ID, REPLACEMENT, Encoded, too_long
-from training.datasets.rows import Rows
+from training.datasets.reading.encoding import REASON_LONG_ID, REPLACEMENT, Encoded, too_long
+from training.datasets.reading.rows import Rows
 
 SOURCE: Final = "https://zenodo.org/records/6090214"
 

@@ -16,12 +16,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.datasets.dataset import LoadOptions
-from training.datasets.encoding import Encoded, records_of
 from training.datasets.lastfm import SOURCE, download_of, identify_artists, note_artists
-from training.datasets.rows import Rows
-from training.datasets.survey import opened
-from training.datasets.tab_separated import encode_rows, refuse_without_records
-from training.datasets.times import REASON_TIME, UTC_SECONDS, from_text
+from training.datasets.reading.encoding import Encoded, records_of
+from training.datasets.reading.rows import Rows
+from training.datasets.reading.survey import opened
+from training.datasets.reading.tab_separated import encode_rows, refuse_without_records
+from training.datasets.reading.times import REASON_TIME, UTC_SECONDS, from_text
 from training.records import Records
 
 NAME: Final = "lastfm-1k"

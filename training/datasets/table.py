@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.datasets.dataset import LoadOptions
-from training.datasets.encoding import (
+from training.datasets.reading.encoding import (
     REASON_LONG_ID,
     REPLACEMENT,
     USER,
@@ -23,13 +23,13 @@ from training.datasets.encoding import (
     records_of,
     too_long,
 )
-from training.datasets.record_count import Quoting, RecordCounter
-from training.datasets.rows import REASON_NO_PLAYS, Rows
-from training.datasets.sources import reading, refuse_binary, shorten
-from training.datasets.survey import Survey, surveying
-from training.datasets.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns
-from training.datasets.table_columns import NAME as NAME_COLUMN
-from training.datasets.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
+from training.datasets.reading.record_count import Quoting, RecordCounter
+from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
+from training.datasets.reading.sources import reading, refuse_binary, shorten
+from training.datasets.reading.survey import Survey, surveying
+from training.datasets.reading.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns
+from training.datasets.reading.table_columns import NAME as NAME_COLUMN
+from training.datasets.reading.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
 from training.errors import DatasetError
 from training.records import Records
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
-from training.datasets.synthetic import PLAYS, generate
-from training.datasets.synthetic_timed import generate_timed
+from training.datasets.synthetic.generator import PLAYS, generate
+from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
 
 ROOT = Path(__file__).parents[3]

@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 from training.datasets import load_dataset
-from training.datasets.artist_names import _GRAMMARS, artist_names
-from training.datasets.sample_files import CARD
-from training.datasets.synthetic import PLAYS, PROFILES, generate
-from training.datasets.synthetic_world import (
+from training.datasets.synthetic.artist_names import _GRAMMARS, artist_names
+from training.datasets.synthetic.generator import PLAYS, PROFILES, generate
+from training.datasets.synthetic.sample_files import CARD
+from training.datasets.synthetic.world import (
     COUNTRIES,
     GENRES,
     build_world,
@@ -318,7 +318,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
             "-c",
             "import resource\n"
             "from pathlib import Path\n"
-            "from training.datasets.synthetic import generate\n"
+            "from training.datasets.synthetic.generator import generate\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
             f"generate(Path({str(tmp_path)!r}), users=100, artists=200)\n",
         ],
@@ -337,7 +337,7 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
     killed = (
         "import os\n"
         "from pathlib import Path\n"
-        "from training.datasets.synthetic import generate\n"
+        "from training.datasets.synthetic.generator import generate\n"
         f"generate(Path({str(tmp_path)!r}), users=30, artists=40, mean_artists_per_user=10,\n"
         "         progress=lambda _users: os._exit(9))\n"
     )
@@ -440,7 +440,7 @@ def test_memory_stays_flat_whatever_the_number_of_users(tmp_path: Path) -> None:
         measured = (
             "import resource\n"
             "from pathlib import Path\n"
-            "from training.datasets.synthetic import generate\n"
+            "from training.datasets.synthetic.generator import generate\n"
             f"generate(Path({str(tmp_path / str(users))!r}), users={users}, artists=5000)\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
         )

@@ -10,8 +10,8 @@ from typing import Final
 import polars as pl
 
 from training.datasets.dataset import LoadOptions
-from training.datasets.encoding import USER
-from training.datasets.times import seconds_of
+from training.datasets.reading.encoding import USER
+from training.datasets.reading.times import seconds_of
 from training.errors import DatasetError
 
 ITEM: Final = "item"

@@ -1,7 +1,7 @@
 """The dataset ``synthetic``: made-up listening records in the format of Last.fm 360K.
 
 Listeners have a country, an age and a gender, one to four genres, a preferred time and a liking
-for what everybody knows. They come to artists through scenes (see ``synthetic_world``), and play
+for what everybody knows. They come to artists through scenes (see ``world``), and play
 what they like more somewhat more often. Written in chunks of users, so memory stays flat.
 """
 
@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 
 from training.datasets import lastfm_1k, lastfm_360k
 from training.datasets.dataset import LoadOptions
-from training.datasets.listeners import Listeners, draw_listeners, draw_listens
-from training.datasets.sample_files import (
+from training.datasets.synthetic.listeners import Listeners, draw_listeners, draw_listens
+from training.datasets.synthetic.sample_files import (
     CARD,
     SAMPLE,
     GeneratedSample,
     check_sizes,
     sample_files,
 )
-from training.datasets.synthetic_world import COUNTRIES, build_world
+from training.datasets.synthetic.world import COUNTRIES, build_world
 from training.errors import DatasetError
 from training.records import Records
 

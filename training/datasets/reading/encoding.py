@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.id_map import MAX_ID_BYTES
-from training.datasets.rows import Rows
+from training.datasets.reading.rows import Rows
 from training.errors import DatasetError
 from training.records import Records
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.synthetic_world import (
+from training.datasets.synthetic.world import (
     COUNTRIES,
     GENRES,
     MAINSTREAM_LEVELS,
