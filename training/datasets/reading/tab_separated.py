@@ -115,7 +115,7 @@ def refuse_without_records(path: Path, rows: Rows, expected: str) -> None:
     Raises:
         DatasetError: with the reasons, and one line as an example.
     """
-    if not rows.kept.any():
+    if not rows.usable.any():
         _refuse(path, rows, expected)
 
 

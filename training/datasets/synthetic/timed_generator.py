@@ -167,8 +167,8 @@ def _draw_plays(
     whenever = rng.random(len(pair)) * (until - found)[pair]
     since = np.where(is_favourite[pair] & (rng.random(len(pair)) < 0.5), whenever, later)
     times = found[pair] + np.where(is_first, 0.0, since).astype(np.int64)
-    kept = times <= until[pair]
-    pair, times = pair[kept], times[kept]
+    in_stay = times <= until[pair]
+    pair, times = pair[in_stay], times[in_stay]
     users, artists = pairs.users[pair], pairs.artists[pair]
     tracks = 1 + (rng.random(len(pair)) ** 2 * _TRACKS).astype(np.int64)
     order = np.lexsort((-times, users))
