@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 
 from training.datasets import load_dataset
-from training.datasets.synthetic.artist_names import _GRAMMARS, artist_names
+from training.datasets.synthetic.artist_names import artist_names
 from training.datasets.synthetic.generator import PLAYS, PROFILES, generate
+from training.datasets.synthetic.name_words import GRAMMARS
 from training.datasets.synthetic.sample_files import CARD
 from training.datasets.synthetic.world import (
     COUNTRIES,
@@ -370,10 +371,10 @@ def test_progress_is_told_of_every_user(tmp_path: Path) -> None:
 
 
 def test_every_genre_has_a_grammar() -> None:
-    assert {genre.name for genre in GENRES} == set(_GRAMMARS)
+    assert {genre.name for genre in GENRES} == set(GRAMMARS)
 
 
-@pytest.mark.parametrize("genre", list(_GRAMMARS))
+@pytest.mark.parametrize("genre", list(GRAMMARS))
 def test_names_of_a_genre_are_unique_lower_case_and_of_one_line(genre: str) -> None:
     names = artist_names([genre] * 1500, seed=3)
 
@@ -385,7 +386,7 @@ def test_names_of_a_genre_are_unique_lower_case_and_of_one_line(genre: str) -> N
 
 
 def test_some_names_are_hard_on_parsers() -> None:
-    names = artist_names(list(_GRAMMARS) * 150, seed=0)
+    names = artist_names(list(GRAMMARS) * 150, seed=0)
 
     for sign in "\"'&/;,éöß\\=#♥夜\u3000":
         assert any(sign in name for name in names), sign
