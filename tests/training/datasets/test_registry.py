@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_knows_the_datasets() -> None:
-    known = ["lastfm-360k", "lastfm-1k", "hetrec-lastfm-2k", "table", "synthetic"]
-    assert list(DATASETS) == known
+    # Scripts name these, and manifests hold them.
+    assert {"lastfm-360k", "lastfm-1k", "hetrec-lastfm-2k", "table", "synthetic"} <= set(DATASETS)
     for name, dataset in DATASETS.items():
         assert dataset.name == name
         assert dataset.description
@@ -81,7 +81,7 @@ def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    known = "known are lastfm-360k, lastfm-1k, hetrec-lastfm-2k, table, synthetic"
+    known = f"known are {', '.join(DATASETS)}"
     with pytest.raises(DatasetError, match=f"no dataset 'lastfm'; {known}"):
         load_dataset("lastfm", Path())
     with pytest.raises(DatasetError, match=known):
