@@ -10,6 +10,8 @@ from app.errors import EncoreError
 from training.cli import data, events, models, study, train  # registers their commands
 from training.cli.app import cli
 from training.cli.console import Output
+from training.datasets import with_times
+from training.errors import TimesMissing
 
 __all__ = ["cli", "data", "events", "main", "models", "study", "train"]
 
@@ -29,6 +31,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
             os.environ.pop(name, None)
     try:
         code = cli(tokens, result_action="return_value")
+    except TimesMissing as error:
+        Output().error(error.naming(with_times()))
+        return 1
     except EncoreError as error:
         Output().error(str(error))
         return 1

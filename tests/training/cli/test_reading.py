@@ -109,7 +109,10 @@ def test_contradicting_or_missing_sources_are_explained(
 def test_a_split_by_time_wants_times(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for split in ("global-time", "leave-last-out"):
         assert main(["evaluate", *of_table(table), *QUICK, "--split", split]) == 1
-        assert "--timestamp-column" in error_of(capsys)
+        assert (
+            "take a dataset with times (lastfm-1k, or a table whose column of times "
+            "--timestamp-column names) or another split"
+        ) in error_of(capsys)
 
 
 def test_filters_that_leave_nothing_are_named(

@@ -1,27 +1,15 @@
-"""Made-up artist names that read like bands of their genre.
+"""The words and patterns of made-up artist names: data only.
 
-A small grammar a genre: patterns, most typical first, whose slots are filled from word lists. The
-words are everyday ones and nobody's name is used on purpose; a real band may be met by chance.
+The words are everyday ones and nobody's name is used on purpose; a real band may be met by chance.
 """
 
 from __future__ import annotations
 
-import random
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from itertools import count
+from collections.abc import Mapping
 from typing import Final
 
-# Every so many artists one has a name that is hard on parsers, as in the real file.
-ODD_EVERY: Final = 83
-
-_SLOT: Final = re.compile(r"\{(\w+)\}")
-_PLURAL_OF_Y: Final = re.compile(r"(?<=[^aeiou])ys\b")
-_TRIES: Final = 12
-
-_COMMON: Final[Mapping[str, str]] = {
+# Words of each slot, in every genre that has none of its own for it.
+COMMON: Final[Mapping[str, str]] = {
     "adj": """quiet golden distant hollow silver broken gentle wild paper velvet crooked lonely
         electric hidden northern late second burning frozen little early restless painted lucky""",
     "noun": """river lantern harbour mirror garden engine window feather mountain orchard letter
@@ -39,7 +27,7 @@ _COMMON: Final[Mapping[str, str]] = {
 }
 
 # name: (patterns, the genre's own words, which replace the common ones of that slot)
-_GRAMMARS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
+GRAMMARS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "pop": (
         "{first} {last}|{adj} {noun}|{first} & the {noun}s|{noun} {noun}|{first} {noun}",
         {
@@ -337,7 +325,7 @@ _GRAMMARS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
 }
 
 # Quotes that are no quoting, signs that other tools give a meaning to, and other scripts.
-_ODD: Final = (
+ODD: Final = (
     '{first} "{noun}" {last}',
     '{noun} 7"',
     '"{adj}" {noun}',
@@ -361,7 +349,7 @@ _ODD: Final = (
 )
 
 # What a second act of the same name is told apart by.
-_TELL_APART: Final = (
+TELL_APART: Final = (
     "{name} {noun}",
     "{adj} {name}",
     "{name} ({place})",
@@ -371,82 +359,3 @@ _TELL_APART: Final = (
     "{name} ({adj} {noun})",
     "{name} ({first} {last})",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Grammar:
-    patterns: tuple[str, ...]
-    words: Mapping[str, tuple[str, ...]]
-
-
-def artist_names(genres: Iterable[str], *, seed: int) -> list[str]:
-    """Makes up a name for each artist.
-
-    Early artists get the shortest forms; who comes later and finds a name taken gets a longer one.
-
-    Args:
-        genres: the genre of each artist, a key of the grammars.
-        seed: of the choice of words.
-
-    Returns:
-        Lower-case names without tabs and line ends, all different, at most 100 characters.
-    """
-    # Only random() is promised to give the same numbers in every version of Python.
-    draw = random.Random(seed)
-    taken: set[str] = set()
-    names = []
-    for index, genre in enumerate(genres):
-        grammar = _grammar(genre)
-        patterns = grammar.patterns
-        if index % ODD_EVERY == ODD_EVERY - 1:
-            patterns = (_ODD[index // ODD_EVERY % len(_ODD)],)
-        name = _unused_name(draw, grammar, patterns, taken)
-        taken.add(name)
-        names.append(name)
-    return names
-
-
-def _unused_name(
-    draw: random.Random, grammar: _Grammar, patterns: tuple[str, ...], taken: set[str]
-) -> str:
-    name = ""
-    for _ in range(_TRIES):
-        # The square prefers the first, most typical patterns.
-        pattern = patterns[int(draw.random() ** 2 * len(patterns))]
-        name = _expand(draw, grammar, pattern)
-        if name not in taken:
-            return name
-    for attempt in count(1):
-        longer = _expand(draw, grammar, _pick(draw, _TELL_APART), name=name)
-        if longer not in taken:
-            break
-        if attempt % _TRIES == 0:
-            name = longer
-    return longer
-
-
-def _expand(draw: random.Random, grammar: _Grammar, pattern: str, name: str = "") -> str:
-    used: set[str] = set()
-
-    def fill(match: re.Match[str]) -> str:
-        slot = match[1]
-        if slot == "name":
-            return name
-        word = _pick(draw, grammar.words[slot])
-        while word in used:
-            word = _pick(draw, grammar.words[slot])
-        used.add(word)
-        return word
-
-    return _PLURAL_OF_Y.sub("ies", _SLOT.sub(fill, pattern))
-
-
-def _pick(draw: random.Random, choices: tuple[str, ...]) -> str:
-    return choices[int(draw.random() * len(choices))]
-
-
-@cache
-def _grammar(genre: str) -> _Grammar:
-    patterns, own = _GRAMMARS[genre]
-    words = {slot: tuple(text.split()) for slot, text in {**_COMMON, **own}.items()}
-    return _Grammar(tuple(patterns.split("|")), words)

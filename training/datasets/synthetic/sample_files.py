@@ -15,8 +15,6 @@ import polars as pl
 from training.datasets import lastfm_1k, lastfm_360k
 from training.errors import DatasetError
 
-# The dataset's name.
-SAMPLE: Final = "synthetic"
 CARD: Final = "synthetic.json"
 # What samples of either format consist of; the card tells that they are samples.
 _ALL: Final = (CARD, lastfm_360k.PROFILE_FILE, lastfm_360k.PLAYS_FILE, lastfm_1k.PLAYS_FILE)

@@ -1,6 +1,6 @@
 """Made-up plays with their times, in the format of Last.fm 1K, by listeners whose tastes drift.
 
-The world is that of ``synthetic``. Time goes by in half-years: in each, a part of what somebody
+The world is that of ``generator``. Time goes by in half-years: in each, a part of what somebody
 likes is drawn anew, they come to new artists by what they like now, and play each for some weeks
 and then, if it becomes a favourite, as long as they listen. So what was played lately says more of
 what will be found next than what was played years ago, the more so the faster tastes drift.
@@ -20,9 +20,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.datasets.lastfm_1k import PLAYS_FILE
-from training.datasets.listeners import Listeners, Pairs, draw_listeners, redraw_tastes
-from training.datasets.sample_files import CARD, GeneratedSample, check_sizes, sample_files
-from training.datasets.synthetic_world import World, build_world
+from training.datasets.synthetic.listeners import Listeners, Pairs, draw_listeners, redraw_tastes
+from training.datasets.synthetic.sample_files import (
+    CARD,
+    GeneratedSample,
+    check_sizes,
+    sample_files,
+)
+from training.datasets.synthetic.world import World, build_world
 from training.errors import DatasetError
 
 # Part of the card: the same parameters give the same bytes as long as this is the same.
@@ -162,8 +167,8 @@ def _draw_plays(
     whenever = rng.random(len(pair)) * (until - found)[pair]
     since = np.where(is_favourite[pair] & (rng.random(len(pair)) < 0.5), whenever, later)
     times = found[pair] + np.where(is_first, 0.0, since).astype(np.int64)
-    kept = times <= until[pair]
-    pair, times = pair[kept], times[kept]
+    in_stay = times <= until[pair]
+    pair, times = pair[in_stay], times[in_stay]
     users, artists = pairs.users[pair], pairs.artists[pair]
     tracks = 1 + (rng.random(len(pair)) ** 2 * _TRACKS).astype(np.int64)
     order = np.lexsort((-times, users))

@@ -1,7 +1,7 @@
-"""The dataset ``synthetic``: made-up listening records in the format of Last.fm 360K.
+"""Made-up listening records in the format of Last.fm 360K.
 
 Listeners have a country, an age and a gender, one to four genres, a preferred time and a liking
-for what everybody knows. They come to artists through scenes (see ``synthetic_world``), and play
+for what everybody knows. They come to artists through scenes (see ``world``), and play
 what they like more somewhat more often. Written in chunks of users, so memory stays flat.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import IO, Any, Final
@@ -19,19 +17,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.datasets import lastfm_1k, lastfm_360k
-from training.datasets.dataset import LoadOptions
-from training.datasets.listeners import Listeners, draw_listeners, draw_listens
-from training.datasets.sample_files import (
+from training.datasets import lastfm_360k
+from training.datasets.synthetic.listeners import Listeners, draw_listeners, draw_listens
+from training.datasets.synthetic.sample_files import (
     CARD,
-    SAMPLE,
     GeneratedSample,
     check_sizes,
     sample_files,
 )
-from training.datasets.synthetic_world import COUNTRIES, build_world
-from training.errors import DatasetError
-from training.records import Records
+from training.datasets.synthetic.world import COUNTRIES, build_world
 
 PLAYS: Final = lastfm_360k.PLAYS_FILE
 PROFILES: Final = lastfm_360k.PROFILE_FILE
@@ -94,34 +88,6 @@ def generate(
     return GeneratedSample(
         tuple(out / name for name in (PLAYS, PROFILES, CARD)), rows, users, heard
     )
-
-
-def load(path: Path, options: LoadOptions) -> Records:
-    """Reads a generated sample as the Last.fm 360K or 1K file that it imitates.
-
-    Args:
-        path: folder that ``generate`` wrote, or its file of plays.
-        options: those of ``lastfm-360k`` and ``lastfm-1k``.
-
-    Raises:
-        DatasetError: there is no sample, or it cannot be read.
-    """
-    timed = path / lastfm_1k.PLAYS_FILE if path.is_dir() else path
-    if timed.name == lastfm_1k.PLAYS_FILE and timed.exists():
-        return _with_card(lastfm_1k.load(timed, options), timed.parent)
-    if path.is_dir() and not (path / lastfm_360k.PLAYS_FILE).exists():
-        raise DatasetError(
-            f"{path} holds no sample; `python -m training generate --out {path}` writes one"
-        )
-    records = lastfm_360k.load(path, options)
-    return _with_card(records, path if path.is_dir() else path.parent)
-
-
-def _with_card(records: Records, folder: Path) -> Records:
-    sources = dict(records.sources)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        sources["generator"] = json.loads((folder / CARD).read_text())["generator"]
-    return replace(records, dataset=SAMPLE, sources=sources)
 
 
 def _write(

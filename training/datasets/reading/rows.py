@@ -13,7 +13,7 @@ from training.records import REASON_ZERO, RowCounts
 REASON_NO_PLAYS: Final = "plays missing or no number"
 REASON_NEGATIVE: Final = "plays are negative"
 
-_KEPT: Final = 0
+_USABLE: Final = 0
 _BLANK: Final = 255
 
 
@@ -29,10 +29,10 @@ class Rows:
         self._reasons: list[str] = []
 
     @property
-    def kept(self) -> NDArray[np.bool_]:
+    def usable(self) -> NDArray[np.bool_]:
         """Rows that nothing has been found against, shape (count,)."""
-        kept: NDArray[np.bool_] = self._fates == _KEPT
-        return kept
+        usable: NDArray[np.bool_] = self._fates == _USABLE
+        return usable
 
     def ignore(self, blank: NDArray[np.bool_]) -> None:
         """Leaves out rows that hold nothing at all; they are not counted as rows."""
@@ -41,7 +41,7 @@ class Rows:
     def drop(self, reason: str, broken: NDArray[np.bool_]) -> None:
         """Drops rows for a reason; ``broken`` has shape (count,)."""
         self._reasons.append(reason)
-        self._fates[broken & self.kept] = len(self._reasons)
+        self._fates[broken & self.usable] = len(self._reasons)
 
     def drop_bad_plays(self, plays: NDArray[np.float32]) -> None:
         """Drops rows whose plays, NaN where they could not be read, are no number above zero."""
@@ -51,7 +51,7 @@ class Rows:
 
     def any_dropped(self) -> tuple[int, str] | None:
         """Returns the first row that was dropped, and why."""
-        dropped = (self._fates != _KEPT) & (self._fates != _BLANK)
+        dropped = (self._fates != _USABLE) & (self._fates != _BLANK)
         if not dropped.any():
             return None
         row = int(dropped.argmax())

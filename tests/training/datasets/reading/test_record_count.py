@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from training.datasets import LoadOptions, record_count
-from training.datasets.record_count import Quoting, RecordCounter
+from training.datasets import LoadOptions
+from training.datasets.reading import record_count
+from training.datasets.reading.record_count import Quoting, RecordCounter
 from training.datasets.table import load
 from training.errors import DatasetError
 

@@ -9,9 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from training.datasets.dataset import LoadOptions
-from training.datasets.encoding import USER
-from training.datasets.times import seconds_of
+from training.datasets.reading.encoding import USER
+from training.datasets.reading.times import seconds_of
 from training.errors import DatasetError
 
 ITEM: Final = "item"
@@ -36,6 +35,31 @@ _OPTIONS: Final = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How a table is read.
+
+    A row whose time cannot be read falls out where its column was named. Where ``timestamp`` was
+    found, its times count only if each of them can be read.
+    """
+
+    user_column: str = "user_id"
+    "Column of user ids, in a table."
+    item_column: str = "item_id"
+    "Column of artist ids, in a table."
+    weight_column: str | None = None
+    "Column of plays, in a table. Default: `weight`, `plays`, `playcount`, `play_count` or \
+`count`, in any case, else each row is one play."
+    name_column: str | None = None
+    "Column of artist names, in a table. Default: `name` if there is one."
+    timestamp_column: str | None = None
+    "Column of times, in a table: Unix time or ISO 8601. Default: `timestamp`, in any case, if \
+there is one."
+    quoting: bool | None = None
+    "Whether fields of a table may stand in quotation marks. Default: in CSV they may, in TSV a \
+quotation mark is a character."
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """The columns of a table that are read.
@@ -51,7 +75,7 @@ class Columns:
     remark: str = ""
 
     @classmethod
-    def find(cls, schema: pl.Schema, path: Path, options: LoadOptions) -> Columns:
+    def find(cls, schema: pl.Schema, path: Path, options: TableOptions) -> Columns:
         """Finds the columns that options name, and the others by their usual names.
 
         Raises:

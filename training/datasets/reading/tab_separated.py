@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.datasets.encoding import Encoded, encode
-from training.datasets.rows import Rows
-from training.datasets.sources import lines_at, reading, shorten
-from training.datasets.survey import Survey
+from training.datasets.reading.encoding import Encoded, encode
+from training.datasets.reading.rows import Rows
+from training.datasets.reading.sources import lines_at, reading, shorten
+from training.datasets.reading.survey import Survey
 from training.errors import DatasetError
 
 REASON_COLUMNS: Final = "wrong number of columns"
@@ -115,7 +115,7 @@ def refuse_without_records(path: Path, rows: Rows, expected: str) -> None:
     Raises:
         DatasetError: with the reasons, and one line as an example.
     """
-    if not rows.kept.any():
+    if not rows.usable.any():
         _refuse(path, rows, expected)
 
 

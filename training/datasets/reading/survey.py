@@ -15,8 +15,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
-from training.datasets.record_count import RecordCounter
-from training.datasets.sources import find_file, reading, refuse_binary
+from training.datasets.reading.record_count import RecordCounter
+from training.datasets.reading.sources import find_file, reading, refuse_binary
 from training.errors import DatasetError
 
 # Fits a processor's cache.

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.id_map import MAX_ID_BYTES
-from training.datasets.rows import Rows
+from training.datasets.reading.rows import Rows
 from training.errors import DatasetError
 from training.records import Records
 
@@ -151,11 +151,11 @@ def records_of(
     names: pl.DataFrame | None = None,
     timestamps: NDArray[np.int64] | None = None,
 ) -> Records:
-    """Makes records of the rows that are kept.
+    """Makes records of the usable rows.
 
     Args:
         encoded: the source.
-        rows: which of its rows are kept, at least one.
+        rows: which of its rows are usable, at least one.
         item_ids: String, by row of ``encoded.items``, the id; null for one that becomes no item.
         plays: float32, shape (n_rows,).
         dataset: name of the dataset.
@@ -165,8 +165,8 @@ def records_of(
             items, if there is one.
         timestamps: int64, shape (n_rows,), or None.
     """
-    kept = rows.kept
-    user_codes, item_codes = encoded.user_codes[kept], encoded.item_codes[kept]
+    usable = rows.usable
+    user_codes, item_codes = encoded.user_codes[usable], encoded.item_codes[usable]
     per_item = np.bincount(item_codes, minlength=len(encoded.items))
     if names is None and "name" in encoded.items.columns:
         names = most_frequent_names(
@@ -179,14 +179,14 @@ def records_of(
     return Records(
         user_codes=_renumbered(used_users)[user_codes],
         item_codes=_positions(item_ids, ids)[item_codes],
-        plays=plays[kept],
+        plays=plays[usable],
         user_ids=encoded.users.filter(pl.Series(used_users)).alias("user_id"),
         item_ids=ids.alias("item_id"),
         item_names=_names_of(ids, names),
         rows=rows.counts(noted),
         dataset=dataset,
         sources=sources,
-        timestamps=None if timestamps is None else timestamps[kept],
+        timestamps=None if timestamps is None else timestamps[usable],
     )
 
 

@@ -12,20 +12,20 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.training.datasets.synthetic.files import contents
 from training.datasets import load_dataset
-from training.datasets.artist_names import _GRAMMARS, artist_names
-from training.datasets.sample_files import CARD
-from training.datasets.synthetic import PLAYS, PROFILES, generate
-from training.datasets.synthetic_world import (
+from training.datasets.synthetic.generator import PLAYS, PROFILES, generate
+from training.datasets.synthetic.sample_files import CARD
+from training.datasets.synthetic.world import (
     COUNTRIES,
     GENRES,
     build_world,
-    popularity,
-    ring_affinity,
 )
 from training.errors import DatasetError
 
 USERS, ARTISTS = 600, 500
+
+
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
@@ -56,10 +56,6 @@ def profiles(sample: Path) -> pl.DataFrame:
         quote_char=None,
         new_columns=["user", "gender", "age", "country", "signup"],
     )
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_the_same_arguments_give_the_same_bytes(sample: Path, tmp_path: Path) -> None:
@@ -242,123 +238,6 @@ def test_sizes_that_make_no_sense_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def small(out: Path, **more: Any) -> None:
-    generate(out, users=30, artists=40, mean_artists_per_user=10, **more)
-
-
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("mine")
-
-    with pytest.raises(DatasetError, match="is a file: give the folder"):
-        small(tmp_path / "out")
-    with pytest.raises(DatasetError, match="Choose a folder that can be written"):
-        small(tmp_path / "out" / "below")
-
-    assert (tmp_path / "out").read_text() == "mine"
-
-
-def test_a_folder_that_cannot_be_written_is_refused() -> None:
-    # Nobody, root included, makes folders in there.
-    with pytest.raises(DatasetError, match="Choose a folder that can be written"):
-        small(Path("/proc/encore"))
-
-
-def test_a_sample_is_replaced_only_when_asked(tmp_path: Path) -> None:
-    small(tmp_path)
-    before = contents(tmp_path)
-
-    with pytest.raises(DatasetError, match="holds a sample already"):
-        small(tmp_path, seed=1)
-    assert contents(tmp_path) == before
-
-    small(tmp_path, seed=1, overwrite=True)
-    assert contents(tmp_path).keys() == before.keys()
-    assert contents(tmp_path) != before
-
-
-@pytest.mark.parametrize("name", [PLAYS, PROFILES])
-def test_files_that_are_not_its_own_are_never_replaced(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("the real one")
-
-    with pytest.raises(DatasetError, match="was not made by generate"):
-        small(tmp_path, overwrite=True)
-
-    assert contents(tmp_path) == {name: b"the real one"}
-
-
-def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
-    def interrupt(_users: int) -> None:
-        raise KeyboardInterrupt
-
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(KeyboardInterrupt):
-        small(tmp_path, progress=interrupt)
-
-    assert contents(tmp_path) == {"notes.txt": b"mine"}
-
-
-def test_an_interrupted_replacement_keeps_the_earlier_sample(tmp_path: Path) -> None:
-    def interrupt(_users: int) -> None:
-        raise KeyboardInterrupt
-
-    small(tmp_path)
-    before = contents(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        small(tmp_path, seed=1, overwrite=True, progress=interrupt)
-
-    assert contents(tmp_path) == before
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
-    # A limit on the size of files fails a write just as a full disk does.
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import resource\n"
-            "from pathlib import Path\n"
-            "from training.datasets.synthetic import generate\n"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
-            f"generate(Path({str(tmp_path)!r}), users=100, artists=200)\n",
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-
-    assert "DatasetError" in run.stderr
-    assert "Choose a folder that can be written and has room" in run.stderr
-    assert contents(tmp_path) == {}
-
-
-@pytest.mark.slow
-def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
-    killed = (
-        "import os\n"
-        "from pathlib import Path\n"
-        "from training.datasets.synthetic import generate\n"
-        f"generate(Path({str(tmp_path)!r}), users=30, artists=40, mean_artists_per_user=10,\n"
-        "         progress=lambda _users: os._exit(9))\n"
-    )
-    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == 9
-    assert not {PLAYS, PROFILES, CARD} & contents(tmp_path).keys()
-
-    small(tmp_path)
-
-    assert contents(tmp_path).keys() == {PLAYS, PROFILES, CARD}
-
-
-def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
-    def second(_users: int) -> None:
-        with pytest.raises(DatasetError, match="another generate is writing"):
-            small(tmp_path)
-
-    small(tmp_path, progress=second)
-
-    assert contents(tmp_path).keys() == {PLAYS, PROFILES, CARD}
-
-
 def test_progress_is_told_of_every_user(tmp_path: Path) -> None:
     done: list[int] = []
     report: Callable[[int], None] = done.append
@@ -369,70 +248,6 @@ def test_progress_is_told_of_every_user(tmp_path: Path) -> None:
     assert sum(done) == 5000
 
 
-def test_every_genre_has_a_grammar() -> None:
-    assert {genre.name for genre in GENRES} == set(_GRAMMARS)
-
-
-@pytest.mark.parametrize("genre", list(_GRAMMARS))
-def test_names_of_a_genre_are_unique_lower_case_and_of_one_line(genre: str) -> None:
-    names = artist_names([genre] * 1500, seed=3)
-
-    assert len(set(names)) == len(names)
-    for name in names:
-        assert name == name.strip()
-        assert 0 < len(name) <= 100
-        assert name.isprintable() or "\u3000" in name
-
-
-def test_some_names_are_hard_on_parsers() -> None:
-    names = artist_names(list(_GRAMMARS) * 150, seed=0)
-
-    for sign in "\"'&/;,éöß\\=#♥夜\u3000":
-        assert any(sign in name for name in names), sign
-    assert any(name.startswith('"') for name in names)
-
-
-def test_neighbours_on_the_ring_share_more_than_strangers() -> None:
-    affinity = ring_affinity()
-
-    assert affinity.sum(axis=1) == pytest.approx(1.0)
-    assert affinity[0, 1] == affinity[0, -1] > 10 * affinity[0, len(GENRES) // 2]
-
-
-def test_popularity_falls_and_its_top_is_steeper_in_a_smaller_world() -> None:
-    small_world, large_world = popularity(3000, 48.0), popularity(160_112, 48.0)
-
-    for shares in (small_world, large_world):
-        assert shares.sum() == pytest.approx(1.0)
-        assert (np.diff(shares) < 0).all()
-    assert small_world[0] > large_world[0]
-    assert large_world[0] == pytest.approx(0.35 / 48.0, rel=1e-3)
-
-
-def test_an_artist_is_drawn_by_its_share_of_the_pool() -> None:
-    world = build_world(200, 20.0, np.random.default_rng(5))
-    uniform = (np.arange(20_000) + 0.5) / 20_000
-    everybody = np.full(len(uniform), world.n_pools - 1)
-    level = np.full(len(uniform), 2)
-
-    drawn = np.bincount(world.draw(everybody, level, uniform), minlength=200) / len(uniform)
-
-    expected = popularity(200, 20.0) ** 1.1
-    assert drawn == pytest.approx(expected / expected.sum(), abs=2 / len(uniform))
-
-
-def test_a_scene_gives_only_artists_that_belong_to_it() -> None:
-    world = build_world(2000, 48.0, np.random.default_rng(6))
-    scene = int(world.home[0])
-    uniform = np.linspace(0, 1, 5000, endpoint=False)
-
-    drawn = np.unique(world.draw(np.full(5000, scene), np.zeros(5000, dtype=np.int64), uniform))
-
-    at_home = world.home[drawn] == scene
-    assert at_home.mean() > 0.5
-    assert set(np.flatnonzero(world.home == scene)) >= set(drawn[at_home])
-
-
 @pytest.mark.slow
 def test_memory_stays_flat_whatever_the_number_of_users(tmp_path: Path) -> None:
     peaks = []
@@ -440,7 +255,7 @@ def test_memory_stays_flat_whatever_the_number_of_users(tmp_path: Path) -> None:
         measured = (
             "import resource\n"
             "from pathlib import Path\n"
-            "from training.datasets.synthetic import generate\n"
+            "from training.datasets.synthetic.generator import generate\n"
             f"generate(Path({str(tmp_path / str(users))!r}), users={users}, artists=5000)\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
         )

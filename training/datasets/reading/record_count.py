@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.sources import shorten
+from training.datasets.reading.sources import shorten
 from training.errors import DatasetError
 
 _QUOTE: Final = ord('"')

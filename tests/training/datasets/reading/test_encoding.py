@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import polars as pl
 import pytest
 
-from training.datasets import encoding
-from training.datasets.encoding import encode, most_frequent_names
+from training.datasets.reading import encoding
+from training.datasets.reading.encoding import encode, most_frequent_names
 from training.errors import DatasetError
 
 SOURCE = pl.DataFrame(

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.artist_names import artist_names
+from training.datasets.synthetic.artist_names import artist_names
 
 
 class Genre(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.synthetic_world import (
+from training.datasets.synthetic.world import (
     COUNTRIES,
     GENRES,
     MAINSTREAM_LEVELS,
@@ -109,8 +109,8 @@ def redraw_tastes(
     hits = listeners.tastes[:, -1:]
     drawn = _draw_tastes(world, listeners.country, listeners.age, listeners.woman, rng)
     drawn /= drawn.sum(axis=1, keepdims=True)
-    kept = listeners.tastes[:, :-1] / (1 - hits)
-    tastes = np.where(rng.random(kept.shape) < renewed, drawn, kept)
+    former = listeners.tastes[:, :-1] / (1 - hits)
+    tastes = np.where(rng.random(former.shape) < renewed, drawn, former)
     tastes *= (1 - hits) / tastes.sum(axis=1, keepdims=True)
     return replace(listeners, tastes=np.concatenate([tastes, hits], axis=1))
 
@@ -270,9 +270,9 @@ class Pairs:
         _, first = np.unique(users * self._artists + artists, return_index=True)
         order = np.argsort(users[first] * len(users) + first)
         first = first[order]
-        kept = users[first]
-        starts = np.searchsorted(kept, np.arange(len(self._wanted)))
-        first = first[np.arange(len(kept)) - starts[kept] < self._wanted[kept]]
+        owners = users[first]
+        starts = np.searchsorted(owners, np.arange(len(self._wanted)))
+        first = first[np.arange(len(owners)) - starts[owners] < self._wanted[owners]]
         self.users, self.artists, self.pools = users[first], artists[first], pools[first]
 
 

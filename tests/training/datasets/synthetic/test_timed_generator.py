@@ -11,9 +11,9 @@ import pytest
 
 from training.datasets import LoadOptions, load_dataset
 from training.datasets.lastfm_1k import PLAYS_FILE
-from training.datasets.sample_files import CARD
-from training.datasets.synthetic import PLAYS, PROFILES, generate
-from training.datasets.synthetic_timed import generate_timed
+from training.datasets.synthetic.generator import PLAYS, PROFILES, generate
+from training.datasets.synthetic.sample_files import CARD
+from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
 from training.preprocessing import Filters, preprocess
 
