@@ -36,7 +36,6 @@ def test_starting_and_ending_the_service_leaves_nothing_open(
     settings = Settings(models=models, database_url=url, state=tmp_path)
     events = {"events": [{"user_id": "u20", "artist_id": "i20"}]}
 
-    @pytest.mark.slow
     def use() -> None:
         with TestClient(create_app(settings)) as client:
             client.post("/events", json=events)

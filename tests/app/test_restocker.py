@@ -35,7 +35,6 @@ def restocking(
 ) -> None:
     """Uses a restocker beside a journal and a model in service."""
 
-    @pytest.mark.slow
     async def main() -> None:
         watcher = ModelWatcher(models, poll_seconds=3600, verify_bytes=2**30)
         watcher.start()
@@ -62,7 +61,6 @@ def newcomers(watcher: ModelWatcher) -> list[tuple[str, bool]]:
 
 
 def test_a_new_artist_is_not_forgotten_when_the_store_falters(models: Path, tmp_path: Path) -> None:
-    @pytest.mark.slow
     def use(watcher: ModelWatcher, journal: Journal, restocker: Restocker) -> None:
         journal.store.append(played_by(watcher, 5), 1)
         cast(Faltering, journal.store).has_faltered = False  # the keeper may have met it

@@ -107,7 +107,6 @@ def test_an_answer_that_was_given_up_is_not_taken_for_that_of_the_next_question(
 def test_a_server_that_freezes_in_the_middle_of_a_transaction_keeps_nothing_of_it(
     server: PostgresServer, store: PostgresEventStore
 ) -> None:
-    @pytest.mark.slow
     def use() -> None:
         with store._writing() as connection:
             connection.execute("UPDATE event_store SET last_sequence = 9")

@@ -240,7 +240,6 @@ def test_a_store_in_trouble_leaves_nothing_open(
     ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
     name = url.rpartition("/")[2]
 
-    @pytest.mark.slow
     def use() -> None:
         with (
             closing(PostgresEventStore(url)) as store,

@@ -22,7 +22,6 @@ def test_answers_and_errors_come_back_and_what_was_cancelled_is_not_asked() -> N
     def third() -> None:
         raise ValueError("third")
 
-    @pytest.mark.slow
     async def main() -> None:
         readers = Readers(1, asyncio.get_running_loop())
         readers.start()

@@ -133,7 +133,6 @@ def test_a_damaged_file_is_refused(store: SqliteEventStore, path: Path) -> None:
     content[4096 * 2 :] = b"\xff" * (len(content) - 4096 * 2)
     path.write_bytes(content)
 
-    @pytest.mark.slow
     def use() -> None:
         damaged = SqliteEventStore(path)
         try:

@@ -23,7 +23,6 @@ DAY = 24 * 3600 * MICROSECONDS
 
 
 def test_what_is_acknowledged_is_known_and_cached_until_the_next_event(path: Path) -> None:
-    @pytest.mark.slow
     async def use(journal: Journal) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
         first = await journal.activity_of("u", None)

@@ -26,7 +26,6 @@ from tests.postgres import PostgresServer
 
 
 def test_somebody_without_events_is_not_touched(path: Path) -> None:
-    @pytest.mark.slow
     async def use(journal: Journal) -> None:
         assert not journal.stamps.is_touched("u")
         assert await journal.activity_of("u", None) is None
@@ -56,7 +55,6 @@ def test_a_journal_that_cannot_be_started_can_be_closed() -> None:
     def fail() -> EventStore:
         raise ValueError("nobody expects that")
 
-    @pytest.mark.slow
     async def main() -> None:
         journal = Journal(fail, RULES)
         with pytest.raises(ValueError, match="nobody expects that"):

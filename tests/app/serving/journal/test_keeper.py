@@ -31,7 +31,6 @@ from tests.postgres import PostgresServer
 def test_what_others_store_is_found_within_a_moment(path: Path) -> None:
     """As after a process that was killed between its commit and its stamp."""
 
-    @pytest.mark.slow
     async def use(journal: Journal) -> None:
         other = SqliteEventStore(path)
         other.append([Event("u", "a")], now())
@@ -108,7 +107,6 @@ def test_a_store_that_cannot_be_followed_is_not_left_open(
         stores.append(Unreadable(path))
         return stores[-1]
 
-    @pytest.mark.slow
     async def main() -> None:
         journal = Journal(open_in_the_end, RULES)
         await asyncio.to_thread(journal.start)

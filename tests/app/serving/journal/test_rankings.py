@@ -19,7 +19,6 @@ from tests.app.serving.journal.harness import (
 
 @pytest.mark.slow
 def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: Path) -> None:
-    @pytest.mark.slow
     async def use(journal: Journal) -> None:
         for number in range(3):
             await journal.append([Event(f"u{number}", "a")])
@@ -32,7 +31,6 @@ def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: P
 
 @pytest.mark.slow
 def test_what_may_take_long_ends_when_the_store_turns_out_not_to_answer(path: Path) -> None:
-    @pytest.mark.slow
     async def main() -> None:
         journal, store = await hangs(path, SOON)
         rankings = [

@@ -42,7 +42,6 @@ def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_with
         assert touched == erased
         return erased, journal.stamps.assortment[0], await journal.unavailable_artists()
 
-    @pytest.mark.slow
     async def main() -> None:
         journal = await started(opening)
         assert await known(journal) == ([False, False], 0, (0, []))

@@ -9,7 +9,6 @@ from app.serving.journal.waiting import Patience, in_time
 
 
 def test_an_answer_that_does_not_come_in_time_is_cancelled() -> None:
-    @pytest.mark.slow
     async def main() -> None:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         with pytest.raises(TimeoutError):

@@ -24,7 +24,6 @@ from tests.app.serving.journal.harness import (
 
 
 def test_requests_at_once_are_answered_each_with_their_own(path: Path) -> None:
-    @pytest.mark.slow
     async def use(journal: Journal) -> list[list[Outcome]]:
         batches = [[Event("u", f"{batch}.{number}") for number in range(3)] for batch in range(50)]
         return await asyncio.gather(*map(journal.append, batches))
@@ -73,7 +72,6 @@ def test_no_more_events_wait_than_allowed(path: Path, monkeypatch: pytest.Monkey
 def test_closing_writes_what_was_given_and_ends_all_threads(path: Path) -> None:
     before = set(threading.enumerate())
 
-    @pytest.mark.slow
     async def main() -> list[Outcome]:
         async with opened(path) as journal:
             task = asyncio.create_task(journal.append([Event("u", "a")]))
