@@ -7,11 +7,11 @@ import signal
 from collections.abc import Sequence
 
 from app.errors import EncoreError
-from training.cli import data, events, models, study, train  # registers their commands
+from training.cli import data, events, export, models, study, train  # registers their commands
 from training.cli.app import cli
 from training.cli.console import Output
 
-__all__ = ["cli", "data", "events", "main", "models", "study", "train"]
+__all__ = ["cli", "data", "events", "export", "main", "models", "study", "train"]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from app.versions import POINTER
+from app.artifacts.models_folder import ModelsFolder
 from training.cli.app import AsJson, ListLength, Models, cli
 from training.cli.console import Bars, Output
 from training.cli.options import (
@@ -168,23 +167,18 @@ def _show_published(
     else:
         output.show(f"published {version} in {models}; it is not the current model")
     if with_report:
-        output.show(f"the report is in {models / version / 'report.html'}")
+        output.show(f"the report is in {ModelsFolder(models).report_place(version)}")
     if shrunk is None:
         return
     if published.is_current:
         output.note(f"--force made it current with {shrunk} in {shrunk.version}")
         return
+    pointing = ModelsFolder(models).pointing_command(version)
     output.error(
         f"{version} is not made current, since less than half is left of what {shrunk.version} was "
         f"trained on: {shrunk}. {shrunk.version} stays in service. Is the export whole? If so, "
-        f"train again with --force, or point to this model: {_pointing(models, version)}"
+        f"train again with --force, or point to this model: {pointing}"
     )
-
-
-def _pointing(models: Path, version: str) -> str:
-    """Returns the shell's words that make a version current in one step."""
-    new, pointer = (shlex.quote(str(models / name)) for name in (".next", POINTER))
-    return f"echo {version} > {new} && mv {new} {pointer}"
 
 
 def _to_json(
@@ -197,7 +191,7 @@ def _to_json(
     shrunk = published.shrinkage
     return {
         "version": published.version,
-        "path": str(models / published.version),
+        "path": str(ModelsFolder(models).place_of(published.version)),
         "current": published.is_current,
         "shrinkage": shrunk and shrunk.to_manifest(),
         "dataset": prepared.to_manifest(),

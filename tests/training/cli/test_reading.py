@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.artifact import read_manifest
-from app.versions import current_version
+from app.artifacts.manifest import read_manifest
+from app.artifacts.models_folder import ModelsFolder
 from tests.training.cli.commands import QUICK, error_of, of_table, write_pairs
 from training.cli import main
 from training.cli.console import Output
@@ -217,7 +217,7 @@ def test_the_period_is_shown_and_stands_in_manifest_and_report(
     assert main(["train", *of_table(table), *QUICK, "--k", "1", "--models", str(models)]) == 0
     shown = capsys.readouterr().out
     assert "The records are from 2009-05-04T23:08:57Z to 2009-07-02T23:08:57Z" in shown
-    version = current_version(models)
+    version = ModelsFolder(models).current()
     assert version is not None
     period = read_manifest(models / version)["dataset"]["period"]
     assert period == {"first": "2009-05-04T23:08:57Z", "last": "2009-07-02T23:08:57Z"}
