@@ -143,7 +143,14 @@ def measure_served(hetrec: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
         command = [sys.executable, "-m", "training", "train", "--dataset", "hetrec-lastfm-2k"]
-        command += ["--data", str(hetrec), "--models", str(models), "--no-evaluation"]
+        command += [
+            "--data",
+            str(hetrec),
+            "--models",
+            str(models),
+            "--no-evaluation",
+            "--no-events",
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         model = ModelsFolder(models).open_current()
         with encore(models, workers=_WORKERS) as server:

@@ -19,5 +19,9 @@ models_cli = App(name="models", help="Lists, verifies and prunes published model
 cli.command(models_cli)
 
 Models = Annotated[Path, Parameter(env_var="ENCORE_MODELS")]
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+# Options of cyclopts have a value; main gives this one `-` where it has none.
+JsonTo = Annotated[
+    Path | None,
+    Parameter(name="--json", metavar="[FILE|-]", negative=(), allow_leading_hyphen=True),
+]
 ListLength = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=500))]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from app.artifacts.manifest import total_bytes
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact, ModelNotFound
-from training.cli.app import AsJson, Models, models_cli
+from training.cli.app import JsonTo, Models, models_cli
 from training.cli.console import Output
+from training.cli.options import Events
 from training.cli.reading import open_event_store
 from training.cli.tables import versions_table
 from training.errors import TrainingError
@@ -21,14 +20,14 @@ from training.shrinkage import Shrinkage
 
 
 @models_cli.command(name="list")
-def list_models(*, models: Models = Path("models"), as_json: AsJson = False) -> None:
+def list_models(*, models: Models = Path("models"), json_to: JsonTo = None) -> None:
     """Lists published models, oldest first.
 
     Args:
         models: The models folder.
-        as_json: Print JSON instead of a table.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     folder = ModelsFolder(models)
     current = folder.current()
     rows = [_describe(folder, version, current) for version in folder.versions()]
@@ -36,29 +35,27 @@ def list_models(*, models: Models = Path("models"), as_json: AsJson = False) -> 
         output.show(f"there is no model in {models} yet; `python -m training train` makes one")
     else:
         output.show(versions_table(rows))
-    if as_json:
-        output.json(rows)
+    output.result(rows)
 
 
 @models_cli.command
 def verify(
-    version: str | None = None, *, models: Models = Path("models"), as_json: AsJson = False
+    version: str | None = None, *, models: Models = Path("models"), json_to: JsonTo = None
 ) -> int:
     """Checks sizes, shapes, dtypes and checksums of one model, or of all.
 
     Args:
         version: Which model. Default: all.
         models: The models folder.
-        as_json: Print JSON instead of sentences.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     folder = ModelsFolder(models)
     versions = [folder.find(version)] if version else folder.versions()
     if not versions:
         raise ModelNotFound(f"there is no model in {models} yet; `train` makes one")
     results = [_verify(output, folder, name) for name in versions]
-    if as_json:
-        output.json(results)
+    output.result(results)
     return 0 if all(result["ok"] for result in results) else 1
 
 
@@ -66,10 +63,10 @@ def verify(
 def prune(
     *,
     erased: bool = False,
-    events: Annotated[str | None, Parameter(env_var="ENCORE_DATABASE_URL")] = None,
+    events: Events = None,
     dry_run: bool = False,
     models: Models = Path("models"),
-    as_json: AsJson = False,
+    json_to: JsonTo = None,
 ) -> int:
     """Removes versions that nobody may serve any more.
 
@@ -79,9 +76,9 @@ def prune(
 postgresql://USER@HOST/DATABASE.
         dry_run: Only say which.
         models: The models folder.
-        as_json: Print JSON instead of sentences.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     if not erased or events is None:
         raise TrainingError(
             "say what to remove: --erased --events URL removes versions that still hold users whom "
@@ -96,8 +93,7 @@ postgresql://USER@HOST/DATABASE.
             output.error(f"{row.error}; whom it holds is unknown")
     for row in rows:
         output.show(_pruned(row, dry_run=dry_run))
-    if as_json:
-        output.json([row.to_json() for row in rows])
+    output.result([row.to_json() for row in rows])
     return 0 if dry_run or all(row.is_clean for row in rows) else 1
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from app.artifacts.models_folder import ModelsFolder
-from training.cli.app import AsJson, ListLength, Models, cli
+from training.cli.app import JsonTo, ListLength, Models, cli
 from training.cli.console import Bars, Output
 from training.cli.options import (
     ColumnOptions,
@@ -53,7 +53,7 @@ def train(
     search_file: Annotated[Path | None, Parameter(name="--search")] = None,
     top_lists: ListLength = 100,
     force: Annotated[bool, Parameter(negative=())] = False,
-    as_json: AsJson = False,
+    json_to: JsonTo = None,
 ) -> int:
     """Measures on a split, trains on everything and publishes the model with a report.
 
@@ -73,9 +73,9 @@ def train(
         force: Make the model current even if it has less than half of the users, artists or pairs \
 of the current one of the same dataset. Without it such a model is published but not made current, \
 and the exit status is 3.
-        as_json: Print JSON instead of tables.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     check_writable(models)
     if not evaluation:
         _refuse_without_evaluation(split, plan, search_file)
@@ -119,8 +119,7 @@ and the exit status is 3.
         if how.patience is not None and measured.first.convergence is not None:
             output.show(convergence_table(measured.first.convergence))
     _show_published(output, published, models, with_report=page is not None)
-    if as_json:
-        output.json(_to_json(published, models, prepared, recipe, measured))
+    output.result(_to_json(published, models, prepared, recipe, measured))
     output.warn(prepared.rows.warning)
     return 0 if published.is_current else NOT_CURRENT
 

@@ -103,6 +103,26 @@ def test_export_writes_the_lists_of_the_current_model(
     }
 
 
+def test_export_takes_the_events_of_the_service_unless_told_otherwise(
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url, out = f"sqlite:///{tmp_path / 'encore.db'}", tmp_path / "lists.csv"
+    erased = ModelsFolder(models).open_current().users.id(3)
+    monkeypatch.setenv("ENCORE_DATABASE_URL", url)
+    tokens = ["export", "--models", str(models), "--out", str(out)]
+    assert main(tokens) == 1
+    assert "Or go on without one: --no-events" in error_of(capsys)
+    store = open_store(url)
+    store.erase(erased, 1)
+    store.close()
+    for options, users in (([], N_USERS - 1), (["--no-events"], N_USERS)):
+        assert main([*tokens, *options]) == 0
+        assert pl.read_csv(out)["user_id"].n_unique() == users
+
+
 def test_export_of_an_unknown_version_is_refused(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,10 +192,7 @@ def test_prune_says_what_it_cannot_look_into(
     assert ModelsFolder(models).versions() == [version]
 
 
-def test_prune_wants_to_be_told_what(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("ENCORE_DATABASE_URL")
+def test_prune_wants_to_be_told_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options in ([], ["--erased"], ["--events", f"sqlite:///{tmp_path / 'encore.db'}"]):
         assert main(["models", "prune", "--models", str(tmp_path), *options]) == 1
         assert "--erased --events URL" in error_of(capsys)

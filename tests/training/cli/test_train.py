@@ -288,6 +288,32 @@ def test_events_are_added_to_a_dataset_and_shown(
     assert (card["dataset"]["users"], card["event_unit"]["multiple"]) == (12, 1.5)
 
 
+def test_events_of_the_service_are_trained_on_unless_told_otherwise(
+    store_url: str, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    tokens = ["train", *of_table(table), "--models", str(models), "--no-evaluation", *QUICK]
+    monkeypatch.setenv("ENCORE_DATABASE_URL", store_url)
+    assert main(tokens) == 0
+    assert open_model(current(models)).watermark is not None
+    assert main([*tokens, "--no-events"]) == 0
+    assert open_model(current(models)).watermark is None
+    assert main(["train", "--models", str(models), "--no-evaluation", *QUICK]) == 0
+    assert open_model(current(models)).card["dataset"]["name"] == "events"
+
+
+def test_a_store_of_the_service_that_is_missing_is_refused_with_the_way_around(
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ENCORE_DATABASE_URL", f"sqlite:///{tmp_path}/typo.db")
+    assert main(["train", *of_table(table), "--models", str(tmp_path / "models")]) == 1
+    assert "typo.db; is its name right? Or go on without one: --no-events" in error_of(capsys)
+    assert not (tmp_path / "models").exists()
+
+
 def test_what_is_measured_holds_the_events_too(
     store_url: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
