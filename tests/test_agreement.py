@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from app.artifact import open_model
+from app.artifacts.reading import open_model
 from app.main import create_app
 from app.recommender import Strategy
 from app.settings import Settings

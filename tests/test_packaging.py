@@ -290,7 +290,7 @@ class TestMakefile:
         source = ["--dataset", "synthetic", "--data", "data/synthetic"]
         assert called == [
             ["training", "generate", *size, "--out", "data/synthetic"],
-            ["training", "train", *source, "--models", "models"],
+            ["training", "train", *source, "--models", "models", "--no-events"],
             ["app"],
         ]
 

@@ -27,6 +27,10 @@ NotNegative = Parameter(validator=validators.Number(gte=0))
 Share = Parameter(validator=validators.Number(gt=0, lte=1))
 Fraction = Parameter(validator=validators.Number(gt=0, lt=1))
 Cutoff = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=500))]
+# An event store is the one that is named, or the service's; none is looked for anywhere else.
+_EVENTS: Final = Parameter(name="--events", env_var="ENCORE_DATABASE_URL", metavar="URL")
+Events = Annotated[str | None, _EVENTS]
+EventsOrNone = Annotated[str | None, _EVENTS, Parameter(negative="--no-events")]
 
 
 # Each option of a split, and what the splits call it.
@@ -62,9 +66,10 @@ class SourceOptions:
 class EventOptions:
     """What the service has heard meanwhile."""
 
-    events: Annotated[str | None, Parameter(name="--events")] = None
+    events: EventsOrNone = None
     "Event store whose events are trained on as well, with or without a dataset: \
-sqlite:///FILE or postgresql://USER@HOST/DATABASE, as in ENCORE_DATABASE_URL."
+sqlite:///FILE or postgresql://USER@HOST/DATABASE. Default: that of the service, if the variable \
+is set."
     data_until: datetime | None = None
     "Up to when the dataset holds the plays of the events already, such as 2026-11-01T00:00:00; \
 UTC unless it names a zone. Default: it holds none of them."

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.artifact import read_manifest
-from app.versions import current_version
+from app.artifacts.manifest import read_manifest
+from app.artifacts.models_folder import ModelsFolder
 from tests.training.cli.commands import QUICK, error_of, of_table, write_pairs
 from training.cli import main
-from training.cli.console import Output
+from training.cli.console import STDOUT, Output
 from training.cli.options import BaseOptions, DataOptions, PartOptions, SourceOptions
 from training.cli.reading import Data, read_data
 from training.errors import DatasetError
@@ -19,7 +19,7 @@ from training.errors import DatasetError
 
 def read(train: Path, test: Path | None, *, test_optional: bool = True) -> Data:
     data = DataOptions(parts=PartOptions(train_file=train, test_file=test))
-    return read_data(Output(quiet=True), BaseOptions(), data, test_optional=test_optional)
+    return read_data(Output(STDOUT), BaseOptions(), data, test_optional=test_optional)
 
 
 def test_evaluate_measures_a_ready_made_split(
@@ -73,7 +73,7 @@ def test_training_alone_will_do_where_nothing_is_measured(
 
 def test_without_a_dataset_those_that_are_known_are_named() -> None:
     with pytest.raises(DatasetError, match=r"which dataset\? Give --dataset, one of lastfm-360k, "):
-        read_data(Output(quiet=True), BaseOptions(), DataOptions(source=SourceOptions()))
+        read_data(Output(STDOUT), BaseOptions(), DataOptions(source=SourceOptions()))
 
 
 @pytest.mark.parametrize("command", ["evaluate", "tune", "report"])
@@ -222,7 +222,7 @@ def test_the_period_is_shown_and_stands_in_manifest_and_report(
     assert main(["train", *of_table(table), *QUICK, "--k", "1", "--models", str(models)]) == 0
     shown = capsys.readouterr().out
     assert "The records are from 2009-05-04T23:08:57Z to 2009-07-02T23:08:57Z" in shown
-    version = current_version(models)
+    version = ModelsFolder(models).current()
     assert version is not None
     period = read_manifest(models / version)["dataset"]["period"]
     assert period == {"first": "2009-05-04T23:08:57Z", "last": "2009-07-02T23:08:57Z"}

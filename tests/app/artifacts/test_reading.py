@@ -15,17 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.artifact import (
-    ARRAYS,
-    MANIFEST,
-    model_arrays,
-    open_model,
-    read_manifest,
-    read_report,
-    total_bytes,
-    verify_checksums,
-    version_of,
-)
+from app.artifacts.format import ARRAYS, MANIFEST, arrays_of
+from app.artifacts.manifest import read_manifest, total_bytes, version_of
+from app.artifacts.reading import open_model, read_report, verify_checksums
 from app.errors import InvalidArtifact, ReportNotFound
 from app.model import Model
 from app.recommender import Query, Recommender
@@ -101,7 +93,7 @@ def refusal(folder: Path, name: str, *, verify: bool = False) -> InvalidArtifact
 
 def test_a_published_model_opens_with_identical_arrays(model: Model, folder: Path) -> None:
     opened = open_model(folder)
-    expected, found = model_arrays(model), model_arrays(opened)
+    expected, found = arrays_of(model), arrays_of(opened)
     assert set(found) == set(expected) == set(ARRAYS)
     for name, array in expected.items():
         assert found[name].dtype == ARRAYS[name].dtype
@@ -134,7 +126,7 @@ def test_ids_and_names_come_back_byte_exact(model: Model, folder: Path) -> None:
 
 def test_arrays_are_mapped_read_only(folder: Path) -> None:
     opened = open_model(folder)
-    for name, array in model_arrays(opened).items():
+    for name, array in arrays_of(opened).items():
         assert not array.flags.writeable, name
         assert not array.flags.owndata, name
         assert type(array) is np.ndarray, name
