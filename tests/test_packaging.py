@@ -111,6 +111,7 @@ POSTGRESQL = {"bounded.py", "postgres.py"}
 
 
 class TestDependencies:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("package", "lock"),
         [("app", "serve"), ("training", "training"), ("tests", "dev"), ("benchmarks", "dev")],

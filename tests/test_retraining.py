@@ -16,12 +16,14 @@ from starlette.testclient import TestClient
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.writable_folder import WritableModelsFolder
 from app.events import Event, EventType
-from app.journal import now
 from app.main import create_app
 from app.settings import Settings
 from app.store.address import open_store
+from app.store.clock import now
 from tests.postgres import PostgresServer
 from training.cli import main
+
+pytestmark = pytest.mark.slow  # all of it makes models or pages
 
 PATIENCE = 30.0
 

@@ -285,6 +285,7 @@ def test_close_may_be_called_twice_and_lets_the_model_go(
         assert watcher.version is None
 
 
+@pytest.mark.slow
 def test_a_request_answers_from_one_model_while_versions_change(
     model: Model, rng: np.random.Generator, tmp_path: Path
 ) -> None:
@@ -307,6 +308,7 @@ def test_a_request_answers_from_one_model_while_versions_change(
     assert seen == set(versions)
 
 
+@pytest.mark.slow
 def test_opening_and_closing_fifty_times_leaks_nothing(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:

@@ -678,6 +678,7 @@ def test_any_answer_is_unique_allowed_as_long_as_possible_and_in_order(seed: int
         assert filled == [one for one in rest if one not in items[: sum(own)]][: len(filled)]
 
 
+@pytest.mark.slow
 def test_eight_threads_get_the_answers_of_one(rng: np.random.Generator) -> None:
     model = random_model(rng, n_users=40, n_items=60, list_length=5)
     queries = [random_query(rng, model) for _ in range(200)]

@@ -11,6 +11,8 @@ from app.errors import EncoreError
 from training.cli import data, events, export, models, study, train  # registers their commands
 from training.cli.app import cli
 from training.cli.console import Output
+from training.datasets import with_times
+from training.errors import TimesMissing
 
 __all__ = ["cli", "data", "events", "export", "main", "models", "study", "train"]
 
@@ -32,6 +34,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         code = cli(
             _with_values(sys.argv[1:] if tokens is None else tokens), result_action="return_value"
         )
+    except TimesMissing as error:
+        Output().error(error.naming(with_times()))
+        return 1
     except EncoreError as error:
         Output().error(str(error))
         return 1

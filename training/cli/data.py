@@ -14,9 +14,9 @@ from training.cli.console import Output
 from training.cli.options import AtLeastOne, NotNegative
 from training.cli.tables import datasets_list
 from training.datasets import DATASETS
-from training.datasets import synthetic as synthetic_dataset
-from training.datasets.sample_files import GeneratedSample
-from training.datasets.synthetic_timed import generate_timed
+from training.datasets.synthetic import generator
+from training.datasets.synthetic.sample_files import GeneratedSample
+from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
 
 
@@ -74,7 +74,7 @@ what somebody likes in two years, 2 for half of it in one.
     if drift is not None and not timed:
         raise DatasetError("--drift does nothing without --timed; leave it out")
     with output.bars() as bars:
-        write: Callable[..., GeneratedSample] = synthetic_dataset.generate
+        write: Callable[..., GeneratedSample] = generator.generate
         if timed:
             write = partial(generate_timed, drift=1.0 if drift is None else drift)
         sample = write(

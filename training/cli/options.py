@@ -15,6 +15,7 @@ from cyclopts import Parameter, validators
 from app.activity import DEFAULT_UNIT
 from app.weighting import WeightingName
 from training.configuration import read_configuration
+from training.datasets import DatasetOptions
 from training.errors import TrainingError
 from training.experiment import Plan
 from training.presets import PRESETS, Preset
@@ -106,24 +107,8 @@ class PartOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ColumnOptions:
-    """Columns of the dataset ``table``."""
-
-    user_column: str = "user_id"
-    "Column of user ids, in a table."
-    item_column: str = "item_id"
-    "Column of artist ids, in a table."
-    weight_column: str | None = None
-    "Column of plays, in a table. Default: `weight`, `plays`, `playcount`, `play_count` or \
-`count`, in any case, else each row is one play."
-    name_column: str | None = None
-    "Column of artist names, in a table. Default: `name` if there is one."
-    timestamp_column: str | None = None
-    "Column of times, in a table: Unix time or ISO 8601. Default: `timestamp`, in any case, if \
-there is one."
-    quoting: bool | None = None
-    "Whether fields of a table may stand in quotation marks. Default: in CSV they may, in TSV a \
-quotation mark is a character."
+class ColumnOptions(DatasetOptions):
+    """What single datasets want to know, as they declare it."""
 
 
 @Parameter(name="*")

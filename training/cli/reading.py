@@ -12,7 +12,7 @@ from rich.text import Text
 
 from app.errors import StoreUnavailable
 from app.store.address import open_store
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
@@ -22,7 +22,7 @@ from training.cli.options import (
     SourceOptions,
 )
 from training.cli.tables import records_table
-from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
+from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset, table
 from training.errors import DatasetError, TrainingError
 from training.event_log import EventLog, Merged, merge, read_event_log
 from training.experiment import validation_of
@@ -87,7 +87,7 @@ def read_prepared(
 
 def open_event_store(
     url: str | None, *, must_exist: bool = True, is_optional: bool = False
-) -> KeptStore:
+) -> MaintainableStore:
     """Opens an event store.
 
     Args:
@@ -193,11 +193,11 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
     load_options, records = LoadOptions(**vars(data.columns)), []
     for path in (data.parts.train_file, data.parts.test_file):
         if path is not None:
-            records.append(load_dataset("table", path, load_options))
+            records.append(load_dataset(table.NAME, path, load_options))
             allow_unreadable = data.source.allow_unreadable
             _tell(output, records[-1], path, allow_unreadable=allow_unreadable)
     manifest = {
-        "name": "table",
+        "name": table.NAME,
         "sources": {name: entry for one in records for name, entry in one.sources.items()},
         "rows_read": sum(one.rows.read for one in records),
         "rows_dropped": _added(*(one.rows.dropped for one in records)),
@@ -214,7 +214,7 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
         "pairs": whole.user_items.nnz,
     }
     return Data(
-        "table",
+        table.NAME,
         manifest,
         whole,
         replace(recipe, split=ready),

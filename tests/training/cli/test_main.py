@@ -69,6 +69,7 @@ def test_wrong_options_exit_with_2_and_touch_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     commands = ["datasets", "evaluate", "export", "generate", "report", "train", "tune"]
     for command in commands:

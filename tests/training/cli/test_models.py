@@ -86,6 +86,7 @@ def test_models_verify_finds_a_flipped_bit_and_names_the_file(
     assert "item_factors.npy" in broken["error"]
 
 
+@pytest.mark.slow
 def test_prune_removes_versions_that_hold_erased_users_and_never_the_current_one(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

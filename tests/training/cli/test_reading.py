@@ -109,7 +109,10 @@ def test_contradicting_or_missing_sources_are_explained(
 def test_a_split_by_time_wants_times(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for split in ("global-time", "leave-last-out"):
         assert main(["evaluate", *of_table(table), *QUICK, "--split", split]) == 1
-        assert "--timestamp-column" in error_of(capsys)
+        assert (
+            "take a dataset with times (lastfm-1k, or a table whose column of times "
+            "--timestamp-column names) or another split"
+        ) in error_of(capsys)
 
 
 def test_filters_that_leave_nothing_are_named(
@@ -163,6 +166,7 @@ def test_more_than_a_hundredth_of_unreadable_rows_is_warned_of_in_the_last_line(
     assert last.startswith("warning") == warned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "evaluate", "tune", "report"])
 def test_more_than_a_fifth_of_unreadable_rows_is_refused_unless_allowed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
@@ -208,6 +212,7 @@ def test_how_columns_were_understood_is_said_in_one_line(
     assert "the file also has 'hours'" in line
 
 
+@pytest.mark.slow
 def test_the_period_is_shown_and_stands_in_manifest_and_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,7 @@ def test_an_absolute_regularization_stands_in_the_card_as_it_was_given(
     assert model.regularization == pytest.approx(0.0003)
 
 
+@pytest.mark.slow
 def test_train_shows_what_was_read_and_measured(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +84,7 @@ def test_train_shows_what_was_read_and_measured(
     assert open_model(current(tmp_path)).top_lists is None
 
 
+@pytest.mark.slow
 def test_a_report_is_published_with_the_model(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +121,7 @@ def test_train_json_is_one_object_on_stdout(
     assert result["parameters"]["factors"] == 8
 
 
+@pytest.mark.slow
 def test_early_stopping_decides_what_is_published(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +145,7 @@ def test_early_stopping_decides_what_is_published(
     assert one.item_factors.tobytes() == other.item_factors.tobytes()
 
 
+@pytest.mark.slow
 def test_the_model_is_trained_on_everything_whatever_the_split(
     sample: Path, models: Path, tmp_path: Path
 ) -> None:
@@ -199,6 +203,7 @@ def test_filters_that_leave_nothing_publish_nothing(
     assert not models.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
@@ -314,6 +319,7 @@ def test_a_store_of_the_service_that_is_missing_is_refused_with_the_way_around(
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.slow
 def test_what_is_measured_holds_the_events_too(
     store_url: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -322,6 +328,7 @@ def test_what_is_measured_holds_the_events_too(
     assert json.loads(capsys.readouterr().out)["dataset"]["users"] == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
@@ -419,6 +426,7 @@ def test_force_makes_a_shrunk_model_current_and_says_so(
     assert publication["shrinkage"]["counts"]["users"] == {"before": 100, "now": 30, "share": 0.3}
 
 
+@pytest.mark.slow
 def test_json_says_that_a_model_is_not_current_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -461,6 +469,7 @@ def test_the_sample_replaces_a_larger_table_and_a_table_a_larger_sample(
     assert open_model(current(models)).card["dataset"]["users"] == 3
 
 
+@pytest.mark.slow
 def test_a_training_on_events_alone_is_compared_with_another_such(
     store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,8 @@ from tests.training.cli.commands import error_of, of_sample, of_table, write_pai
 from training.cli import main
 from training.search import read_search
 
+pytestmark = pytest.mark.slow  # all of it makes models or pages
+
 SPACE = 'weighting = ["log", "bm25"]\nfactors = [4, 8]\niterations = 3\n'
 
 
