@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator
 
 from app.errors import InvalidId
-from app.http.schemas import ARTIST_ID_EXAMPLE, USER_ID_EXAMPLE, check_id
+from app.schemas.primitives import ARTIST_ID_EXAMPLE, USER_ID_EXAMPLE, check_id
 
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 

@@ -20,7 +20,7 @@ from starlette.routing import Match
 from app import errors
 from app.http.answers import ClientGone
 from app.http.raw_target import encoded_path
-from app.http.schemas import Problem, Violation
+from app.schemas.problem import Problem, Violation
 
 MEDIA_TYPE: Final = "application/problem+json"
 _BLANK: Final = "about:blank"

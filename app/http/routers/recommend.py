@@ -10,15 +10,10 @@ from app.http import answers
 from app.http.dependencies import CurrentServing
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
-from app.http.schemas import (
-    BatchBody,
-    BatchRecommendations,
-    Recommendations,
-    RecommendBody,
-    RecommendParameters,
-)
 from app.http.strict_route import StrictRoute
 from app.recommender import Query as RecommendQuery
+from app.schemas.lists import BatchRecommendations, Recommendations
+from app.schemas.options import BatchBody, RecommendBody, RecommendParameters
 
 router = APIRouter(tags=["recommend"], route_class=StrictRoute)
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from app.http.hot_route import PATH, read_query
-from app.http.schemas import MAX_IDS, MAX_N, MAX_OFFSET, RecommendParameters
 from app.main import create_app
 from app.recommender import Query, Strategy
+from app.schemas.options import MAX_N, MAX_OFFSET, RecommendParameters
+from app.schemas.primitives import MAX_IDS
 from app.settings import Settings
 from tests.app.conftest import ODD_ITEMS, ODD_USERS
 from tests.app.http.test_batcher import PATIENCE, Held
