@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from fastapi.exceptions import RequestValidationError
@@ -21,26 +21,26 @@ from app.errors import EncoreError, InvalidId
 from app.http import answers
 from app.http.answers import ClientGone
 from app.http.batcher import Batcher
-from app.http.parameters import check_query, decode
+from app.http.parameters import check_query, decode, repeatable_parameters
 from app.http.problems import problem_response
 from app.http.raw_target import encoded_path
 from app.id_map import MAX_ID_BYTES
 from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommender import Query
-from app.schemas.options import RecommendParameters
+from app.schemas.options import HOT_OPTIONS, RecommendParameters, arguments_of
 from app.schemas.primitives import MAX_IDS, check_id
 
 logger = logging.getLogger(__name__)
 
 PATH: Final = b"/recommend/"
 _EXCLUDE: Final = "&exclude="
-_REPEATABLE: Final = {name: name == "exclude" for name in RecommendParameters.model_fields}
+_REPEATABLE: Final = repeatable_parameters(RecommendParameters)
 # Clients ask with few different parameters; longer ones are seldom asked twice.
-_KEPT_PARAMETERS: Final = 1024
-_LONGEST_KEPT: Final = 200
+_REMEMBERED_PARAMETERS: Final = 1024
+_LONGEST_REMEMBERED: Final = 200
 # Of excluded ids few have to be decoded, and those are the artists that somebody was shown.
-_KEPT_IDS: Final = 4096
+_REMEMBERED_IDS: Final = 4096
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 _JSON: Final = (b"content-type", b"application/json")
 
@@ -95,20 +95,8 @@ def read_query(scope: Scope) -> Query | None:
     read = _read_parameters(scope["query_string"])
     if read is None:
         return None
-    parameters, exclude = read
-    query = Query(
-        user_id,
-        parameters.n,
-        parameters.offset,
-        parameters.strategy,
-        exclude,
-        None,
-        parameters.include_seen,
-        parameters.discovery,
-    )
-    if parameters.explore:  # few ask for that
-        query.explore, query.seed = parameters.explore, parameters.seed
-    return query
+    arguments, exclude = read
+    return Query(user_id, exclude=exclude, **arguments)
 
 
 def _has_body(scope: Scope) -> bool:
@@ -129,12 +117,12 @@ def _read_id(segment: bytes) -> str | None:
         return None
 
 
-@lru_cache(maxsize=_KEPT_IDS)
+@lru_cache(maxsize=_REMEMBERED_IDS)
 def _id_of(value: str) -> str:
     return check_id(decode(value.replace("+", " ")))
 
 
-def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str]] | None:
+def _read_parameters(query_string: bytes) -> tuple[dict[str, Any], list[str]] | None:
     if not query_string.isascii():
         return None
     text = f"&{query_string.decode()}"
@@ -153,29 +141,31 @@ def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str
         # All that was not encoded is ASCII, so it has as many bytes as characters.
         if max(map(len, exclude)) > MAX_ID_BYTES or len(exclude) > MAX_IDS:
             return None
-    parameters = _kept(rest) if len(rest) <= _LONGEST_KEPT else _validated(rest)
-    if parameters is None or parameters.exclude:
+    arguments = _remembered(rest) if len(rest) <= _LONGEST_REMEMBERED else _validated(rest)
+    if arguments is None or "exclude" in arguments:
         return None
-    return parameters, exclude
+    return arguments, exclude
 
 
 def _with_exclude_last(query_string: bytes) -> bytes:
     pairs = query_string.split(b"&")
-    pairs.sort(key=lambda pair: pair.startswith(b"exclude="))  # the order is kept otherwise
+    pairs.sort(key=lambda pair: pair.startswith(b"exclude="))  # else in their order
     return b"&".join(pairs)
 
 
-def _validated(text: str) -> RecommendParameters | None:
+def _validated(text: str) -> dict[str, Any] | None:
     try:
         check_query(text, _REPEATABLE)
-        return RecommendParameters.model_validate(
-            {
-                name: values if _REPEATABLE[name] else values[0]
-                for name, values in parse_qs(text, keep_blank_values=True).items()
-            }
+        values = parse_qs(text, keep_blank_values=True)
+        if not values.keys() <= HOT_OPTIONS:
+            return None
+        return arguments_of(
+            RecommendParameters.model_validate(
+                {name: found if _REPEATABLE[name] else found[0] for name, found in values.items()}
+            )
         )
     except (RequestValidationError, ValidationError):
         return None
 
 
-_kept = lru_cache(maxsize=_KEPT_PARAMETERS)(_validated)
+_remembered = lru_cache(maxsize=_REMEMBERED_PARAMETERS)(_validated)
