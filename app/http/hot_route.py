@@ -26,11 +26,11 @@ from app.http.known_route import PREFIX, is_as_known
 from app.http.parameters import check_query, decode, repeatable_parameters
 from app.http.problems import answer_error
 from app.id_map import MAX_ID_BYTES
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommender import Query
 from app.schemas.options import HOT_OPTIONS, RecommendParameters, arguments_of
 from app.schemas.primitives import MAX_IDS, check_id
+from app.serving.journal.journal import Journal
 
 PATH: Final = PREFIX.encode()
 _ID_BEGINS: Final = len(PATH)
