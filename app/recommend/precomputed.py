@@ -60,14 +60,14 @@ def _without_hidden(
     # that are hidden.
     hidden, gone = hidden_ids(query), situation.availability.gone
     ids = situation.model.item_ids
-    kept, n_kept = ids.kept, len(ids.kept)
+    cached, n_cached = ids.cached, len(ids.cached)
     left = query.offset + query.n
     found: list[int] = []
     their_scores: list[float] = []
     for item, score in zip(items, scores, strict=True):
         if item < 0:
             break
-        artist = (item < n_kept and kept[item]) or ids.add(item)
+        artist = (item < n_cached and cached[item]) or ids.add(item)
         if artist not in hidden and item not in gone:
             found.append(item)
             their_scores.append(score)

@@ -124,7 +124,7 @@ def check_needs(needs: Mapping[str, Step | None], query_type: type[Any]) -> None
     """
     differ = needs.keys() ^ {field.name for field in fields(query_type)}
     if differ:
-        raise TypeError(f"NEEDS and {query_type.__name__} differ in {', '.join(sorted(differ))}")
+        raise TypeError(f"NEEDS and {query_type.__name__} differ in {sorted(differ)}")
 
 
 check_needs(NEEDS, Query)

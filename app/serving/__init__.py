@@ -1,4 +1,5 @@
-"""From a query to the bytes of its answer, and the threads that do the work beside the event loop.
+"""From a query to the bytes of its answer, and what runs beside the model while the service is up.
 
-Imports the recommender, the storage edge and the schemas; no web framework.
+It may import the recommender, the model, the storage edge and the schemas, and knows no web
+framework.
 """

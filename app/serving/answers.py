@@ -8,12 +8,12 @@ from functools import partial
 from hashlib import blake2b
 
 from app.errors import UnknownUser
-from app.journal import Journal
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from app.serving.batcher import Batcher
 from app.serving.connection import Receive, unless_gone
 from app.serving.encoding import encode_list
+from app.serving.journal.journal import Journal
 
 
 async def recommend(

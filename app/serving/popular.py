@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.http.schemas import PopularArtists, PopularItem
-from app.journal import Journal
 from app.recommend.ladder import Recommender
 from app.recommend.popularity import PopularityRanking
 from app.recommend.query import PopularityBy
+from app.schemas.popular import PopularArtists, PopularItem
+from app.serving.journal.journal import Journal
 
 
 def popular_artists(

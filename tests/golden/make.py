@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.artifact import FORMAT_VERSION
+from app.artifacts.format import FORMAT_VERSION
 from app.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Strategy

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from app.events import DEFAULT_RULES, Event, Watermark
-from app.journal import read_activity
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
+from app.store.activity_reading import read_activity
 from app.store.sqlite import SqliteEventStore
 from tests.builders import publish_small, random_model
 from training.errors import TrainingError

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 
 from app.http.dependencies import CurrentJournal, PinnedRecommender
 from app.http.problems import problem_responses
-from app.http.schemas import PopularArtists, PopularParameters
 from app.http.strict_route import StrictRoute
+from app.schemas.popular import PopularArtists, PopularParameters
 from app.serving.popular import played_lately, popular_artists
 
 router = APIRouter(tags=["browse"], route_class=StrictRoute)

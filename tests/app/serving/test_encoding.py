@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from app.http.schemas import Recommendations, UserList
 from app.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import Query, Recommendation, Source, Strategy
+from app.schemas.lists import Recommendations, UserList
 from app.serving import encoding
 from app.serving.encoding import encode_list
 from tests.app.conftest import LIST_LENGTH, ODD_USERS

@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+from app.artifacts.models_folder import ModelsFolder
 from app.events import DEFAULT_RULES
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import Query
+from app.serving.journal.journal import Journal
 from app.serving.pinning import pin
 from app.store.sqlite import SqliteEventStore
 
@@ -20,7 +21,7 @@ def using(
     """Uses a model in service beside a journal."""
 
     async def main() -> None:
-        watcher = ModelWatcher(models, poll_seconds=3600, verify_bytes=2**30)
+        watcher = ModelWatcher(ModelsFolder(models), poll_seconds=3600, verify_bytes=2**30)
         watcher.start()
         journal = Journal(partial(SqliteEventStore, tmp_path / "encore.db"), DEFAULT_RULES)
         await asyncio.to_thread(journal.start)
