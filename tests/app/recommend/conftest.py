@@ -1,0 +1,33 @@
+"""Models that the steps of a list are tried on."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.model import Model
+from tests.app.recommend.expected import (
+    PLAYS,
+    large_model,
+)
+from tests.builders import (
+    interactions_of,
+    small_model,
+)
+from training.fit import with_top_lists
+
+
+@pytest.fixture(scope="module")
+def plain() -> Model:
+    """A model without precomputed lists."""
+    return small_model(interactions_of(PLAYS), factors=3)
+
+
+@pytest.fixture(scope="module")
+def listed(plain: Model) -> Model:
+    """The same with lists of two."""
+    return with_top_lists(plain, 2)
+
+
+@pytest.fixture(scope="module")
+def many() -> Model:
+    return large_model()
