@@ -23,6 +23,7 @@ from app.errors import InvalidArtifact, ReportNotFound
 from app.events import Watermark
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
+from app.items import Items
 from app.model import Model, Popularity, TopLists
 from app.weighting import Weighting
 
@@ -96,8 +97,8 @@ def model_arrays(model: Model) -> dict[str, NDArray[Any]]:
         "user_factors": model.user_factors,
         "item_factors": model.item_factors,
         "item_gramian": model.item_gramian,
-        "item_names_data": model.item_names.data,
-        "item_names_offsets": model.item_names.offsets,
+        "item_names_data": model.items.names.data,
+        "item_names_offsets": model.items.names.offsets,
         "popularity_by_listeners": model.popularity.by_listeners,
         "popularity_by_plays": model.popularity.by_plays,
         "popularity_listeners": model.popularity.listeners,
@@ -420,8 +421,7 @@ def _assemble(
         version=folder.name,
         card=manifest,
         users=ids("user_ids"),
-        items=ids("item_ids"),
-        item_names=strings("item_names"),
+        items=Items.of(ids("item_ids"), strings("item_names")),
         user_factors=arrays["user_factors"],
         item_factors=arrays["item_factors"],
         item_gramian=arrays["item_gramian"],

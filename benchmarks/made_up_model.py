@@ -28,6 +28,7 @@ from app.activity import EventUnit
 from app.fold_in import gramian
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
+from app.items import Items
 from app.model import Model, Popularity, TopLists
 from app.weighting import Weighting, WeightingName
 from training.publishing import publish
@@ -66,8 +67,10 @@ def made_up_model(users: int, artists: int, factors: int = FACTORS, seed: int = 
         version="in-memory",
         card={},
         users=IdMap.build(_hex_ids(rng, users, 40)),
-        items=IdMap.build(_uuids(rng, artists)),
-        item_names=StringTable.build(f"made-up artist {index}" for index in range(artists)),
+        items=Items.of(
+            IdMap.build(_uuids(rng, artists)),
+            StringTable.build(f"made-up artist {index}" for index in range(artists)),
+        ),
         user_factors=user_factors,
         item_factors=item_factors,
         item_gramian=gramian(item_factors),

@@ -16,6 +16,7 @@ from app.interactions import UserItems
 from app.model import Model
 from app.weighting import WeightingName
 from training.als import Parameters
+from training.data.items import ItemTable
 from training.fit import fit_model, with_top_lists
 from training.interactions import Interactions
 from training.publishing import publish
@@ -63,8 +64,10 @@ def interactions_of(
         user_ids=pl.Series(
             user_ids or [f"u{index}" for index in range(user_items.n_users)], dtype=pl.String
         ),
-        item_ids=pl.Series(items, dtype=pl.String),
-        item_names=pl.Series(item_names or [f"name of {one}" for one in items], dtype=pl.String),
+        items=ItemTable.of(
+            pl.Series(items, dtype=pl.String),
+            pl.Series(item_names or [f"name of {one}" for one in items], dtype=pl.String),
+        ),
         user_items=user_items,
     )
 

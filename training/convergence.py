@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.activity import DEFAULT_UNIT, EventUnit
 from app.fold_in import gramian
-from app.id_map import IdMap, StringTable
+from app.id_map import IdMap
 from app.interactions import UserItems
 from app.model import Model, Popularity
 from app.recommender import Query, Recommender
@@ -86,8 +86,7 @@ class Validation:
         self.test = fold.test.user_items.take(users)
         self._popularity = Popularity.count(fold.train.user_items)
         self._user_ids = IdMap.build(fold.train.user_ids.gather(users).to_list())
-        self._item_ids = IdMap.build(fold.train.item_ids.to_list())
-        self._names = StringTable.build(fold.train.item_names.to_list())
+        self._items = fold.train.items.mapped()
 
     def ndcg(
         self,
@@ -131,8 +130,7 @@ class Validation:
             version="in-memory",
             card={},
             users=self._user_ids,
-            items=self._item_ids,
-            item_names=self._names,
+            items=self._items,
             user_factors=solve_users(rows, item_factors, item_gramian, weighting, parameters),
             item_factors=item_factors,
             item_gramian=item_gramian,

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from app.activity import EventUnit
 from app.fold_in import fold_in, gramian, regularized_inverse
-from app.id_map import IdMap, StringTable
+from app.id_map import IdMap
 from app.interactions import UserItems
 from app.model import Model, Popularity, TopLists
 from app.scoring import USERS_PER_SCAN, item_norms, top_items
@@ -134,8 +134,7 @@ def assemble_model(
         version="in-memory",
         card={},
         users=IdMap.build(interactions.user_ids.to_list()),
-        items=IdMap.build(interactions.item_ids.to_list()),
-        item_names=StringTable.build(interactions.item_names.to_list()),
+        items=interactions.items.mapped(),
         user_factors=user_factors,
         item_factors=item_factors,
         item_gramian=item_gramian,

@@ -184,7 +184,7 @@ def test_the_pairs_of_both_are_summed_and_the_ids_stay() -> None:
     assert dense_of(both.user_items).tolist() == [[1, 5, 5], [0, 4, 0]]
     assert both.user_items.indices.tolist() == [0, 1, 2, 1]
     assert both.user_ids.to_list() == one.user_ids.to_list()
-    assert both.item_names.to_list() == one.item_names.to_list()
+    assert both.items.names.to_list() == one.items.names.to_list()
     assert dense_of(one.user_items).tolist() == [[1, 0, 2], [0, 0, 0]]
 
 

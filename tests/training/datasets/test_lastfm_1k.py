@@ -67,7 +67,7 @@ def test_each_line_is_one_play_with_its_time(tmp_path: Path) -> None:
     ]
     assert records.plays.tolist() == [1, 1, 1, 1]
     assert records.plays.dtype == np.float32
-    assert records.item_names.to_list() == ["The Doors", "Tom Waits"]
+    assert records.items.names.to_list() == ["The Doors", "Tom Waits"]
     assert records.dataset == "lastfm-1k"
     assert (records.rows.read, records.rows.dropped, records.rows.noted) == (4, {}, {})
     assert list(records.sources) == [PLAYS_FILE]
@@ -137,7 +137,7 @@ def test_quotes_and_carriage_returns_are_characters_like_any_other(tmp_path: Pat
 
     records = load(tmp_path, LoadOptions())
 
-    assert records.item_names.to_list() == ['"The Doors', "\rx"]
+    assert records.items.names.to_list() == ['"The Doors', "\rx"]
     assert records.rows.dropped == {}
 
 

@@ -51,7 +51,7 @@ def test_ids_are_kept_exactly(tmp_path: Path) -> None:
         (" ü ", "NA", 1.0),
     ]
     assert records.user_ids.to_list() == [" ü ", "007", "7"]
-    assert records.item_names.to_list() == records.item_ids.to_list()
+    assert records.items.names.to_list() == records.item_ids.to_list()
     assert records.dataset == "table"
     assert records.timestamps is None
     assert list(records.sources) == ["plays.csv"]
@@ -80,7 +80,7 @@ def test_columns_are_named_by_options(tmp_path: Path) -> None:
     )
 
     assert pairs(records) == [("u", "t", 2.0), ("v", "t", 3.0), ("w", "t", 4.0)]
-    assert records.item_names.to_list() == ["tom"]
+    assert records.items.names.to_list() == ["tom"]
     assert records.timestamps is not None
     assert records.timestamps.dtype == np.int64
     assert records.timestamps.tolist() == [1241478560, 1241478620, 1241478680]
@@ -90,7 +90,7 @@ def test_csv_has_the_usual_quoting(tmp_path: Path) -> None:
     records = read_csv(tmp_path, 'user_id,item_id,name\r\n"a ""b"", c",x,"Tyler,\r\nthe"\r\n')
 
     assert pairs(records) == [('a "b", c', "x", 1.0)]
-    assert records.item_names.to_list() == ["Tyler,\r\nthe"]
+    assert records.items.names.to_list() == ["Tyler,\r\nthe"]
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq", ".CSV"])
@@ -394,7 +394,7 @@ def test_a_tsv_has_no_quoting_unless_told(tmp_path: Path) -> None:
     records = load(file, LoadOptions())
 
     assert pairs(records) == [("u", "x", 1.0), ('"v"', "y", 1.0)]
-    assert records.item_names.to_list() == ['"Weird Al" Y', '12"']
+    assert records.items.names.to_list() == ['"Weird Al" Y', '12"']
     assert records.rows.noted == {
         "id in quotation marks, taken as they are (--quoting removes them)": 1
     }
