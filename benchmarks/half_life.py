@@ -29,7 +29,7 @@ from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.datasets.synthetic_timed import generate_timed
 from training.evaluation import Contender, evaluate
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.interactions import Interactions
 from training.presets import DEFAULT
 from training.resampling import paired_t_test

@@ -34,7 +34,7 @@ from app.recommender import Query, Recommender
 from app.scoring import top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.interactions import Interactions
 from training.presets import DEFAULT
 

@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from app.interactions import UserItems
 from app.model import Model
 from app.weighting import WeightingName
-from training.als import Parameters
 from training.data.items import ItemTable
-from training.fit import fit_model, with_top_lists
+from training.fitting.fit import fit_model
+from training.fitting.hyperparameters import Parameters
+from training.fitting.implicit_als import ImplicitAls
+from training.fitting.top_lists import with_top_lists
 from training.interactions import Interactions
 from training.publishing import publish
 
@@ -102,7 +104,9 @@ def small_model(
     **parameters: Any,
 ) -> Model:
     """Trains a model with ``PARAMETERS``, changed as given."""
-    model = fit_model(interactions, replace(PARAMETERS, **parameters), threads=threads)
+    model = fit_model(
+        interactions, replace(PARAMETERS, **parameters), trainer=ImplicitAls(threads=threads)
+    )
     return with_top_lists(model, list_length)
 
 

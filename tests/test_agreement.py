@@ -16,7 +16,8 @@ from tests.builders import interactions_of, publish_small, random_plays, small_m
 from training.datasets import load_dataset
 from training.evaluation import Contender, recommend_lists
 from training.export import export
-from training.fit import fit_model, with_top_lists
+from training.fitting.fit import fit_model
+from training.fitting.top_lists import with_top_lists
 from training.interactions import Interactions
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT

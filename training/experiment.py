@@ -8,14 +8,15 @@ from typing import Any, Final, TypeAlias
 
 from app.model import Model
 from app.recommender import Strategy
-from training.als import Parameters
 from training.convergence import Convergence, Validation, measure_convergence
 from training.errors import NothingToMeasure, TrainingError
 from training.evaluation import Contender, Evaluation, evaluate
 from training.figures import Figures
-from training.fit import PartOf, Progress, fit_model
+from training.fitting.fit import fit_model
+from training.fitting.hyperparameters import Parameters
 from training.interactions import Interactions
 from training.presets import Preset
+from training.progress import PartOf, Progress
 from training.split import Fold, HeldOutUsers, KFold, RandomPerUser, Split
 from training.summary import summarise
 

@@ -13,10 +13,12 @@ from app.events import Watermark
 from training.datasets.times import UTC_SECONDS
 from training.errors import TrainingError
 from training.event_log import Merged
-from training.fit import PartOf, Progress, fit_model, with_top_lists
+from training.fitting.fit import fit_model
+from training.fitting.top_lists import with_top_lists
 from training.interactions import Interactions
 from training.preprocessing import Step, preprocess
 from training.presets import Preset
+from training.progress import PartOf, Progress
 from training.publishing import Published, publish
 from training.records import Records, RowCounts
 

@@ -19,7 +19,7 @@ from tests.builders import (
     small_model,
     user_items_of,
 )
-from training.als import confidence_matrix
+from training.fitting.confidence import confidence_matrix
 
 ALPHA, REGULARIZATION = 2.5, 0.3
 

@@ -18,7 +18,7 @@ from app.weighting import USED_UP, Weighting, WeightingName
 from training import event_log as event_log_module
 from training.data.items import ItemTable
 from training.event_log import EventLog, Merged, merge, read_event_log
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT
 from training.records import REASON_ERASED, Records, RowCounts

@@ -19,7 +19,7 @@ from training.convergence import measure_convergence
 from training.errors import NothingToMeasure, TrainingError
 from training.evaluation import Contender, evaluate
 from training.experiment import TRAINED_IN, Measured, Plan, measure, validation_of
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.interactions import Interactions
 from training.preprocessing import Filters
 from training.presets import Preset

@@ -14,7 +14,7 @@ from training.datasets import load_dataset
 from training.datasets.synthetic import generate
 from training.evaluation import evaluate
 from training.experiment import Plan, measure
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.interactions import Interactions
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT, PRESETS, REFERENCE

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from app.weighting import WeightingName
-from training.als import Parameters
 from training.cli.app import cli
 from training.cli.console import Output
 from training.cli.options import (
@@ -36,6 +35,7 @@ from training.errors import TrainingError
 from training.evaluation import check_cutoff
 from training.experiment import VALIDATION_USERS, Measured, Plan, measure, validation_of
 from training.files import check_place, write_json
+from training.fitting.hyperparameters import Parameters
 from training.search import Budget, Search, Trial, read_search, search
 from training.space import Space
 from training.study import DiscoveryPoint, measure_discovery, study
