@@ -180,6 +180,7 @@ def measure_convergence(
     parameters: Parameters,
     *,
     patience: int | None = None,
+    trainer: Trainer = ALS,
     progress: Progress | None = None,
 ) -> Convergence:
     """Trains on the training part until the iterations or the patience are at their end."""
@@ -189,6 +190,6 @@ def measure_convergence(
         iteration_done(1)
         return is_exhausted(curve, patience)
 
-    curve = follow(validation, parameters, judge)
+    curve = follow(validation, parameters, judge, trainer=trainer)
     best = curve.index(max(curve)) + 1
     return Convergence(validation.k, len(validation.users), curve, best, patience)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,3 +40,36 @@ class PartOf:
     def step(self, name: str, total: int) -> Callable[[int], None]:
         """Starts a step under both names."""
         return (self.progress or NoProgress()).step(f"{self.name}: {name}", total)
+
+
+class Observer(Protocol):
+    """Is told what goes on, and shows it to whoever waits."""
+
+    def note(self, message: str) -> None:
+        """Says something worth knowing."""
+        ...
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """Shows that something goes on while the block runs."""
+        ...
+
+    def bars(self) -> AbstractContextManager[Progress]:
+        """Shows the progress of steps while the block runs."""
+        ...
+
+
+class Unobserved:
+    """Shows nothing; an ``Observer``."""
+
+    def note(self, message: str) -> None:
+        """Ignores the message."""
+        del message
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """Ignores what goes on."""
+        del what
+        return nullcontext()
+
+    def bars(self) -> AbstractContextManager[Progress]:
+        """Ignores all steps."""
+        return nullcontext(NoProgress())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,10 @@ class Output:
             console=self.err,
         ) as progress:
             yield Bars(progress)
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """Shows on stderr that something goes on while the block runs."""
+        return self.err.status(Text(what))
 
     def show(self, what: RenderableType) -> None:
         """Prints a sentence as it is, or a table; unless quiet."""

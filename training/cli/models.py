@@ -14,8 +14,8 @@ from app.versions import current_version, list_versions
 from training.cli.app import AsJson, Models, cli, find_version, models_cli
 from training.cli.console import Output
 from training.cli.options import Cutoff
-from training.cli.reading import open_event_store
 from training.cli.tables import versions_table
+from training.engines.reading import open_event_store
 from training.erasure import count_erased
 from training.errors import TrainingError
 from training.export import export as export_lists

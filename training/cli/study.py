@@ -21,7 +21,7 @@ from training.cli.options import (
     Positive,
     RecipeOptions,
 )
-from training.cli.reading import Data, read_data, read_found
+from training.cli.reading import Data, read_data
 from training.cli.tables import (
     convergence_table,
     discovery_table,
@@ -31,6 +31,7 @@ from training.cli.tables import (
 )
 from training.configuration import write_configuration
 from training.convergence import Validation
+from training.engines.reading import read_found
 from training.errors import TrainingError
 from training.evaluation import check_cutoff
 from training.experiment import VALIDATION_USERS, Measured, Plan, measure, validation_of
