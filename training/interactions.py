@@ -163,13 +163,14 @@ class Interactions:
     def with_pairs(self, keep: NDArray[np.bool_]) -> Interactions:
         """Returns the same users and items with only the pairs that ``keep`` (nnz,) marks."""
         old = self.user_items
-        kept_before = np.zeros(old.nnz + 1, dtype=np.int64)
-        np.cumsum(keep, out=kept_before[1:])
-        indptr = kept_before[old.indptr]
+        before = np.zeros(old.nnz + 1, dtype=np.int64)  # how many pairs stay before each
+        np.cumsum(keep, out=before[1:])
         recency = None if old.recency is None else old.recency[keep]
-        kept = UserItems(indptr, old.indices[keep], old.plays[keep], old.n_items, recency)
+        user_items = UserItems(
+            before[old.indptr], old.indices[keep], old.plays[keep], old.n_items, recency
+        )
         timed = None if self.timed is None else self.timed.take(self.timed.spread(keep))
-        return replace(self, user_items=kept, timed=timed)
+        return replace(self, user_items=user_items, timed=timed)
 
     def with_pairs_of(self, other: Interactions) -> Interactions:
         """Returns the pairs of both, of the same users and items."""

@@ -28,7 +28,7 @@ class RowCounts:
     Attributes:
         read: all rows, broken ones included.
         dropped: rows left out, by reason.
-        noted: rows kept although something about them is odd, by what.
+        noted: rows taken although something about them is odd, by what.
         examples: by reason, a value for which a row was dropped, and where it stands.
     """
 
@@ -38,7 +38,7 @@ class RowCounts:
     examples: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def kept(self) -> int:
+    def taken(self) -> int:
         """Rows that became records."""
         return self.read - sum(self.dropped.values())
 

@@ -163,24 +163,6 @@ def test_the_gramian_is_that_of_all_blocks(rng: np.random.Generator) -> None:
     assert gramian(np.zeros((0, 3), dtype=np.float32)).tolist() == np.zeros((3, 3)).tolist()
 
 
-@pytest.mark.parametrize("n_rows", [0, 1, 1023, 1024, 1025, 3000])
-def test_progress_adds_up_to_the_rows(n_rows: int) -> None:
-    told: list[int] = []
-    weighting = Weighting.fit(user_items_of([[1.0]]), WeightingName.RAW)
-    ones = np.ones((1, 1), dtype=np.float32)
-    fold_in(
-        user_items_of(np.zeros((n_rows, 1))),
-        ones,
-        gramian(ones),
-        weighting,
-        alpha=1.0,
-        regularization=1.0,
-        progress=told.append,
-    )
-    assert sum(told) == n_rows
-    assert all(0 < one <= 1024 for one in told)
-
-
 def test_users_with_one_history_have_one_vector() -> None:
     plays = np.array([[5, 0, 2, 0], [0, 1, 0, 9], [5, 0, 2, 0]])
     model = small_model(interactions_of(plays), factors=3)

@@ -24,6 +24,7 @@ from training.cli.tables import convergence_table, figures_table, records_table
 from training.engines.engine import Built, Engine, Recipe
 from training.engines.in_memory import InMemory
 from training.errors import TrainingError
+from training.experiment import Plan
 from training.files import check_writable
 from training.publishing import Published, publish
 from training.search import read_search
@@ -78,10 +79,8 @@ and the exit status is 3.
     check_writable(models)
     if not evaluation:
         _refuse_without_evaluation(split, plan, search_file)
-    if search_file is not None and not report:
-        raise TrainingError("without a report nothing shows the search; leave --search out")
     if search_file is not None:
-        read_search(search_file)  # refused before work is done for it
+        _check_search(search_file, report=report)
     preset = (options or RecipeOptions()).over(config).recipe()
     preset = (split or SplitOptions()).apply(preset)
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report)
@@ -89,20 +88,11 @@ and the exit status is 3.
     where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)
     loaded = ENGINE.read(where, preset, output)
     output.show(records_table(loaded.provenance))
-    recipe = Recipe(
-        preset,
-        plan=how if evaluation else None,
-        with_report=report,
-        search=search_file,
-        list_length=top_lists,
-        event_unit=events.event_unit,
-    )
+    planned = how if evaluation else None
+    recipe = Recipe(preset, planned, report, search_file, top_lists, events.event_unit)
     built = loaded.build(recipe, output)
     published = publish(built.model, models, card=built.card, report=built.report, force=force)
-    if built.figures is not None:
-        output.show(figures_table(built.figures))
-    if how.patience is not None and built.convergence is not None:
-        output.show(convergence_table(built.convergence))
+    _show_measured(output, built, how)
     _show_published(output, published, models, with_report=built.report is not None)
     if as_json:
         output.json(_to_json(published, models, built))
@@ -118,6 +108,20 @@ def _refuse_without_evaluation(
     given += ["--search"] if search_file else []
     if given:
         raise TrainingError(f"{given[0]} does nothing without an evaluation; leave it out")
+
+
+def _check_search(search_file: Path, *, report: bool) -> None:
+    """Refuses a search before work is done for it."""
+    if not report:
+        raise TrainingError("without a report nothing shows the search; leave --search out")
+    read_search(search_file)
+
+
+def _show_measured(output: Output, built: Built, plan: Plan) -> None:
+    if built.figures is not None:
+        output.show(figures_table(built.figures))
+    if plan.patience is not None and built.convergence is not None:
+        output.show(convergence_table(built.convergence))
 
 
 def _show_published(

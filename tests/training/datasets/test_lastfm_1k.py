@@ -116,7 +116,7 @@ def test_a_broken_row_is_dropped_for_its_reason(
     records = load(tmp_path, LoadOptions())
 
     assert records.rows.dropped == {reason: 1}
-    assert (records.rows.read, records.rows.kept) == (2, 1)
+    assert (records.rows.read, records.rows.taken) == (2, 1)
     assert rows_of(records) == [(BERT, WAITS, seconds(NOON))]
 
 
@@ -125,7 +125,7 @@ def test_a_row_without_track_is_kept_and_a_blank_line_is_none(tmp_path: Path) ->
 
     records = load(tmp_path, LoadOptions())
 
-    assert (records.rows.read, records.rows.kept) == (1, 1)
+    assert (records.rows.read, records.rows.taken) == (1, 1)
 
 
 def test_quotes_and_carriage_returns_are_characters_like_any_other(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_time_after_the_documented_end_is_noted(tmp_path: Path) -> None:
 
     records = load(tmp_path, LoadOptions())
 
-    assert records.rows.kept == 3
+    assert records.rows.taken == 3
     assert records.rows.noted == {"time after 5 May 2009, when the data should end": 2}
 
 
@@ -214,7 +214,7 @@ def test_rows_are_conserved(lines: list[bytes]) -> None:
     physical = [text.removesuffix(b"\r") for text in content.split(b"\n")]
     assert records.timestamps is not None
     assert records.rows.read == sum(bool(text) for text in physical)
-    assert len(records) == len(records.timestamps) == records.rows.kept
-    assert records.rows.read == records.rows.kept + sum(records.rows.dropped.values())
+    assert len(records) == len(records.timestamps) == records.rows.taken
+    assert records.rows.read == records.rows.taken + sum(records.rows.dropped.values())
     assert seconds("2002-01-01") <= records.timestamps.min()
     assert records.timestamps.max() < seconds("2010-06-01")

@@ -70,7 +70,7 @@ def test_reads_rows_as_codes_of_sorted_ids(tmp_path: Path) -> None:
     assert records.user_codes.dtype == records.item_codes.dtype == np.int32
     assert records.plays.dtype == np.float32
     assert records.dataset == "lastfm-360k"
-    assert (records.rows.read, records.rows.kept) == (3, 3)
+    assert (records.rows.read, records.rows.taken) == (3, 3)
     assert records.rows.dropped == {}
     assert records.rows.noted == {}
     content = file.read_bytes()
@@ -133,7 +133,7 @@ def test_a_broken_row_is_dropped_for_its_reason(
     records = load(tmp_path, LoadOptions())
 
     assert records.rows.dropped == {reason: 1}
-    assert (records.rows.read, records.rows.kept) == (2, 1)
+    assert (records.rows.read, records.rows.taken) == (2, 1)
     assert rows_of(records) == [(BERT, WAITS, 7.0)]
     assert records.user_ids.to_list() == [BERT]
     assert records.item_ids.to_list() == [WAITS]
@@ -385,8 +385,8 @@ def test_rows_are_conserved(lines: list[bytes], windows: bool, drop_items: bool)
 
     physical = [text.removesuffix(b"\r") for text in content.split(b"\n")]
     assert records.rows.read == sum(bool(text) for text in physical)
-    assert len(records) == records.rows.kept
-    assert records.rows.read == records.rows.kept + sum(records.rows.dropped.values())
+    assert len(records) == records.rows.taken
+    assert records.rows.read == records.rows.taken + sum(records.rows.dropped.values())
     assert np.isfinite(records.plays).all()
     assert (records.plays > 0).all()
     assert records.user_ids.is_sorted()

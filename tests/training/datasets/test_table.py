@@ -367,7 +367,7 @@ def test_rows_are_conserved(rows: list[tuple[str, str, str]]) -> None:
         records = load(file, LoadOptions(quoting=True))
 
     assert records.rows.read == len(rows)
-    assert len(records) == records.rows.kept == len(rows) - sum(records.rows.dropped.values())
+    assert len(records) == records.rows.taken == len(rows) - sum(records.rows.dropped.values())
     assert {(user, item) for user, item, _ in pairs(records)} <= {row[:2] for row in rows}
 
 
