@@ -24,12 +24,12 @@ from threadpoolctl import threadpool_limits
 from app.model import Model
 from app.scoring import _Scan
 from benchmarks.conditions import conditions
+from training.data.filters import preprocess
+from training.data.interactions import Interactions
 from training.datasets import LoadOptions, load_dataset
 from training.fitting.fit import ALS, fit_model
 from training.fitting.top_lists import with_top_lists
 from training.fitting.weighted import Weighted
-from training.interactions import Interactions
-from training.preprocessing import preprocess
 from training.presets import DEFAULT, REFERENCE, Preset
 
 RESULTS: Final = Path(__file__).parent / "results" / "lists.json"

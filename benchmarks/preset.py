@@ -31,6 +31,8 @@ from app.interactions import UserItems
 from app.recommender import Strategy
 from app.weighting import WeightingName
 from benchmarks.conditions import conditions
+from training.data.filters import Filters, preprocess
+from training.data.interactions import Interactions
 from training.datasets import LoadOptions, load_dataset
 from training.datasets.synthetic import generate
 from training.evaluation import Contender, evaluate
@@ -38,8 +40,6 @@ from training.fitting.assembling import Frame, assemble_model
 from training.fitting.fit import ALS
 from training.fitting.hyperparameters import Parameters
 from training.fitting.weighted import Weighted
-from training.interactions import Interactions
-from training.preprocessing import Filters, preprocess
 from training.split import Fold, HeldOutUsers, RandomPerUser
 
 LOG: Final = Path(__file__).parent / "results" / "preset.jsonl"

@@ -27,11 +27,11 @@ from threadpoolctl import threadpool_limits
 
 from app.interactions import UserItems
 from benchmarks.conditions import conditions
+from training.data.filters import Filters, preprocess
 from training.datasets import LoadOptions, load_dataset
 from training.fitting.fit import ALS
 from training.fitting.hyperparameters import Parameters
 from training.fitting.weighted import Weighted
-from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT, REFERENCE
 
 RESULTS: Final = Path(__file__).parent / "results" / "train.json"

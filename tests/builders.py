@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from app.interactions import UserItems
 from app.model import Model
 from app.weighting import WeightingName
+from training.data.interactions import Interactions
 from training.data.items import ItemTable
 from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
 from training.fitting.implicit_als import ImplicitAls
 from training.fitting.top_lists import with_top_lists
-from training.interactions import Interactions
 from training.publishing import publish
 
 PARAMETERS: Final = Parameters(

@@ -21,7 +21,7 @@ from app.http.event_schemas import MIN_PLAYS
 from app.store.interface import EventStore
 from app.weighting import USED_UP
 from training.data.items import ItemTable
-from training.records import REASON_ERASED, Records, RowCounts
+from training.data.records import REASON_ERASED, Records, RowCounts
 
 DATASET: Final = "events"
 _AT_ONCE: Final = 20_000

@@ -9,13 +9,13 @@ from typing import Any, Final, TypeAlias
 from app.model import Model
 from app.recommender import Strategy
 from training.convergence import Convergence, Validation, measure_convergence
+from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
 from training.evaluation import Contender, Evaluation, evaluate
 from training.figures import Figures
 from training.fitting.fit import ALS, fit_model
 from training.fitting.hyperparameters import Parameters
 from training.fitting.trainer import Trainer
-from training.interactions import Interactions
 from training.presets import Preset
 from training.progress import PartOf, Progress
 from training.split import Fold, HeldOutUsers, KFold, RandomPerUser, Split

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.events import Watermark
+from training.data.filters import Step, preprocess
+from training.data.interactions import Interactions
+from training.data.records import Records, RowCounts
 from training.datasets.times import UTC_SECONDS
 from training.errors import TrainingError
 from training.event_log import Merged
-from training.interactions import Interactions
-from training.preprocessing import Step, preprocess
 from training.presets import Preset
-from training.records import Records, RowCounts
 
 
 @dataclass(frozen=True, slots=True)

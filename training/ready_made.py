@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.filters import Filters, preprocess
+from training.data.interactions import Interactions, gather_records
+from training.data.records import Records
 from training.errors import TrainingError
-from training.interactions import Interactions, gather_records
-from training.preprocessing import Filters, preprocess
-from training.records import Records
 from training.split import Fold, RandomPerUser, Split
 
 

@@ -16,12 +16,12 @@ from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 from app.weighting import USED_UP, Weighting, WeightingName
 from training import event_log as event_log_module
+from training.data.filters import Filters, preprocess
 from training.data.items import ItemTable
+from training.data.records import REASON_ERASED, Records, RowCounts
 from training.event_log import EventLog, Merged, merge, read_event_log
 from training.fitting.fit import fit_model
-from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT
-from training.records import REASON_ERASED, Records, RowCounts
 
 DAY = 24 * 3600
 NOW = 1_795_000_000

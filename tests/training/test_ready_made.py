@@ -9,11 +9,11 @@ import pytest
 
 from tests.builders import PARAMETERS, dense_of
 from training.data.items import ItemTable
+from training.data.records import Records, RowCounts
 from training.errors import NothingToMeasure, TrainingError
 from training.experiment import Plan, measure
 from training.presets import DEFAULT
 from training.ready_made import join_split, only_training
-from training.records import Records, RowCounts
 from training.split import RandomPerUser
 
 

@@ -15,15 +15,15 @@ from training.cli.options import (
     SourceOptions,
 )
 from training.cli.tables import records_table
+from training.data.interactions import Interactions
+from training.data.records import Records
 from training.datasets import DATASETS, LoadOptions, load_dataset
 from training.engines.engine import Source
 from training.engines.reading import check_readable, read_source
 from training.errors import DatasetError, TrainingError
-from training.interactions import Interactions
 from training.pipeline import describe_period
 from training.presets import Preset
 from training.ready_made import ReadyMade, join_split, only_training
-from training.records import Records
 
 
 @dataclass(frozen=True, slots=True)

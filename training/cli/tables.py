@@ -15,10 +15,10 @@ from app.events import EventType
 from app.http.event_schemas import write_time
 from app.store.entries import Statistics
 from training.convergence import Convergence
+from training.data.records import RowCounts
 from training.datasets import DATASETS
 from training.figures import Comparison, Estimate, Figures
 from training.pipeline import Provenance, describe_period
-from training.records import RowCounts
 from training.search import Search, Trial
 from training.study import DiscoveryPoint
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from training.data.records import Records
 from training.datasets import hetrec_lastfm_2k, lastfm, lastfm_1k, lastfm_360k, table
 from training.datasets.dataset import Dataset, Download, LoadOptions
 from training.datasets.sample_files import CARD, SAMPLE, sample_folder
 from training.errors import DatasetError
-from training.records import Records
 
 __all__ = ["DATASETS", "Dataset", "Download", "LoadOptions", "ensure_dataset", "load_dataset"]
 

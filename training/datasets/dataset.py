@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from training.records import Records
+from training.data.records import Records
 
 
 @dataclass(frozen=True, slots=True)

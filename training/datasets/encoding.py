@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from app.id_map import MAX_ID_BYTES
 from training.data.items import ItemTable
+from training.data.records import Records
 from training.datasets.rows import Rows
 from training.errors import DatasetError
-from training.records import Records
 
 USER: Final = "user"
 _USER_HASH: Final = "user hash"

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.records import Records
 from training.datasets.dataset import Download, LoadOptions
 from training.datasets.encoding import (
     REASON_LONG_ID,
@@ -27,7 +28,6 @@ from training.datasets.rows import Rows
 from training.datasets.sources import find_file, reading, refuse_binary
 from training.datasets.survey import surveying
 from training.datasets.tab_separated import encode_plays, refuse_without_records, scan
-from training.records import Records
 
 NAME: Final = "hetrec-lastfm-2k"
 PLAYS_FILE: Final = "user_artists.dat"

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.records import Records
 from training.datasets.dataset import LoadOptions
 from training.datasets.encoding import Encoded, records_of
 from training.datasets.lastfm import SOURCE, download_of, identify_artists, note_artists
@@ -22,7 +23,6 @@ from training.datasets.rows import Rows
 from training.datasets.survey import opened
 from training.datasets.tab_separated import encode_rows, refuse_without_records
 from training.datasets.times import REASON_TIME, UTC_SECONDS, from_text
-from training.records import Records
 
 NAME: Final = "lastfm-1k"
 PLAYS_FILE: Final = "userid-timestamp-artid-artname-traid-traname.tsv"

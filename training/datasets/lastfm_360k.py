@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from training.data.records import Records
 from training.datasets.dataset import LoadOptions
 from training.datasets.encoding import records_of
 from training.datasets.lastfm import SOURCE, download_of, identify_artists, note_artists
 from training.datasets.survey import opened
 from training.datasets.tab_separated import encode_plays, refuse_without_records
-from training.records import Records
 
 NAME: Final = "lastfm-360k"
 PLAYS_FILE: Final = "usersha1-artmbid-artname-plays.tsv"

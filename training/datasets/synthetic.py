@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.records import Records
 from training.datasets import lastfm_1k, lastfm_360k
 from training.datasets.dataset import LoadOptions
 from training.datasets.listeners import Listeners, draw_listeners, draw_listens
@@ -31,7 +32,6 @@ from training.datasets.sample_files import (
 )
 from training.datasets.synthetic_world import COUNTRIES, build_world
 from training.errors import DatasetError
-from training.records import Records
 
 PLAYS: Final = lastfm_360k.PLAYS_FILE
 PROFILES: Final = lastfm_360k.PROFILE_FILE

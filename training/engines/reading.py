@@ -8,16 +8,16 @@ from pathlib import Path
 
 from app.store.address import open_store
 from app.store.upkeep import KeptStore
+from training.data.interactions import Interactions
+from training.data.records import Records
 from training.datasets import ensure_dataset, load_dataset
 from training.engines.engine import Source
 from training.errors import DatasetError, TrainingError
 from training.event_log import EventLog, Merged, merge, read_event_log
 from training.experiment import validation_of
-from training.interactions import Interactions
 from training.pipeline import Prepared, prepare
 from training.presets import Preset
 from training.progress import Observer
-from training.records import Records
 from training.search import Search, read_search
 
 

@@ -17,8 +17,8 @@ from app.interactions import UserItems
 from app.items import Items
 from app.model import Model, Popularity
 from app.weighting import Weighting
+from training.data.interactions import Interactions
 from training.fitting.hyperparameters import Parameters
-from training.interactions import Interactions
 from training.progress import NoProgress, Progress
 from training.threads import in_threads
 

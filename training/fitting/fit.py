@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from app.model import Model
 from app.scoring import item_norms
+from training.data.interactions import Interactions
 from training.fitting.assembling import Frame, assemble_model
 from training.fitting.hyperparameters import Parameters
 from training.fitting.implicit_als import ImplicitAls
 from training.fitting.trainer import Trainer
 from training.fitting.weighted import Weighted
-from training.interactions import Interactions
 from training.progress import NoProgress, Progress
 
 ALS: Final = ImplicitAls()

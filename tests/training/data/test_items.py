@@ -8,10 +8,10 @@ import pytest
 
 from app.errors import InvalidId
 from tests.builders import interactions_of
+from training.data.filters import Filters, preprocess
 from training.data.items import ItemTable
-from training.preprocessing import Filters, preprocess
+from training.data.records import Records, RowCounts
 from training.ready_made import join_split
-from training.records import Records, RowCounts
 
 
 def table(**columns: list[str]) -> ItemTable:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from training.data.records import Records
 from training.datasets import LoadOptions
 from training.datasets.hetrec_lastfm_2k import ARTISTS_FILE, PLAYS_FILE, load
 from training.errors import DatasetError
-from training.records import Records
 
 ARTISTS = (
     "id\tname\turl\tpictureURL",

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.records import Records
 from training.datasets import LoadOptions
 from training.datasets.lastfm_1k import PLAYS_FILE, load
 from training.errors import DatasetError
-from training.records import Records
 
 ANNA, BERT = "user_000001", "user_000992"
 DOORS = "9efff43b-3b29-4082-824e-bc82f646f93d"

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.records import Records
 from training.datasets import LoadOptions
 from training.datasets.lastfm_360k import PLAYS_FILE, load
 from training.errors import DatasetError
-from training.records import Records
 
 ANNA = "a" * 40
 BERT = "b" * 40

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.records import Records
 from training.datasets import LoadOptions
 from training.datasets.table import load
 from training.errors import DatasetError
-from training.records import Records
 
 
 def write(path: Path, text: str | bytes) -> Path:

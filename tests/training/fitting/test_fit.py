@@ -22,9 +22,9 @@ from tests.builders import (
     small_model,
     user_items_of,
 )
+from training.data.interactions import Interactions, TimedPlays
 from training.fitting.fit import fit_model
 from training.fitting.top_lists import with_top_lists
-from training.interactions import Interactions, TimedPlays
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.interactions import UserItems
 from tests.builders import dense_of, interactions_of, random_plays
+from training.data.interactions import Interactions, TimedPlays, sum_pairs
 from training.errors import TrainingError
-from training.interactions import Interactions, TimedPlays, sum_pairs
 
 DAY = 24 * 3600
 

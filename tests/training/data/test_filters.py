@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.filters import Filters, preprocess
 from training.data.items import ItemTable
+from training.data.records import Records, RowCounts
 from training.errors import TrainingError
-from training.preprocessing import Filters, preprocess
-from training.records import Records, RowCounts
 
 
 def records_of(rows: Sequence[tuple[int, int, float]], n_users: int, n_items: int) -> Records:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.interactions import Interactions, gather_records
+from training.data.records import Records
 from training.errors import TrainingError
-from training.interactions import Interactions, gather_records
-from training.records import Records
 
 
 @dataclass(frozen=True, slots=True)
