@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from app import __version__
+from app.artifacts.models_folder import ModelsFolder
 from app.http.batcher import Batcher
 from app.http.body_limit import BodyLimit
 from app.http.documentation import install_documentation
@@ -29,9 +30,9 @@ from app.http.routers import (
     recommend,
     users,
 )
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.restocker import Restocker
+from app.serving.journal.journal import Journal
 from app.settings import Settings, load_settings
 from app.store.address import open_store
 from app.store.keepsake import Keepsake
@@ -88,7 +89,7 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
     opening = partial(open_store, url, deadlines=deadlines)
     async with AsyncExitStack() as ending:  # in reverse, each one whatever becomes of the others
         watcher = ModelWatcher(
-            settings.models,
+            ModelsFolder(settings.models),
             poll_seconds=settings.poll_seconds,
             verify_bytes=settings.verify_bytes,
             rules=settings.event_rules,

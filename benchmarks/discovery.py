@@ -27,7 +27,7 @@ from app.model import Model
 from app.scoring import Catalogue, item_norms, top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import Parts, load, validation_parts
-from training.datasets.synthetic import generate
+from training.datasets.synthetic.generator import generate
 from training.evaluation import evaluate
 from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters

@@ -28,7 +28,7 @@ from app.recommender import Strategy
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.data.interactions import Interactions
-from training.datasets.synthetic_timed import generate_timed
+from training.datasets.synthetic.timed_generator import generate_timed
 from training.evaluation import Contender, evaluate
 from training.fitting.fit import fit_model
 from training.presets import DEFAULT

@@ -34,7 +34,7 @@ from benchmarks.conditions import conditions
 from training.data.filters import Filters, preprocess
 from training.data.interactions import Interactions
 from training.datasets import LoadOptions, load_dataset
-from training.datasets.synthetic import generate
+from training.datasets.synthetic.generator import generate
 from training.evaluation import Contender, evaluate
 from training.fitting.assembling import Frame, assemble_model
 from training.fitting.fit import ALS

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from app.artifact import open_model
+from app.artifacts.reading import open_model
 from app.main import create_app
 from app.recommender import Strategy
 from app.settings import Settings
@@ -53,6 +53,7 @@ def assert_all_ways_agree(models: Path, version: str, lists: list[list[int]], n:
             assert shown == pytest.approx(scores[user], abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("list_length", [0, 4, 20])
 def test_evaluation_export_batch_and_http_agree(
     rng: np.random.Generator, tmp_path: Path, list_length: int
@@ -65,6 +66,7 @@ def test_evaluation_export_batch_and_http_agree(
     assert_all_ways_agree(tmp_path, publish_small(model, tmp_path), lists.tolist(), 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discovery", [0.25, 1.0])
 def test_evaluation_batch_and_http_agree_under_the_dial(
     rng: np.random.Generator, tmp_path: Path, discovery: float

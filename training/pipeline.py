@@ -11,7 +11,7 @@ from app.events import Watermark
 from training.data.filters import Step, preprocess
 from training.data.interactions import Interactions
 from training.data.records import Records, RowCounts
-from training.datasets.times import UTC_SECONDS
+from training.datasets.reading.times import UTC_SECONDS
 from training.errors import TrainingError
 from training.event_log import Merged
 from training.presets import Preset

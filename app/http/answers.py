@@ -14,8 +14,8 @@ from app.errors import UnknownUser
 from app.http.batcher import Batcher
 from app.http.encoding import encode_list
 from app.http.schemas import PopularArtists, PopularItem
-from app.journal import Journal
 from app.recommender import PopularityBy, Query, Recommender
+from app.serving.journal.journal import Journal
 
 _WATCH_AFTER_SECONDS: Final = 0.05
 

@@ -26,9 +26,9 @@ from app.http.problems import problem_response
 from app.http.raw_target import encoded_path
 from app.http.schemas import MAX_IDS, RecommendParameters, check_id
 from app.id_map import MAX_ID_BYTES
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommender import Query
+from app.serving.journal.journal import Journal
 
 logger = logging.getLogger(__name__)
 

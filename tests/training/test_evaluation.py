@@ -75,6 +75,7 @@ def test_figures_equal_a_loop_over_single_queries(rng: np.random.Generator) -> N
     assert result.figures("als", 5)["precision"] == pytest.approx(np.mean(precisions))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [RandomPerUser(), HeldOutUsers(user_fraction=0.5)])
 def test_a_smaller_cutoff_gives_the_figures_of_a_shorter_list(
     split: RandomPerUser | HeldOutUsers, rng: np.random.Generator
@@ -200,6 +201,7 @@ def test_an_artist_that_only_the_test_part_has_is_never_a_hit() -> None:
         assert figures["coverage_items"] <= 3
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_hits_are_listed_items_of_the_same_user(seed: int) -> None:

@@ -13,7 +13,7 @@ from tests.builders import checkerboard_interactions, interactions_of
 from training.data.filters import Filters, preprocess
 from training.data.interactions import Interactions
 from training.datasets import load_dataset
-from training.datasets.synthetic import generate
+from training.datasets.synthetic.generator import generate
 from training.evaluation import evaluate
 from training.experiment import Plan, measure
 from training.fitting.fit import fit_model

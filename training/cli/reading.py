@@ -17,7 +17,7 @@ from training.cli.options import (
 from training.cli.tables import records_table
 from training.data.interactions import Interactions
 from training.data.records import Records
-from training.datasets import DATASETS, LoadOptions, load_dataset
+from training.datasets import DATASETS, LoadOptions, load_dataset, table
 from training.engines.engine import Source
 from training.engines.reading import check_readable, read_source
 from training.errors import DatasetError, TrainingError
@@ -112,11 +112,11 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
     load_options, records = LoadOptions(**vars(data.columns)), []
     for path in (data.parts.train_file, data.parts.test_file):
         if path is not None:
-            records.append(load_dataset("table", path, load_options))
+            records.append(load_dataset(table.NAME, path, load_options))
             allow_unreadable = data.source.allow_unreadable
             check_readable(records[-1], path, output, allow_unreadable=allow_unreadable)
     manifest = {
-        "name": "table",
+        "name": table.NAME,
         "sources": {name: entry for one in records for name, entry in one.sources.items()},
         "rows_read": sum(one.rows.read for one in records),
         "rows_dropped": _added(*(one.rows.dropped for one in records)),
@@ -133,7 +133,7 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
         "pairs": whole.user_items.nnz,
     }
     return Data(
-        "table",
+        table.NAME,
         manifest,
         whole,
         replace(recipe, split=ready),

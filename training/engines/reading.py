@@ -6,8 +6,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from app.errors import StoreUnavailable
 from app.store.address import open_store
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from training.data.interactions import Interactions
 from training.data.records import Records
 from training.datasets import ensure_dataset, load_dataset
@@ -78,23 +79,35 @@ def read_found(
     )
 
 
-def open_event_store(url: str, *, must_exist: bool = True) -> KeptStore:
+def open_event_store(
+    url: str | None, *, must_exist: bool = True, is_optional: bool = False
+) -> MaintainableStore:
     """Opens an event store.
 
     Args:
-        url: where it is.
+        url: where it is; None where nobody has said.
         must_exist: whether it is refused, and not made, where it is missing.
+        is_optional: whether the command has ``--no-events``, which the refusal then names.
 
     Raises:
-        TrainingError: the URL names none.
+        TrainingError: there is no URL, or it names none.
         StoreUnavailable: it cannot be opened.
     """
+    if url is None:
+        raise TrainingError(
+            "which event store? Give --events URL, or set ENCORE_DATABASE_URL as for the service"
+        )
     try:
         return open_store(url, must_exist=must_exist)
     except ValueError as error:
         raise TrainingError(f"--events: {error}") from None
+    except StoreUnavailable as error:
+        if error.reason != "missing" or not is_optional:
+            raise
+        message = f"{error} Or go on without one: --no-events"
+        raise StoreUnavailable(error.reason, message) from None
 
 
 def _read_events(url: str, observer: Observer) -> EventLog:
-    with closing(open_event_store(url)) as store, observer.bars() as bars:
+    with closing(open_event_store(url, is_optional=True)) as store, observer.bars() as bars:
         return read_event_log(store, bars.step("events", store.last_sequence()))

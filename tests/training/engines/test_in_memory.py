@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.artifact import model_arrays, open_model
+from app.artifacts.format import arrays_of
+from app.artifacts.reading import open_model
 from app.recommender import Strategy
 from tests.builders import PARAMETERS, random_plays
 from training.engines.engine import Engine, Recipe, Source
@@ -68,8 +69,8 @@ def test_a_source_and_a_recipe_become_what_is_published(source: Source, tmp_path
     opened = open_model(models / published.version)
     assert opened.card["metrics"]["measured_on"].startswith("a split of the same data")
     assert opened.event_unit.multiple == 2.0
-    for name, array in model_arrays(built.model).items():
-        assert model_arrays(opened)[name].tobytes() == array.tobytes(), name
+    for name, array in arrays_of(built.model).items():
+        assert arrays_of(opened)[name].tobytes() == array.tobytes(), name
 
 
 def test_what_is_measured_is_made_by_the_trainer_that_trains(source: Source) -> None:
