@@ -53,7 +53,9 @@ def _solve(
     )
 
 
-trainers = pytest.mark.parametrize("trainer", [ImplicitAls(threads=1), DenseAls()], ids=repr)
+trainers = pytest.mark.parametrize(
+    "trainer", [ImplicitAls(threads=1), DenseAls()], ids=lambda trainer: type(trainer).__name__
+)
 
 
 def weighted(rng: np.random.Generator) -> Weighted:
