@@ -1,6 +1,5 @@
 """What is measured is what is served: every way to a list gives the same one."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +72,7 @@ def test_evaluation_batch_and_http_agree_under_the_dial(
 ) -> None:
     model = small_model(interactions_of(random_plays(rng, 50, 70)), list_length=20)
     publish_small(model, tmp_path)
-    contender = replace(AUTO, discovery=discovery)
+    contender = Contender(Strategy.AUTO, discovery=discovery)
     lists = recommend_lists(model, contender, np.arange(50), 10, lambda _done: None)
     off = recommend_lists(model, AUTO, np.arange(50), 10, lambda _done: None)
     assert (lists != off).any()

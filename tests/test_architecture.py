@@ -48,6 +48,12 @@ def test_the_policy_loads_no_framework() -> None:
     assert not loaded & {*FOREIGN, "fastapi", "starlette", "pydantic", "uvicorn", "anyio"}
 
 
+def test_the_schemas_load_no_framework_and_no_store() -> None:
+    modules = ", ".join(f"app.schemas.{path.stem}" for path in (ROOT / "app/schemas").glob("*.py"))
+    loaded = loaded_by(f"import {modules.replace('.__init__', '')}")
+    assert not loaded & {*FOREIGN, "fastapi", "starlette", "uvicorn", "anyio", "sqlite3"}
+
+
 def test_help_does_not_wait_for_numpy() -> None:
     """The variables of BLAS have to be set before it is loaded."""
     assert not loaded_by("import app.__main__") & {"numpy", "fastapi", "uvicorn"}

@@ -12,11 +12,11 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Final
 
-from app.http.schemas import Item, Recommendations, UserList
 from app.id_map import ItemCache
 from app.model import Model
 from app.newcomers import Newcomers
 from app.recommender import Query, Recommendation, Source
+from app.schemas.lists import Item, Recommendations, UserList
 
 # Dot products, and counts.
 _SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%r"}

@@ -163,6 +163,26 @@ def test_training_items_are_never_listed_unless_the_contender_asks(
     assert np.array_equal(lists, np.tile(model.popularity.by_plays[:10], (len(users), 1)))
 
 
+def test_a_contender_asks_with_any_option_of_a_query() -> None:
+    asked = Contender(Strategy.AUTO, PopularityBy.PLAYS, offset=3, explore=0.2, seed=1)
+    assert asked.query == Query(offset=3, explore=0.2, seed=1)
+    assert asked.to_manifest() == {
+        "strategy": "auto",
+        "popularity_by": "plays",
+        "include_seen": False,
+        "discovery": 0.0,
+        "offset": 3,
+        "explore": 0.2,
+        "seed": 1,
+    }
+    assert list(Contender(Strategy.AUTO).to_manifest()) == [
+        "strategy",
+        "popularity_by",
+        "include_seen",
+        "discovery",
+    ]
+
+
 def test_a_test_user_without_training_is_answered_by_popularity() -> None:
     train = interactions_of([[3, 1, 0], [1, 0, 1], [0, 0, 0]])
     test = interactions_of([[0, 0, 0], [0, 0, 0], [1, 0, 0]])

@@ -15,9 +15,9 @@ from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact, ReportUnavailable
 from app.http.dependencies import CurrentRecommender
 from app.http.problems import problem_responses
-from app.http.schemas import EventUnitShown, ModelCard, Sizes, WatermarkShown
 from app.http.strict_route import StrictRoute
 from app.model import Model
+from app.schemas.model import EventUnitShown, ModelCard, Sizes, WatermarkShown
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
