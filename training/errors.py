@@ -61,8 +61,8 @@ class TimesMissing(TrainingError):
     """Something needs to know when each record was played, which the data do not tell.
 
     Args:
-        what: needs it.
-        otherwise: what to do rather than take other data, as it ends the message.
+        what: what needs the times; the message begins with it.
+        otherwise: what helps besides other data; the message ends with it.
     """
 
     def __init__(self, what: str, otherwise: str) -> None:

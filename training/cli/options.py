@@ -108,7 +108,7 @@ class PartOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ColumnOptions(DatasetOptions):
-    """What single datasets want to know, as they declare it."""
+    """Options of single datasets, as their modules declare them."""
 
 
 @Parameter(name="*")

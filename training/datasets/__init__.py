@@ -33,12 +33,12 @@ DATA: Final = Path("data")
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions(TableOptions):
-    """The options of the command line that are about single datasets; theirs are its bases."""
+    """Options of the command line: a base class for each dataset that has options of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions(DatasetOptions, lastfm.LastfmOptions):
-    """How a dataset is read: those options, and what recipes ask for."""
+    """How a dataset is read: options of the command line, and those that recipes set."""
 
 
 Dataset: TypeAlias = dataset.Dataset[LoadOptions]

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from training.records import Records
 
-# What a dataset's own loader wants to know; more of it does no harm.
+# The options that a loader reads; a class that has more of them will do as well.
 OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)
 
 

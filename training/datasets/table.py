@@ -89,7 +89,7 @@ class _Table:
 def load(path: Path, options: TableOptions) -> Records:
     """Reads a table with one row a pair of user and item.
 
-    Ids are kept exactly as they stand there. CSV and TSV have a header and may be gzipped; fields
+    Ids stay exactly as they stand there. CSV and TSV have a header and may be gzipped; fields
     of a CSV may be quoted, those of a TSV only where the options say so.
 
     Args:

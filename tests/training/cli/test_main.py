@@ -183,8 +183,8 @@ def test_a_training_that_is_stopped_leaves_nothing_in_the_models_folder(
     length = ["--iterations", "1000000"] if moment == "training" else list(QUICK)
     # A last check that does not end gives time to be stopped between writing and publishing.
     script = (
-        "import runpy, sys, time; from training import publishing\n"
-        "publishing.verify_checksums = lambda _: time.sleep(60)\n"
+        "import runpy, sys, time; from app.artifacts import writable_folder\n"
+        "writable_folder.verify_checksums = lambda _: time.sleep(60)\n"
         f"sys.argv = {['training', 'train', *source, *length]!r}\n"
         "runpy.run_module('training', run_name='__main__')"
     )

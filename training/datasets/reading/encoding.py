@@ -1,6 +1,6 @@
 """Encoding: from columns of text to codes, and from codes to records.
 
-Millions of rows repeat some hundred thousand texts. Each text is kept once; a row is known by
+Millions of rows repeat some hundred thousand texts. Each text is held once; a row is known by
 hashes of its texts until those are replaced by codes. That is much faster than polars' categoricals
 and exact: the distinct texts are found by comparing texts, and where two of them share a hash,
 another hash function is taken.

@@ -21,7 +21,7 @@ _QUOTE: Final = ord('"')
 _NEWLINE: Final = ord("\n")
 _RETURN: Final = ord("\r")
 _MARK: Final = b"\xef\xbb\xbf"
-# A quoted field that is longer was hardly meant to be.
+# A longer quoted field is most likely one whose quotation mark was never closed.
 _LONGEST_RECORD: Final = 2**24
 _REMEDY: Final = (
     'Double a quotation mark that is a character and put its field in quotation marks ("12"" Mix"),'
@@ -34,7 +34,7 @@ class Quoting:
     """How a file with quoted fields is read.
 
     Attributes:
-        separator: one byte that parts fields.
+        separator: one byte, which stands between fields.
         columns: how many its header has.
         is_certain: whether somebody said that fields are quoted. Otherwise a quoted field of
             several lines is doubted where each of these could be a record.
@@ -51,7 +51,7 @@ class RecordCounter:
     Args:
         path: the file, for messages.
         quoting: None for a file in which each line is a record.
-        has_header: whether blank lines before the first record are none.
+        has_header: whether there is a header, before which blank lines are no records.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class RecordCounter:
         return self._records
 
     def _end_of_records(self, text: bytes, quoting: Quoting) -> int:
-        """Counts the whole records that a text begins with, and returns where they end."""
+        """Counts the complete records at the beginning of a text; returns where they end."""
         content = np.frombuffer(text, dtype=np.uint8)
         room = self._room_for(len(content))
         newline = _bits(content, _NEWLINE, room)
@@ -276,7 +276,7 @@ def _bits(
 
 
 def _from_odd_to_even(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Returns the bits from each first, third, fifth… up to before the next one of ``bits``."""
+    """Sets each bit from a set one with an odd number up to, but without, the next set one."""
     parity = bits.copy()
     for places in (1, 2, 4, 8, 16, 32):
         parity ^= parity << places

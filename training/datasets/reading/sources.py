@@ -81,7 +81,7 @@ def reading(path: Path, hint: str = "") -> Iterator[None]:
         hint: what to look at, for a file that polars cannot parse.
 
     Raises:
-        DatasetError: instead of them, with the cause kept.
+        DatasetError: instead of them, with the original error as its cause.
     """
     try:
         yield

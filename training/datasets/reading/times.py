@@ -73,7 +73,7 @@ def is_implausible(seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def from_text(time: pl.Expr, form: str) -> pl.Expr:
     """Returns what reads times of one form, null where they have another one."""
-    # Hardly a time occurs twice, so polars' cache of texts would only cost.
+    # Times seldom repeat, so polars' cache of texts would cost more than it saves.
     return time.str.to_datetime(form, time_unit="us", strict=False, cache=False).dt.epoch("s")
 
 
@@ -82,7 +82,7 @@ def _batchwise(time: pl.Expr, read: Callable[[pl.Series], pl.Series]) -> pl.Expr
 
 
 def _from_texts(texts: pl.Series) -> pl.Series:
-    """Tries one form after the other on what is still unread; a column mostly has one of them."""
+    """Tries the forms in turn on the texts not read yet; most columns have a single form."""
     seconds = pl.repeat(None, len(texts), dtype=pl.Int64, eager=True)
     for read in _FORMS:
         unread = seconds.is_null().arg_true()

@@ -15,7 +15,7 @@ from typing import Final
 
 from training.datasets.synthetic.name_words import COMMON, GRAMMARS, ODD, TELL_APART
 
-# Every so many artists one has a name that is hard on parsers, as in the real file.
+# One artist in so many has a name that is hard to parse, as in the real file.
 ODD_EVERY: Final = 83
 
 _SLOT: Final = re.compile(r"\{(\w+)\}")
@@ -32,7 +32,7 @@ class _Grammar:
 def artist_names(genres: Iterable[str], *, seed: int) -> list[str]:
     """Makes up a name for each artist.
 
-    Early artists get the shortest forms; who comes later and finds a name taken gets a longer one.
+    Early artists get the shortest forms. A later one whose name is taken gets a longer form.
 
     Args:
         genres: the genre of each artist, a key of the grammars.

@@ -98,7 +98,7 @@ def draw_listeners(
 def redraw_tastes(
     world: World, listeners: Listeners, renewed: float, rng: np.random.Generator
 ) -> Listeners:
-    """Returns the same people some time later, with part of what they like another.
+    """Returns the same people some time later, with a part of their tastes drawn anew.
 
     Args:
         world: of which they like parts.
@@ -253,8 +253,8 @@ class Pairs:
         return self._wanted - np.bincount(self.users, minlength=len(self._wanted))
 
     def fill(self, world: World, listeners: Listeners, rng: np.random.Generator) -> None:
-        """Draws what is missing, by what the users like; some may go on to miss a few."""
-        # The first round is enough for nearly all; who likes little takes a few more.
+        """Draws the missing pairs by the tastes of the users; some users may still lack a few."""
+        # One round is enough for nearly all users; those of narrow taste take a few more.
         for factor in (1.6, 4.0, 16.0):
             missing = self.missing()
             draws = np.where(missing > 0, factor * missing + 16, 0).astype(np.int64)

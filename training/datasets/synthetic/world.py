@@ -109,7 +109,7 @@ _SECOND_GENRE: Final = 0.25
 _SECOND_WEIGHT: Final = 0.35
 _SCENES: Final = 0.36
 _MAX_SCENES: Final = 24
-# Exponents on popularity: who is mainstream sticks to what is known, others look further.
+# Exponents on popularity: mainstream listeners stay with known artists, others look further.
 MAINSTREAM_LEVELS: Final = (0.7, 0.9, 1.1, 1.3, 1.5)
 
 
