@@ -46,8 +46,7 @@ class Service(FastAPI):
 
         what was added -> hot route -> reading -> FastAPI's exception handlers -> routes
 
-    A middleware sees the request as the server hands it over; ``encoded_path`` is its path as it was
-    sent.
+    A middleware sees a request as the server hands it over; ``encoded_path`` is its path as sent.
 
     Args:
         reading: how FastAPI gets a request that the hot route hands over, outermost first.
