@@ -20,8 +20,9 @@ from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Strategy
 from training import metrics
 from training.errors import NothingToMeasure
-from training.fit import NoProgress, Progress, in_threads
+from training.progress import NoProgress, Progress
 from training.split import Fold
+from training.threads import in_threads
 
 CUTOFFS: Final = (1, 5, 10, 15, 20)
 

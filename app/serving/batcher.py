@@ -187,7 +187,7 @@ class Batcher:
 
     def _score(self, turns: Sequence[_Turn]) -> None:
         now = time.monotonic()
-        # A model may have been exchanged while turns were waiting.
+        # Another situation may have come into service while turns were waiting.
         by_recommender: defaultdict[int, list[_Turn]] = defaultdict(list)
         results: dict[_Turn, Encoded | Exception] = {}
         for turn in turns:

@@ -13,7 +13,7 @@ from tests.builders import (
     interactions_of,
     small_model,
 )
-from training.fit import with_top_lists
+from training.fitting.top_lists import with_top_lists
 
 
 @pytest.fixture(scope="module")

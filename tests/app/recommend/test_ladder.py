@@ -27,7 +27,7 @@ from tests.app.recommend.expected import (
 from tests.builders import (
     random_model,
 )
-from training.fit import with_top_lists
+from training.fitting.top_lists import with_top_lists
 
 
 def test_the_checkerboard_puts_the_right_artist_first_for_each_user(

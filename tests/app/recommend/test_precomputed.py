@@ -16,7 +16,7 @@ from tests.app.recommend.expected import (
     plain_answer,
     random_query,
 )
-from training.fit import with_top_lists
+from training.fitting.top_lists import with_top_lists
 
 
 def test_the_precomputed_list_is_used_as_long_as_it_suffices(plain: Model) -> None:

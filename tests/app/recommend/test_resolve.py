@@ -17,7 +17,7 @@ from tests.app.recommend.expected import (
     history,
     plain_answer,
 )
-from training.fit import with_top_lists
+from training.fitting.top_lists import with_top_lists
 
 
 @pytest.mark.parametrize("list_length", [0, 12])
