@@ -19,8 +19,8 @@ from app.journal import now, read_activity
 from app.model import Model
 from app.recommender import Query, Recommender
 from app.store.interface import EventStore, learned_up_to
-from training.erasure import erased_since
 from training.errors import TrainingError, WriteError
+from training.event_data.erasure import erased_since
 from training.fit import NoProgress, Progress
 
 _BLOCK: Final = 1024

@@ -12,7 +12,7 @@ from app.activity import DEFAULT_UNIT
 from app.events import Watermark
 from training.datasets.times import UTC_SECONDS
 from training.errors import TrainingError
-from training.event_log import Merged
+from training.event_data.merge import Merged
 from training.fit import PartOf, Progress, fit_model, with_top_lists
 from training.interactions import Interactions
 from training.preprocessing import Step, preprocess

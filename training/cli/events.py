@@ -18,7 +18,7 @@ from training.cli.app import AsJson, cli
 from training.cli.console import Output
 from training.cli.reading import open_event_store
 from training.cli.tables import statistics_table
-from training.event_dump import check_dump, check_name, dump, load
+from training.event_data.dump import check_dump, check_name, dump, load
 from training.files import check_place
 
 events_cli = App(name="events", help="Shows, moves, prunes and backs up event stores.")

@@ -16,8 +16,8 @@ from training.cli.console import Output
 from training.cli.options import Cutoff
 from training.cli.reading import open_event_store
 from training.cli.tables import versions_table
-from training.erasure import count_erased
 from training.errors import TrainingError
+from training.event_data.erasure import count_erased
 from training.export import export as export_lists
 from training.publishing import remove
 from training.shrinkage import Shrinkage

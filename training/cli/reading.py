@@ -23,7 +23,7 @@ from training.cli.options import (
 from training.cli.tables import records_table
 from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
 from training.errors import DatasetError, TrainingError
-from training.event_log import EventLog, Merged, merge, read_event_log
+from training.event_data.merge import EventLog, Merged, merge, read_event_log
 from training.experiment import validation_of
 from training.interactions import Interactions
 from training.pipeline import Prepared, describe_period, prepare

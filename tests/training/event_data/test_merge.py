@@ -15,8 +15,8 @@ from app.events import MICROSECONDS, Event, EventType, Watermark
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 from app.weighting import USED_UP, Weighting, WeightingName
-from training import event_log as event_log_module
-from training.event_log import EventLog, Merged, merge, read_event_log
+from training.event_data import merge as merge_module
+from training.event_data.merge import EventLog, Merged, merge, read_event_log
 from training.fit import fit_model
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT
@@ -258,7 +258,7 @@ def test_what_was_skipped_away_is_seen_and_weighs_nothing(
 def test_a_store_is_read_in_parts_up_to_where_it_ended(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_log_module, "_AT_ONCE", 4)
+    monkeypatch.setattr(merge_module, "_AT_ONCE", 4)
     store.append([Event(f"u{number}", "a") for number in range(10)], 1)
     store.erase("nobody", 2)
     done: list[int] = []

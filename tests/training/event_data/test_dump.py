@@ -14,7 +14,7 @@ from app.store.address import open_store
 from app.store.entries import Absorbed
 from app.store.upkeep import KeptStore
 from training.errors import DatasetError, TrainingError, WriteError
-from training.event_dump import Dumped, check_dump, dump, load
+from training.event_data.dump import Dumped, check_dump, dump, load
 
 OpenStore = Callable[[str], KeptStore]
 
@@ -109,7 +109,7 @@ def test_the_same_state_is_the_same_bytes(store: KeptStore, tmp_path: Path) -> N
 def test_long_stores_go_some_events_at_a_time(
     store: KeptStore, open_file: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.event_dump._AT_ONCE", 2)
+    monkeypatch.setattr("training.event_data.dump._AT_ONCE", 2)
     store.append([Event("v", str(number)) for number in range(5)], 1_770_000_000_000_003)
     path, other = tmp_path / "dump.jsonl", open_file("other.db")
     written: list[int] = []
