@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from cyclopts import App, Parameter, validators
 
 from app.events import MICROSECONDS, EventType
-from app.http.event_schemas import write_time
+from app.schemas.times import write_time
 from app.store.entries import Statistics
 from app.store.upkeep import REST_SECONDS
 from training.cli.app import AsJson, cli

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.events import EventType
-from app.http.event_schemas import write_time
+from app.schemas.times import write_time
 from app.store.entries import Statistics
 from training.convergence import Convergence
 from training.datasets import DATASETS

@@ -22,8 +22,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from app.events import EventType
 from app.files import replacing
-from app.http.event_schemas import EventIn, Time, write_time
+from app.schemas.events import EventIn
 from app.schemas.primitives import MAX_PLAYS, Id
+from app.schemas.times import Time, write_time
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
 from app.store.upkeep import REST_SECONDS, KeptStore
 from training.configuration import explain

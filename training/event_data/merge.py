@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.events import DEFAULT_RULES, MICROSECONDS, EventType, StoredEvent, Watermark, user_hash
-from app.http.event_schemas import MIN_PLAYS
+from app.schemas.events import MIN_PLAYS
 from app.store.interface import EventStore
 from app.weighting import USED_UP
 from training.records import REASON_ERASED, Records, RowCounts

@@ -10,10 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from app.errors import EventConflict
 from app.events import Event
 from app.http.dependencies import CurrentJournal
-from app.http.event_schemas import EventResult, EventsAnswer, EventsBody, Refused
 from app.http.problems import problem_responses, summary
 from app.http.security import require_key
 from app.http.strict_route import StrictRoute
+from app.schemas.events import EventResult, EventsAnswer, EventsBody, Refused
 from app.store.interface import Outcome, Status
 
 _MAY_COUNT_TWICE: Final = "it has neither event_id nor timestamp: sent again, it counts again"

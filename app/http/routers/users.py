@@ -11,20 +11,15 @@ from fastapi import APIRouter, Depends, Query
 from app.errors import ModelUnavailable, UnknownUser
 from app.events import EventType, StoredEvent
 from app.http.dependencies import CurrentJournal, Watcher
-from app.http.event_schemas import (
-    EventShown,
-    PlayedInHistory,
-    UserCard,
-    UserErased,
-    UserParameters,
-    write_time,
-)
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
 from app.http.security import require_key
 from app.http.strict_route import StrictRoute
 from app.model import Model
 from app.model_watcher import ModelWatcher
+from app.schemas.events import EventShown
+from app.schemas.times import write_time
+from app.schemas.users import PlayedInHistory, UserCard, UserErased, UserParameters
 from app.weighting import is_used_up
 
 router = APIRouter(

@@ -1,16 +1,13 @@
-"""What events and users look like."""
+"""What events look like."""
 
 from __future__ import annotations
 
-import re
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -19,57 +16,20 @@ from pydantic import (
     model_validator,
 )
 
-from app.events import MICROSECONDS, Event, EventType
+from app.events import Event, EventType
 from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
     MAX_PLAYS,
     USER_ID_EXAMPLE,
-    VERSION_EXAMPLE,
     Id,
-    PlainInteger,
 )
+from app.schemas.times import TIME_EXAMPLE, Time
 
 MAX_EVENTS: Final = 10_000
 MAX_NAME: Final = 500
 # Less would be nothing where plays are summed as float32.
 MIN_PLAYS: Final = 0.001
-MAX_EVENTS_SHOWN: Final = 1000
-# Clocks of senders may be wrong, or in another zone than they say.
-_FUTURE_SECONDS: Final = 24 * 3600
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_RFC_3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
-_NAIVE: Final = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?", re.ASCII)
-_TIME_EXAMPLE: Final = "2026-11-26T18:03:59Z"
-_EVENT_ID_EXAMPLE: Final = "play-000017"
-
-
-def read_time(value: object) -> int:
-    """Returns the microseconds since 1970 (UTC) of a time such as 2026-11-26T18:03:59+01:00.
-
-    Raises:
-        ValueError: it is none, has no offset, or lies before 1970 or in the future.
-    """
-    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
-        if isinstance(value, str) and _NAIVE.fullmatch(value):
-            raise ValueError(f"has no time zone; write it as in {_TIME_EXAMPLE}")
-        raise ValueError(f"should be a time such as {_TIME_EXAMPLE}")
-    try:
-        moment = datetime.fromisoformat(value.upper())
-        microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"should be a time that exists, such as {_TIME_EXAMPLE}") from error
-    if microseconds < 0:
-        raise ValueError("lies before 1970")
-    if microseconds > (time.time() + _FUTURE_SECONDS) * MICROSECONDS:
-        raise ValueError("lies more than a day in the future; is the sender's clock right?")
-    return microseconds
-
-
-def write_time(microseconds: int) -> datetime:
-    """Returns a time as answers have it."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+EVENT_ID_EXAMPLE: Final = "play-000017"
 
 
 def _not_empty(value: str) -> str:
@@ -84,13 +44,6 @@ def _whole_name(name: str) -> str:
     if not name.strip():
         raise ValueError("should not be blank; leave it out where there is no name")
     return name
-
-
-Time = Annotated[
-    int,
-    BeforeValidator(read_time),
-    Field(json_schema_extra={"type": "string", "format": "date-time"}),
-]
 
 
 NamedId = Annotated[Id, AfterValidator(_not_empty)]
@@ -125,13 +78,13 @@ class EventIn(BaseModel):
     timestamp: Time | None = Field(
         default=None,
         description="When, with a time zone; now if left out. At most a day in the future.",
-        examples=[_TIME_EXAMPLE],
+        examples=[TIME_EXAMPLE],
     )
     event_id: EventId | None = Field(
         default=None,
         description="The sender's name for the event: however often it is sent, it counts once. "
         "Without one the content is the name, if it has a timestamp.",
-        examples=[_EVENT_ID_EXAMPLE],
+        examples=[EVENT_ID_EXAMPLE],
     )
     artist_name: ArtistName | None = Field(
         default=None,
@@ -195,11 +148,11 @@ class EventsBody(BaseModel):
         examples=[
             [
                 {
-                    "event_id": _EVENT_ID_EXAMPLE,
+                    "event_id": EVENT_ID_EXAMPLE,
                     "user_id": USER_ID_EXAMPLE,
                     "artist_id": ARTIST_ID_EXAMPLE,
                     "type": "play",
-                    "timestamp": _TIME_EXAMPLE,
+                    "timestamp": TIME_EXAMPLE,
                 }
             ]
         ],
@@ -215,7 +168,7 @@ class EventResult(BaseModel):
         examples=["stored"],
     )
     event_id: str | None = Field(
-        default=None, description="Its id, if it has one.", examples=[_EVENT_ID_EXAMPLE]
+        default=None, description="Its id, if it has one.", examples=[EVENT_ID_EXAMPLE]
     )
     sequence: int | None = Field(
         default=None, description="Its number in the store.", examples=[17]
@@ -236,69 +189,15 @@ class EventsAnswer(BaseModel):
     refused: int = Field(description="How many were refused.", examples=[0])
     results: list[EventResult] = Field(
         description="What became of each, in the order of `events`.",
-        examples=[[{"status": "stored", "event_id": _EVENT_ID_EXAMPLE, "sequence": 17}]],
+        examples=[[{"status": "stored", "event_id": EVENT_ID_EXAMPLE, "sequence": 17}]],
     )
-
-
-class AvailabilityBody(BaseModel):
-    """The body of ``PUT /artists/{artist_id}``."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    available: bool = Field(
-        description="Whether the artist may be in lists.",
-        examples=[False],
-    )
-
-
-class Availability(BaseModel):
-    """Whether an artist may be in lists."""
-
-    artist_id: str = Field(description="The artist's id.", examples=[ARTIST_ID_EXAMPLE])
-    available: bool = Field(description="Whether it may be in lists.", examples=[False])
-
-
-class UserErased(BaseModel):
-    """What was erased."""
-
-    user_id: str = Field(description="The user's id.", examples=[USER_ID_EXAMPLE])
-    events_erased: int = Field(description="How many events there were.", examples=[17])
-
-
-class UserParameters(BaseModel):
-    """The query of ``GET /users/{user_id}``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    n: PlainInteger = Field(
-        default=100,
-        ge=1,
-        le=MAX_EVENTS_SHOWN,
-        description="How many events to show, latest first.",
-        examples=[100],
-    )
-    before: PlainInteger | None = Field(
-        default=None,
-        ge=1,
-        le=2**63 - 1,
-        description="Show events with lower numbers than this, as `next_before` says.",
-        examples=[18],
-    )
-
-
-class PlayedInHistory(BaseModel):
-    """An artist of a user's history."""
-
-    artist_id: str = Field(description="The artist's id.", examples=[ARTIST_ID_EXAMPLE])
-    name: str = Field(description="The artist's display name.", examples=["the doors"])
-    plays: float = Field(description="How often the user played it.", examples=[317.0])
 
 
 class EventShown(BaseModel):
     """An event as it is stored."""
 
     sequence: int = Field(description="Its number in the store.", examples=[17])
-    event_id: str | None = Field(description="Its id, if any.", examples=[_EVENT_ID_EXAMPLE])
+    event_id: str | None = Field(description="Its id, if any.", examples=[EVENT_ID_EXAMPLE])
     artist_id: str = Field(description="The artist's id.", examples=[ARTIST_ID_EXAMPLE])
     name: str | None = Field(
         description="What the artist is called, as far as is known.", examples=["the doors"]
@@ -306,44 +205,6 @@ class EventShown(BaseModel):
     type: EventType = Field(description="What the user did.", examples=["play"])
     plays: float | None = Field(description="How often, of a `play`.", examples=[1.0])
     timestamp: datetime | None = Field(
-        description="When, as the sender said; null where it did not.", examples=[_TIME_EXAMPLE]
+        description="When, as the sender said; null where it did not.", examples=[TIME_EXAMPLE]
     )
-    received_at: datetime = Field(description="When it was stored.", examples=[_TIME_EXAMPLE])
-
-
-class UserCard(BaseModel):
-    """What is known of a user."""
-
-    user_id: str = Field(description="The user's id.", examples=[USER_ID_EXAMPLE])
-    model_version: str | None = Field(
-        description="The model in service; null where none is.", examples=[VERSION_EXAMPLE]
-    )
-    is_in_model: bool = Field(
-        description="Whether the model was trained on a history of this user.", examples=[True]
-    )
-    history: list[PlayedInHistory] = Field(
-        description="What the model was trained on, most played first.",
-        examples=[[{"artist_id": ARTIST_ID_EXAMPLE, "name": "the doors", "plays": 317.0}]],
-    )
-    event_count: int = Field(description="How many events are stored.", examples=[1])
-    events: list[EventShown] = Field(
-        description="Some of them, latest first.",
-        examples=[
-            [
-                {
-                    "sequence": 17,
-                    "event_id": _EVENT_ID_EXAMPLE,
-                    "artist_id": ARTIST_ID_EXAMPLE,
-                    "name": "the doors",
-                    "type": "play",
-                    "plays": 1.0,
-                    "timestamp": _TIME_EXAMPLE,
-                    "received_at": _TIME_EXAMPLE,
-                }
-            ]
-        ],
-    )
-    next_before: int | None = Field(
-        description="What to give as `before` for older events; null where there are none.",
-        examples=[None],
-    )
+    received_at: datetime = Field(description="When it was stored.", examples=[TIME_EXAMPLE])
