@@ -14,7 +14,7 @@ from polars.io.plugins import register_io_source
 from threadpoolctl import threadpool_limits
 
 from app.assortment import WHOLE, Assortment
-from app.events import DEFAULT_RULES, user_hash
+from app.events import DEFAULT_RULES, EventRules, user_hash
 from app.journal import now, read_activity
 from app.model import Model
 from app.recommender import Query, Recommender
@@ -42,6 +42,7 @@ def export(
     *,
     n: int = 10,
     store: EventStore | None = None,
+    rules: EventRules = DEFAULT_RULES,
     progress: Progress | None = None,
 ) -> int:
     """Writes the lists of all users of a model, in bounded memory.
@@ -50,8 +51,9 @@ def export(
         model: whose lists.
         out: a file ending in ``.parquet``, ``.csv`` or ``.tsv``; replaced when all is written.
         n: longest list.
-        store: events that count, by the default rules; users who were erased get no list, and
-            unavailable artists are in none. None for what the model alone says.
+        store: events that count; users who were erased get no list, and unavailable artists are in
+            none. None for what the model alone says.
+        rules: what the events count for.
         progress: told of the users done.
 
     Returns:
@@ -67,7 +69,7 @@ def export(
     if not out.parent.is_dir():
         raise TrainingError(f"{out.parent}: there is no such folder; make it first")
     done = (progress or NoProgress()).step("lists", len(model.users))
-    recommender, events = Recommender(model), _Events(model, store)
+    recommender, events = Recommender(model), _Events(model, store, rules)
     recommender.assortment = events.assortment()
     n_users = 0
 
@@ -104,8 +106,8 @@ def export(
 class _Events:
     """What the service would know beside the model."""
 
-    def __init__(self, model: Model, store: EventStore | None) -> None:
-        self._model, self._store = model, store
+    def __init__(self, model: Model, store: EventStore | None, rules: EventRules) -> None:
+        self._model, self._store, self._rules = model, store, rules
         self._now = now()
         self._learned, self._touched, self._erased = 0, frozenset[str](), frozenset[bytes]()
         if store is not None:
@@ -125,7 +127,7 @@ class _Events:
             query = Query(user_id=self._model.users.id(user), n=n)
             if query.user_id in self._touched and self._store is not None:
                 query.activity = read_activity(
-                    self._store, query.user_id, DEFAULT_RULES, self._now, self._learned
+                    self._store, query.user_id, self._rules, self._now, self._learned
                 )
             elif self._erased and user_hash(str(query.user_id)) in self._erased:
                 continue

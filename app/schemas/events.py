@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from app.events import Event, EventType
+from app.event_types import EventType
+from app.events import Event
 from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
     MAX_PLAYS,
@@ -49,6 +50,17 @@ def _whole_name(name: str) -> str:
 NamedId = Annotated[Id, AfterValidator(_not_empty)]
 EventId = NamedId
 ArtistName = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_whole_name)]
+if TYPE_CHECKING:
+    TypeName: TypeAlias = str
+else:
+    # No checker of types can know what the table says.
+    TypeName = Literal[tuple(kind.value for kind in EventType)]
+
+
+def _effects() -> list[str]:
+    """Returns what each type does: as they add up, and last what rejects an artist."""
+    kinds = sorted(EventType, key=lambda kind: (kind.effect.rejects, kind.effect.counting.value))
+    return [f"`{kind}` {kind.effect.words}" for kind in kinds]
 
 
 class EventIn(BaseModel):
@@ -60,11 +72,9 @@ class EventIn(BaseModel):
     artist_id: NamedId = Field(
         description="The artist, known or new.", examples=[ARTIST_ID_EXAMPLE]
     )
-    type: Literal["play", "skip", "like", "dislike"] = Field(
-        default="play",
-        description="What they did. A `play` counts for the artist and for similar ones, a `like` "
-        "more, a `skip` against it and hides it for some days, a `dislike` hides it until a later "
-        "`like`.",
+    type: TypeName = Field(
+        default=EventType.PLAY.value,
+        description=f"What they did. A {', a '.join(_effects())}.",
         examples=["play"],
     )
     plays: float | None = Field(
@@ -94,7 +104,7 @@ class EventIn(BaseModel):
 
     @model_validator(mode="after")
     def _has_plays_of_its_own(self) -> EventIn:
-        if self.plays is not None and self.type != "play":
+        if self.plays is not None and not EventType(self.type).carries_plays:
             raise ValueError(f"a {self.type} has no plays; leave them out")
         return self
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
 from app.errors import StoreUnavailable
+from app.event_types import SEEN_TYPES
 from app.events import Event, EventType, StoredEvent, user_hash
 from app.store.entries import Tombstone
 from app.store.interface import Outcome, PlayedArtist, Status
@@ -295,15 +296,15 @@ class SqlEventStore(ABC):
         return [(bytes(artist).decode(), int(sequence)) for artist, sequence in rows]
 
     def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
-        """Returns who played or liked an artist, latest first."""
+        """Returns whose events say that they have seen an artist, latest first."""
+        marks = ", ".join("?" * len(SEEN_TYPES))
         with self._following() as connection:
             rows = self._execute(
                 connection,
-                "SELECT user_id FROM events WHERE artist_id = ? AND type IN (?, ?) "
+                f"SELECT user_id FROM events WHERE artist_id = ? AND type IN ({marks}) "  # noqa: S608
                 "GROUP BY user_id ORDER BY max(sequence) DESC LIMIT ?",
                 artist_id.encode(),
-                EventType.PLAY.encode(),
-                EventType.LIKE.encode(),
+                *(kind.encode() for kind in SEEN_TYPES),
                 limit,
             ).fetchall()
         return [bytes(user).decode() for (user,) in rows]

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter, validators
 
-from app.events import MICROSECONDS, EventType
+from app.event_types import OPINION_TYPES, EventType
+from app.events import MICROSECONDS
 from app.schemas.times import write_time
 from app.store.entries import Statistics
 from app.store.upkeep import REST_SECONDS
@@ -26,7 +27,8 @@ cli.command(events_cli)
 
 _DAY: Final = 86_400
 _PRUNED_AT_ONCE: Final = 5000
-_PASSING: Final = (EventType.PLAY, EventType.SKIP)
+# Opinions hold until they are taken back; all else passes.
+_PASSING: Final = tuple(kind for kind in EventType if kind not in OPINION_TYPES)
 _DEFAULT: Final = "sqlite:///encore.db"
 
 Events = Annotated[str, Parameter(env_var="ENCORE_DATABASE_URL")]

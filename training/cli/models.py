@@ -10,6 +10,8 @@ from cyclopts import Parameter
 
 from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
 from app.errors import InvalidArtifact, ModelNotFound
+from app.event_types import DEFAULT_RULES
+from app.settings import load_event_rules
 from app.versions import current_version, list_versions
 from training.cli.app import AsJson, Models, cli, find_version, models_cli
 from training.cli.console import Output
@@ -51,11 +53,12 @@ whom the model knows gets the list of their history.
     with output.err.status("verifying the model"):
         verify_checksums(folder)
     with ExitStack() as stack:
-        store = None
+        store, rules = None, DEFAULT_RULES
         if events is not None:
+            rules = load_event_rules()
             store = stack.enter_context(closing(open_event_store(events)))
         bars = stack.enter_context(output.bars())
-        users = export_lists(model, out, n=n, store=store, progress=bars)
+        users = export_lists(model, out, n=n, store=store, rules=rules, progress=bars)
     output.show(f"the lists of {users:,} users by model {model.version} are in {out}")
     if as_json:
         output.json({"version": model.version, "users": users, "n": n, "path": str(out)})

@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.text import Text
 
+from app.event_types import EventRules
+from app.settings import load_event_rules
 from app.store.address import open_store
 from app.store.upkeep import KeptStore
 from training.cli.console import Output
@@ -24,6 +26,7 @@ from training.cli.tables import records_table
 from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
 from training.errors import DatasetError, TrainingError
 from training.event_data.merge import EventLog, Merged, merge, read_event_log
+from training.event_data.reactions import check_rules
 from training.experiment import validation_of
 from training.interactions import Interactions
 from training.pipeline import Prepared, describe_period, prepare
@@ -61,22 +64,31 @@ def read_prepared(
     recipe: Preset,
     events: EventOptions | None = None,
 ) -> Prepared:
-    """Reads a dataset, events or both and applies the filters; shows what fell out."""
+    """Reads a dataset, events or both and applies the filters; shows what fell out.
+
+    Raises:
+        InvalidSettings: a variable that says what events count for has no acceptable value.
+        TrainingError: no dataset is named, or options or variables contradict each other.
+        DatasetError: the data cannot be read.
+        StoreUnavailable: the events cannot be read.
+    """
     events = events or EventOptions()
     if source.dataset is None and (events.events is None or source.data is not None):
         raise DatasetError(f"which dataset? Give --dataset, one of {', '.join(DATASETS)}")
     if source.dataset is None and events.data_until is not None:
         raise TrainingError("--data-until does nothing without a dataset; leave it out")
-    log = None if events.events is None else _read_events(output, events.events)
-    records = None
+    log = rules = records = None
+    if events.events is not None:
+        rules = read_rules()
+        log = _read_events(output, events.events)
     if source.dataset is not None:
         path = ensure_dataset(source.dataset, source.data)
         options = LoadOptions(drop_items_without_id=recipe.drop_items_without_id, **vars(columns))
         with output.err.status(Text(f"reading {path}")):
             records = load_dataset(source.dataset, path, options)
         _tell(output, records, path, allow_unreadable=source.allow_unreadable)
-    if log is not None:
-        data: Records | Merged = merge(log, records, data_until=events.until)
+    if log is not None and rules is not None:
+        data: Records | Merged = merge(log, records, rules=rules, data_until=events.until)
     elif records is not None:
         data = records
     prepared = prepare(data, recipe)
@@ -99,6 +111,18 @@ def open_event_store(url: str, *, must_exist: bool = True) -> KeptStore:
         return open_store(url, must_exist=must_exist)
     except ValueError as error:
         raise TrainingError(f"--events: {error}") from None
+
+
+def read_rules() -> EventRules:
+    """Returns what events count for, as the variables say it to the service.
+
+    Raises:
+        InvalidSettings: one of them has no acceptable value.
+        TrainingError: a training cannot count by them.
+    """
+    rules = load_event_rules()
+    check_rules(rules)
+    return rules
 
 
 def _read_events(output: Output, url: str) -> EventLog:

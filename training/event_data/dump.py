@@ -20,7 +20,6 @@ from typing import IO, Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from app.events import EventType
 from app.files import replacing
 from app.schemas.events import EventIn
 from app.schemas.primitives import MAX_PLAYS, Id
@@ -323,7 +322,7 @@ def _line_of(entry: Entry) -> dict[str, Any]:
         "user_id": event.user_id,
         "artist_id": event.artist_id,
         "type": event.type.value,
-        "plays": event.plays if event.type is EventType.PLAY else None,
+        "plays": event.plays if event.type.carries_plays else None,
         "timestamp": None if event.timestamp is None else _text(event.timestamp),
         "event_id": event.event_id,
         "artist_name": event.artist_name,

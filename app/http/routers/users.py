@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query
 
 from app.errors import ModelUnavailable, UnknownUser
-from app.events import EventType, StoredEvent
+from app.events import StoredEvent
 from app.http.dependencies import CurrentJournal, Watcher
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
@@ -116,7 +116,7 @@ def _shown(stored: StoredEvent, names: Mapping[str, str], model: Model | None) -
         artist_id=event.artist_id,
         name=name,
         type=event.type,
-        plays=event.plays if event.type is EventType.PLAY else None,
+        plays=event.plays if event.type.carries_plays else None,
         timestamp=None if event.timestamp is None else write_time(event.timestamp),
         received_at=write_time(stored.received_at),
     )
