@@ -29,9 +29,9 @@ from app.http.routers import (
     recommend,
     users,
 )
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.restocker import Restocker
+from app.serving.journal.journal import Journal
 from app.settings import Settings, load_settings
 from app.store.address import open_store
 from app.store.keepsake import Keepsake

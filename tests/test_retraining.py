@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.events import Event, EventType
-from app.journal import now
 from app.main import create_app
 from app.settings import Settings
 from app.store.address import open_store
+from app.store.clock import now
 from app.versions import list_versions, set_current_version
 from tests.postgres import PostgresServer
 from training.cli import main

@@ -15,9 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from app.assortment import WHOLE, Assortment
 from app.events import DEFAULT_RULES, EventRules, user_hash
-from app.journal import now, read_activity
 from app.model import Model
 from app.recommender import Query, Recommender
+from app.store.activity_reading import read_activity
+from app.store.clock import now
 from app.store.interface import EventStore, learned_up_to
 from training.errors import TrainingError, WriteError
 from training.event_data.erasure import erased_since

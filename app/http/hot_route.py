@@ -25,11 +25,11 @@ from app.http.parameters import check_query, decode
 from app.http.problems import problem_response
 from app.http.raw_target import encoded_path
 from app.id_map import MAX_ID_BYTES
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommender import Query
 from app.schemas.options import RecommendParameters
 from app.schemas.primitives import MAX_IDS, check_id
+from app.serving.journal.journal import Journal
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, Event, EventType
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.restocker import Restocker
+from app.serving.journal.journal import Journal
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 

@@ -17,7 +17,8 @@ from app.events import Event, EventType, StoredEvent, user_hash
 from app.store.address import open_store
 from app.store.interface import EventStore, Outcome, PlayedArtist, Status
 from app.store.migrations import MIGRATIONS
-from app.store.sql import Connection, SqlEventStore
+from app.store.sql.connection import Connection
+from app.store.sql.store import SqlEventStore
 from tests.contracts.conftest import OpenStore
 from tests.leftovers import assert_nothing_is_left
 

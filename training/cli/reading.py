@@ -13,7 +13,7 @@ from rich.text import Text
 from app.event_types import EventRules
 from app.settings import load_event_rules
 from app.store.address import open_store
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
@@ -96,7 +96,7 @@ def read_prepared(
     return prepared
 
 
-def open_event_store(url: str, *, must_exist: bool = True) -> KeptStore:
+def open_event_store(url: str, *, must_exist: bool = True) -> MaintainableStore:
     """Opens an event store.
 
     Args:

@@ -8,7 +8,7 @@ import pytest
 
 from app.events import MICROSECONDS, Event, EventType
 from app.store.address import open_store
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from tests.postgres import PostgresServer
 from tests.training.cli.commands import error_of, exit_code
 from training.cli import main
@@ -40,7 +40,7 @@ def dump(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     return path
 
 
-def opened(path: Path) -> KeptStore:
+def opened(path: Path) -> MaintainableStore:
     return open_store(f"sqlite:///{path}", must_exist=True)
 
 
