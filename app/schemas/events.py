@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
@@ -30,6 +31,8 @@ MAX_EVENTS: Final = 10_000
 MAX_NAME: Final = 500
 # Less would be nothing where plays are summed as float32.
 MIN_PLAYS: Final = 0.001
+_TYPES: Final = {kind.value: kind for kind in EventType}
+_EVENT_FIELDS: Final = tuple(field.name for field in fields(Event))
 EVENT_ID_EXAMPLE: Final = "play-000017"
 
 
@@ -104,21 +107,22 @@ class EventIn(BaseModel):
 
     @model_validator(mode="after")
     def _has_plays_of_its_own(self) -> EventIn:
-        if self.plays is not None and not EventType(self.type).carries_plays:
+        if self.plays is not None and not _TYPES[self.type].carries_plays:
             raise ValueError(f"a {self.type} has no plays; leave them out")
         return self
 
     def to_event(self) -> Event:
         """Returns the event."""
-        return Event(
-            user_id=self.user_id,
-            artist_id=self.artist_id,
-            type=EventType(self.type),
-            plays=1.0 if self.plays is None else self.plays,
-            timestamp=self.timestamp,
-            event_id=self.event_id,
-            artist_name=self.artist_name,
-        )
+        sent = self.__dict__
+        given = {name: sent[name] for name in _EVENT_FIELDS}
+        given["type"] = _TYPES[self.type]
+        if self.plays is None:
+            given["plays"] = 1.0
+        return Event(**given)
+
+
+if _missing := [name for name in _EVENT_FIELDS if name not in EventIn.model_fields]:
+    raise TypeError(f"events have what nobody can send: {', '.join(_missing)}")
 
 
 class Refused:

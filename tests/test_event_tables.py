@@ -1,6 +1,6 @@
-"""One more event type, declared in the table: found everywhere, or refused at import.
+"""One more row in a table about events: found everywhere, or refused at import.
 
-The service and the training are copied, the type is added to the copy, and a process of its own
+The service and the training are copied, the row is added to the copy, and a process of its own
 looks at what that knows of it.
 """
 
@@ -40,6 +40,18 @@ SETTING = """    share_units: float = Field(
 """
 BEFORE_NAMES = '    "skip_days": "skip_days",\n'
 NAME = '    "share": "share_units",\n'
+EVENTS, BEFORE_FIELDS = "app/events.py", "    artist_name: str | None = None\n"
+FIELD = "    device: str | None = None\n"
+COLUMNS, BEFORE_COLUMNS = "app/store/event_columns.py", ")\nREAD_COLUMNS"
+COLUMN = """    EventColumn(
+        name="device",
+        sql="{bytes}",
+        write=lambda row: None,
+        read=_optional_text,
+        dumped=Dumped("device", lambda entry: None),
+        since=6,
+    ),
+"""
 
 LOOK = """
 import json
@@ -132,12 +144,12 @@ def test_a_type_that_is_added_to_the_table_is_everywhere(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "text", "module", "reason"),
     [
-        (BEFORE_TYPES, '    SHARE = "share"\n', "activity", "does not say what it does"),
-        (BEFORE_RULES, RULE, "settings", "each rule of events wants a setting"),
+        (BEFORE_TYPES, '    SHARE = "share"\n', "app.activity", "does not say what it does"),
+        (BEFORE_RULES, RULE, "app.settings", "each rule of events wants a setting"),
         (
             BEFORE_TYPES,
             SHARE.replace("EACH", "PLAYS").replace(".share", ".play"),
-            "activity",
+            "app.activity",
             "only one event type may carry plays, and not play, share",
         ),
     ],
@@ -146,6 +158,23 @@ def test_a_type_that_is_not_whole_is_refused_at_import(
     copied: Path, before: str, text: str, module: str, reason: str
 ) -> None:
     insert(copied, TYPES, before, text)
-    ended = run(copied, f"import app.{module}")
+    ended = run(copied, f"import {module}")
+    assert ended.returncode == 1
+    assert reason in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("row", "module", "reason"),
+    [
+        ((EVENTS, BEFORE_FIELDS, FIELD), "app.store.address", "what no column holds: device"),
+        ((EVENTS, BEFORE_FIELDS, FIELD), "app.schemas.events", "what nobody can send: device"),
+        ((COLUMNS, BEFORE_COLUMNS, COLUMN), "training.event_data.dump", "are not the same"),
+    ],
+)
+def test_what_an_event_holds_is_stored_sent_and_dumped_or_refused_at_import(
+    copied: Path, row: tuple[str, str, str], module: str, reason: str
+) -> None:
+    insert(copied, *row)
+    ended = run(copied, f"import {module}")
     assert ended.returncode == 1
     assert reason in ended.stderr
