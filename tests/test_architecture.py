@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 # What only training, tests or other extras want.
 FOREIGN = frozenset(
@@ -34,6 +36,7 @@ def loaded_by(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(ended.stdout)}
 
 
+@pytest.mark.slow
 def test_the_service_loads_only_what_serves() -> None:
     loaded = loaded_by("import app.main")
     assert loaded >= {"app", "fastapi", "numpy"}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from app.interactions import UserItems
-from training.errors import NothingToMeasure, TrainingError
+from training.errors import NothingToMeasure, TimesMissing, TrainingError
 from training.interactions import Interactions, TimedPlays
 
 _VALIDATION_SEED: Final = 100
@@ -365,11 +365,7 @@ def _floor(amounts: ArrayLike) -> NDArray[np.int64]:
 
 def _times_of(interactions: Interactions, split: str) -> TimedPlays:
     if interactions.timed is None:
-        raise TrainingError(
-            f"the split '{split}' needs to know when each record was played, which these data do "
-            "not tell; take a dataset with times (lastfm-1k, or a table whose column of times "
-            "--timestamp-column names) or another split"
-        )
+        raise TimesMissing(f"the split '{split}'", " or another split")
     return interactions.timed
 
 

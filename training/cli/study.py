@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from app.weighting import WeightingName
 from training.als import Parameters
-from training.cli.app import cli
+from training.cli.app import JsonTo, cli
 from training.cli.console import Output
 from training.cli.options import (
     AtLeastOne,
@@ -35,14 +35,12 @@ from training.convergence import Validation
 from training.errors import TrainingError
 from training.evaluation import check_cutoff
 from training.experiment import VALIDATION_USERS, Measured, Plan, measure, validation_of
-from training.files import check_place, write_json
+from training.files import check_place
 from training.search import Budget, Search, Trial, read_search, search
 from training.space import Space
 from training.study import DiscoveryPoint, measure_discovery, study
 
-JsonOut = Annotated[Path | None, Parameter(name="--json", allow_leading_hyphen=True)]
 Config = Annotated[Path | None, Parameter(name="--config")]
-_STDOUT: Final = Path("-")
 # As many as a search gets unless told.
 _TRIALS: Final = 40
 
@@ -57,7 +55,7 @@ def evaluate(
     repeats: Annotated[int, AtLeastOne] = 1,
     convergence: bool = False,
     discovery_curve: bool = False,
-    json_out: JsonOut = None,
+    json_to: JsonTo = None,
 ) -> None:
     """Measures popularity, item-kNN and ALS on held-out artists; publishes nothing.
 
@@ -69,11 +67,9 @@ def evaluate(
         repeats: How many times the split is made, each with the next seed.
         convergence: Measure NDCG on a validation part after each iteration.
         discovery_curve: Measure what the discovery dial does to the lists.
-        json_out: Write the figures to this file, `-` for stdout instead of tables.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=json_out == _STDOUT)
-    if json_out is not None:
-        check_place(json_out)
+    output = Output(json_to)
     what = read_data(output, _over(options, config), data or DataOptions())
     how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
     with output.bars() as bars:
@@ -87,8 +83,7 @@ def evaluate(
         output.show(convergence_table(measured.first.convergence))
     if points:
         output.show(discovery_table(points))
-    if json_out is not None:
-        _write_json(output, json_out, _to_json(what, measured, points))
+    output.result(_to_json(what, measured, points), "the figures are")
     output.warn(what.warning)
 
 
@@ -104,7 +99,7 @@ def tune(
     minutes: Annotated[float | None, Positive] = None,
     state: Path | None = None,
     validation_users: Annotated[int, AtLeastOne] = VALIDATION_USERS,
-    json_out: JsonOut = None,
+    json_to: JsonTo = None,
 ) -> None:
     """Searches for hyperparameters on a validation part cut from the training part.
 
@@ -122,12 +117,12 @@ def tune(
         minutes: How long to search; a trial that has begun is finished.
         state: File that keeps the finished trials. Default: `out` with the ending `.search`.
         validation_users: Measure trials on so many users, drawn by the seed.
-        json_out: Write winner, trials and figures to this file, `-` for stdout instead of tables.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=json_out == _STDOUT)
+    output = Output(json_to)
     check_place(out)
     state = state or out.with_suffix(".search")
-    _check_places(out, state, *([json_out] if json_out else []))
+    _check_places(out, state, *filter(None, [output.json_file]))
     if space is not None:  # a mistake in it is told before the data are read
         Space.load(space, Space())
     options = options or BaseOptions()
@@ -150,8 +145,7 @@ def tune(
             measured = measure(what.interactions, best, how, progress=bars)
         output.show(figures_table(measured.figures))
         entry |= _to_json(what, measured, [])
-    if json_out is not None:
-        _write_json(output, json_out, entry)
+    output.result(entry, "the figures are")
     output.warn(what.warning)
 
 
@@ -287,11 +281,3 @@ def _to_json(data: Data, measured: Measured, points: list[DiscoveryPoint]) -> di
     if points:
         entry["discovery"] = [point.to_json() for point in points]
     return entry
-
-
-def _write_json(output: Output, path: Path, value: dict[str, Any]) -> None:
-    if path == _STDOUT:
-        output.json(value)
-        return
-    write_json(path, value)
-    output.show(f"the figures are in {path}")

@@ -34,7 +34,7 @@ def check_rules(rules: EventRules) -> None:
     if rules.play == 0:
         raise TrainingError(
             "ENCORE_PLAY_UNITS is 0, and a training counts likes and skips in plays: set it above "
-            "0, or train without --events"
+            "0, or train with --no-events"
         )
 
 

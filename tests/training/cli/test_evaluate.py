@@ -63,6 +63,7 @@ def test_the_json_has_all_that_was_measured(
     assert result["parameters"]["factors"] == 8
 
 
+@pytest.mark.slow
 def test_the_tables_show_the_same_figures(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = evaluate(capsys, *of_sample(sample))
     assert main(["evaluate", *QUICK, *of_sample(sample)]) == 0
@@ -76,6 +77,7 @@ def test_the_tables_show_the_same_figures(sample: Path, capsys: pytest.CaptureFi
     assert "ALS iterations" not in shown.out
 
 
+@pytest.mark.slow
 def test_a_file_gets_what_stdout_would_get(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_file_gets_what_stdout_would_get(
     assert "Precision" in shown
 
 
+@pytest.mark.slow
 def test_folds_are_told_one_by_one(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = evaluate(capsys, *of_sample(sample), "--split", "k-fold", "--folds", "3")
     assert result["split"] == {"name": "k-fold", "n_folds": 3, "seed": 0}
@@ -96,6 +99,7 @@ def test_folds_are_told_one_by_one(sample: Path, capsys: pytest.CaptureFixture[s
     assert result["models"]["als"]["ndcg"] == pytest.approx(np.mean(by_fold))
 
 
+@pytest.mark.slow
 def test_repeats_are_means_of_several_splits(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,6 +110,7 @@ def test_repeats_are_means_of_several_splits(
     assert result["models"]["als"]["ndcg"] == pytest.approx(np.mean(by_repeat))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tokens", "split"),
     [
@@ -139,6 +144,7 @@ def test_held_out_users_are_measured_folded_in_and_trained_in(
     assert result["users"] == pytest.approx(N_USERS / 2, abs=2)
 
 
+@pytest.mark.slow
 def test_the_size_of_a_sample_of_users_is_told(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +155,7 @@ def test_the_size_of_a_sample_of_users_is_told(
     assert f"on 20 of {result['users_with_test']} users" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_convergence_and_the_discovery_dial_are_measured_if_asked_for(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +174,7 @@ def test_convergence_and_the_discovery_dial_are_measured_if_asked_for(
     assert "What the discovery dial does to the lists of als" in shown
 
 
+@pytest.mark.slow
 def test_patience_ends_the_training_early(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tokens = ["--iterations", "50", "--patience", "2"]
     assert main(["evaluate", "--factors", "8", *of_sample(sample), *tokens, "--json", "-"]) == 0

@@ -106,6 +106,7 @@ def test_the_same_state_is_the_same_bytes(store: MaintainableStore, tmp_path: Pa
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_long_stores_go_some_events_at_a_time(
     store: MaintainableStore, open_file: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,8 @@ from training.figures import Comparison, Estimate
 from training.report import render, write
 from training.search import Search, Trial
 
+pytestmark = pytest.mark.slow  # all of it makes models or pages
+
 HEADINGS = [
     "How the models compare",
     "How it was measured",

@@ -36,6 +36,7 @@ def test_what_is_acknowledged_is_known_and_cached_until_the_next_event(path: Pat
     run(path, use)
 
 
+@pytest.mark.slow
 def test_what_was_pruned_counts_no_longer(path: Path) -> None:
     # Was wrong: it counted until the user's next event, in the workers that had read it.
     async def use(journal: Journal) -> None:
@@ -96,6 +97,7 @@ def test_more_users_at_once_than_are_cached_are_all_answered(
     run(path, use)
 
 
+@pytest.mark.slow
 def test_who_was_erased_is_not_recognised_while_the_store_is_away() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
@@ -153,6 +155,7 @@ def test_a_model_that_was_trained_after_an_erasure_may_know_the_user_again(path:
     run(path, use)
 
 
+@pytest.mark.slow
 def test_a_new_model_knows_its_events_while_the_store_is_away() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("u", "b", EventType.DISLIKE)])
@@ -169,6 +172,7 @@ def test_a_new_model_knows_its_events_while_the_store_is_away() -> None:
     run_beside_a_server(use)
 
 
+@pytest.mark.slow
 def test_no_rollback_brings_an_erased_user_back_while_the_store_is_away() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a")])

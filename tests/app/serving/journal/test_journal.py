@@ -41,6 +41,7 @@ def test_somebody_without_events_is_not_touched(path: Path) -> None:
     run(path, use)
 
 
+@pytest.mark.slow
 def test_starting_and_closing_leaves_nothing_open(path: Path) -> None:
     async def use(journal: Journal) -> None:
         for artist in "abc":
@@ -63,6 +64,7 @@ def test_a_journal_that_cannot_be_started_can_be_closed() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_no_question_to_a_frozen_postgresql_hangs_and_events_count_again_when_it_goes_on() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
@@ -92,6 +94,7 @@ def test_no_question_to_a_frozen_postgresql_hangs_and_events_count_again_when_it
     run_beside_a_server(use, SOON)
 
 
+@pytest.mark.slow
 def test_a_journal_ends_while_everything_it_does_hangs() -> None:
     before = set(threading.enumerate())
 
@@ -117,6 +120,7 @@ def test_a_journal_ends_while_everything_it_does_hangs() -> None:
     assert not {name for name in left if name.startswith("store-")}
 
 
+@pytest.mark.slow
 def test_a_disk_that_hangs_hangs_nobody_and_what_was_refused_is_not_written_later(
     path: Path,
 ) -> None:
@@ -146,6 +150,7 @@ def test_a_disk_that_hangs_hangs_nobody_and_what_was_refused_is_not_written_late
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_journal_on_a_disk_that_hangs_can_be_closed(path: Path) -> None:
     async def main() -> None:
         journal, store = await hangs(path, SOON)

@@ -27,6 +27,7 @@ from tests.app.serving.journal.harness import (
 from tests.postgres import PostgresServer
 
 
+@pytest.mark.slow
 def test_what_others_store_is_found_within_a_moment(path: Path) -> None:
     """As after a process that was killed between its commit and its stamp."""
 
@@ -40,6 +41,7 @@ def test_what_others_store_is_found_within_a_moment(path: Path) -> None:
     run(path, use)
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "later"
 
@@ -56,6 +58,7 @@ def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     run(folder / "encore.db", use)
 
 
+@pytest.mark.slow
 def test_a_lock_that_others_hold_degrades_until_it_is_free(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +119,7 @@ def test_a_store_that_cannot_be_followed_is_not_left_open(
             store.last_sequence()
 
 
+@pytest.mark.slow
 def test_a_store_that_opens_after_the_journal_was_closed_is_closed_too(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +148,7 @@ def test_a_store_that_opens_after_the_journal_was_closed_is_closed_too(
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_store_that_opens_while_the_journal_closes_is_closed(path: Path) -> None:
     opens, may_open = threading.Event(), threading.Event()
     opened: list[SqliteEventStore] = []
@@ -170,6 +175,7 @@ def test_a_store_that_opens_while_the_journal_closes_is_closed(path: Path) -> No
             store.last_sequence()
 
 
+@pytest.mark.slow
 def test_hosts_follow_each_other(postgres: PostgresServer) -> None:
     """Two names of one server are two places, as two hosts are, with a table of stamps each."""
     here = postgres.new_database()
@@ -194,6 +200,7 @@ def test_hosts_follow_each_other(postgres: PostgresServer) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_lists_go_on_while_postgresql_is_away_and_events_when_it_is_back() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])

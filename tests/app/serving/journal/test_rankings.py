@@ -17,6 +17,7 @@ from tests.app.serving.journal.harness import (
 )
 
 
+@pytest.mark.slow
 def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: Path) -> None:
     async def use(journal: Journal) -> None:
         for number in range(3):
@@ -28,6 +29,7 @@ def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: P
     run(path, use)
 
 
+@pytest.mark.slow
 def test_what_may_take_long_ends_when_the_store_turns_out_not_to_answer(path: Path) -> None:
     async def main() -> None:
         journal, store = await hangs(path, SOON)

@@ -18,6 +18,7 @@ from tests.app.serving.journal.harness import (
 )
 
 
+@pytest.mark.slow
 def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_without_its_store(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
