@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from benchmarks.conditions import conditions
 from training.convergence import follow, is_exhausted
+from training.data.filters import preprocess
 from training.datasets import LoadOptions, load_dataset
 from training.evaluation import evaluate
 from training.experiment import VALIDATION_USERS, validation_of
-from training.fit import fit_model
-from training.preprocessing import preprocess
+from training.fitting.fit import fit_model
 from training.presets import DEFAULT, REFERENCE
 from training.search import GAIN, PATIENCE
 from training.split import Fold

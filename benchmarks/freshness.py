@@ -40,7 +40,7 @@ from benchmarks.conditions import conditions
 from benchmarks.load import HOST, BenchmarkError, Server, encore
 from benchmarks.preset import load
 from training import metrics
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.presets import DEFAULT
 from training.split import Fold, RandomPerUser
 

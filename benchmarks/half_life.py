@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from app.recommender import Strategy
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
+from training.data.interactions import Interactions
 from training.datasets.synthetic.timed_generator import generate_timed
 from training.evaluation import Contender, evaluate
-from training.fit import fit_model
-from training.interactions import Interactions
+from training.fitting.fit import fit_model
 from training.presets import DEFAULT
 from training.resampling import paired_t_test
 from training.split import Fold, GlobalTime

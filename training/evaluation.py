@@ -19,8 +19,9 @@ from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from training import metrics
 from training.errors import NothingToMeasure
-from training.fit import NoProgress, Progress, in_threads
+from training.progress import NoProgress, Progress
 from training.split import Fold
+from training.threads import in_threads
 
 CUTOFFS: Final = (1, 5, 10, 15, 20)
 

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from training.als import Parameters
 from training.convergence import Validation, enough, follow, is_exhausted
 from training.errors import SearchMismatch, TrainingError, WriteError
+from training.fitting.hyperparameters import Parameters
 from training.presets import DEFAULT
 from training.space import Space, rounded
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from app.interactions import UserItems
+from training.data.interactions import Interactions, TimedPlays
 from training.errors import NothingToMeasure, TimesMissing, TrainingError
-from training.interactions import Interactions, TimedPlays
 
 _VALIDATION_SEED: Final = 100
 # So that short histories take part in the choice of hyperparameters as well.

@@ -18,8 +18,8 @@ from training.convergence import Convergence
 from training.evaluation import Contender, Evaluation, evaluate
 from training.experiment import Measured, Run
 from training.figures import Figures
-from training.fit import Progress
 from training.presets import Preset
+from training.progress import Progress
 from training.search import Search
 
 # The curve of the discovery dial is measured at these settings, on so many users at most.

@@ -11,7 +11,7 @@ from tests.builders import PARAMETERS, checkerboard_interactions, interactions_o
 from training.convergence import Validation, enough, follow, is_exhausted, measure_convergence
 from training.errors import NothingToMeasure
 from training.evaluation import Contender, evaluate
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.split import Fold, RandomPerUser
 
 

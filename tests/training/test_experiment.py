@@ -16,12 +16,12 @@ from tests.builders import (
     random_plays,
 )
 from training.convergence import measure_convergence
+from training.data.filters import Filters
+from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
 from training.evaluation import Contender, evaluate
 from training.experiment import TRAINED_IN, Measured, Plan, measure, validation_of
-from training.fit import fit_model
-from training.interactions import Interactions
-from training.preprocessing import Filters
+from training.fitting.fit import fit_model
 from training.presets import Preset
 from training.split import Fold, HeldOutUsers, KFold, LeaveLastOut, RandomPerUser, Split
 from training.summary import summarise

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.builders import dense_of, interactions_of, random_plays
+from training.data.interactions import Interactions, TimedPlays
 from training.errors import NothingToMeasure, TimesMissing, TrainingError
-from training.interactions import Interactions, TimedPlays
 from training.split import (
     SPLITS,
     Fold,

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from app.weighting import WeightingName
-from training.als import Parameters
 from training.cli.app import JsonTo, cli
 from training.cli.console import Output
 from training.cli.options import (
@@ -22,7 +21,7 @@ from training.cli.options import (
     Positive,
     RecipeOptions,
 )
-from training.cli.reading import Data, read_data, read_found
+from training.cli.reading import Data, read_data
 from training.cli.tables import (
     convergence_table,
     discovery_table,
@@ -32,10 +31,12 @@ from training.cli.tables import (
 )
 from training.configuration import write_configuration
 from training.convergence import Validation
+from training.engines.reading import read_found
 from training.errors import TrainingError
 from training.evaluation import check_cutoff
 from training.experiment import VALIDATION_USERS, Measured, Plan, measure, validation_of
 from training.files import check_place
+from training.fitting.hyperparameters import Parameters
 from training.search import Budget, Search, Trial, read_search, search
 from training.space import Space
 from training.study import DiscoveryPoint, measure_discovery, study

@@ -15,10 +15,10 @@ from app.event_types import EACH_TYPES, OPINION_TYPES, EventType
 from app.schemas.times import write_time
 from app.store.entries import Statistics
 from training.convergence import Convergence
+from training.data.records import RowCounts
 from training.datasets import DATASETS
 from training.figures import Comparison, Estimate, Figures
-from training.pipeline import Prepared, describe_period
-from training.records import RowCounts
+from training.pipeline import Provenance, describe_period
 from training.search import Search, Trial
 from training.study import DiscoveryPoint
 
@@ -52,9 +52,9 @@ _SURE: Final = 0.05
 _EN_DASH: Final = "\N{EN DASH}"
 
 
-def records_table(prepared: Prepared) -> Group:
+def records_table(provenance: Provenance) -> Group:
     """Shows what was read, what fell out and why."""
-    rows = prepared.rows
+    rows = provenance.rows
     table = _table("", "rows", "users", "artists")
     if rows.read:
         table.add_row("rows in the files", f"{rows.read:,}", "", "")
@@ -65,12 +65,12 @@ def records_table(prepared: Prepared) -> Group:
         label = f"  kept: {remark}{_example(rows, remark)}"
         table.add_row(escape(label), f"{count:,}", "", "", style="dim")
     for label, name in _EVENTS.items():
-        if count := (prepared.events or {}).get(name, 0):
+        if count := (provenance.events or {}).get(name, 0):
             table.add_row(label, f"{count:,}", "", "")
-    for step in prepared.steps:
+    for step in provenance.steps:
         table.add_row(step.name, f"{step.records:,}", f"{step.users:,}", f"{step.items:,}")
-    parts: list[RenderableType] = [_titled(f"What was read of {prepared.dataset}", table)]
-    if (period := describe_period(prepared.period)) is not None:
+    parts: list[RenderableType] = [_titled(f"What was read of {provenance.dataset}", table)]
+    if (period := describe_period(provenance.period)) is not None:
         parts.append(Text(f"The records are from {period['first']} to {period['last']}"))
     return Group(*parts)
 

@@ -20,8 +20,9 @@ from app.event_types import DEFAULT_RULES, EventRules
 from app.events import MICROSECONDS, StoredEvent, Watermark, user_hash
 from app.schemas.events import MIN_PLAYS
 from app.store.interface import EventStore
+from training.data.items import ItemTable
+from training.data.records import REASON_ERASED, Records, RowCounts
 from training.event_data.reactions import count_reactions, is_play, moved_plays, reactions_of
-from training.records import REASON_ERASED, Records, RowCounts
 
 DATASET: Final = "events"
 _AT_ONCE: Final = 20_000
@@ -113,9 +114,6 @@ def merge(
     """
     base = _nothing() if records is None else records
     is_erased = _erased_rows(base, log.erased)
-    timestamps = base.timestamps
-    if timestamps is None and data_until is not None:
-        timestamps = np.full(len(base), data_until, dtype=np.int64)
     are_plays = is_play(log.events)
     # The data hold nothing of who was erased.
     is_new = _of_users(log.events, log.erased)
@@ -126,16 +124,12 @@ def merge(
     users = _Union(base.user_ids, log.events["user"])
     items = _Union(base.item_ids, log.events["artist"])
     remains = ~is_erased
-    if timestamps is not None:
-        since = plays["at"].to_numpy() // MICROSECONDS
-        timestamps = np.concatenate([timestamps[remains], since])
     pairs = _Pairs(
         np.concatenate([users.of_old(base.user_codes[remains]), users.of(plays["user"])]),
         np.concatenate([items.of_old(base.item_codes[remains]), items.of(plays["artist"])]),
         np.concatenate([base.plays[remains], plays["plays"].to_numpy()]),
-        timestamps,
-    )
-    pairs = pairs.with_reactions(
+        _times(base, remains, plays, data_until),
+    ).with_reactions(
         reactions,
         users.of(reactions["user"]),
         items.of(reactions["artist"]),
@@ -152,8 +146,7 @@ def merge(
         item_codes=pairs.items,
         plays=pairs.plays,
         user_ids=users.ids,
-        item_ids=items.ids,
-        item_names=_names(base, items, log.events),
+        items=base.items.with_ids(items.ids, _names(log.events)),
         rows=replace(base.rows, dropped=dropped),
         timestamps=pairs.timestamps,
     )
@@ -165,6 +158,18 @@ def merge(
         "users_erased": len(np.unique(base.user_codes[is_erased])),
     }
     return Merged(merged, log.watermark, counts)
+
+
+def _times(
+    base: Records, remains: NDArray[np.bool_], plays: pl.DataFrame, data_until: int | None
+) -> NDArray[np.int64] | None:
+    """Returns the seconds of what remains of the records, and of plays; None if some have none."""
+    timestamps = base.timestamps
+    if timestamps is None:
+        if data_until is None:
+            return None
+        timestamps = np.full(len(base), data_until, dtype=np.int64)
+    return np.concatenate([timestamps[remains], plays["at"].to_numpy() // MICROSECONDS])
 
 
 class _Union:
@@ -258,21 +263,10 @@ class _Pairs:
         )
 
 
-def _names(base: Records, items: _Union, events: pl.DataFrame) -> pl.Series:
-    """Returns names by item code: of the dataset, else of the latest event, else the id."""
-    told = (events.drop_nulls("name").group_by("artist").agg(pl.col("name").last())).select(
-        id="artist", told="name"
-    )
-    # A dataset without names has ids in their place.
-    known = pl.DataFrame({"id": base.item_ids, "known": base.item_names}).filter(
-        pl.col("known") != pl.col("id")
-    )
-    found = (
-        pl.DataFrame({"id": items.ids})
-        .join(known, on="id", how="left", maintain_order="left")
-        .join(told, on="id", how="left", maintain_order="left")
-    )
-    return found.select(pl.coalesce("known", "told", "id").alias("name"))["name"]
+def _names(events: pl.DataFrame) -> pl.DataFrame:
+    """Returns the name that each artist has in the latest event with one: ``id`` and ``name``."""
+    latest = events.drop_nulls("name").group_by("artist").agg(pl.col("name").last())
+    return latest.select("name", id="artist")
 
 
 def _erased_rows(records: Records, erased: frozenset[bytes]) -> NDArray[np.bool_]:
@@ -296,8 +290,7 @@ def _nothing() -> Records:
         item_codes=codes,
         plays=np.zeros(0, dtype=np.float32),
         user_ids=ids,
-        item_ids=ids,
-        item_names=ids,
+        items=ItemTable.of(ids),
         rows=RowCounts(0),
         dataset=DATASET,
         sources={},
