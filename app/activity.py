@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Self, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.events import MICROSECONDS, EventRules, EventType, StoredEvent
+from app.event_types import EACH_TYPES, Counting, EventRules, EventType
+from app.events import MICROSECONDS, StoredEvent
 from app.id_map import IdMap
 from app.interactions import UserItems
 from app.weighting import Weighting
@@ -22,6 +23,10 @@ DEFAULT_UNIT: Final = 3.0
 _DAY: Final = 24 * 3600 * MICROSECONDS
 # A median of so many pairs is close enough to that of all.
 _SAMPLED_PAIRS: Final = 2**20
+# Each look into an enumeration takes a moment, and there is one for each event.
+_PLAYS: Final = Counting.PLAYS
+_EACH: Final = Counting.EACH
+_OPINION: Final = Counting.OPINION
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +91,32 @@ class Activity:
 NO_ACTIVITY: Final = Activity()
 
 
-@dataclass(slots=True)
 class _Tally:
     """The events of one artist."""
 
-    has_plays: bool = False
-    new_plays: float = 0.0
-    is_liked: bool = False
-    # Whether a training has learned that it is liked.
-    is_like_learned: bool = False
-    is_disliked: bool = False
-    new_skips: int = 0
-    hidden_until: int = 0
+    __slots__ = (
+        "hidden_until",
+        "is_seen",
+        "learned_opinion",
+        "new_each",
+        "new_plays",
+        "opinion",
+    )
+
+    def __init__(self) -> None:
+        # By events that pass; an opinion may be taken back.
+        self.is_seen = False
+        self.new_plays = 0.0
+        # The types of those that count each.
+        self.new_each: list[EventType] = []
+        self.opinion: EventType | None = None
+        # What a training has learned.
+        self.learned_opinion: EventType | None = None
+        self.hidden_until = 0
+
+    @property
+    def is_rejected(self) -> bool:
+        return self.opinion is not None and self.opinion.effect.rejects
 
 
 def activity_of(
@@ -123,20 +142,25 @@ def activity_of(
     """
     tallies: dict[str, _Tally] = {}
     for stored in sorted(events, key=lambda stored: (stored.at, stored.sequence)):
-        tally = tallies.setdefault(stored.event.artist_id, _Tally())
+        artist_id = stored.event.artist_id
+        tally = tallies.get(artist_id)
+        if tally is None:
+            tally = tallies[artist_id] = _Tally()
         _count(tally, stored, rules, is_new=stored.sequence > learned)
     hidden = {
         artist: tally.hidden_until for artist, tally in tallies.items() if tally.hidden_until > now
     }
-    disliked = frozenset(artist for artist, tally in tallies.items() if tally.is_disliked)
+    disliked = frozenset(artist for artist, tally in tallies.items() if tally.is_rejected)
     return Activity(
         units={
             artist: units
             for artist, tally in tallies.items()
-            if not tally.is_disliked and (units := _units(tally, rules))
+            if artist not in disliked and (units := _units(tally, rules))
         },
         seen=frozenset(
-            artist for artist, tally in tallies.items() if tally.has_plays or tally.is_liked
+            artist
+            for artist, tally in tallies.items()
+            if tally.is_seen or (tally.opinion is not None and tally.opinion.effect.is_seen)
         ),
         barred=disliked | hidden.keys(),
         disliked=disliked,
@@ -147,25 +171,46 @@ def activity_of(
 
 def _count(tally: _Tally, stored: StoredEvent, rules: EventRules, *, is_new: bool) -> None:
     kind = stored.event.type
-    if kind is EventType.PLAY:
-        tally.has_plays = True
-        tally.new_plays += stored.event.plays if is_new else 0.0
-    elif kind is EventType.LIKE:
-        tally.is_liked, tally.is_disliked, tally.hidden_until = True, False, 0
-        tally.is_like_learned |= not is_new
-    elif kind is EventType.DISLIKE:
-        tally.is_liked, tally.is_disliked = False, True
-        tally.is_like_learned &= is_new
+    effect = kind.effect
+    counting = effect.counting
+    if counting is _PLAYS:
+        if is_new:
+            tally.new_plays += stored.event.plays
+        if effect.is_seen:
+            tally.is_seen = True
+    elif counting is _EACH:
+        if is_new:
+            tally.new_each.append(kind)
+        if effect.is_seen:
+            tally.is_seen = True
+    elif counting is _OPINION:
+        tally.opinion = kind
+        if not is_new:
+            tally.learned_opinion = kind
+        if not effect.rejects:
+            tally.hidden_until = 0
     else:
-        tally.new_skips += is_new
-        # A sender's clock may be ahead; a skip hides from when it came, at the latest.
+        assert_never(counting)
+    if effect.hidden_days is not None:
+        # A sender's clock may be ahead; what hides does so from when it came, at the latest.
         start = min(stored.at, stored.received_at)
-        tally.hidden_until = max(tally.hidden_until, start + round(rules.skip_days * _DAY))
+        until = start + round(effect.hidden_days(rules) * _DAY)
+        tally.hidden_until = max(tally.hidden_until, until)
 
 
 def _units(tally: _Tally, rules: EventRules) -> float:
-    liked = rules.like if tally.is_liked and not tally.is_like_learned else 0.0
-    return rules.units_of_plays(tally.new_plays) + liked - rules.skip * tally.new_skips
+    units = rules.units_of_plays(tally.new_plays)
+    # The history holds what was learned, until another opinion takes its place.
+    if tally.opinion is not tally.learned_opinion:
+        units += _worth(tally.opinion, rules) - _worth(tally.learned_opinion, rules)
+    if tally.new_each:
+        for kind in EACH_TYPES:
+            units += kind.effect.units(rules) * tally.new_each.count(kind)
+    return units
+
+
+def _worth(opinion: EventType | None, rules: EventRules) -> float:
+    return 0.0 if opinion is None else opinion.effect.units(rules)
 
 
 def with_units(
@@ -193,10 +238,10 @@ def with_units(
         totals[item] = totals.get(item, 0.0) + size * amount
     for item in dropped:
         totals.pop(item, None)
-    kept = sorted((item, weight) for item, weight in totals.items() if weight > 0)
+    positive = sorted((item, weight) for item, weight in totals.items() if weight > 0)
     return (
-        np.array([item for item, _ in kept], dtype=np.int32),
-        np.array([weight for _, weight in kept], dtype=np.float32),
+        np.array([item for item, _ in positive], dtype=np.int32),
+        np.array([weight for _, weight in positive], dtype=np.float32),
     )
 
 

@@ -12,7 +12,7 @@
     ├── EventConflict       events whose ids belong to others
     ├── UnknownUser         strategy ``als`` for somebody without usable history
     ├── Unauthorized        a protected call without the right key
-    └── InvalidSettings     the service cannot start as configured
+    └── InvalidSettings     settings that cannot be used, so that nothing is started
 
 Messages say what was wrong, where, and what to do.
 """

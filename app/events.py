@@ -6,25 +6,30 @@ key with another content is.
 
 from __future__ import annotations
 
-import math
 import secrets
 import struct
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
 
+from app.event_types import DEFAULT_RULES, EventRules, EventType
+
+# Types and rules are part of what an event is, so they are found here as well.
+__all__ = [
+    "DEFAULT_NEWCOMER_RULES",
+    "DEFAULT_RULES",
+    "MICROSECONDS",
+    "Event",
+    "EventRules",
+    "EventType",
+    "NewcomerRules",
+    "StoredEvent",
+    "Watermark",
+    "user_hash",
+]
+
 _DIGEST_BYTES: Final = 16
 MICROSECONDS: Final = 1_000_000
-
-
-class EventType(StrEnum):
-    """What somebody did."""
-
-    PLAY = "play"
-    SKIP = "skip"
-    LIKE = "like"
-    DISLIKE = "dislike"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,31 +120,6 @@ class Watermark:
 
     store: str
     sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class EventRules:
-    """What each type of event counts for.
-
-    Attributes:
-        play: units for a play. P plays of an artist, however many events they come in, count for
-            log2(1 + P) of them, so that a day of one song does not take over a taste.
-        like: units for a like, however often it is repeated.
-        skip: units that each skip takes away.
-        skip_days: for how long a skip hides the artist.
-    """
-
-    play: float = 1.0
-    like: float = 2.0
-    skip: float = 0.5
-    skip_days: float = 30.0
-
-    def units_of_plays(self, plays: float) -> float:
-        """Returns the units for so many plays of an artist."""
-        return self.play * math.log2(1.0 + plays)
-
-
-DEFAULT_RULES: Final = EventRules()
 
 
 @dataclass(frozen=True, slots=True)

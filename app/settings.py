@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,6 +15,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -27,10 +30,12 @@ PREFIX: Final = "ENCORE_"
 _MASK: Final = "**********"
 
 
-class Settings(BaseSettings):
-    """What the service can be told, each by a variable; an empty variable counts as unset."""
-
+class _FromVariables(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
+
+
+class Settings(_FromVariables):
+    """What the service can be told, each by a variable; an empty variable counts as unset."""
 
     host: str = Field(
         default="127.0.0.1",
@@ -222,12 +227,28 @@ class Settings(BaseSettings):
     @property
     def event_rules(self) -> EventRules:
         """What events count for."""
-        return EventRules(
-            play=self.play_units,
-            like=self.like_units,
-            skip=self.skip_units,
-            skip_days=self.skip_days,
-        )
+        return _event_rules(self)
+
+
+# What events count for: each rule, and the setting that says it.
+_RULE_SETTINGS: Final = {
+    "play": "play_units",
+    "like": "like_units",
+    "skip": "skip_units",
+    "skip_days": "skip_days",
+}
+if _RULE_SETTINGS.keys() != {rule.name for rule in fields(EventRules)}:
+    raise TypeError("each rule of events wants a setting of its own")
+_RULE_FIELDS: Final[dict[str, Any]] = {
+    name: (Settings.model_fields[name].annotation, Settings.model_fields[name])
+    for name in _RULE_SETTINGS.values()
+}
+# Those settings alone, for who counts events and runs no service.
+_RuleSettings: Final = create_model("_RuleSettings", __base__=_FromVariables, **_RULE_FIELDS)
+
+
+def _event_rules(settings: BaseSettings) -> EventRules:
+    return EventRules(**{rule: getattr(settings, name) for rule, name in _RULE_SETTINGS.items()})
 
 
 def is_loopback(host: str) -> bool:
@@ -255,8 +276,24 @@ def load_settings() -> Settings:
         InvalidSettings: one is no acceptable value, or two contradict each other; the message
             has a line for each.
     """
-    try:
+    with _described():
         return Settings()
+
+
+def load_event_rules() -> EventRules:
+    """Reads what events count for from the environment, and no other setting.
+
+    Raises:
+        InvalidSettings: a rule is no acceptable value; the message has a line for each.
+    """
+    with _described():
+        return _event_rules(_RuleSettings())
+
+
+@contextmanager
+def _described() -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         lines = [_describe(entry) for entry in error.errors(include_url=False)]
         raise InvalidSettings("\n".join(lines)) from None  # its cause would show the key

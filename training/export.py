@@ -13,7 +13,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from threadpoolctl import threadpool_limits
 
-from app.events import DEFAULT_RULES, user_hash
+from app.events import DEFAULT_RULES, EventRules, user_hash
 from app.model import Model
 from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.ladder import Recommender
@@ -21,8 +21,8 @@ from app.recommend.query import Query
 from app.store.activity_reading import read_activity
 from app.store.clock import now
 from app.store.interface import EventStore, learned_up_to
-from training.erasure import erased_since
 from training.errors import TrainingError, WriteError
+from training.event_data.erasure import erased_since
 from training.progress import NoProgress, Progress
 
 _BLOCK: Final = 1024
@@ -44,6 +44,7 @@ def export(
     *,
     n: int = 10,
     store: EventStore | None = None,
+    rules: EventRules = DEFAULT_RULES,
     progress: Progress | None = None,
 ) -> int:
     """Writes the lists of all users of a model, in bounded memory.
@@ -52,8 +53,9 @@ def export(
         model: whose lists.
         out: a file ending in ``.parquet``, ``.csv`` or ``.tsv``; replaced when all is written.
         n: longest list.
-        store: events that count, by the default rules; users who were erased get no list, and
-            unavailable artists are in none. None for what the model alone says.
+        store: events that count; users who were erased get no list, and unavailable artists are in
+            none. None for what the model alone says.
+        rules: what the events count for.
         progress: told of the users done.
 
     Returns:
@@ -69,7 +71,7 @@ def export(
     if not out.parent.is_dir():
         raise TrainingError(f"{out.parent}: there is no such folder; make it first")
     done = (progress or NoProgress()).step("lists", len(model.users))
-    events = _Events(model, store)
+    events = _Events(model, store, rules)
     recommender = Recommender(model, availability=events.availability())
     n_users = 0
 
@@ -110,8 +112,8 @@ def _write(lists: pl.LazyFrame, out: Path) -> None:
 class _Events:
     """What the service would know beside the model."""
 
-    def __init__(self, model: Model, store: EventStore | None) -> None:
-        self._model, self._store = model, store
+    def __init__(self, model: Model, store: EventStore | None, rules: EventRules) -> None:
+        self._model, self._store, self._rules = model, store, rules
         self._now = now()
         self._learned, self._touched, self._erased = 0, frozenset[str](), frozenset[bytes]()
         if store is not None:
@@ -131,7 +133,7 @@ class _Events:
             query = Query(user_id=self._model.users.id(user), n=n)
             if query.user_id in self._touched and self._store is not None:
                 query.activity = read_activity(
-                    self._store, query.user_id, DEFAULT_RULES, self._now, self._learned
+                    self._store, query.user_id, self._rules, self._now, self._learned
                 )
             elif self._erased and user_hash(str(query.user_id)) in self._erased:
                 continue

@@ -13,7 +13,7 @@ from training.data.interactions import Interactions
 from training.data.records import Records, RowCounts
 from training.datasets.reading.times import UTC_SECONDS
 from training.errors import TrainingError
-from training.event_log import Merged
+from training.event_data.merge import Merged
 from training.presets import Preset
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact
 from app.store.interface import EventStore
-from training.erasure import count_erased
+from training.event_data.erasure import count_erased
 from training.publishing import remove
 
 

@@ -1,5 +1,5 @@
-"""What goes in and out, as pydantic models: options, lists, popularity, models, health, problems.
+"""What goes in and out, as pydantic models, one module for each subject.
 
-Nothing here knows a web framework, a store or a file; of the service it may import ids and the
-query of the recommender.
+Nothing here knows a web framework, a store or a file; of the service it may import ids, events and
+the query of the recommender.
 """

@@ -159,7 +159,7 @@ class EventStore(Protocol):
         ...
 
     def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
-        """Returns who played or liked an artist, latest first, at most so many."""
+        """Returns whose events say that they have seen an artist, latest first, at most so many."""
         ...
 
     def names_of(self, artist_ids: Sequence[str]) -> dict[str, str]:

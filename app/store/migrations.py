@@ -1,12 +1,15 @@
 """The tables, by numbered steps; a step is never changed once it was released.
 
 Ids and names are bytes: PostgreSQL's text cannot hold every id, and none is compared by a locale.
-``{bytes}`` and ``{float}`` stand for the types' names in the database at hand.
+``{bytes}`` and ``{float}`` stand for the types' names in the database at hand. The columns of
+events are those of ``app.store.event_columns``; a new one there wants a step here that adds it.
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+from app.store.event_columns import definitions
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -17,20 +20,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             checked_at BIGINT NOT NULL
         )
         """,
-        """
+        f"""
         CREATE TABLE events (
-            sequence BIGINT NOT NULL PRIMARY KEY,
-            key {bytes} NOT NULL,
-            digest {bytes} NOT NULL,
-            received_at BIGINT NOT NULL,
-            happened_at BIGINT NOT NULL,
-            user_id {bytes} NOT NULL,
-            artist_id {bytes} NOT NULL,
-            type {bytes} NOT NULL,
-            plays {float} NOT NULL,
-            is_timed SMALLINT NOT NULL,
-            event_id {bytes},
-            artist_name {bytes}
+            {definitions(1)}
         )
         """,
         "CREATE UNIQUE INDEX events_by_key ON events (key)",

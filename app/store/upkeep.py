@@ -15,7 +15,7 @@ from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Stat
 from app.store.interface import EventStore, Status
 from app.store.sql.base import new_id
 from app.store.sql.connection import Connection
-from app.store.sql.rows import COLUMNS, stored
+from app.store.sql.rows import COLUMNS, stored_events
 from app.store.sql.store import SqlEventStore
 
 # So long whoever does long work rests between two parts of it, for others that want to write: one
@@ -134,7 +134,7 @@ class SqlUpkeep(SqlEventStore):
         with self._reading() as connection:
             events = self._rows_between(connection, f"key, {COLUMNS} FROM events", *bounds)
             tombstones = self._rows_between(connection, f"{fields} FROM tombstones", *bounds)
-        entries: list[Entry] = [_keyed(row) for row in events]
+        entries: list[Entry] = _keyed(events)
         entries += [
             Tombstone(int(sequence), bytes(hashed), int(key), int(erased_at))
             for sequence, hashed, key, erased_at in tombstones
@@ -361,9 +361,12 @@ class _Absorption:
         self.keeps_numbers = self.keeps_numbers and number == entry.sequence
 
 
-def _keyed(row: Sequence[Any]) -> KeyedEvent:
-    event = stored(row[1:])
-    return KeyedEvent(event.sequence, bytes(row[0]), event.received_at, event.event)
+def _keyed(rows: Sequence[Sequence[Any]]) -> list[Entry]:
+    events = stored_events([row[1:] for row in rows])
+    return [
+        KeyedEvent(one.sequence, bytes(row[0]), one.received_at, one.event)
+        for row, one in zip(rows, events, strict=True)
+    ]
 
 
 def _is_of_erased(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -31,22 +31,27 @@ def test_an_id_cannot_pass_for_the_content_of_another_event() -> None:
     assert Event("u", "a", event_id=digest.hex()).key() != digest
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"user_id": "v"},
-        {"artist_id": "b"},
-        {"type": EventType.LIKE},
-        {"plays": 2.0},
-        {"timestamp": 1_001},
-        {"timestamp": None},
-        {"artist_name": None},
-        {"artist_name": "a"},
-        {"user_id": "ua", "artist_id": ""},
-    ],
-)
+CHANGES: list[dict[str, Any]] = [
+    {"user_id": "v"},
+    {"artist_id": "b"},
+    {"type": EventType.LIKE},
+    {"plays": 2.0},
+    {"timestamp": 1_001},
+    {"timestamp": None},
+    {"artist_name": None},
+    {"artist_name": "a"},
+    {"user_id": "ua", "artist_id": ""},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_any_other_content_has_another_digest(change: dict[str, Any]) -> None:
     assert replace(EVENT, **change).digest() != EVENT.digest()
+
+
+def test_the_content_is_everything_but_the_id() -> None:
+    changed = {name for change in CHANGES for name in change}
+    assert changed | {"event_id"} == {field.name for field in fields(Event)}
 
 
 def test_the_id_is_no_part_of_the_content() -> None:

@@ -9,7 +9,15 @@ from pydantic import ValidationError
 
 from app.__main__ import main, shown_default
 from app.errors import InvalidSettings
-from app.settings import Settings, flag, is_loopback, load_settings, variable
+from app.event_types import DEFAULT_RULES, EventRules
+from app.settings import (
+    Settings,
+    flag,
+    is_loopback,
+    load_event_rules,
+    load_settings,
+    variable,
+)
 
 ROOT = Path(__file__).parents[2]
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
@@ -147,6 +155,26 @@ def test_help_shows_every_setting_with_its_variable_and_default(
         else:
             assert flag(name) in text
             assert f"[{variable(name)}, default {shown_default(info)}]" in text
+
+
+def test_each_rule_of_events_has_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().event_rules == load_event_rules() == DEFAULT_RULES
+    values = {"PLAY_UNITS": "1.5", "LIKE_UNITS": "2.5", "SKIP_UNITS": "3.5", "SKIP_DAYS": "4.5"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"ENCORE_{name}", value)
+    rules = EventRules(play=1.5, like=2.5, skip=3.5, skip_days=4.5)
+    assert Settings().event_rules == load_event_rules() == rules
+
+
+def test_the_rules_of_events_do_not_depend_on_other_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ENCORE_HOST", EVERYWHERE)
+    monkeypatch.setenv("ENCORE_PORT", "none")
+    assert load_event_rules() == DEFAULT_RULES
+    monkeypatch.setenv("ENCORE_SKIP_DAYS", "-1")
+    with pytest.raises(InvalidSettings, match=r"^ENCORE_SKIP_DAYS is '-1': expected [^\n]*$"):
+        load_event_rules()
 
 
 def test_the_docs_list_every_setting_with_its_default_and_sentence() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.events import DEFAULT_RULES, Event, Watermark
+from app.events import DEFAULT_RULES, Event, EventRules, EventType, Watermark
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
@@ -72,6 +72,22 @@ def test_events_count_and_whoever_was_erased_gets_no_list(
     # A model that has learned the erasure knows somebody new by that name.
     aware = replace(model, watermark=Watermark(store.id, store.last_sequence()))
     assert export(aware, out, n=7, store=store) == 30
+    store.close()
+
+
+def test_events_count_by_the_rules_that_are_given(rng: np.random.Generator, tmp_path: Path) -> None:
+    model = random_model(rng)
+    store = SqliteEventStore(tmp_path / "encore.db")
+    seen = model.user_items.row(3)[0]
+    new = next(item for item in range(len(model.items)) if item not in seen)
+    store.append([Event("u3", model.items.id(new), EventType.LIKE)], 1)
+    rules, out = EventRules(like=50.0), tmp_path / "lists.parquet"
+    export(model, out, n=7, store=store, rules=rules)
+    listed = pl.read_parquet(out).filter(pl.col("user_id") == "u3").sort("rank")
+    activity = read_activity(store, "u3", rules, 9)
+    answer = Recommender(model).recommend(Query("u3", n=7, activity=activity))
+    assert listed["artist_id"].to_list() == [model.items.id(item) for item in answer.items]
+    np.testing.assert_array_equal(listed["score"].to_numpy(), np.array(answer.scores, np.float32))
     store.close()
 
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter, validators
 
-from app.events import MICROSECONDS, EventType
-from app.http.event_schemas import write_time
+from app.event_types import OPINION_TYPES, EventType
+from app.events import MICROSECONDS
+from app.schemas.times import write_time
 from app.store.entries import Statistics
 from app.store.upkeep import REST_SECONDS
 from training.cli.app import JsonTo, cli
@@ -19,7 +20,7 @@ from training.cli.console import Output
 from training.cli.options import Events
 from training.cli.tables import statistics_table
 from training.engines.reading import open_event_store
-from training.event_dump import check_dump, check_name, dump, load
+from training.event_data.dump import check_dump, check_name, dump, load
 from training.files import check_place
 
 events_cli = App(name="events", help="Shows, moves, prunes and backs up event stores.")
@@ -27,7 +28,8 @@ cli.command(events_cli)
 
 _DAY: Final = 86_400
 _PRUNED_AT_ONCE: Final = 5000
-_PASSING: Final = (EventType.PLAY, EventType.SKIP)
+# Opinions hold until they are taken back; all else passes.
+_PASSING: Final = tuple(kind for kind in EventType if kind not in OPINION_TYPES)
 
 Number = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=36_500))]

@@ -6,6 +6,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from app.artifacts.models_folder import ModelsFolder
+from app.event_types import DEFAULT_RULES
+from app.settings import load_event_rules
 from training.cli.app import JsonTo, Models, cli
 from training.cli.console import Output
 from training.cli.options import Cutoff, EventsOrNone
@@ -41,10 +43,11 @@ if the variable is set; without one everyone whom the model knows gets the list 
     with output.err.status("verifying the model"):
         folder.verify(model.version)
     with ExitStack() as stack:
-        store = None
+        store, rules = None, DEFAULT_RULES
         if events is not None:
+            rules = load_event_rules()
             store = stack.enter_context(closing(open_event_store(events, is_optional=True)))
         bars = stack.enter_context(output.bars())
-        users = export_lists(model, out, n=n, store=store, progress=bars)
+        users = export_lists(model, out, n=n, store=store, rules=rules, progress=bars)
     output.show(f"the lists of {users:,} users by model {model.version} are in {out}")
     output.result({"version": model.version, "users": users, "n": n, "path": str(out)})

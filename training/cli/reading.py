@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.event_types import DEFAULT_RULES
+from app.settings import load_event_rules
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
@@ -21,6 +23,7 @@ from training.datasets import DATASETS, LoadOptions, load_dataset, table
 from training.engines.engine import Source
 from training.engines.reading import check_readable, read_source
 from training.errors import DatasetError, TrainingError
+from training.event_data.reactions import check_rules
 from training.pipeline import describe_period
 from training.presets import Preset
 from training.ready_made import ReadyMade, join_split, only_training
@@ -50,23 +53,29 @@ class Data:
 def source_of(
     source: SourceOptions, columns: ColumnOptions, events: EventOptions | None = None
 ) -> Source:
-    """Returns the source that the options name.
+    """Returns the source that the options name, with the rules of events that variables set.
 
     Raises:
-        DatasetError: they name none.
-        TrainingError: an option does nothing.
+        DatasetError: the options name none.
+        TrainingError: an option does nothing, or a training cannot count by the rules.
+        InvalidSettings: a variable that says what events count for has no acceptable value.
     """
     events = events or EventOptions()
     if source.dataset is None and (events.events is None or source.data is not None):
         raise DatasetError(f"which dataset? Give --dataset, one of {', '.join(DATASETS)}")
     if source.dataset is None and events.data_until is not None:
         raise TrainingError("--data-until does nothing without a dataset; leave it out")
+    rules = DEFAULT_RULES
+    if events.events is not None:
+        rules = load_event_rules()
+        check_rules(rules)
     return Source(
         dataset=source.dataset,
         path=source.data,
         options=LoadOptions(**vars(columns)),
         allow_unreadable=source.allow_unreadable,
         events=events.events,
+        rules=rules,
         data_until=events.until,
     )
 

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from app.events import EventType
-from app.http.event_schemas import write_time
+from app.event_types import EACH_TYPES, OPINION_TYPES, EventType
+from app.schemas.times import write_time
 from app.store.entries import Statistics
 from training.convergence import Convergence
 from training.data.records import RowCounts
@@ -43,9 +43,8 @@ _EVENTS: Final = {
     "events in the store": "events",
     "  plays added": "plays",
     "  plays that the dataset holds already": "plays_in_data",
-    "  liked artists": "likes",
-    "  disliked artists": "dislikes",
-    "  skips": "skips",
+    **{f"  {kind.effect.past} artists": kind.plural for kind in OPINION_TYPES},
+    **{f"  {kind.plural}": kind.plural for kind in EACH_TYPES},
 }
 
 # Below this p-value a difference is stated as a fact.
@@ -281,7 +280,7 @@ def statistics_table(statistics: Statistics) -> Group:
     table.add_column()
     table.add_column(justify="right")
     for kind in EventType:
-        table.add_row(f"{kind.value}s", f"{statistics.events.get(kind, 0):,}")
+        table.add_row(kind.plural, f"{statistics.events.get(kind, 0):,}")
     table.add_row("users", f"{statistics.users:,}")
     table.add_row("artists", f"{statistics.artists:,}")
     if statistics.first is not None and statistics.last is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.activity import DEFAULT_UNIT
+from app.event_types import DEFAULT_RULES, EventRules
 from app.model import Model
 from training.convergence import Convergence
 from training.datasets import LoadOptions
@@ -33,6 +34,7 @@ class Source:
         options: how it is read; whether artists without an id are left out is the recipe's affair.
         allow_unreadable: whether a dataset is taken of which too little can be read.
         events: URL of the event store, None for none.
+        rules: what the events count for; a play for more than nothing.
         data_until: up to when the dataset holds the plays of the events already, in seconds since
             1970 (UTC); None if it holds none.
     """
@@ -42,6 +44,7 @@ class Source:
     options: LoadOptions = field(default_factory=LoadOptions)
     allow_unreadable: bool = False
     events: str | None = None
+    rules: EventRules = DEFAULT_RULES
     data_until: int | None = None
 
 

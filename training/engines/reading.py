@@ -14,7 +14,7 @@ from training.data.records import Records
 from training.datasets import ensure_dataset, load_dataset
 from training.engines.engine import Source
 from training.errors import DatasetError, TrainingError
-from training.event_log import EventLog, Merged, merge, read_event_log
+from training.event_data.merge import EventLog, Merged, merge, read_event_log
 from training.experiment import validation_of
 from training.pipeline import Prepared, prepare
 from training.presets import Preset
@@ -34,7 +34,9 @@ def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:
             records = load_dataset(source.dataset, path, options)
         check_readable(records, path, observer, allow_unreadable=source.allow_unreadable)
     if log is not None:
-        data: Records | Merged = merge(log, records, data_until=source.data_until)
+        data: Records | Merged = merge(
+            log, records, rules=source.rules, data_until=source.data_until
+        )
     elif records is not None:
         data = records
     else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from app.http.dependencies import CurrentJournal
-from app.http.event_schemas import Availability, AvailabilityBody
 from app.http.parameters import ArtistIdInPath
 from app.http.problems import problem_responses
 from app.http.security import require_key
 from app.http.strict_route import StrictRoute
+from app.schemas.artists import Availability, AvailabilityBody
 
 router = APIRouter(
     prefix="/artists",

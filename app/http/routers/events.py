@@ -8,15 +8,17 @@ from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 
 from app.errors import EventConflict
+from app.event_types import EventType
 from app.events import Event
 from app.http.dependencies import CurrentJournal
-from app.http.event_schemas import EventResult, EventsAnswer, EventsBody, Refused
 from app.http.problems import problem_responses, summary
 from app.http.security import require_key
 from app.http.strict_route import StrictRoute
+from app.schemas.events import EventResult, EventsAnswer, EventsBody, Refused
 from app.store.interface import Outcome, Status
 
 _MAY_COUNT_TWICE: Final = "it has neither event_id nor timestamp: sent again, it counts again"
+_DEEDS: Final = [kind.effect.past for kind in EventType]
 
 router = APIRouter(tags=["events"], route_class=StrictRoute, dependencies=[Depends(require_key)])
 
@@ -24,7 +26,7 @@ router = APIRouter(tags=["events"], route_class=StrictRoute, dependencies=[Depen
 @router.post(
     "/events",
     operation_id="add_events",
-    summary="Tell what somebody just played, skipped, liked or disliked",
+    summary=f"Tell what somebody just {', '.join(_DEEDS[:-1])} or {_DEEDS[-1]}",
     response_description="What became of each event.",
     response_model_exclude_none=True,
     responses=problem_responses(401, 409, 413, 503),

@@ -9,22 +9,17 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query
 
 from app.errors import ModelUnavailable, UnknownUser
-from app.events import EventType, StoredEvent
+from app.events import StoredEvent
 from app.http.dependencies import CurrentJournal, Watcher
-from app.http.event_schemas import (
-    EventShown,
-    PlayedInHistory,
-    UserCard,
-    UserErased,
-    UserParameters,
-    write_time,
-)
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
 from app.http.security import require_key
 from app.http.strict_route import StrictRoute
 from app.model import Model
 from app.model_watcher import ModelWatcher
+from app.schemas.events import EventShown
+from app.schemas.times import write_time
+from app.schemas.users import PlayedInHistory, UserCard, UserErased, UserParameters
 from app.weighting import is_used_up
 
 router = APIRouter(
@@ -121,7 +116,7 @@ def _shown(stored: StoredEvent, names: Mapping[str, str], model: Model | None) -
         artist_id=event.artist_id,
         name=name,
         type=event.type,
-        plays=event.plays if event.type is EventType.PLAY else None,
+        plays=event.plays if event.type.carries_plays else None,
         timestamp=None if event.timestamp is None else write_time(event.timestamp),
         received_at=write_time(stored.received_at),
     )

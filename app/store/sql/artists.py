@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.events import EventType
+from app.event_types import SEEN_TYPES, EventType
 from app.store.interface import PlayedArtist
 from app.store.sql.base import SqlBase
 from app.store.sql.connection import Connection
@@ -24,15 +24,15 @@ class SqlArtists(SqlBase):
         return [(bytes(artist).decode(), int(sequence)) for artist, sequence in rows]
 
     def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
-        """Returns who played or liked an artist, latest first."""
+        """Returns whose events say that they have seen an artist, latest first."""
+        marks = ", ".join("?" * len(SEEN_TYPES))
         with self._following() as connection:
             rows = self._execute(
                 connection,
-                "SELECT user_id FROM events WHERE artist_id = ? AND type IN (?, ?) "
+                f"SELECT user_id FROM events WHERE artist_id = ? AND type IN ({marks}) "  # noqa: S608
                 "GROUP BY user_id ORDER BY max(sequence) DESC LIMIT ?",
                 artist_id.encode(),
-                EventType.PLAY.encode(),
-                EventType.LIKE.encode(),
+                *(kind.encode() for kind in SEEN_TYPES),
                 limit,
             ).fetchall()
         return [bytes(user).decode() for (user,) in rows]

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from app.events import Event, StoredEvent
+from app.store.event_columns import NewRow
 from app.store.interface import Outcome, Status
 from app.store.sql.base import NO_LIMIT, SqlBase
 from app.store.sql.connection import Connection
-from app.store.sql.rows import COLUMNS, INSERTED_COLUMNS, row_of, stored
+from app.store.sql.rows import COLUMNS, INSERTED_COLUMNS, rows_of, stored_events
 
 # What stands under a key: the number and the digest.
 _Known: TypeAlias = tuple[int, bytes]
@@ -45,7 +46,7 @@ class SqlEvents(SqlBase):
             What became of each, and the last number now.
         """
         known = dict(self._known(connection, [key for key, _, _, _ in arrivals]))
-        outcomes, rows = [], []
+        outcomes, new = [], []
         for key, received_at, event, wanted in arrivals:
             digest = event.digest()
             if key in known:
@@ -56,8 +57,9 @@ class SqlEvents(SqlBase):
             last = max(last + 1, wanted)
             known[key] = last, digest
             outcomes.append(Outcome(Status.STORED, last))
-            rows.append(row_of(last, key, digest, received_at, event))
-        if rows:
+            new.append(NewRow(last, key, digest, received_at, event))
+        if new:
+            rows = rows_of(new)
             marks = ", ".join([self._mark] * len(rows[0]))
             self._insert(
                 connection,
@@ -79,13 +81,13 @@ class SqlEvents(SqlBase):
                 NO_LIMIT if before is None else before,
                 limit,
             ).fetchall()
-        return list(map(stored, rows))
+        return stored_events(rows)
 
     def events_between(self, after: int, up_to: int, *, limit: int) -> list[StoredEvent]:
         """Returns events of all users by number."""
         with self._reading() as connection:
             rows = self._rows_between(connection, f"{COLUMNS} FROM events", after, up_to, limit)
-        return list(map(stored, rows))
+        return stored_events(rows)
 
     def count_of(self, user_id: str) -> int:
         """Returns how many events of a user there are."""

@@ -8,9 +8,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 from starlette.testclient import TestClient
 
-from app.http import event_schemas
 from app.main import create_app
-from app.schemas import health, lists, model, popular, problem
+from app.schemas import artists, events, health, lists, model, popular, problem, users
 from app.settings import Settings
 
 SCHEMA: dict[str, Any] = create_app(Settings()).openapi()
@@ -19,7 +18,7 @@ OPERATIONS = {
     for path, methods in SCHEMA["paths"].items()
     for method, operation in methods.items()
 }
-MODULES = (event_schemas, health, lists, model, popular, problem)
+MODULES = (artists, events, health, lists, model, popular, problem, users)
 # Those that answer no JSON.
 OTHERS = {"GET /model/report": "text/html", "GET /metrics": "text/plain"}
 

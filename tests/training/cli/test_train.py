@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -294,6 +295,52 @@ def test_events_are_added_to_a_dataset_and_shown(
     card = open_model(current(models)).card
     assert card["dataset"]["events"]["plays_in_data"] == 2
     assert (card["dataset"]["users"], card["event_unit"]["multiple"]) == (12, 1.5)
+
+
+def test_a_training_takes_the_rules_of_the_service(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Was wrong: the default rules counted, whatever the variables of the service said.
+    url = f"sqlite:///{tmp_path / 'opinions.db'}"
+    with closing(open_store(url)) as store:
+        store.append([Event("new", "a0"), Event("new", "a0", EventType.LIKE)], 1)
+
+    def plays(name: str) -> float:
+        models = tmp_path / name
+        tokens = ["train", *of_table(table), "--events", url, "--models", str(models), *QUICK]
+        assert main([*tokens, "--no-evaluation"]) == 0
+        model = open_model(current(models))
+        user = model.users.index("new")
+        assert user is not None
+        return float(model.user_items.row(user)[1].item())
+
+    assert plays("default") == 2 * 4 - 1
+    monkeypatch.setenv("ENCORE_LIKE_UNITS", "3")
+    monkeypatch.setenv("ENCORE_HOST", "0.0.0.0")  # noqa: S104 - no business of a training
+    assert plays("liked more") == 2 * 8 - 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "reason"),
+    [
+        ("ENCORE_LIKE_UNITS=many", "ENCORE_LIKE_UNITS is 'many': expected a valid number"),
+        ("ENCORE_SKIP_UNITS=-1", "ENCORE_SKIP_UNITS is '-1': expected"),
+        ("ENCORE_PLAY_UNITS=0", "ENCORE_PLAY_UNITS is 0"),
+    ],
+)
+def test_rules_that_cannot_be_used_are_refused_before_anything_is_read(
+    variable: str,
+    reason: str,
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(*variable.split("="))
+    models = ["--models", str(table.parent / "models")]
+    assert main(["train", *of_table(table), *models, "--events", "sqlite:///nowhere.db"]) == 1
+    assert reason in error_of(capsys)
+    # Without events they do not matter.
+    assert main(["train", *of_table(table), *models, *QUICK, "--no-evaluation"]) == 0
 
 
 def test_events_of_the_service_are_trained_on_unless_told_otherwise(

@@ -14,7 +14,7 @@ from app.store.address import open_store
 from app.store.entries import Absorbed
 from app.store.upkeep import MaintainableStore
 from training.errors import DatasetError, TrainingError, WriteError
-from training.event_dump import Dumped, check_dump, dump, load
+from training.event_data.dump import Dumped, check_dump, dump, load
 
 OpenStore = Callable[[str], MaintainableStore]
 
@@ -110,7 +110,7 @@ def test_the_same_state_is_the_same_bytes(store: MaintainableStore, tmp_path: Pa
 def test_long_stores_go_some_events_at_a_time(
     store: MaintainableStore, open_file: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.event_dump._AT_ONCE", 2)
+    monkeypatch.setattr("training.event_data.dump._AT_ONCE", 2)
     store.append([Event("v", str(number)) for number in range(5)], 1_770_000_000_000_003)
     path, other = tmp_path / "dump.jsonl", open_file("other.db")
     written: list[int] = []

@@ -15,11 +15,11 @@ from app.events import MICROSECONDS, Event, EventType, Watermark
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 from app.weighting import USED_UP, Weighting, WeightingName
-from training import event_log as event_log_module
 from training.data.filters import Filters, preprocess
 from training.data.items import ItemTable
 from training.data.records import REASON_ERASED, Records, RowCounts
-from training.event_log import EventLog, Merged, merge, read_event_log
+from training.event_data import merge as merge_module
+from training.event_data.merge import EventLog, Merged, merge, read_event_log
 from training.fitting.fit import fit_model
 from training.presets import DEFAULT
 
@@ -194,7 +194,7 @@ def test_plays_that_the_data_hold_already_are_not_added_again(store: EventStore)
     assert sorted(merged.records.timestamps.tolist()) == [NOW, NOW, NOW + 1]
 
 
-def test_times_of_data_and_events_are_kept_in_seconds(store: EventStore) -> None:
+def test_times_of_data_and_events_are_in_seconds(store: EventStore) -> None:
     data = records(("u", "a", 1.0, NOW - DAY), ("u", "b", 1.0, NOW - DAY), timed=True)
     moment = (NOW - 7) * MICROSECONDS + 5
     log = log_of(store, Event("u", "a", timestamp=moment), Event("u", "c", EventType.LIKE))
@@ -261,7 +261,7 @@ def test_what_was_skipped_away_is_seen_and_weighs_nothing(
 def test_a_store_is_read_in_parts_up_to_where_it_ended(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_log_module, "_AT_ONCE", 4)
+    monkeypatch.setattr(merge_module, "_AT_ONCE", 4)
     store.append([Event(f"u{number}", "a") for number in range(10)], 1)
     store.erase("nobody", 2)
     done: list[int] = []
@@ -297,7 +297,7 @@ def test_many_events_come_to_what_one_by_one_they_come_to(store: EventStore, see
         Event(
             rng.choice(ids),
             rng.choice(ids),
-            rng.choice(list(EventType)),
+            rng.choice([EventType.PLAY, EventType.SKIP, EventType.LIKE, EventType.DISLIKE]),
             timestamp=rng.choice([None, rng.randint(1, 10**15)]),
         )
         for _ in range(200)

@@ -16,15 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import IO, Annotated, Any, Final, Literal, TypeAlias, assert_never, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from app.events import EventType
 from app.files import replacing
-from app.http.event_schemas import EventIn, Time, write_time
+from app.schemas.events import EventIn
 from app.schemas.primitives import MAX_PLAYS, Id
+from app.schemas.times import Time, write_time
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
+from app.store.event_columns import DUMPED, DumpForm
 from app.store.upkeep import REST_SECONDS, MaintainableStore
 from training.configuration import explain
 from training.errors import DatasetError, TrainingError, WriteError
@@ -243,6 +244,10 @@ class _Event(EventIn):
         return KeyedEvent(self.sequence, key, self.received_at, event)
 
 
+if _Event.model_fields.keys() != {dumped.name for dumped in DUMPED}:
+    raise TypeError("what a dump writes of an event and what it reads are not the same")
+
+
 class _Erased(_Line):
     sequence: _Number
     erased_user: _Hash
@@ -314,20 +319,21 @@ def _line_of(entry: Entry) -> dict[str, Any]:
             "stamp_key": entry.stamp_key,
             "erased_at": _text(entry.erased_at),
         }
-    event = entry.event
-    fields = {
-        "sequence": entry.sequence,
-        "key": entry.key.hex(),
-        "received_at": _text(entry.received_at),
-        "user_id": event.user_id,
-        "artist_id": event.artist_id,
-        "type": event.type.value,
-        "plays": event.plays if event.type is EventType.PLAY else None,
-        "timestamp": None if event.timestamp is None else _text(event.timestamp),
-        "event_id": event.event_id,
-        "artist_name": event.artist_name,
+    return {
+        dumped.name: _written(value, dumped.form)
+        for dumped in DUMPED
+        if (value := dumped.value(entry)) is not None
     }
-    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _written(value: Any, form: DumpForm) -> Any:
+    if form is DumpForm.AS_IT_IS:
+        return value
+    if form is DumpForm.HEX:
+        return value.hex()
+    if form is DumpForm.TIME:
+        return _text(value)
+    assert_never(form)
 
 
 def _text(microseconds: int) -> str:

@@ -1,9 +1,9 @@
 """The event log: what an event store holds, read for a training and added to its records.
 
 Plays become records. What else somebody did with an artist moves the plays of that pair, those of
-the data included, by the rule that events count by in the service: P plays are log2(1 + P) units, a
-like adds some and each skip takes some away, until nothing is left but that the artist was seen. A
-disliked pair falls out.
+the data included, by the rules that events count by in the service: P plays are log2(1 + P) units,
+a like adds some and each skip takes some away, until nothing is left but that the artist was seen.
+A disliked pair falls out.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from app.events import DEFAULT_RULES, MICROSECONDS, EventType, StoredEvent, Watermark, user_hash
-from app.http.event_schemas import MIN_PLAYS
+from app.event_types import DEFAULT_RULES, EventRules
+from app.events import MICROSECONDS, StoredEvent, Watermark, user_hash
+from app.schemas.events import MIN_PLAYS
 from app.store.interface import EventStore
-from app.weighting import USED_UP
 from training.data.items import ItemTable
 from training.data.records import REASON_ERASED, Records, RowCounts
+from training.event_data.reactions import count_reactions, is_play, moved_plays, reactions_of
 
 DATASET: Final = "events"
 _AT_ONCE: Final = 20_000
@@ -94,7 +95,11 @@ def read_event_log(store: EventStore, progress: Callable[[int], None] | None = N
 
 
 def merge(
-    log: EventLog, records: Records | None = None, *, data_until: int | None = None
+    log: EventLog,
+    records: Records | None = None,
+    *,
+    rules: EventRules = DEFAULT_RULES,
+    data_until: int | None = None,
 ) -> Merged:
     """Adds events to the records of a dataset.
 
@@ -103,35 +108,33 @@ def merge(
     Args:
         log: the events.
         records: of the dataset; None to train on events alone.
+        rules: what events count for in the service; a play for more than nothing.
         data_until: plays up to this time, in seconds since 1970 (UTC), are in the dataset already
             and not added; None if none are. Rows without times are taken to be of then.
     """
     base = _nothing() if records is None else records
     is_erased = _erased_rows(base, log.erased)
-    timestamps = base.timestamps
-    if timestamps is None and data_until is not None:
-        timestamps = np.full(len(base), data_until, dtype=np.int64)
-    is_play = log.events["type"] == EventType.PLAY
+    are_plays = is_play(log.events)
     # The data hold nothing of who was erased.
     is_new = _of_users(log.events, log.erased)
-    is_known = is_play & (log.events["at"] <= _microseconds(data_until)) & ~is_new
-    plays = log.events.filter(is_play & ~is_known)
-    opinions = _opinions(log.events)
+    is_known = are_plays & (log.events["at"] <= _microseconds(data_until)) & ~is_new
+    plays = log.events.filter(are_plays & ~is_known)
+    reactions = reactions_of(log.events)
 
     users = _Union(base.user_ids, log.events["user"])
     items = _Union(base.item_ids, log.events["artist"])
-    kept = ~is_erased
-    if timestamps is not None:
-        since = plays["at"].to_numpy() // MICROSECONDS
-        timestamps = np.concatenate([timestamps[kept], since])
+    remains = ~is_erased
     pairs = _Pairs(
-        np.concatenate([users.of_old(base.user_codes[kept]), users.of(plays["user"])]),
-        np.concatenate([items.of_old(base.item_codes[kept]), items.of(plays["artist"])]),
-        np.concatenate([base.plays[kept], plays["plays"].to_numpy()]),
-        timestamps,
-    )
-    pairs = pairs.with_opinions(
-        opinions, users.of(opinions["user"]), items.of(opinions["artist"]), len(items.ids)
+        np.concatenate([users.of_old(base.user_codes[remains]), users.of(plays["user"])]),
+        np.concatenate([items.of_old(base.item_codes[remains]), items.of(plays["artist"])]),
+        np.concatenate([base.plays[remains], plays["plays"].to_numpy()]),
+        _times(base, remains, plays, data_until),
+    ).with_reactions(
+        reactions,
+        users.of(reactions["user"]),
+        items.of(reactions["artist"]),
+        n_items=len(items.ids),
+        rules=rules,
     )
 
     dropped = dict(base.rows.dropped)
@@ -151,12 +154,22 @@ def merge(
         "events": len(log),
         "plays": len(plays),
         "plays_in_data": int(is_known.sum()),
-        "likes": int(opinions["liked"].sum()),
-        "dislikes": int(opinions["disliked"].sum()),
-        "skips": int(opinions["skips"].sum()),
+        **count_reactions(reactions),
         "users_erased": len(np.unique(base.user_codes[is_erased])),
     }
     return Merged(merged, log.watermark, counts)
+
+
+def _times(
+    base: Records, remains: NDArray[np.bool_], plays: pl.DataFrame, data_until: int | None
+) -> NDArray[np.int64] | None:
+    """Returns the seconds of what remains of the records, and of plays; None if some have none."""
+    timestamps = base.timestamps
+    if timestamps is None:
+        if data_until is None:
+            return None
+        timestamps = np.full(len(base), data_until, dtype=np.int64)
+    return np.concatenate([timestamps[remains], plays["at"].to_numpy() // MICROSECONDS])
 
 
 class _Union:
@@ -202,26 +215,29 @@ class _Pairs:
     plays: NDArray[np.float32]
     timestamps: NDArray[np.int64] | None
 
-    def with_opinions(
+    def with_reactions(
         self,
-        opinions: pl.DataFrame,
+        reactions: pl.DataFrame,
         users: NDArray[np.int32],
         items: NDArray[np.int32],
+        *,
         n_items: int,
+        rules: EventRules,
     ) -> _Pairs:
-        """Returns the records with what somebody thinks of their artist.
+        """Returns the records with how their users have reacted to their artists.
 
         Args:
-            opinions: as of ``_opinions``.
+            reactions: as of ``reactions_of``.
             users: int32, the code of each one's user.
             items: int32, the code of each one's artist.
             n_items: number of codes of items.
+            rules: what events count for.
         """
-        if not len(opinions):
+        if not len(reactions):
             return self
         keys = users.astype(np.int64) * n_items + items
         order = np.argsort(keys)
-        keys, opinions, users, items = keys[order], opinions[order], users[order], items[order]
+        keys, users, items, reactions = keys[order], users[order], items[order], reactions[order]
         own = self.users.astype(np.int64) * n_items + self.items
         nearest = np.minimum(np.searchsorted(keys, own), len(keys) - 1)
         # A record without an artist has the key of another pair.
@@ -230,50 +246,21 @@ class _Pairs:
         before = np.bincount(which, weights=self.plays[concerned], minlength=len(keys)).astype(
             np.float64
         )
-        after = _after(opinions, before)
+        after = moved_plays(reactions, before, rules)
         factor = np.divide(after, before, out=np.zeros(len(keys)), where=before > 0)
         plays = self.plays.copy()
         plays[concerned] = plays[concerned] * factor[which]
-        kept, new = plays > 0, (before == 0) & (after > 0)
+        remains, new = plays > 0, (before == 0) & (after > 0)
         timestamps = self.timestamps
         if timestamps is not None:
-            seconds = opinions["at"].to_numpy() // MICROSECONDS
-            timestamps = np.concatenate([timestamps[kept], seconds[new]])
+            seconds = reactions["at"].to_numpy() // MICROSECONDS
+            timestamps = np.concatenate([timestamps[remains], seconds[new]])
         return _Pairs(
-            np.concatenate([self.users[kept], users[new]]),
-            np.concatenate([self.items[kept], items[new]]),
-            np.concatenate([plays[kept], after[new].astype(np.float32)]),
+            np.concatenate([self.users[remains], users[new]]),
+            np.concatenate([self.items[remains], items[new]]),
+            np.concatenate([plays[remains], after[new].astype(np.float32)]),
             timestamps,
         )
-
-
-def _after(opinions: pl.DataFrame, plays: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns how many plays a pair counts for whose user has an opinion of the artist.
-
-    With units log2(1 + P) + like - skip * skips, that is (1 + P) * 2^(like - skip * skips) - 1.
-    """
-    rules = DEFAULT_RULES
-    units = rules.like * opinions["liked"].to_numpy() - rules.skip * opinions["skips"].to_numpy()
-    moved = (1.0 + plays) * np.exp2(units / rules.play) - 1.0
-    # What skips have used up is no preference, but was seen.
-    moved = np.maximum(moved, np.where(plays > 0, USED_UP, 0.0))
-    moved[opinions["disliked"].to_numpy()] = 0.0
-    return np.asarray(moved)
-
-
-def _opinions(events: pl.DataFrame) -> pl.DataFrame:
-    """Returns who said more of an artist than that they played it.
-
-    Columns user, artist, liked, disliked, skips, and the time of the last such event (at).
-    """
-    said = events.filter(pl.col("type") != EventType.PLAY)
-    verdict = pl.col("type").filter(pl.col("type") != EventType.SKIP).last()
-    return said.group_by("user", "artist", maintain_order=True).agg(
-        (verdict == EventType.LIKE).fill_null(value=False).alias("liked"),
-        (verdict == EventType.DISLIKE).fill_null(value=False).alias("disliked"),
-        (pl.col("type") == EventType.SKIP).sum().alias("skips"),
-        pl.col("at").last(),
-    )
 
 
 def _names(events: pl.DataFrame) -> pl.DataFrame:

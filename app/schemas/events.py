@@ -1,0 +1,224 @@
+"""What events look like."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from app.event_types import EventType
+from app.events import Event
+from app.schemas.primitives import (
+    ARTIST_ID_EXAMPLE,
+    MAX_PLAYS,
+    USER_ID_EXAMPLE,
+    Id,
+)
+from app.schemas.times import TIME_EXAMPLE, Time
+
+MAX_EVENTS: Final = 10_000
+MAX_NAME: Final = 500
+# Less would be nothing where plays are summed as float32.
+MIN_PLAYS: Final = 0.001
+_TYPES: Final = {kind.value: kind for kind in EventType}
+_EVENT_FIELDS: Final = tuple(field.name for field in fields(Event))
+EVENT_ID_EXAMPLE: Final = "play-000017"
+
+
+def _not_empty(value: str) -> str:
+    # No address of the API could name it afterwards.
+    if not value:
+        raise ValueError("should not be empty")
+    return value
+
+
+def _whole_name(name: str) -> str:
+    name.encode()  # a lone surrogate is refused
+    if not name.strip():
+        raise ValueError("should not be blank; leave it out where there is no name")
+    return name
+
+
+NamedId = Annotated[Id, AfterValidator(_not_empty)]
+EventId = NamedId
+ArtistName = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_whole_name)]
+if TYPE_CHECKING:
+    TypeName: TypeAlias = str
+else:
+    # No checker of types can know what the table says.
+    TypeName = Literal[tuple(kind.value for kind in EventType)]
+
+
+def _effects() -> list[str]:
+    """Returns what each type does: as they add up, and last what rejects an artist."""
+    kinds = sorted(EventType, key=lambda kind: (kind.effect.rejects, kind.effect.counting.value))
+    return [f"`{kind}` {kind.effect.words}" for kind in kinds]
+
+
+class EventIn(BaseModel):
+    """One thing that somebody did."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, title="Event")
+
+    user_id: NamedId = Field(description="Who.", examples=[USER_ID_EXAMPLE])
+    artist_id: NamedId = Field(
+        description="The artist, known or new.", examples=[ARTIST_ID_EXAMPLE]
+    )
+    type: TypeName = Field(
+        default=EventType.PLAY.value,
+        description=f"What they did. A {', a '.join(_effects())}.",
+        examples=["play"],
+    )
+    plays: float | None = Field(
+        default=None,
+        ge=MIN_PLAYS,
+        le=MAX_PLAYS,
+        allow_inf_nan=False,
+        description="How often, of a `play`, in whole plays or parts of one; 1 if left out.",
+        examples=[1],
+    )
+    timestamp: Time | None = Field(
+        default=None,
+        description="When, with a time zone; now if left out. At most a day in the future.",
+        examples=[TIME_EXAMPLE],
+    )
+    event_id: EventId | None = Field(
+        default=None,
+        description="The sender's name for the event: however often it is sent, it counts once. "
+        "Without one the content is the name, if it has a timestamp.",
+        examples=[EVENT_ID_EXAMPLE],
+    )
+    artist_name: ArtistName | None = Field(
+        default=None,
+        description="What the artist is called, for one that the model does not know.",
+        examples=["the doors"],
+    )
+
+    @model_validator(mode="after")
+    def _has_plays_of_its_own(self) -> EventIn:
+        if self.plays is not None and not _TYPES[self.type].carries_plays:
+            raise ValueError(f"a {self.type} has no plays; leave them out")
+        return self
+
+    def to_event(self) -> Event:
+        """Returns the event."""
+        sent = self.__dict__
+        given = {name: sent[name] for name in _EVENT_FIELDS}
+        given["type"] = _TYPES[self.type]
+        if self.plays is None:
+            given["plays"] = 1.0
+        return Event(**given)
+
+
+if _missing := [name for name in _EVENT_FIELDS if name not in EventIn.model_fields]:
+    raise TypeError(f"events have what nobody can send: {', '.join(_missing)}")
+
+
+class Refused:
+    """An event that is none.
+
+    Args:
+        errors: what is wrong, as of pydantic.
+        event_id: its id, if it has one that can be repeated.
+    """
+
+    def __init__(self, errors: list[Any], event_id: str | None) -> None:
+        self.errors = errors
+        self.event_id = event_id
+
+
+def _or_refused(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Lets the other events of a request pass."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        event_id = value.get("event_id") if isinstance(value, dict) else None
+        is_text = isinstance(event_id, str) and event_id.isprintable()
+        return Refused(
+            list(error.errors(include_url=False)), str(event_id)[:256] if is_text else None
+        )
+
+
+class EventsBody(BaseModel):
+    """The body of ``POST /events``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    events: list[Annotated[EventIn, WrapValidator(_or_refused)]] = Field(
+        min_length=1,
+        max_length=MAX_EVENTS,
+        description="What happened, in any order; some hundred at a time are quickest.",
+        examples=[
+            [
+                {
+                    "event_id": EVENT_ID_EXAMPLE,
+                    "user_id": USER_ID_EXAMPLE,
+                    "artist_id": ARTIST_ID_EXAMPLE,
+                    "type": "play",
+                    "timestamp": TIME_EXAMPLE,
+                }
+            ]
+        ],
+    )
+
+
+class EventResult(BaseModel):
+    """What became of one event."""
+
+    status: Literal["stored", "repeated", "refused"] = Field(
+        description="`stored`: it is on disk and counts; `repeated`: it was there already and "
+        "counts once; `refused`: it is not stored, and `detail` says why.",
+        examples=["stored"],
+    )
+    event_id: str | None = Field(
+        default=None, description="Its id, if it has one.", examples=[EVENT_ID_EXAMPLE]
+    )
+    sequence: int | None = Field(
+        default=None, description="Its number in the store.", examples=[17]
+    )
+    detail: str | None = Field(
+        default=None,
+        description="Why it was refused, or what to know about it: without `event_id` and "
+        "`timestamp` an event that is sent again counts again.",
+        examples=["timestamp: has no time zone; write it as in 2026-11-26T18:03:59Z"],
+    )
+
+
+class EventsAnswer(BaseModel):
+    """What became of the events of a request."""
+
+    stored: int = Field(description="How many were stored.", examples=[1])
+    repeated: int = Field(description="How many were there already.", examples=[0])
+    refused: int = Field(description="How many were refused.", examples=[0])
+    results: list[EventResult] = Field(
+        description="What became of each, in the order of `events`.",
+        examples=[[{"status": "stored", "event_id": EVENT_ID_EXAMPLE, "sequence": 17}]],
+    )
+
+
+class EventShown(BaseModel):
+    """An event as it is stored."""
+
+    sequence: int = Field(description="Its number in the store.", examples=[17])
+    event_id: str | None = Field(description="Its id, if any.", examples=[EVENT_ID_EXAMPLE])
+    artist_id: str = Field(description="The artist's id.", examples=[ARTIST_ID_EXAMPLE])
+    name: str | None = Field(
+        description="What the artist is called, as far as is known.", examples=["the doors"]
+    )
+    type: EventType = Field(description="What the user did.", examples=["play"])
+    plays: float | None = Field(description="How often, of a `play`.", examples=[1.0])
+    timestamp: datetime | None = Field(
+        description="When, as the sender said; null where it did not.", examples=[TIME_EXAMPLE]
+    )
+    received_at: datetime = Field(description="When it was stored.", examples=[TIME_EXAMPLE])

@@ -1,0 +1,92 @@
+"""What is known of a user."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.schemas.events import EVENT_ID_EXAMPLE, EventShown
+from app.schemas.primitives import (
+    ARTIST_ID_EXAMPLE,
+    USER_ID_EXAMPLE,
+    VERSION_EXAMPLE,
+    PlainInteger,
+)
+from app.schemas.times import TIME_EXAMPLE
+
+MAX_EVENTS_SHOWN: Final = 1000
+
+
+class UserErased(BaseModel):
+    """What was erased."""
+
+    user_id: str = Field(description="The user's id.", examples=[USER_ID_EXAMPLE])
+    events_erased: int = Field(description="How many events there were.", examples=[17])
+
+
+class UserParameters(BaseModel):
+    """The query of ``GET /users/{user_id}``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: PlainInteger = Field(
+        default=100,
+        ge=1,
+        le=MAX_EVENTS_SHOWN,
+        description="How many events to show, latest first.",
+        examples=[100],
+    )
+    before: PlainInteger | None = Field(
+        default=None,
+        ge=1,
+        le=2**63 - 1,
+        description="Show events with lower numbers than this, as `next_before` says.",
+        examples=[18],
+    )
+
+
+class PlayedInHistory(BaseModel):
+    """An artist of a user's history."""
+
+    artist_id: str = Field(description="The artist's id.", examples=[ARTIST_ID_EXAMPLE])
+    name: str = Field(description="The artist's display name.", examples=["the doors"])
+    plays: float = Field(description="How often the user played it.", examples=[317.0])
+
+
+class UserCard(BaseModel):
+    """What is known of a user."""
+
+    user_id: str = Field(description="The user's id.", examples=[USER_ID_EXAMPLE])
+    model_version: str | None = Field(
+        description="The model in service; null where none is.", examples=[VERSION_EXAMPLE]
+    )
+    is_in_model: bool = Field(
+        description="Whether the model was trained on a history of this user.", examples=[True]
+    )
+    history: list[PlayedInHistory] = Field(
+        description="What the model was trained on, most played first.",
+        examples=[[{"artist_id": ARTIST_ID_EXAMPLE, "name": "the doors", "plays": 317.0}]],
+    )
+    event_count: int = Field(description="How many events are stored.", examples=[1])
+    events: list[EventShown] = Field(
+        description="Some of them, latest first.",
+        examples=[
+            [
+                {
+                    "sequence": 17,
+                    "event_id": EVENT_ID_EXAMPLE,
+                    "artist_id": ARTIST_ID_EXAMPLE,
+                    "name": "the doors",
+                    "type": "play",
+                    "plays": 1.0,
+                    "timestamp": TIME_EXAMPLE,
+                    "received_at": TIME_EXAMPLE,
+                }
+            ]
+        ],
+    )
+    next_before: int | None = Field(
+        description="What to give as `before` for older events; null where there are none.",
+        examples=[None],
+    )

@@ -1,0 +1,213 @@
+"""The columns of events: one table, which the SQL, the rows and the dumps are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import Enum, auto
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from app.event_types import EventType
+from app.events import Event
+from app.store.entries import KeyedEvent
+
+
+class NewRow(NamedTuple):
+    """An event that is to be stored.
+
+    Attributes:
+        sequence: its number.
+        key: as of ``Event.key``, or as another store has it.
+        digest: as of ``Event.digest``.
+        received_at: in microseconds since 1970 (UTC).
+        event: as it was sent.
+    """
+
+    sequence: int
+    key: bytes
+    digest: bytes
+    received_at: int
+    event: Event
+
+
+class DumpForm(Enum):
+    """How a dump writes a value."""
+
+    AS_IT_IS = auto()
+    # As digits, 0 to f.
+    HEX = auto()
+    # Microseconds since 1970 (UTC), as a time that people can read.
+    TIME = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """What a dump says of a column.
+
+    Attributes:
+        name: in the line.
+        value: of an event; None to leave it out.
+        form: how it is written.
+    """
+
+    name: str
+    value: Callable[[KeyedEvent], Any]
+    form: DumpForm = DumpForm.AS_IT_IS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventColumn:
+    """A column of the table ``events``.
+
+    Attributes:
+        name: in the database; what is read is the attribute of ``Event`` or ``StoredEvent`` of the
+            same name, but for ``happened_at`` and ``is_timed``, which make its ``timestamp``.
+        sql: its type; ``{bytes}`` and ``{float}`` as in ``app.store.migrations``.
+        write: returns its value for an event.
+        read: returns what its value stands for; None where it is not read with the others.
+        dumped: what a dump says of it, in the order of the columns; None for nothing.
+        since: the number of the step of ``app.store.migrations`` that made it.
+    """
+
+    name: str
+    sql: str
+    write: Callable[[NewRow], Any]
+    read: Callable[[Any], Any] | None
+    dumped: Dumped | None
+    since: int = 1
+
+
+# To look a value up among those of an enumeration takes longer than all else of a row.
+_TYPES: Final = {kind.encode(): kind for kind in EventType}
+
+
+def _type(value: bytes) -> EventType:
+    return _TYPES.get(value) or EventType(value.decode())
+
+
+def _optional_text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _optional_bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
+
+
+def _happened_at(row: NewRow) -> int:
+    return row.received_at if row.event.timestamp is None else row.event.timestamp
+
+
+EVENT_COLUMNS: Final = (
+    EventColumn(
+        name="sequence",
+        sql="BIGINT NOT NULL PRIMARY KEY",
+        write=attrgetter("sequence"),
+        read=int,
+        dumped=Dumped("sequence", lambda entry: entry.sequence),
+    ),
+    # By which a repeated event is told.
+    EventColumn(
+        name="key",
+        sql="{bytes} NOT NULL",
+        write=attrgetter("key"),
+        read=None,
+        dumped=Dumped("key", lambda entry: entry.key, DumpForm.HEX),
+    ),
+    # By which another content under the same key is told.
+    EventColumn(
+        name="digest",
+        sql="{bytes} NOT NULL",
+        write=attrgetter("digest"),
+        read=None,
+        dumped=None,
+    ),
+    EventColumn(
+        name="received_at",
+        sql="BIGINT NOT NULL",
+        write=attrgetter("received_at"),
+        read=int,
+        dumped=Dumped("received_at", lambda entry: entry.received_at, DumpForm.TIME),
+    ),
+    # When the sender says, else when it was received.
+    EventColumn(
+        name="happened_at",
+        sql="BIGINT NOT NULL",
+        write=_happened_at,
+        read=int,
+        dumped=None,
+    ),
+    EventColumn(
+        name="user_id",
+        sql="{bytes} NOT NULL",
+        write=lambda row: row.event.user_id.encode(),
+        read=bytes.decode,
+        dumped=Dumped("user_id", lambda entry: entry.event.user_id),
+    ),
+    EventColumn(
+        name="artist_id",
+        sql="{bytes} NOT NULL",
+        write=lambda row: row.event.artist_id.encode(),
+        read=bytes.decode,
+        dumped=Dumped("artist_id", lambda entry: entry.event.artist_id),
+    ),
+    EventColumn(
+        name="type",
+        sql="{bytes} NOT NULL",
+        write=lambda row: row.event.type.encode(),
+        read=_type,
+        dumped=Dumped("type", lambda entry: entry.event.type.value),
+    ),
+    EventColumn(
+        name="plays",
+        sql="{float} NOT NULL",
+        write=attrgetter("event.plays"),
+        read=float,
+        dumped=Dumped(
+            "plays",
+            lambda entry: entry.event.plays if entry.event.type.carries_plays else None,
+        ),
+    ),
+    # Whether it happened when the sender says.
+    EventColumn(
+        name="is_timed",
+        sql="SMALLINT NOT NULL",
+        write=lambda row: int(row.event.timestamp is not None),
+        read=bool,
+        dumped=Dumped("timestamp", lambda entry: entry.event.timestamp, DumpForm.TIME),
+    ),
+    EventColumn(
+        name="event_id",
+        sql="{bytes}",
+        write=lambda row: _optional_bytes(row.event.event_id),
+        read=_optional_text,
+        dumped=Dumped("event_id", lambda entry: entry.event.event_id),
+    ),
+    EventColumn(
+        name="artist_name",
+        sql="{bytes}",
+        write=lambda row: _optional_bytes(row.event.artist_name),
+        read=_optional_text,
+        dumped=Dumped("artist_name", lambda entry: entry.event.artist_name),
+    ),
+)
+READ_COLUMNS: Final = tuple(
+    (column.name, column.read) for column in EVENT_COLUMNS if column.read is not None
+)
+DUMPED: Final = tuple(column.dumped for column in EVENT_COLUMNS if column.dumped is not None)
+
+_FIELDS: Final = {field.name for field in fields(Event)}
+if _lost := _FIELDS - {"timestamp"} - {name for name, _ in READ_COLUMNS}:
+    raise TypeError(f"events have what no column holds: {', '.join(sorted(_lost))}")
+if _lost := _FIELDS - {dumped.name for dumped in DUMPED}:
+    raise TypeError(f"events have what no dump holds: {', '.join(sorted(_lost))}")
+
+
+def definitions(step: int) -> str:
+    """Returns the columns that a step of the migrations makes, as ``CREATE TABLE`` wants them.
+
+    Stored databases hold that text, so it stays as it is, the line breaks included.
+    """
+    return ",\n            ".join(
+        f"{column.name} {column.sql}" for column in EVENT_COLUMNS if column.since == step
+    )

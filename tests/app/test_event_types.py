@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.event_types import DEFAULT_RULES, Counting, Effect, EventType
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_types_are_found_by_their_names() -> None:
+    assert [EventType(name) for name in ("play", "skip", "like", "dislike")] == list(EventType)
+    with pytest.raises(ValueError, match="'share' is not a valid EventType"):
+        EventType("share")
+
+
+def test_units_are_those_of_the_rules() -> None:
+    units = {kind.value: kind.effect.units(DEFAULT_RULES) for kind in EventType}
+    assert units == {"play": 1.0, "skip": -0.5, "like": 2.0, "dislike": 0.0}
+    assert DEFAULT_RULES.units_of_plays(1.0) == units["play"]
+
+
+def test_a_type_that_rejects_has_to_end_some_time() -> None:
+    with pytest.raises(TypeError, match="has to be an opinion"):
+        Effect(
+            past="blocked",
+            words="hides it for good",
+            counting=Counting.EACH,
+            units=lambda _: 0.0,
+            is_seen=False,
+            rejects=True,
+        )
+
+
+def test_the_page_of_calls_says_what_each_type_does() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| \w", page, re.MULTILINE)
+    assert {kind.value for kind in EventType} <= set(rows)
+    names = [f"`{kind}`" for kind in EventType]
+    assert f"| {', '.join(names[:-1])} or {names[-1]} |" in page
+    deeds = [kind.effect.past for kind in EventType]
+    told = f"just {', '.join(deeds[:-1])} or {deeds[-1]}"
+    assert told in page
+    assert told in (ROOT / "README.md").read_text()
