@@ -29,10 +29,10 @@ from benchmarks.conditions import conditions
 from benchmarks.preset import Parts, load, validation_parts
 from training.als import Parameters
 from training.datasets.synthetic import generate
-from training.evaluation import evaluate
 from training.fit import fit_model, in_threads
+from training.measuring.evaluation import evaluate
 from training.presets import DEFAULT, REFERENCE
-from training.split import Fold
+from training.splitting.split import Fold
 
 RESULT: Final = Path(__file__).parent / "results" / "discovery.json"
 _SHARES: Final = (0.99, 0.95, 0.9, 0.8, 0.6)

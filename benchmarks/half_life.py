@@ -28,12 +28,12 @@ from app.recommender import Strategy
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.datasets.synthetic_timed import generate_timed
-from training.evaluation import Contender, evaluate
 from training.fit import fit_model
 from training.interactions import Interactions
+from training.measuring.evaluation import Contender, evaluate
+from training.measuring.resampling import paired_t_test
 from training.presets import DEFAULT
-from training.resampling import paired_t_test
-from training.split import Fold, GlobalTime
+from training.splitting.split import Fold, GlobalTime
 
 RESULTS: Final = Path(__file__).parent / "results" / "half_life.json"
 _HALF_LIVES: Final = (None, 2000.0, 1000.0, 500.0, 250.0, 125.0, 60.0, 30.0)

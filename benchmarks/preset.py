@@ -34,11 +34,11 @@ from benchmarks.conditions import conditions
 from training.als import Parameters, confidence_matrix, fit_item_factors
 from training.datasets import LoadOptions, load_dataset
 from training.datasets.synthetic import generate
-from training.evaluation import Contender, evaluate
 from training.fit import assemble_model
 from training.interactions import Interactions
+from training.measuring.evaluation import Contender, evaluate
 from training.preprocessing import Filters, preprocess
-from training.split import Fold, HeldOutUsers, RandomPerUser
+from training.splitting.split import Fold, HeldOutUsers, RandomPerUser
 
 LOG: Final = Path(__file__).parent / "results" / "preset.jsonl"
 _VALIDATION_SEED: Final = 100

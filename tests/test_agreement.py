@@ -14,10 +14,10 @@ from app.recommender import Strategy
 from app.settings import Settings
 from tests.builders import interactions_of, publish_small, random_plays, small_model
 from training.datasets import load_dataset
-from training.evaluation import Contender, recommend_lists
 from training.export import export
 from training.fit import fit_model, with_top_lists
 from training.interactions import Interactions
+from training.measuring.evaluation import Contender, recommend_lists
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT
 from training.publishing import publish

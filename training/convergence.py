@@ -16,11 +16,11 @@ from app.interactions import UserItems
 from app.model import Model, Popularity
 from app.recommender import Query, Recommender
 from app.weighting import Weighting
-from training import metrics
 from training.als import Parameters, confidence_matrix, fit_item_factors
 from training.errors import NothingToMeasure
 from training.fit import NoProgress, Progress, in_threads, solve_users
-from training.split import Fold
+from training.measuring import measures
+from training.splitting.split import Fold
 
 _BLOCK: Final = 128
 _AS_GOOD: Final = 0.01
@@ -115,7 +115,7 @@ class Validation:
                 hits[user, : len(answer.items)] = np.isin(answer.items, self.test.row(user)[0])
 
         in_threads(fill, range(0, len(self.users), _BLOCK))
-        return float(metrics.ndcg(hits, self.test.row_lengths()).mean())
+        return float(measures.ndcg(hits, self.test.row_lengths()).mean())
 
     def _model(
         self,

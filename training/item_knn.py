@@ -17,7 +17,7 @@ from app.interactions import UserItems
 from app.model import Model
 from training.errors import TrainingError
 from training.fit import in_threads
-from training.split import Fold
+from training.splitting.split import Fold
 
 Similarity: TypeAlias = Literal["cosine", "bm25"]
 

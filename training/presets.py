@@ -9,10 +9,10 @@ from typing import Final
 from app.recommender import PopularityBy, Strategy
 from app.weighting import WeightingName
 from training.als import Parameters
-from training.evaluation import Contender, GivesLists
 from training.item_knn import ItemKnn
+from training.measuring.evaluation import Contender, GivesLists
 from training.preprocessing import Filters
-from training.split import RandomPerUser, Split
+from training.splitting.split import RandomPerUser, Split
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from app.interactions import UserItems
 from app.model import Model
 from app.recommender import Strategy
 from training.convergence import Convergence
-from training.evaluation import Contender, Evaluation, evaluate
-from training.experiment import Measured, Run
-from training.figures import Figures
 from training.fit import Progress
+from training.measuring.evaluation import Contender, Evaluation, evaluate
+from training.measuring.experiment import Measured, Run
+from training.measuring.figures import Figures
 from training.presets import Preset
-from training.search import Search
+from training.tuning.search import Search
 
 # The curve of the discovery dial is measured at these settings, on so many users at most.
 _DIALS: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)

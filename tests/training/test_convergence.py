@@ -10,9 +10,9 @@ from app.recommender import Strategy
 from tests.builders import PARAMETERS, checkerboard_interactions, interactions_of, random_plays
 from training.convergence import Validation, enough, follow, is_exhausted, measure_convergence
 from training.errors import NothingToMeasure
-from training.evaluation import Contender, evaluate
 from training.fit import fit_model
-from training.split import Fold, RandomPerUser
+from training.measuring.evaluation import Contender, evaluate
+from training.splitting.split import Fold, RandomPerUser
 
 
 def fold_of(rng: np.random.Generator) -> Fold:

@@ -10,7 +10,7 @@ from tests.builders import dense_of, interactions_of, random_plays, small_model
 from training.errors import TrainingError
 from training.interactions import Interactions
 from training.item_knn import ItemKnn, Similarity
-from training.split import Fold, RandomPerUser
+from training.splitting.split import Fold, RandomPerUser
 
 
 def nothing(_done: int) -> None:

@@ -12,13 +12,13 @@ from benchmarks.preset import LOG, parameters_of, read_log, winner
 from tests.builders import checkerboard_interactions, interactions_of
 from training.datasets import load_dataset
 from training.datasets.synthetic import generate
-from training.evaluation import evaluate
-from training.experiment import Plan, measure
 from training.fit import fit_model
 from training.interactions import Interactions
+from training.measuring.evaluation import evaluate
+from training.measuring.experiment import Plan, measure
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT, PRESETS, REFERENCE
-from training.split import Fold, RandomPerUser
+from training.splitting.split import Fold, RandomPerUser
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import pytest
 
 from app.recommender import Query, Recommender, Strategy
 from tests.builders import PARAMETERS, interactions_of, random_plays
-from training.evaluation import Contender
-from training.experiment import Measured, Plan, measure
 from training.interactions import Interactions
+from training.measuring.evaluation import Contender
+from training.measuring.experiment import Measured, Plan, measure
 from training.preprocessing import Filters
 from training.presets import Preset
-from training.split import HeldOutUsers, RandomPerUser
+from training.splitting.split import HeldOutUsers, RandomPerUser
 from training.study import Study, measure_discovery, study
 
 RECIPE = Preset(

@@ -16,9 +16,9 @@ from app.activity import DEFAULT_UNIT
 from app.weighting import WeightingName
 from training.configuration import read_configuration
 from training.errors import TrainingError
-from training.experiment import Plan
+from training.measuring.experiment import Plan
 from training.presets import PRESETS, Preset
-from training.split import SPLITS, RandomPerUser
+from training.splitting.split import SPLITS, RandomPerUser
 
 Positive = Parameter(validator=validators.Number(gt=0))
 AtLeastOne = Parameter(validator=validators.Number(gte=1))

@@ -24,13 +24,13 @@ from training.cli.tables import records_table
 from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
 from training.errors import DatasetError, TrainingError
 from training.event_log import EventLog, Merged, merge, read_event_log
-from training.experiment import validation_of
 from training.interactions import Interactions
+from training.measuring.experiment import validation_of
 from training.pipeline import Prepared, describe_period, prepare
 from training.presets import Preset
-from training.ready_made import ReadyMade, join_split, only_training
 from training.records import Records
-from training.search import Search, read_search
+from training.splitting.ready_made import ReadyMade, join_split, only_training
+from training.tuning.search import Search, read_search
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ from training.cli.tables import (
 from training.configuration import write_configuration
 from training.convergence import Validation
 from training.errors import TrainingError
-from training.evaluation import check_cutoff
-from training.experiment import VALIDATION_USERS, Measured, Plan, measure, validation_of
 from training.files import check_place, write_json
-from training.search import Budget, Search, Trial, read_search, search
-from training.space import Space
+from training.measuring.evaluation import check_cutoff
+from training.measuring.experiment import VALIDATION_USERS, Measured, Plan, measure, validation_of
 from training.study import DiscoveryPoint, measure_discovery, study
+from training.tuning.search import Budget, Search, Trial, read_search, search
+from training.tuning.space import Space
 
 JsonOut = Annotated[Path | None, Parameter(name="--json", allow_leading_hyphen=True)]
 Config = Annotated[Path | None, Parameter(name="--config")]

@@ -16,11 +16,11 @@ from app.http.event_schemas import write_time
 from app.store.entries import Statistics
 from training.convergence import Convergence
 from training.datasets import DATASETS
-from training.figures import Comparison, Estimate, Figures
+from training.measuring.figures import Comparison, Estimate, Figures
 from training.pipeline import Prepared, describe_period
 from training.records import RowCounts
-from training.search import Search, Trial
 from training.study import DiscoveryPoint
+from training.tuning.search import Search, Trial
 
 _CURVE_COLUMNS: Final = 10
 _BEST: Final = 5

@@ -23,14 +23,14 @@ from training.cli.options import (
 from training.cli.reading import read_found, read_prepared
 from training.cli.tables import convergence_table, figures_table
 from training.errors import NothingToMeasure, TrainingError
-from training.experiment import Measured, measure
 from training.files import check_writable
+from training.measuring.experiment import Measured, measure
 from training.pipeline import Prepared
 from training.pipeline import train as train_and_publish
 from training.presets import Preset
 from training.publishing import Published
-from training.search import Search, read_search
 from training.study import measure_discovery, study
+from training.tuning.search import Search, read_search
 
 # Enough for intervals of a few thousandths; a nightly training need not wait for more.
 _SAMPLE: Final = 20_000

@@ -8,7 +8,7 @@ from typing import Final
 
 from matplotlib.axes import Axes
 
-from training.figures import Estimate, Figures, ItemBand
+from training.measuring.figures import Estimate, Figures, ItemBand
 from training.report.axes import Row, dots, dots_height, label_ticks
 from training.report.contenders import Contenders
 from training.report.elements import Cell, Chart, Column, Section, Table, key_of, mark_key

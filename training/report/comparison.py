@@ -9,7 +9,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from training.figures import Comparison, Figures
+from training.measuring.figures import Comparison, Figures
 from training.report import reference_study
 from training.report.axes import from_zero, label_ticks, line, point
 from training.report.contenders import Contenders, figure_of

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
 
-from training.figures import Figures
+from training.measuring.figures import Figures
 from training.report.axes import label_ticks, log_x, point, title_y
 from training.report.contenders import Contenders
 from training.report.elements import Chart, Key, Section, key_of, mark_key

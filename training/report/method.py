@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.figures import Figures
+from training.measuring.figures import Figures
 from training.report.comparison import cutoffs_of
 from training.report.contenders import Contenders
 from training.report.elements import Cell, Column, Table

@@ -25,8 +25,8 @@ from training.report.numbers import (
     settings,
 )
 from training.report.svg import INK, MUTED, PAPER, draw
-from training.search import Search, Trial
 from training.study import Study
+from training.tuning.search import Search, Trial
 
 _FEW: Final = 7
 _WIDE: Final = 4  # from here on, listed values are likely steps by a factor

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from training.figures import Comparison, Estimate, Figures
+from training.measuring.figures import Comparison, Estimate, Figures
 from training.report.contenders import Contenders, figure_of
 from training.report.exposure import places_to_reach
 from training.report.numbers import (

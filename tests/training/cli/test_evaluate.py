@@ -19,7 +19,7 @@ from tests.training.cli.commands import (
     write_pairs,
 )
 from training.cli import main
-from training.experiment import TRAINED_IN
+from training.measuring.experiment import TRAINED_IN
 
 CONTENDERS = ["popularity", "popularity with seen", "item-knn", "als"]
 MEASURES = {

@@ -16,9 +16,9 @@ from training.cli.options import (
     SplitOptions,
 )
 from training.errors import TrainingError
-from training.experiment import Plan
+from training.measuring.experiment import Plan
 from training.presets import DEFAULT, REFERENCE
-from training.split import (
+from training.splitting.split import (
     SPLITS,
     GlobalTime,
     HeldOutUsers,

@@ -16,9 +16,9 @@ from training.cli.tables import (
     trial_line,
 )
 from training.convergence import Convergence
-from training.figures import Comparison, Estimate, Figures, ItemBand, UserBand
-from training.search import Search, Trial
+from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
 from training.study import DiscoveryPoint
+from training.tuning.search import Search, Trial
 
 NAMES = ("popularity", "popularity with seen", "item-knn", "als")
 

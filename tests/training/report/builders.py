@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tests.builders import user_items_of
 from training.convergence import Convergence
-from training.figures import Comparison, Estimate, Figures, ItemBand, UserBand
-from training.search import Search, Trial
+from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
 from training.study import DiscoveryPoint, Listed, Listener, Study
+from training.tuning.search import Search, Trial
 
 MODELS: Final = ("als", "popularity")
 CREATED_AT: Final = datetime(2026, 11, 23, 15, 4, 5, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.figures import Estimate
+from training.measuring.figures import Estimate
 from training.report import numbers
 
 NAN = float("nan")

@@ -10,12 +10,12 @@ from scipy import stats
 
 from app.recommender import Strategy
 from tests.builders import interactions_of, random_plays, small_model
-from training.evaluation import Contender, Evaluation, GivesLists, evaluate
-from training.figures import Figures
 from training.item_knn import ItemKnn
-from training.resampling import Bootstrap
-from training.split import HeldOutUsers, KFold, RandomPerUser, Split
-from training.summary import summarise
+from training.measuring.evaluation import Contender, Evaluation, GivesLists, evaluate
+from training.measuring.figures import Figures
+from training.measuring.resampling import Bootstrap
+from training.measuring.summary import summarise
+from training.splitting.split import HeldOutUsers, KFold, RandomPerUser, Split
 
 CONTENDERS: dict[str, GivesLists] = {
     "popularity": Contender(Strategy.POPULARITY),

@@ -9,11 +9,11 @@ import pytest
 
 from tests.builders import PARAMETERS, dense_of
 from training.errors import NothingToMeasure, TrainingError
-from training.experiment import Plan, measure
+from training.measuring.experiment import Plan, measure
 from training.presets import DEFAULT
-from training.ready_made import join_split, only_training
 from training.records import Records, RowCounts
-from training.split import RandomPerUser
+from training.splitting.ready_made import join_split, only_training
+from training.splitting.split import RandomPerUser
 
 
 def records_of(rows: Sequence[tuple[str, str, float]], **names: str) -> Records:

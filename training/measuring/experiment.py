@@ -11,13 +11,13 @@ from app.recommender import Strategy
 from training.als import Parameters
 from training.convergence import Convergence, Validation, measure_convergence
 from training.errors import NothingToMeasure, TrainingError
-from training.evaluation import Contender, Evaluation, evaluate
-from training.figures import Figures
 from training.fit import PartOf, Progress, fit_model
 from training.interactions import Interactions
+from training.measuring.evaluation import Contender, Evaluation, evaluate
+from training.measuring.figures import Figures
+from training.measuring.summary import summarise
 from training.presets import Preset
-from training.split import Fold, HeldOutUsers, KFold, RandomPerUser, Split
-from training.summary import summarise
+from training.splitting.split import Fold, HeldOutUsers, KFold, RandomPerUser, Split
 
 # The held-out users' lists from a model that learned from them, to compare fold-in with.
 TRAINED_IN: Final = "als, trained in"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from training.resampling import (
+from training.measuring.resampling import (
     RESAMPLES,
     Bootstrap,
     interval,

@@ -17,14 +17,14 @@ from tests.builders import (
 )
 from training.convergence import measure_convergence
 from training.errors import NothingToMeasure, TrainingError
-from training.evaluation import Contender, evaluate
-from training.experiment import TRAINED_IN, Measured, Plan, measure, validation_of
 from training.fit import fit_model
 from training.interactions import Interactions
+from training.measuring.evaluation import Contender, evaluate
+from training.measuring.experiment import TRAINED_IN, Measured, Plan, measure, validation_of
+from training.measuring.summary import summarise
 from training.preprocessing import Filters
 from training.presets import Preset
-from training.split import Fold, HeldOutUsers, KFold, LeaveLastOut, RandomPerUser, Split
-from training.summary import summarise
+from training.splitting.split import Fold, HeldOutUsers, KFold, LeaveLastOut, RandomPerUser, Split
 
 CONTENDERS = {"popularity": Contender(Strategy.POPULARITY), "als": Contender(Strategy.AUTO)}
 PLAN = Plan(k=5)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.bands import activity_bands, even_ranges, popularity_bands
+from training.measuring.bands import activity_bands, even_ranges, popularity_bands
 
 
 def test_users_are_cut_into_quarters_by_activity() -> None:

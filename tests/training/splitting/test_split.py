@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.builders import dense_of, interactions_of, random_plays
 from training.errors import NothingToMeasure, TrainingError
 from training.interactions import Interactions, TimedPlays
-from training.split import (
+from training.splitting.split import (
     SPLITS,
     Fold,
     GlobalTime,

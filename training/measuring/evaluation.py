@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from app.interactions import UserItems
 from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender, Strategy
-from training import metrics
 from training.errors import NothingToMeasure
 from training.fit import NoProgress, Progress, in_threads
-from training.split import Fold
+from training.measuring import measures
+from training.splitting.split import Fold
 
 CUTOFFS: Final = (1, 5, 10, 15, 20)
 
 _BLOCK: Final = 256
 
-PER_USER: Final[Mapping[str, Callable[[metrics.Hits, metrics.Counts], metrics.PerUser]]] = {
-    "precision": metrics.precision,
-    "recall": metrics.recall,
-    "ndcg": metrics.ndcg,
-    "map": metrics.average_precision,
-    "mrr": metrics.reciprocal_rank,
-    "hit_rate": metrics.hit,
+PER_USER: Final[Mapping[str, Callable[[measures.Hits, measures.Counts], measures.PerUser]]] = {
+    "precision": measures.precision,
+    "recall": measures.recall,
+    "ndcg": measures.ndcg,
+    "map": measures.average_precision,
+    "mrr": measures.reciprocal_rank,
+    "hit_rate": measures.hit,
 }
 
 
@@ -138,17 +138,17 @@ class Evaluation:
     hits: Mapping[str, NDArray[np.bool_]]
     asked: Mapping[str, Mapping[str, Any]]
 
-    def per_user(self, contender: str, figure: str, cutoff: int | None = None) -> metrics.PerUser:
+    def per_user(self, contender: str, figure: str, cutoff: int | None = None) -> measures.PerUser:
         """Returns each user's figure, one of ``PER_USER``, shape (n_users,), at k unless told."""
         hits = self.hits[contender][:, : self.k if cutoff is None else cutoff]
         return PER_USER[figure](hits, self.n_test)
 
     def surprise(
         self, contender: str, cutoff: int | None = None
-    ) -> tuple[metrics.PerUser, metrics.PerUser]:
+    ) -> tuple[measures.PerUser, measures.PerUser]:
         """Returns the summed surprise of each user's list in bits, and the length of the list."""
         lists = self.lists[contender][:, : self.k if cutoff is None else cutoff]
-        bits = metrics.surprise(self.listeners, self.n_training_users)
+        bits = measures.surprise(self.listeners, self.n_training_users)
         filled = lists >= 0
         return (bits[lists] * filled).sum(axis=1), filled.sum(axis=1, dtype=np.float64)
 
@@ -167,7 +167,7 @@ class Evaluation:
             "coverage": distinct / len(exposure),
             "coverage_items": distinct,
             "novelty": float(bits.sum() / max(1.0, places.sum())),
-            "gini": metrics.gini(exposure),
+            "gini": measures.gini(exposure),
         }
 
 

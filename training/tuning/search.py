@@ -31,7 +31,7 @@ from training.als import Parameters
 from training.convergence import Validation, enough, follow, is_exhausted
 from training.errors import SearchMismatch, TrainingError, WriteError
 from training.presets import DEFAULT
-from training.space import Space, rounded
+from training.tuning.space import Space, rounded
 
 if TYPE_CHECKING:
     import optuna

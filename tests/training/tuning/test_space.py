@@ -9,7 +9,7 @@ from app.weighting import WeightingName
 from tests.builders import interactions_of, random_plays
 from training.errors import TrainingError
 from training.presets import DEFAULT
-from training.space import Space, rounded
+from training.tuning.space import Space, rounded
 
 
 def write(folder: Path, text: str) -> Path:

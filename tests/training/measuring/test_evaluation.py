@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from tests.builders import interactions_of, random_plays, small_model
 from training.errors import NothingToMeasure
-from training.evaluation import CUTOFFS, Contender, GivesLists, evaluate, recommend_lists
 from training.interactions import Interactions
 from training.item_knn import ItemKnn
-from training.split import Fold, HeldOutUsers, KFold, RandomPerUser
+from training.measuring.evaluation import CUTOFFS, Contender, GivesLists, evaluate, recommend_lists
+from training.splitting.split import Fold, HeldOutUsers, KFold, RandomPerUser
 
 CONTENDERS = {
     "popularity": Contender(Strategy.POPULARITY),

@@ -16,10 +16,16 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bands import Band, activity_bands, popularity_bands
-from training.evaluation import PER_USER, Evaluation
-from training.figures import Comparison, Estimate, Figures, ItemBand, UserBand
-from training.resampling import Bootstrap, interval, mean_over_folds, paired_t_test, ratios
+from training.measuring.bands import Band, activity_bands, popularity_bands
+from training.measuring.evaluation import PER_USER, Evaluation
+from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
+from training.measuring.resampling import (
+    Bootstrap,
+    interval,
+    mean_over_folds,
+    paired_t_test,
+    ratios,
+)
 
 _TESTED: Final = ("precision", "recall", "ndcg")
 _LACKING: Final = "new: not in training"

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.figures import Comparison, Estimate, Figures, ItemBand, UserBand
+from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
 
 
 def estimates(precision: float) -> dict[str, Estimate]:

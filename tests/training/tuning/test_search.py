@@ -20,9 +20,9 @@ from tests.builders import interactions_of, random_plays
 from training.convergence import Validation, enough, follow
 from training.errors import SearchMismatch, TrainingError, WriteError
 from training.presets import DEFAULT
-from training.search import Budget, Search, Trial, read_search, search
-from training.space import Space, rounded
-from training.split import Fold, RandomPerUser
+from training.splitting.split import Fold, RandomPerUser
+from training.tuning.search import Budget, Search, Trial, read_search, search
+from training.tuning.space import Space, rounded
 
 SPACE = Space(factors=(4, 12), iterations=6)
 
@@ -239,7 +239,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     code = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from tests.training.test_search import *\n"
+        "from tests.training.tuning.test_search import *\n"
         "class Killed(Validation):\n"
         "    def ndcg(self, *args):\n"
         "        if len(read_search(state).trials if state.exists() and told else []) == 3:\n"
@@ -253,7 +253,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     killed = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env=environment,
         check=False,
     )
