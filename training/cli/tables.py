@@ -17,6 +17,7 @@ from app.store.entries import Statistics
 from training.convergence import Convergence
 from training.datasets import DATASETS
 from training.measuring.figures import Comparison, Estimate, Figures
+from training.numbers import SIGNIFICANT, Form, interval_of, p_value, plainly, plural
 from training.pipeline import Prepared, describe_period
 from training.records import RowCounts
 from training.study import DiscoveryPoint
@@ -47,10 +48,6 @@ _EVENTS: Final = {
     "  disliked artists": "dislikes",
     "  skips": "skips",
 }
-
-# Below this p-value a difference is stated as a fact.
-_SURE: Final = 0.05
-_EN_DASH: Final = "\N{EN DASH}"
 
 
 def records_table(prepared: Prepared) -> Group:
@@ -127,28 +124,15 @@ def _pair(first: str, second: str) -> str:
 
 def _sentence(comparison: Comparison) -> str:
     first, second, difference = comparison.first, comparison.second, comparison.difference
-    figure = _FIGURES[comparison.figure]
-    amount = f"{abs(difference.value):.4f}"
-    if comparison.p_value >= _SURE:
-        what = f"{first} and {second} differ by {amount} in {figure}, perhaps by chance"
+    amount = f"{plainly(abs(difference.value), Form.NUMBER)} in {_FIGURES[comparison.figure]}"
+    if comparison.p_value >= SIGNIFICANT:
+        what = f"{first} and {second} differ by {amount}, perhaps by chance"
     else:
         verb = "beats" if difference.value > 0 else "falls behind"
-        what = f"{first} {verb} {second} by {amount} in {figure}"
-    return f"{what}{_bounds(difference)}, {_p(comparison.p_value)}"
-
-
-def _bounds(difference: Estimate) -> str:
-    if difference.low is None or difference.high is None:
-        return ""
-    low, high = difference.low, difference.high
-    if difference.value < 0:
-        low, high = -high, -low
-    to = " to " if low < 0 else _EN_DASH
-    return f" ({low:.4f}{to}{high:.4f})"
-
-
-def _p(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+        what = f"{first} {verb} {second} by {amount}"
+    bounds = interval_of(-difference if difference.value < 0 else difference, plain=True)
+    sure = p_value(comparison.p_value, plain=True)
+    return f"{what} ({bounds}), {sure}" if bounds else f"{what}, {sure}"
 
 
 def _cutoffs(figures: Figures) -> Table:
@@ -239,8 +223,7 @@ def trial_line(trial: Trial, so_far: Search) -> str:
     values = ", ".join(
         f"{_SHORT.get(name, name)} {_value(value)}" for name, value in trial.parameters.items()
     )
-    iterations = "1 iteration" if trial.iterations == 1 else f"{trial.iterations} iterations"
-    ending = "given up" if trial.pruned else iterations
+    ending = "given up" if trial.pruned else plural(trial.iterations, "iteration")
     best = f"best {so_far.winner.ndcg:.4f} (trial {so_far.best})"
     return f"trial {trial.number}: {trial.ndcg:.4f}, {best}; {values}; {ending}"
 

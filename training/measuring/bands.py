@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.numbers import plural
+
 _USER_BANDS: Final = 4
 _ITEM_BANDS: Final = ("head", "middle", "tail")
 
@@ -93,5 +95,5 @@ def even_ranges(
 
 def _range(low: int, high: int, noun: str) -> str:
     if low == high:
-        return f"{low:,} {noun}" + ("" if low == 1 else "s")
+        return plural(low, noun)
     return f"{low:,} to {high:,} {noun}s"

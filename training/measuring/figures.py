@@ -29,6 +29,12 @@ class Estimate:
         """Both bounds, or None."""
         return None if self.low is None or self.high is None else [self.low, self.high]
 
+    def __neg__(self) -> Estimate:
+        """Returns the estimate of the opposite difference."""
+        low = None if self.high is None else -self.high
+        high = None if self.low is None else -self.low
+        return Estimate(-self.value, low, high)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from training.measuring.figures import Estimate
+from training.numbers import round_percent, tick
 from training.report.contenders import Look
-from training.report.numbers import round_percent, tick
 from training.report.svg import FONT_SIZE, GRID, INK, MODEL_COLOURS, MUTED, PAPER
 
 BEST: Final = MODEL_COLOURS[1]

@@ -10,6 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from training.measuring.figures import Comparison, Figures
+from training.numbers import (
+    MISSING,
+    interval_of,
+    number,
+    p_value,
+    percent,
+    signed,
+)
 from training.report import reference_study
 from training.report.axes import from_zero, label_ticks, line, point
 from training.report.contenders import Contenders, figure_of
@@ -24,14 +32,6 @@ from training.report.elements import (
     published_key,
 )
 from training.report.measures import MEASURES
-from training.report.numbers import (
-    MISSING,
-    interval_of,
-    measure,
-    p_value,
-    percent,
-    signed,
-)
 from training.report.svg import draw, variable_of
 from training.report.verdict import is_significant
 from training.study import Study
@@ -196,7 +196,7 @@ def _length_chart(study: Study, contenders: Contenders, name: str, cutoffs: list
 def _length_says(figures: Figures, contenders: Contenders, name: str, cutoffs: list[int]) -> str:
     def at(contender: str, k: int) -> str:
         value = figure_of(figures, contender, name, k).value
-        return measure(value) if name == "ndcg" else percent(value)
+        return number(value) if name == "ndcg" else percent(value)
 
     first, last = cutoffs[0], cutoffs[-1]
     ends = [first] if first == last else [first, last]
@@ -223,6 +223,6 @@ def _cutoffs_table(figures: Figures, contenders: Contenders, cutoffs: list[int])
             cells = [Cell(f"{MEASURES[name].label.format(k='k')}, {look.label}")]
             for k in cutoffs:
                 one = figure_of(figures, contender, name, k)
-                cells.append(Cell(measure(one.value), interval_of(one)))
+                cells.append(Cell(number(one.value), interval_of(one)))
             rows.append(cells)
     return Table("The figures by length of the list", columns, rows, folded=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from training.report.numbers import count, measure, percent
+from training.numbers import count, number, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,41 +29,41 @@ class Measure:
 MEASURES: Final[Mapping[str, Measure]] = {
     "precision": Measure(
         "Precision@{k}",
-        measure,
+        number,
         max,
         "How much of a list is right: hits among the first {k} artists, divided by {k}. A listener "
         "with fewer than {k} hidden artists cannot reach 1.",
     ),
     "recall": Measure(
         "Recall@{k}",
-        measure,
+        number,
         max,
         "How much of what was hidden is found: hits among the first {k} artists, divided by the "
         "listener's hidden artists.",
     ),
     "ndcg": Measure(
         "NDCG@{k}",
-        measure,
+        number,
         max,
         "Like precision, but a hit counts more the higher it stands (1 / log2(rank + 1)), divided "
         "by what the best possible list would get. 1 is perfect, 0 is no hit.",
     ),
     "map": Measure(
         "MAP@{k}",
-        measure,
+        number,
         max,
         "Mean average precision: the precision at the rank of each hit, summed and divided by the "
         "hits that were possible.",
     ),
     "mrr": Measure(
         "MRR@{k}",
-        measure,
+        number,
         max,
         "Mean reciprocal rank: 1 / rank of the first hit, 0 without one.",
     ),
     "hit_rate": Measure(
         "Hit rate@{k}",
-        measure,
+        number,
         max,
         "Share of listeners who find at least one hidden artist among the first {k}.",
     ),
@@ -81,14 +81,14 @@ MEASURES: Final[Mapping[str, Measure]] = {
     ),
     "novelty": Measure(
         "Novelty, bits",
-        measure,
+        number,
         max,
         "How little known the recommended artists are: the mean of -log2(listeners / users). One "
         "bit more means artists with half as many listeners.",
     ),
     "gini": Measure(
         "Gini",
-        measure,
+        number,
         min,
         "How unevenly the places in the lists are shared out: 0 if every artist is shown equally "
         "often, near 1 if one artist takes all places.",

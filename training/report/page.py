@@ -7,7 +7,7 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from training.report import numbers
+from training import numbers
 from training.report.bands import bands_section
 from training.report.comparison import comparison_section, length_section
 from training.report.contenders import contenders_of

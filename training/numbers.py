@@ -1,18 +1,50 @@
-"""Numbers for people: three significant digits, thousands separators, signs."""
+"""Numbers for people: three significant digits, thousands separators, signs, nouns.
+
+A report has typographic signs and spaces that do not break. A terminal has plain ones, and four
+decimals throughout, so that columns stand in line.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-from training.measuring.figures import Estimate
+from enum import Enum
+from typing import Any, Final, Protocol, assert_never
 
 MISSING: Final = "\N{EN DASH}"
 MINUS: Final = "\N{MINUS SIGN}"
+# A p-value below this makes a difference more than chance.
 SIGNIFICANT: Final = 0.05
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 _MOST_DECIMALS: Final = 6
+_PLAIN_DECIMALS: Final = 4
+
+
+class Form(Enum):
+    """In which form a number is written."""
+
+    NUMBER = "number"
+    SHARE = "share"
+    COUNT = "count"
+
+
+class HasInterval(Protocol):
+    """A number with the bounds of its interval, None without."""
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        ...
+
+    @property
+    def low(self) -> float | None:
+        """The lower bound."""
+        ...
+
+    @property
+    def high(self) -> float | None:
+        """The upper bound."""
+        ...
 
 
 def decimals_of(value: float) -> int:
@@ -26,8 +58,8 @@ def decimals_of(value: float) -> int:
     return decimals
 
 
-def measure(value: float, decimals: int | None = None) -> str:
-    """Returns a measure, such as ``0.208``."""
+def number(value: float, decimals: int | None = None) -> str:
+    """Returns a number, such as ``0.208``."""
     if not math.isfinite(value):
         return MISSING
     text = f"{value:,.{decimals_of(value) if decimals is None else decimals}f}"
@@ -44,7 +76,25 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return MISSING
     decimals = 0 if share in (0, 1) else decimals_of(100 * share)
-    return f"{measure(100 * share, decimals)}{_SPACE}%"
+    return f"{number(100 * share, decimals)}{_SPACE}%"
+
+
+def written(value: float, form: Form) -> str:
+    """Returns a number in its form, for a report."""
+    match form:
+        case Form.NUMBER:
+            return number(value)
+        case Form.SHARE:
+            return percent(value)
+        case Form.COUNT:
+            return count(value)
+        case _:
+            assert_never(form)
+
+
+def plainly(value: float, form: Form) -> str:
+    """Returns a number in its form, for a terminal, where a share is a number as others are."""
+    return f"{value:,.0f}" if form is Form.COUNT else f"{value:.{_PLAIN_DECIMALS}f}"
 
 
 def round_percent(share: float) -> str:
@@ -61,36 +111,46 @@ def amount(value: float) -> str:
 
 def signed(value: float) -> str:
     """Returns a difference, such as ``+0.177``."""
-    return f"+{measure(value)}" if 0 < value < math.inf else measure(value)
+    return f"+{number(value)}" if 0 < value < math.inf else number(value)
 
 
-def interval_of(estimate: Estimate, decimals: int | None = None) -> str:
-    """Returns the bounds with a dash between, or ``to`` where low is negative; empty without."""
+def interval_of(estimate: HasInterval, *, plain: bool = False) -> str:
+    """Returns the bounds with a dash between, or ``to`` where low is negative; empty without.
+
+    Args:
+        estimate: the number, whose digits decide those of the bounds.
+        plain: whether it is for a terminal.
+    """
     low, high = estimate.low, estimate.high
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    if decimals is None:
-        decimals = decimals_of(estimate.value)
-        if estimate.value == 0:
-            decimals = decimals_of(max(abs(low), abs(high)))
     dash = " to " if low < 0 else "\N{EN DASH}"
-    return f"{measure(low, decimals)}{dash}{measure(high, decimals)}"
+    if plain:
+        return f"{low:.{_PLAIN_DECIMALS}f}{dash}{high:.{_PLAIN_DECIMALS}f}"
+    decimals = decimals_of(estimate.value or max(abs(low), abs(high)))
+    return f"{number(low, decimals)}{dash}{number(high, decimals)}"
 
 
-def with_interval(estimate: Estimate) -> str:
+def with_interval(estimate: HasInterval) -> str:
     """Returns the value, and its bounds in brackets."""
-    value = measure(estimate.value)
+    value = number(estimate.value)
     bounds = interval_of(estimate)
     return f"{value} ({bounds})" if bounds else value
 
 
-def p_value(p: float) -> str:
-    """Returns ``p < 0.001`` or ``p = 0.042``."""
+def p_value(p: float, *, plain: bool = False) -> str:
+    """Returns ``p < 0.001`` or ``p = 0.042``.
+
+    Args:
+        p: the p-value.
+        plain: whether it is for a terminal.
+    """
+    space = " " if plain else _SPACE
     if not math.isfinite(p):
-        return f"p{_SPACE}unknown"
+        return f"p{space}unknown"
     if p < 0.001:
-        return f"p{_SPACE}<{_SPACE}0.001"
-    return f"p{_SPACE}={_SPACE}{p:.{3 if p < 0.1 else 2}f}"
+        return f"p{space}<{space}0.001"
+    return f"p{space}={space}{p:.{3 if plain or p < 0.1 else 2}f}"
 
 
 def tick(value: float) -> str:
@@ -108,7 +168,7 @@ def duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return MISSING
     if seconds < 60:
-        return f"{measure(seconds, 1 if seconds < 10 else 0)}{_SPACE}s"
+        return f"{number(seconds, 1 if seconds < 10 else 0)}{_SPACE}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes}{_SPACE}min {rest}{_SPACE}s"

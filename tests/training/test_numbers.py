@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training import numbers
 from training.measuring.figures import Estimate
-from training.report import numbers
 
 NAN = float("nan")
 SPACE = "\N{NO-BREAK SPACE}"
@@ -28,17 +28,17 @@ MINUS = "\N{MINUS SIGN}"
         (NAN, numbers.MISSING),
     ],
 )
-def test_measures_have_three_digits(value: float, text: str) -> None:
-    assert numbers.measure(value) == text
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert numbers.number(value) == text
 
 
 def test_what_is_below_one_never_reads_one() -> None:
-    assert numbers.measure(0.99967) == "0.9997"
+    assert numbers.number(0.99967) == "0.9997"
 
 
 @given(st.floats(1e-4, 1, exclude_max=True))
-def test_a_measure_is_within_half_a_per_cent_of_its_value(value: float) -> None:
-    assert float(numbers.measure(value)) == pytest.approx(value, rel=0.005)
+def test_a_number_is_within_half_a_per_cent_of_its_value(value: float) -> None:
+    assert float(numbers.number(value)) == pytest.approx(value, rel=0.005)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,30 @@ def test_a_figure_without_bounds_stands_alone(low: float | None) -> None:
 )
 def test_p_values_are_not_more_exact_than_they_deserve(p: float, text: str) -> None:
     assert numbers.p_value(p).replace(SPACE, " ") == text
+
+
+def test_a_terminal_has_four_decimals_and_plain_signs() -> None:
+    assert numbers.interval_of(Estimate(-0.012, -0.02, 0.004), plain=True) == "-0.0200 to 0.0040"
+    assert numbers.p_value(0.3, plain=True) == "p = 0.300"
+    assert numbers.plainly(0.03, numbers.Form.SHARE) == "0.0300"
+    assert numbers.plainly(1234, numbers.Form.COUNT) == "1,234"
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (numbers.Form.NUMBER, "0.500"),
+        (numbers.Form.SHARE, f"50.0{SPACE}%"),
+        (numbers.Form.COUNT, "0"),
+    ],
+)
+def test_a_number_is_written_in_its_form(form: numbers.Form, text: str) -> None:
+    assert numbers.written(0.5, form) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1 user"), (0, "0 users"), (1200, "1,200 users")])
+def test_a_count_has_its_noun(number: int, text: str) -> None:
+    assert numbers.plural(number, "user") == text
 
 
 @pytest.mark.parametrize(
@@ -116,5 +140,5 @@ def test_enumerations_end_with_and(parts: list[str], text: str) -> None:
 
 @given(st.floats())
 def test_any_float_can_be_written(value: float) -> None:
-    for write in (numbers.measure, numbers.count, numbers.percent, numbers.amount, numbers.signed):
+    for write in (numbers.number, numbers.count, numbers.percent, numbers.amount, numbers.signed):
         assert write(value) == numbers.MISSING or math.isfinite(value)
