@@ -131,7 +131,7 @@ def compare(parts: Parts, parameters: Parameters) -> dict[str, Shares]:
     return {
         name: at_shares(
             [
-                evaluation.figures(f"{name} {strength}") | {"strength": strength}
+                evaluation.values(f"{name} {strength}") | {"strength": strength}
                 for strength in (0.0, *_STRENGTHS)
             ]
         )

@@ -31,6 +31,7 @@ from training.datasets.synthetic_timed import generate_timed
 from training.fit import fit_model
 from training.interactions import Interactions
 from training.measuring.evaluation import Contender, evaluate
+from training.measuring.measures import NDCG
 from training.measuring.resampling import paired_t_test
 from training.presets import DEFAULT
 from training.splitting.split import Fold, GlobalTime
@@ -73,7 +74,7 @@ def _ndcg(fold: Fold, half_life: float | None) -> NDArray[np.float64]:
     parameters = replace(DEFAULT.parameters, half_life=half_life)
     model = fit_model(fold.train, parameters)
     evaluation = evaluate(model, fold, {_ALS: Contender(Strategy.AUTO)}, k=_K, cutoffs=())
-    return evaluation.per_user(_ALS, "ndcg")[evaluation.n_history > 0]
+    return evaluation.per_user(_ALS, NDCG)[evaluation.n_history > 0]
 
 
 def _ndcg_of_faded_plays(fold: Fold, half_life: float | None) -> NDArray[np.float64]:

@@ -296,7 +296,7 @@ def _ndcg_by_share(fold: Fold, parameters: Parameters) -> list[float]:
             fold.train, item_factors, weighting, replace(resolved, fold_in_share=share)
         )
         evaluation = evaluate(model, fold, {"als": Contender(Strategy.AUTO)}, cutoffs=())
-        values.append(round(evaluation.figures("als")["ndcg"], 5))
+        values.append(round(evaluation.values("als")["ndcg"], 5))
     return values
 
 

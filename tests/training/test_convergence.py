@@ -33,7 +33,7 @@ def test_the_curve_ends_at_what_evaluation_measures_of_the_trained_model(
     for iterations in (1, 3, PARAMETERS.iterations):
         model = fit_model(fold.train, replace(PARAMETERS, iterations=iterations))
         evaluation = evaluate(model, fold, {"als": Contender(Strategy.AUTO)}, k=5)
-        assert curve[iterations - 1] == evaluation.figures("als")["ndcg"]
+        assert curve[iterations - 1] == evaluation.values("als")["ndcg"]
 
 
 def test_the_right_items_of_the_checkerboard_are_found() -> None:

@@ -69,7 +69,7 @@ def test_default_does_not_care_for_the_scale_of_plays(
             (fold,) = RandomPerUser(seed=seed).folds(interactions)
             model = fit_model(fold.train, DEFAULT.parameters)
             result = evaluate(model, fold, {"als": DEFAULT.contenders["als"]})
-            values.append(result.figures("als")["precision"])
+            values.append(result.values("als")["precision"])
         return fmean(values)
 
     changed = precision(with_plays(interactions, factor, power))
@@ -96,7 +96,7 @@ def test_default_finds_the_checkerboard() -> None:
     kept_back = interactions_of(np.eye(40))
     fold = Fold(board, kept_back)
     result = evaluate(model, fold, {"als": DEFAULT.contenders["als"]}, k=1)
-    assert result.figures("als")["precision"] == 1
+    assert result.values("als")["precision"] == 1
 
 
 def test_default_is_the_winner_of_the_committed_search() -> None:

@@ -17,6 +17,7 @@ from app.store.entries import Statistics
 from training.convergence import Convergence
 from training.datasets import DATASETS
 from training.measuring.figures import Comparison, Estimate, Figures
+from training.measuring.measures import PRECISION, Measure, shown
 from training.numbers import SIGNIFICANT, Form, interval_of, p_value, plainly, plural
 from training.pipeline import Prepared, describe_period
 from training.records import RowCounts
@@ -26,19 +27,6 @@ from training.tuning.search import Search, Trial
 _CURVE_COLUMNS: Final = 10
 _BEST: Final = 5
 _SHORT: Final = {"relative_regularization": "regularization (relative)"}
-
-_FIGURES: Final = {
-    "precision": "Precision",
-    "recall": "Recall",
-    "ndcg": "NDCG",
-    "map": "MAP",
-    "mrr": "MRR",
-    "hit_rate": "Hit rate",
-    "coverage_items": "Artists shown",
-    "coverage": "Coverage",
-    "novelty": "Novelty",
-    "gini": "Gini",
-}
 
 _EVENTS: Final = {
     "events in the store": "events",
@@ -89,7 +77,11 @@ def figures_table(figures: Figures) -> Group:
         Text(
             "± is half of the 95 % bootstrap interval over users; p is of the paired t-test", "dim"
         ),
-        *(Text(_sentence(one)) for one in figures.comparisons if one.figure == "precision"),
+        *(
+            Text(_sentence(one, PRECISION))
+            for one in figures.comparisons
+            if one.figure == PRECISION.name
+        ),
         Text(),
         _titled("Precision / NDCG by cut-off", _cutoffs(figures)),
     ]
@@ -104,27 +96,26 @@ def figures_table(figures: Figures) -> Group:
 
 def _measures(figures: Figures) -> Table:
     table = _compact("", *figures.models)
-    for name, label in _FIGURES.items():
-        estimates = [by_cutoff[figures.k][name] for by_cutoff in figures.models.values()]
-        form = ",.0f" if name == "coverage_items" else ".4f"
-        table.add_row(label, *(_estimate(estimate, form) for estimate in estimates))
+    for one in shown(figures.measures):
+        estimates = [by_cutoff[figures.k][one.name] for by_cutoff in figures.models.values()]
+        table.add_row(one.label, *(_estimate(estimate, one.form) for estimate in estimates))
     return table
 
 
-def _estimate(estimate: Estimate, form: str) -> str:
-    value = f"{estimate.value:{form}}"
+def _estimate(estimate: Estimate, form: Form) -> str:
+    value = plainly(estimate.value, form)
     if estimate.low is None or estimate.high is None:
         return value
-    return f"{value} ±{(estimate.high - estimate.low) / 2:{form}}"
+    return f"{value} ±{plainly((estimate.high - estimate.low) / 2, form)}"
 
 
 def _pair(first: str, second: str) -> str:
     return f"{first} / {second}"
 
 
-def _sentence(comparison: Comparison) -> str:
+def _sentence(comparison: Comparison, measure: Measure) -> str:
     first, second, difference = comparison.first, comparison.second, comparison.difference
-    amount = f"{plainly(abs(difference.value), Form.NUMBER)} in {_FIGURES[comparison.figure]}"
+    amount = f"{plainly(abs(difference.value), Form.NUMBER)} in {measure.label}"
     if comparison.p_value >= SIGNIFICANT:
         what = f"{first} and {second} differ by {amount}, perhaps by chance"
     else:

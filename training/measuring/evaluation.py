@@ -1,15 +1,15 @@
 """Evaluation: asks every contender for everyone's list and marks the hits.
 
-The whole catalogue is ranked, training items are excluded, and figures are means over the users
-with at least one test item. Lists are made once, at the largest cut-off: the first items of a
+The whole catalogue is ranked, training items are excluded, and measures are taken over the
+users with at least one test item. Lists are made once, at the largest cut-off: the first items of a
 longer list are the shorter list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +19,20 @@ from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from training.errors import NothingToMeasure
 from training.fit import NoProgress, Progress, in_threads
-from training.measuring import measures
+from training.measuring.measures import (
+    MEASURES,
+    Measure,
+    Measures,
+    OfExposure,
+    OverPlaces,
+    OverUsers,
+    PerUser,
+)
 from training.splitting.split import Fold
 
 CUTOFFS: Final = (1, 5, 10, 15, 20)
 
 _BLOCK: Final = 256
-
-PER_USER: Final[Mapping[str, Callable[[measures.Hits, measures.Counts], measures.PerUser]]] = {
-    "precision": measures.precision,
-    "recall": measures.recall,
-    "ndcg": measures.ndcg,
-    "map": measures.average_precision,
-    "mrr": measures.reciprocal_rank,
-    "hit_rate": measures.hit,
-}
 
 
 class GivesLists(Protocol):
@@ -123,6 +122,7 @@ class Evaluation:
         hits: by contender, bool, of the same shape: whether the item is one of the user's test
             items.
         asked: by contender, how its lists were made, for the manifest.
+        measures: what is measured of the lists.
     """
 
     k: int
@@ -137,38 +137,43 @@ class Evaluation:
     lists: Mapping[str, NDArray[np.int32]]
     hits: Mapping[str, NDArray[np.bool_]]
     asked: Mapping[str, Mapping[str, Any]]
+    measures: Measures = field(default_factory=lambda: MEASURES)
 
-    def per_user(self, contender: str, figure: str, cutoff: int | None = None) -> measures.PerUser:
-        """Returns each user's figure, one of ``PER_USER``, shape (n_users,), at k unless told."""
+    def per_user(self, contender: str, measure: OverUsers, cutoff: int | None = None) -> PerUser:
+        """Returns each user's value of a measure, shape (n_users,), at k unless told."""
         hits = self.hits[contender][:, : self.k if cutoff is None else cutoff]
-        return PER_USER[figure](hits, self.n_test)
+        return measure.of(hits, self.n_test)
 
-    def surprise(
-        self, contender: str, cutoff: int | None = None
-    ) -> tuple[measures.PerUser, measures.PerUser]:
-        """Returns the summed surprise of each user's list in bits, and the length of the list."""
+    def over_places(
+        self, contender: str, measure: OverPlaces, cutoff: int | None = None
+    ) -> tuple[PerUser, PerUser]:
+        """Returns the sum of a measure over each user's list, and the length of the list."""
         lists = self.lists[contender][:, : self.k if cutoff is None else cutoff]
-        bits = measures.surprise(self.listeners, self.n_training_users)
+        values = measure.of(self.listeners, self.n_training_users)
         filled = lists >= 0
-        return (bits[lists] * filled).sum(axis=1), filled.sum(axis=1, dtype=np.float64)
+        return (values[lists] * filled).sum(axis=1), filled.sum(axis=1, dtype=np.float64)
 
     def exposure(self, contender: str, cutoff: int | None = None) -> NDArray[np.int64]:
         """Returns how often each item stands in a list, shape (n_items,)."""
         lists = self.lists[contender][:, : self.k if cutoff is None else cutoff]
         return np.bincount(lists[lists >= 0], minlength=len(self.listeners))
 
-    def figures(self, contender: str, cutoff: int | None = None) -> dict[str, float]:
-        """Returns all figures of a contender by name, at k unless told."""
-        means = {name: float(self.per_user(contender, name, cutoff).mean()) for name in PER_USER}
-        bits, places = self.surprise(contender, cutoff)
-        exposure = self.exposure(contender, cutoff)[self.listeners > 0]
-        distinct = int((exposure > 0).sum())
-        return means | {
-            "coverage": distinct / len(exposure),
-            "coverage_items": distinct,
-            "novelty": float(bits.sum() / max(1.0, places.sum())),
-            "gini": measures.gini(exposure),
-        }
+    def value(self, contender: str, measure: Measure, cutoff: int | None = None) -> float:
+        """Returns a measure of a contender, at k unless told."""
+        match measure:
+            case OverUsers():
+                return float(self.per_user(contender, measure, cutoff).mean())
+            case OverPlaces():
+                totals, places = self.over_places(contender, measure, cutoff)
+                return float(totals.sum() / max(1.0, places.sum()))
+            case OfExposure():
+                return measure.of(self.exposure(contender, cutoff)[self.listeners > 0])
+            case _:
+                assert_never(measure)
+
+    def values(self, contender: str, cutoff: int | None = None) -> dict[str, float]:
+        """Returns all measures of a contender by name, at k unless told."""
+        return {name: self.value(contender, one, cutoff) for name, one in self.measures.items()}
 
 
 def evaluate(
@@ -178,6 +183,7 @@ def evaluate(
     *,
     k: int = 10,
     cutoffs: Sequence[int] = CUTOFFS,
+    measures: Measures = MEASURES,
     sample: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -193,6 +199,7 @@ def evaluate(
         contenders: what to measure, by name.
         k: the main cut-off, 1 to the number of training items.
         cutoffs: further cut-offs; those above the number of training items are left out.
+        measures: what to measure of the lists.
         sample: how many users to measure, None for all. They are drawn by seed such that several
             folds of the same users get the same sample, as far as these have test items there.
         seed: of the sample.
@@ -225,6 +232,7 @@ def evaluate(
         lists=lists,
         hits={name: _hits(made, tested) for name, made in lists.items()},
         asked={name: contender.to_manifest() for name, contender in contenders.items()},
+        measures=measures,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.measuring.measures import MEASURES, Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +130,15 @@ class Figures:
         folds: how many train and test parts the figures are means over.
         users: users that were measured.
         users_with_test: users with a test item; more than ``users`` where these are a sample.
-        models: by contender, then by cut-off, then by name of the figure (``precision``,
-            ``recall``, ``ndcg``, ``map``, ``mrr``, ``hit_rate``, ``coverage``, ``coverage_items``,
-            ``novelty``, ``gini``).
+        models: by contender, then by cut-off, then by name of the measure.
         asked: by contender, how its lists were asked for, for the manifest.
         comparisons: paired tests between the contenders.
         user_bands: least active first.
         item_bands: most popular first.
         exposure: by contender, int64, shape (n_training_items,): how often each training item of
             the first fold stands in a list of length k there; by ascending item index.
-        per_fold: for each fold by contender its figures at the main cut-off.
+        per_fold: for each fold by contender its measures at the main cut-off.
+        measures: what was measured, by name.
     """
 
     split: Mapping[str, Any]
@@ -152,6 +153,7 @@ class Figures:
     item_bands: Sequence[ItemBand]
     exposure: Mapping[str, NDArray[np.int64]]
     per_fold: Sequence[Mapping[str, Mapping[str, float]]] = ()
+    measures: Measures = field(default_factory=lambda: MEASURES)
 
     def value(self, contender: str, figure: str, cutoff: int | None = None) -> float:
         """Returns a figure of a contender, at k unless told."""

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.measuring.bands import Band, activity_bands, popularity_bands
-from training.measuring.evaluation import PER_USER, Evaluation
+from training.measuring.evaluation import Evaluation
 from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
+from training.measuring.measures import NDCG, OfExposure, OverPlaces, OverUsers, compared
 from training.measuring.resampling import (
     Bootstrap,
     interval,
@@ -27,11 +28,10 @@ from training.measuring.resampling import (
     ratios,
 )
 
-_TESTED: Final = ("precision", "recall", "ndcg")
 _LACKING: Final = "new: not in training"
 
 Array: TypeAlias = NDArray[np.float64]
-# A figure and its cut-off, or "band" and a label.
+# A measure's name and its cut-off, or "band" and a label.
 _Name: TypeAlias = tuple[str, int | str]
 # A value of each resample.
 _Resampled: TypeAlias = Mapping[_Name, Array]
@@ -79,7 +79,8 @@ def summarise(
         ],
         item_bands=_item_bands(evaluations),
         exposure=_exposure(first),
-        per_fold=[{name: one.figures(name) for name in one.lists} for one in evaluations],
+        per_fold=[{name: one.values(name) for name in one.lists} for one in evaluations],
+        measures=first.measures,
     )
 
 
@@ -145,26 +146,35 @@ class _Folds:
         above: dict[_Name, Array] = {}
         below: dict[_Name, Array] = {}
         for cutoff in self.cutoffs:
-            for figure in PER_USER:
-                above[figure, cutoff] = evaluation.per_user(contender, figure, cutoff)
-            name = "novelty", cutoff
-            above[name], below[name] = evaluation.surprise(contender, cutoff)
-        ndcg = evaluation.per_user(contender, "ndcg")
+            for measure in evaluation.measures.values():
+                name = measure.name, cutoff
+                match measure:
+                    case OverUsers():
+                        above[name] = evaluation.per_user(contender, measure, cutoff)
+                    case OverPlaces():
+                        above[name], below[name] = evaluation.over_places(
+                            contender, measure, cutoff
+                        )
+                    case OfExposure():  # no mean, so nothing to sum
+                        pass
+                    case _:
+                        assert_never(measure)
+        ndcg = evaluation.per_user(contender, NDCG)
         for band in self.bands:
             members = band.members[positions].astype(np.float64)
             above["band", band.label], below["band", band.label] = ndcg * members, members
         return above, below
 
     def estimate(self, contender: str, cutoff: int, resampled: _Resampled) -> dict[str, Estimate]:
-        """Returns the figures at one cut-off, with an interval where there is one."""
-        by_fold = [one.figures(contender, cutoff) for one in self.evaluations]
+        """Returns all measures at one cut-off, with an interval where there is one."""
+        by_fold = [one.values(contender, cutoff) for one in self.evaluations]
         estimates = {}
-        for figure in by_fold[0]:
+        for name in by_fold[0]:
             # A count stays a whole number where there is one fold.
-            values = [figures[figure] for figures in by_fold]
+            values = [fold[name] for fold in by_fold]
             value = fmean(values) if len(values) > 1 else values[0]
-            known = resampled.get((figure, cutoff))
-            estimates[figure] = Estimate(value) if known is None else _estimate(value, known)
+            known = resampled.get((name, cutoff))
+            estimates[name] = Estimate(value) if known is None else _estimate(value, known)
         return estimates
 
     def estimate_band(self, contender: str, band: Band, resampled: _Resampled) -> Estimate:
@@ -173,29 +183,38 @@ class _Folds:
         for evaluation, positions in zip(self.evaluations, self.positions, strict=True):
             members = band.members[positions]
             if members.any():
-                means.append(float(evaluation.per_user(contender, "ndcg")[members].mean()))
+                means.append(float(evaluation.per_user(contender, NDCG)[members].mean()))
         return _estimate(fmean(means), resampled["band", band.label])
 
-    def per_user(self, contender: str, figure: str) -> Array:
+    def per_user(self, contender: str, measure: OverUsers) -> Array:
         """Returns each user's mean over the folds at k, shape (len(users),)."""
-        values = [one.per_user(contender, figure) for one in self.evaluations]
+        values = [one.per_user(contender, measure) for one in self.evaluations]
         return _mean_by_user(self.positions, values, len(self.users))
+
+    def compare(
+        self,
+        measure: OverUsers,
+        pair: tuple[str, str],
+        models: _Models,
+        resampled: Mapping[str, _Resampled],
+    ) -> Comparison:
+        """Compares two contenders on the same users, at k."""
+        (first, second), name, k = pair, measure.name, self.evaluations[0].k
+        value = models[first][k][name].value - models[second][k][name].value
+        difference = resampled[first][name, k] - resampled[second][name, k]
+        p_value = paired_t_test(self.per_user(first, measure), self.per_user(second, measure))
+        return Comparison(first, second, name, _estimate(value, difference), p_value)
 
 
 def _compare(
     folds: _Folds, models: _Models, resampled: Mapping[str, _Resampled], subject: str
 ) -> list[Comparison]:
-    k = folds.evaluations[0].k
-    comparisons = []
-    for other in models:
-        for figure in _TESTED if other != subject else ():
-            value = models[subject][k][figure].value - models[other][k][figure].value
-            difference = resampled[subject][figure, k] - resampled[other][figure, k]
-            p_value = paired_t_test(folds.per_user(subject, figure), folds.per_user(other, figure))
-            comparisons.append(
-                Comparison(subject, other, figure, _estimate(value, difference), p_value)
-            )
-    return comparisons
+    return [
+        folds.compare(measure, (subject, other), models, resampled)
+        for other in models
+        if other != subject
+        for measure in compared(folds.evaluations[0].measures)
+    ]
 
 
 def _item_bands(evaluations: Sequence[Evaluation]) -> list[ItemBand]:

@@ -9,7 +9,8 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from training.numbers import count, number, percent, plural, setting, signed
+from training.measuring.measures import MEASURES
+from training.numbers import count, number, percent, plural, setting, signed, written
 from training.report import reference_study
 from training.report.axes import annotate_along, from_zero, label_ticks, log_x, point, title_y
 from training.report.contenders import Contenders, figure_of
@@ -24,7 +25,7 @@ from training.report.elements import (
     published_key,
 )
 from training.report.svg import draw
-from training.study import DiscoveryPoint, Study
+from training.study import DIAL_MEASURES, DiscoveryPoint, Study
 
 _KEPT: Final = 0.95
 
@@ -197,24 +198,15 @@ def _dial_chart(study: Study, contenders: Contenders, name: str, x: str) -> Char
 
 
 def _dial_table(points: Sequence[DiscoveryPoint], k: int) -> Table:
+    measures = [MEASURES[name] for name in DIAL_MEASURES]
     columns = [
         Column("Discovery", numeric=False),
-        Column(f"NDCG@{k}"),
-        Column(f"Precision@{k}"),
-        Column("Artists shown"),
-        Column("Coverage"),
-        Column("Novelty, bits"),
-        Column("Gini"),
+        *(Column(measure.title(k)) for measure in measures),
     ]
     rows = [
         [
             Cell(setting(point.discovery)),
-            Cell(number(point.ndcg)),
-            Cell(number(point.precision)),
-            Cell(count(point.coverage_items)),
-            Cell(percent(point.coverage)),
-            Cell(number(point.novelty)),
-            Cell(number(point.gini)),
+            *(Cell(written(getattr(point, measure.name), measure.form)) for measure in measures),
         ]
         for point in points
     ]

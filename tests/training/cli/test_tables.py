@@ -17,6 +17,7 @@ from training.cli.tables import (
 )
 from training.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
+from training.measuring.measures import MEASURES
 from training.study import DiscoveryPoint
 from training.tuning.search import Search, Trial
 
@@ -24,11 +25,12 @@ NAMES = ("popularity", "popularity with seen", "item-knn", "als")
 
 
 def estimates(value: float) -> Mapping[str, Estimate]:
-    means = ("precision", "recall", "ndcg", "map", "mrr", "hit_rate", "novelty")
-    return {name: Estimate(value, value - 0.0023, value + 0.0023) for name in means} | {
-        "coverage": Estimate(0.0951),
-        "coverage_items": Estimate(4352),
-        "gini": Estimate(0.9767),
+    counts = {"coverage": 0.0951, "coverage_items": 4352, "gini": 0.9767}
+    return {
+        name: Estimate(counts[name])
+        if name in counts
+        else Estimate(value, value - 0.0023, value + 0.0023)
+        for name in MEASURES
     }
 
 

@@ -11,6 +11,7 @@ from training.errors import NothingToMeasure
 from training.interactions import Interactions
 from training.item_knn import ItemKnn
 from training.measuring.evaluation import CUTOFFS, Contender, GivesLists, evaluate, recommend_lists
+from training.measuring.measures import PRECISION, RECALL
 from training.splitting.split import Fold, HeldOutUsers, KFold, RandomPerUser
 
 CONTENDERS = {
@@ -47,7 +48,7 @@ def test_als_finds_what_the_checkerboard_kept_back_and_popularity_does_not(
     model = small_model(checkerboard, factors=4, iterations=15)
     result = evaluate(model, checkerboard_fold(checkerboard), CONTENDERS, k=1)
     assert len(result.users) == 20
-    als, popularity = result.figures("als"), result.figures("popularity")
+    als, popularity = result.values("als"), result.values("popularity")
     assert als["precision"] == als["recall"] == als["ndcg"] == als["map"] == als["mrr"] == 1
     assert als["coverage_items"] == 20
     assert als["coverage"] == 1
@@ -70,9 +71,9 @@ def test_figures_equal_a_loop_over_single_queries(rng: np.random.Generator) -> N
             precisions.append(hits / 5)
             recalls.append(hits / len(wanted))
     result = evaluate(model, fold, CONTENDERS, k=10)
-    assert result.per_user("als", "precision", 5) == pytest.approx(np.array(precisions))
-    assert result.per_user("als", "recall", 5) == pytest.approx(np.array(recalls))
-    assert result.figures("als", 5)["precision"] == pytest.approx(np.mean(precisions))
+    assert result.per_user("als", PRECISION, 5) == pytest.approx(np.array(precisions))
+    assert result.per_user("als", RECALL, 5) == pytest.approx(np.array(recalls))
+    assert result.values("als", 5)["precision"] == pytest.approx(np.mean(precisions))
 
 
 @pytest.mark.parametrize("split", [RandomPerUser(), HeldOutUsers(user_fraction=0.5)])
@@ -88,7 +89,7 @@ def test_a_smaller_cutoff_gives_the_figures_of_a_shorter_list(
         assert alone.cutoffs == [cutoff]
         for name in ALL_KINDS:
             assert np.array_equal(alone.lists[name], longest.lists[name][:, :cutoff])
-            assert alone.figures(name) == longest.figures(name, cutoff)
+            assert alone.values(name) == longest.values(name, cutoff)
 
 
 def test_k_joins_the_cutoffs_and_those_above_the_catalogue_are_left_out() -> None:
@@ -114,7 +115,7 @@ def test_users_without_test_items_are_left_out() -> None:
     test = interactions_of([[0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
     result = evaluate(small_model(train, factors=2), Fold(train, test), CONTENDERS, k=1)
     assert result.users.tolist() == [0]
-    assert result.figures("popularity")["precision"] == 1
+    assert result.values("popularity")["precision"] == 1
 
 
 def test_a_sample_is_drawn_by_seed_and_says_of_how_many(rng: np.random.Generator) -> None:
@@ -169,7 +170,7 @@ def test_a_test_user_without_training_is_answered_by_popularity() -> None:
     assert result.users.tolist() == [2]
     assert result.n_history.tolist() == [0]
     for name in ALL_KINDS:
-        assert result.figures(name)["precision"] == 1
+        assert result.values(name)["precision"] == 1
 
 
 def test_held_out_users_are_answered_from_what_is_given(rng: np.random.Generator) -> None:
@@ -195,7 +196,7 @@ def test_an_artist_that_only_the_test_part_has_is_never_a_hit() -> None:
     test = interactions_of([[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
     result = evaluate(small_model(train, factors=2), Fold(train, test), ALL_KINDS, k=3)
     for name in ALL_KINDS:
-        figures = result.figures(name)
+        figures = result.values(name)
         assert figures["hit_rate"] == figures["recall"] == 0
         assert figures["coverage_items"] <= 3
 

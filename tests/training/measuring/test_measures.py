@@ -1,6 +1,10 @@
-"""Measures against fractions worked by hand, and against trec_eval."""
+"""Measures against fractions worked by hand and against trec_eval; and the table of them."""
 
+import io
+import re
+from dataclasses import replace
 from math import log2
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +12,20 @@ import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from rich.console import Console
 
+from app.recommender import Strategy
+from tests.builders import interactions_of, random_plays, small_model
+from tests.training.report.builders import small_study
+from training.cli.tables import figures_table
 from training.measuring import measures
+from training.measuring.evaluation import Contender, evaluate
+from training.measuring.measures import MEASURES, Measure, OfExposure, OverPlaces, OverUsers
+from training.measuring.summary import summarise
+from training.report import render
+from training.splitting.split import RandomPerUser
+
+ROOT = Path(__file__).parents[3]
 
 # Two users, k = 4: the first has hits at ranks 1 and 3 of 3 test items, the second none of 6.
 HITS = np.array([[True, False, True, False], [False, False, False, False]])
@@ -112,3 +128,82 @@ def test_measures_agree_with_trec_eval(seed: int, k: int) -> None:
     # trec_eval divides by all test items, also where a list of k cannot hold them.
     out_of = n_test / np.minimum(n_test, k)
     assert measures.average_precision(hits, n_test) == pytest.approx(expected["map_cut"] * out_of)
+
+
+EXTRA: list[Measure] = [
+    OverUsers(
+        name="first_hit",
+        label="First hit",
+        of=lambda hits, n_test: measures.hit(hits[:, :1], n_test),
+        says="Share of listeners whose first of {k} artists is hidden.",
+        gist="Lists that begin well",
+    ),
+    OverPlaces(
+        name="listeners",
+        label="Listeners",
+        of=lambda listeners, n_users: listeners / n_users,
+        says="How well known the artists are.",
+    ),
+    OfExposure(
+        name="most_shown",
+        label="Most shown",
+        of=lambda counts: int(counts.max()),
+        says="Places of the artist with most.",
+    ),
+]
+
+
+@pytest.mark.parametrize("extra", EXTRA, ids=lambda one: one.name)
+def test_a_measure_is_shown_wherever_the_table_is(extra: Measure, rng: np.random.Generator) -> None:
+    # Was wrong: it came out in JSON only, not on the terminal and not in the report.
+    fold = next(RandomPerUser().folds(interactions_of(random_plays(rng, n_users=40, n_items=50))))
+    contenders = {"popularity": Contender(Strategy.POPULARITY), "als": Contender(Strategy.AUTO)}
+    rows = measures.table(*MEASURES.values(), extra)
+    evaluation = evaluate(small_model(fold.train), fold, contenders, k=5, measures=rows)
+    figures = summarise([evaluation], {"name": "random"})
+    entry = figures.to_json()
+    assert entry["models"]["als"][extra.name] == evaluation.value("als", extra)
+    assert entry["at"]["als"]["10"][extra.name] == evaluation.value("als", extra, 10)
+    assert (extra.name in entry["intervals"]["als"]) == (not isinstance(extra, OfExposure))
+    assert re.search(rf"^{extra.label} .*\d", on_a_terminal(figures_table(figures)), re.M)
+    page = render(replace(small_study(), figures=figures))
+    assert page.count(extra.title(5)) >= 1
+    assert extra.title("k") in page
+    assert extra.says.format(k="k") in page
+    tested = [one["figure"] for one in entry["comparisons"]]
+    assert (extra.name in tested) == isinstance(extra, OverUsers)
+    assert ("Lists that begin well at k = 1" in page) == isinstance(extra, OverUsers)
+
+
+def on_a_terminal(what: object) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=100).print(what)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([EXTRA[0], EXTRA[0]], "two measures have the same name"),
+        ([MEASURES["coverage"]], "after some that are not there: coverage"),
+    ],
+)
+def test_a_table_with_a_mistake_is_refused(rows: list[Measure], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        measures.table(*rows)
+
+
+def test_a_share_is_shown_after_its_count_and_comes_before_it_in_json() -> None:
+    json_order, shown = list(MEASURES), [one.name for one in measures.shown(MEASURES)]
+    assert json_order.index("coverage") + 1 == json_order.index("coverage_items")
+    assert shown.index("coverage_items") + 1 == shown.index("coverage")
+    assert sorted(json_order) == sorted(shown)
+
+
+def test_the_page_about_evaluation_has_the_table() -> None:
+    page = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Measures\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| `(\w+)` \| (.+) \|$", section, re.M)
+    expected = [(one.title("k"), one.name) for one in measures.shown(MEASURES)]
+    assert [(title, name) for title, name, _ in rows] == expected
+    assert [name for _, name, says in rows if MEASURES[name].paper not in says] == []

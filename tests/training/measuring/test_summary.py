@@ -13,6 +13,7 @@ from tests.builders import interactions_of, random_plays, small_model
 from training.item_knn import ItemKnn
 from training.measuring.evaluation import Contender, Evaluation, GivesLists, evaluate
 from training.measuring.figures import Figures
+from training.measuring.measures import MEASURES, NDCG, OverPlaces
 from training.measuring.resampling import Bootstrap
 from training.measuring.summary import summarise
 from training.splitting.split import HeldOutUsers, KFold, RandomPerUser, Split
@@ -74,7 +75,7 @@ def test_figures_are_those_of_the_one_evaluation(rng: np.random.Generator) -> No
         assert list(figures.models[name]) == [1, 5, 10, 15, 20]
         for cutoff, estimates in figures.models[name].items():
             values = {figure: estimate.value for figure, estimate in estimates.items()}
-            assert values == evaluation.figures(name, cutoff)
+            assert values == evaluation.values(name, cutoff)
         assert isinstance(figures.value(name, "coverage_items"), int)
 
 
@@ -86,11 +87,13 @@ def test_intervals_are_percentiles_of_means_over_resampled_users(
     counts = Bootstrap(n_users, seed=5).sums(np.eye(n_users), np.arange(n_users))
     figures = summarise([evaluation], {}, seed=5)
     for name in CONTENDERS:
-        ndcg = evaluation.per_user(name, "ndcg", 10)
+        ndcg = evaluation.per_user(name, NDCG, 10)
         means = [np.repeat(ndcg, row.astype(int)).mean() for row in counts]
         expected = np.percentile(means, [2.5, 97.5])
         assert figures.models[name][10]["ndcg"].interval == pytest.approx(expected)
-        bits, places = evaluation.surprise(name, 10)
+        novelty = MEASURES["novelty"]
+        assert isinstance(novelty, OverPlaces)
+        bits, places = evaluation.over_places(name, novelty, 10)
         means = [(row @ bits) / (row @ places) for row in counts]
         expected = np.percentile(means, [2.5, 97.5])
         assert figures.models[name][10]["novelty"].interval == pytest.approx(expected)
@@ -137,7 +140,7 @@ def test_folds_of_different_users_come_together(rng: np.random.Generator) -> Non
     figures = summarise([first, second], {})
     assert figures.users == len(set(first.users) | set(second.users)) > len(first.users)
     assert figures.value("als", "ndcg") == pytest.approx(
-        (first.figures("als")["ndcg"] + second.figures("als")["ndcg"]) / 2
+        (first.values("als")["ndcg"] + second.values("als")["ndcg"]) / 2
     )
 
 
@@ -157,7 +160,7 @@ def test_the_last_contender_is_compared_with_each_other_one(rng: np.random.Gener
     for name in ("als", "popularity"):
         by_user: dict[int, list[float]] = {}
         for one in evaluations:
-            for user, value in zip(one.users, one.per_user(name, "ndcg"), strict=True):
+            for user, value in zip(one.users, one.per_user(name, NDCG), strict=True):
                 by_user.setdefault(int(user), []).append(value)
         means[name] = [np.mean(by_user[user]) for user in sorted(by_user)]
     expected = stats.ttest_rel(means["als"], means["popularity"]).pvalue
