@@ -43,7 +43,8 @@ from benchmarks.preset import load
 from training.fit import fit_model
 from training.measuring import measures
 from training.presets import DEFAULT
-from training.splitting.split import Fold, RandomPerUser
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold
 
 RESULTS: Final = Path(__file__).parent / "results" / "freshness.json"
 # The first is about what a play adds without a unit, beside a median of 260 plays.

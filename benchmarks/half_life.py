@@ -34,7 +34,8 @@ from training.measuring.evaluation import Contender, evaluate
 from training.measuring.measures import NDCG
 from training.measuring.resampling import paired_t_test
 from training.presets import DEFAULT
-from training.splitting.split import Fold, GlobalTime
+from training.splitting.split import Fold
+from training.splitting.timed import GlobalTime
 
 RESULTS: Final = Path(__file__).parent / "results" / "half_life.json"
 _HALF_LIVES: Final = (None, 2000.0, 1000.0, 500.0, 250.0, 125.0, 60.0, 30.0)

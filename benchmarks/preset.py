@@ -38,7 +38,8 @@ from training.fit import assemble_model
 from training.interactions import Interactions
 from training.measuring.evaluation import Contender, evaluate
 from training.preprocessing import Filters, preprocess
-from training.splitting.split import Fold, HeldOutUsers, RandomPerUser
+from training.splitting.drawn import HeldOutUsers, RandomPerUser
+from training.splitting.split import Fold
 
 LOG: Final = Path(__file__).parent / "results" / "preset.jsonl"
 _VALIDATION_SEED: Final = 100

@@ -32,7 +32,8 @@ from training.measuring.experiment import TRAINED_IN, Plan, measure, validation_
 from training.measuring.figures import Figures
 from training.measuring.summary import summarise
 from training.presets import DEFAULT
-from training.splitting.split import Fold, HeldOutUsers, KFold
+from training.splitting.drawn import HeldOutUsers, KFold
+from training.splitting.split import Fold
 from training.tuning.search import Budget, search
 from training.tuning.space import Space
 

@@ -12,7 +12,8 @@ from training.als import Parameters
 from training.item_knn import ItemKnn
 from training.measuring.evaluation import Contender, GivesLists
 from training.preprocessing import Filters
-from training.splitting.split import RandomPerUser, Split
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +89,5 @@ REFERENCE: Final = Preset(
     },
 )
 
+# The table of presets: what --preset takes.
 PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in (DEFAULT, REFERENCE)}

@@ -12,7 +12,8 @@ from training.convergence import Validation, enough, follow, is_exhausted, measu
 from training.errors import NothingToMeasure
 from training.fit import fit_model
 from training.measuring.evaluation import Contender, evaluate
-from training.splitting.split import Fold, RandomPerUser
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold
 
 
 def fold_of(rng: np.random.Generator) -> Fold:

@@ -18,7 +18,14 @@ from training.measuring.evaluation import evaluate
 from training.measuring.experiment import Plan, measure
 from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT, PRESETS, REFERENCE
-from training.splitting.split import Fold, RandomPerUser
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold
+
+
+def test_the_page_about_evaluation_has_a_column_for_each_preset() -> None:
+    page = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
+    header = page.partition("\n## Presets\n\n")[2].partition("\n")[0]
+    assert header == "| | " + " | ".join(f"`{name}`" for name in PRESETS) + " |"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from training.measuring.evaluation import Contender
 from training.measuring.experiment import Measured, Plan, measure
 from training.preprocessing import Filters
 from training.presets import Preset
-from training.splitting.split import HeldOutUsers, RandomPerUser
+from training.splitting.drawn import HeldOutUsers, RandomPerUser
 from training.study import Study, measure_discovery, study
 
 RECIPE = Preset(

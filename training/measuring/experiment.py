@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from app.model import Model
 from app.recommender import Strategy
@@ -17,14 +17,13 @@ from training.measuring.evaluation import Contender, Evaluation, evaluate
 from training.measuring.figures import Figures
 from training.measuring.summary import summarise
 from training.presets import Preset
-from training.splitting.split import Fold, HeldOutUsers, KFold, RandomPerUser, Split
+from training.splitting.drawn import Drawn
+from training.splitting.split import Fold, Split
 
 # The held-out users' lists from a model that learned from them, to compare fold-in with.
 TRAINED_IN: Final = "als, trained in"
 # So many users of a validation part are looked at, at most.
 VALIDATION_USERS: Final = 2000
-# The splits that a seed makes.
-_Drawn: TypeAlias = RandomPerUser | KFold | HeldOutUsers
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +157,13 @@ def _folds(interactions: Interactions, split: Split, plan: Plan) -> Iterator[tup
 
 
 def _reseeded(split: Split, offset: int) -> Split:
-    if isinstance(split, _Drawn):
+    if isinstance(split, Drawn):
         return replace(split, seed=split.seed + offset)
     return split
 
 
 def _refuse_without_seed(split: Split) -> None:
-    if not isinstance(split, _Drawn):
+    if not isinstance(split, Drawn):
         raise TrainingError(
             f"the split '{split.to_manifest()['name']}' draws nothing, so its repeats would all be "
             "the same; leave --repeats out"

@@ -14,7 +14,8 @@ from training.errors import TrainingError
 from training.interactions import Interactions, gather_records
 from training.preprocessing import Filters, preprocess
 from training.records import Records
-from training.splitting.split import Fold, RandomPerUser, Split
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold, Split
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from training.interactions import Interactions
 from training.item_knn import ItemKnn
 from training.measuring.evaluation import CUTOFFS, Contender, GivesLists, evaluate, recommend_lists
 from training.measuring.measures import PRECISION, RECALL
-from training.splitting.split import Fold, HeldOutUsers, KFold, RandomPerUser
+from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
+from training.splitting.split import Fold
 
 CONTENDERS = {
     "popularity": Contender(Strategy.POPULARITY),

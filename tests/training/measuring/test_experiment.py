@@ -24,7 +24,9 @@ from training.measuring.experiment import TRAINED_IN, Measured, Plan, measure, v
 from training.measuring.summary import summarise
 from training.preprocessing import Filters
 from training.presets import Preset
-from training.splitting.split import Fold, HeldOutUsers, KFold, LeaveLastOut, RandomPerUser, Split
+from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
+from training.splitting.split import Fold, Split
+from training.splitting.timed import LeaveLastOut
 
 CONTENDERS = {"popularity": Contender(Strategy.POPULARITY), "als": Contender(Strategy.AUTO)}
 PLAN = Plan(k=5)

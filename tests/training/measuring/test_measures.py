@@ -23,7 +23,7 @@ from training.measuring.evaluation import Contender, evaluate
 from training.measuring.measures import MEASURES, Measure, OfExposure, OverPlaces, OverUsers
 from training.measuring.summary import summarise
 from training.report import render
-from training.splitting.split import RandomPerUser
+from training.splitting.drawn import RandomPerUser
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,8 @@ from training.measuring.figures import Figures
 from training.measuring.measures import MEASURES, NDCG, OverPlaces
 from training.measuring.resampling import Bootstrap
 from training.measuring.summary import summarise
-from training.splitting.split import HeldOutUsers, KFold, RandomPerUser, Split
+from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
+from training.splitting.split import Split
 
 CONTENDERS: dict[str, GivesLists] = {
     "popularity": Contender(Strategy.POPULARITY),

@@ -12,8 +12,8 @@ from training.errors import NothingToMeasure, TrainingError
 from training.measuring.experiment import Plan, measure
 from training.presets import DEFAULT
 from training.records import Records, RowCounts
+from training.splitting.drawn import RandomPerUser
 from training.splitting.ready_made import join_split, only_training
-from training.splitting.split import RandomPerUser
 
 
 def records_of(rows: Sequence[tuple[str, str, float]], **names: str) -> Records:

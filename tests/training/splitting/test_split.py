@@ -10,16 +10,10 @@ from numpy.typing import NDArray
 from tests.builders import dense_of, interactions_of, random_plays
 from training.errors import NothingToMeasure, TrainingError
 from training.interactions import Interactions, TimedPlays
-from training.splitting.split import (
-    SPLITS,
-    Fold,
-    GlobalTime,
-    HeldOutUsers,
-    KFold,
-    LeaveLastOut,
-    RandomPerUser,
-    Split,
-)
+from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
+from training.splitting.split import Fold, Split
+from training.splitting.splits import SPLITS
+from training.splitting.timed import GlobalTime, LeaveLastOut
 
 Record = tuple[int, int, int, int]
 N_USERS, N_ITEMS = 4, 6

@@ -20,7 +20,8 @@ from tests.builders import interactions_of, random_plays
 from training.convergence import Validation, enough, follow
 from training.errors import SearchMismatch, TrainingError, WriteError
 from training.presets import DEFAULT
-from training.splitting.split import Fold, RandomPerUser
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold
 from training.tuning.search import Budget, Search, Trial, read_search, search
 from training.tuning.space import Space, rounded
 
