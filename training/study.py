@@ -20,7 +20,7 @@ from training.measuring.evaluation import Contender, Evaluation, evaluate
 from training.measuring.experiment import Measured, Run
 from training.measuring.figures import Figures
 from training.presets import Preset
-from training.tuning.search import Search
+from training.tuning.trials import Search
 
 # The curve of the discovery dial is measured at these settings, on so many users at most.
 _DIALS: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)

@@ -30,7 +30,8 @@ from training.pipeline import Prepared, describe_period, prepare
 from training.presets import Preset
 from training.records import Records
 from training.splitting.ready_made import ReadyMade, join_split, only_training
-from training.tuning.search import Search, read_search
+from training.tuning.state import read_search
+from training.tuning.trials import Search
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,10 @@ from training.files import check_place, write_json
 from training.measuring.evaluation import check_cutoff
 from training.measuring.experiment import VALIDATION_USERS, Measured, Plan, measure, validation_of
 from training.study import DiscoveryPoint, measure_discovery, study
-from training.tuning.search import Budget, Search, Trial, read_search, search
+from training.tuning.search import Budget, search
 from training.tuning.space import Space
+from training.tuning.state import read_search
+from training.tuning.trials import Search, Trial
 
 JsonOut = Annotated[Path | None, Parameter(name="--json", allow_leading_hyphen=True)]
 Config = Annotated[Path | None, Parameter(name="--config")]

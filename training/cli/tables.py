@@ -22,7 +22,7 @@ from training.numbers import SIGNIFICANT, Form, interval_of, p_value, plainly, p
 from training.pipeline import Prepared, describe_period
 from training.records import RowCounts
 from training.study import DiscoveryPoint
-from training.tuning.search import Search, Trial
+from training.tuning.trials import Search, Trial
 
 _CURVE_COLUMNS: Final = 10
 _BEST: Final = 5

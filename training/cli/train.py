@@ -30,7 +30,8 @@ from training.pipeline import train as train_and_publish
 from training.presets import Preset
 from training.publishing import Published
 from training.study import measure_discovery, study
-from training.tuning.search import Search, read_search
+from training.tuning.state import read_search
+from training.tuning.trials import Search
 
 # Enough for intervals of a few thousandths; a nightly training need not wait for more.
 _SAMPLE: Final = 20_000

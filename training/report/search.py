@@ -26,7 +26,7 @@ from training.report.convergence import NEARLY
 from training.report.elements import Cell, Chart, Column, Key, Section, Table, mark_key
 from training.report.svg import INK, MUTED, PAPER, draw
 from training.study import Study
-from training.tuning.search import Search, Trial
+from training.tuning.trials import Search, Trial
 
 _FEW: Final = 7
 _WIDE: Final = 4  # from here on, listed values are likely steps by a factor

@@ -19,7 +19,7 @@ from training.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
 from training.measuring.measures import MEASURES
 from training.study import DiscoveryPoint
-from training.tuning.search import Search, Trial
+from training.tuning.trials import Search, Trial
 
 NAMES = ("popularity", "popularity with seen", "item-knn", "als")
 

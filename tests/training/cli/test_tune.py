@@ -10,7 +10,7 @@ import pytest
 from app.versions import current_version
 from tests.training.cli.commands import error_of, of_sample, of_table, write_pairs
 from training.cli import main
-from training.tuning.search import read_search
+from training.tuning.state import read_search
 
 SPACE = 'weighting = ["log", "bm25"]\nfactors = [4, 8]\niterations = 3\n'
 

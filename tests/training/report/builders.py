@@ -14,7 +14,7 @@ from training.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
 from training.measuring.measures import MEASURES, OverUsers
 from training.study import DiscoveryPoint, Listed, Listener, Study
-from training.tuning.search import Search, Trial
+from training.tuning.trials import Search, Trial
 
 MODELS: Final = ("als", "popularity")
 CREATED_AT: Final = datetime(2026, 11, 23, 15, 4, 5, tzinfo=UTC)

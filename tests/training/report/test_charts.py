@@ -17,7 +17,7 @@ from training.report.search import floor_of
 from training.report.svg import INK, draw
 from training.report.tuning import tuning_section
 from training.study import Study
-from training.tuning.search import Trial
+from training.tuning.trials import Trial
 
 
 def says(section: Section | None) -> list[str]:

@@ -26,7 +26,7 @@ from training.convergence import Convergence
 from training.errors import TrainingError, WriteError
 from training.measuring.figures import Comparison, Estimate
 from training.report import render, write
-from training.tuning.search import Search, Trial
+from training.tuning.trials import Search, Trial
 
 HEADINGS = [
     "How the models compare",

@@ -22,8 +22,10 @@ from training.errors import SearchMismatch, TrainingError, WriteError
 from training.presets import DEFAULT
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
-from training.tuning.search import Budget, Search, Trial, read_search, search
+from training.tuning.search import Budget, search
 from training.tuning.space import Space, rounded
+from training.tuning.state import read_search
+from training.tuning.trials import Search, Trial
 
 SPACE = Space(factors=(4, 12), iterations=6)
 
