@@ -7,11 +7,19 @@ import signal
 from collections.abc import Sequence
 
 from app.errors import EncoreError
-from training.cli import data, events, models, study, train  # registers their commands
+from training.cli import (
+    data,
+    evaluate,
+    events,
+    models,
+    report,
+    train,
+    tune,
+)  # registers their commands
 from training.cli.app import cli
 from training.cli.console import Output
 
-__all__ = ["cli", "data", "events", "main", "models", "study", "train"]
+__all__ = ["cli", "data", "evaluate", "events", "main", "models", "report", "train", "tune"]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The commands that measure: ``evaluate``, ``tune`` and ``report``."""
+"""The command ``tune``."""
 
 from __future__ import annotations
 
@@ -7,91 +7,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from cyclopts import Parameter
-
 from app.weighting import WeightingName
 from training.als import Parameters
 from training.cli.app import cli
 from training.cli.console import Output
+from training.cli.evaluate import STDOUT, JsonOut, measured_to_json, write_measured
 from training.cli.options import (
     AtLeastOne,
     BaseOptions,
     Cutoff,
     DataOptions,
-    PlanOptions,
     Positive,
     RecipeOptions,
 )
-from training.cli.reading import Data, read_data, read_found
-from training.cli.tables import (
-    convergence_table,
-    discovery_table,
-    figures_table,
-    search_table,
-    trial_line,
-)
+from training.cli.reading import Data, read_data
+from training.cli.tables import figures_table, search_table, trial_line
 from training.configuration import write_configuration
 from training.convergence import Validation
 from training.errors import TrainingError
-from training.files import check_place, write_json
+from training.files import check_place
 from training.measuring.evaluation import check_cutoff
-from training.measuring.experiment import VALIDATION_USERS, Measured, Plan, measure, validation_of
-from training.study import DiscoveryPoint, measure_discovery, study
+from training.measuring.experiment import VALIDATION_USERS, Plan, measure, validation_of
 from training.tuning.search import Budget, search
 from training.tuning.space import Space
-from training.tuning.state import read_search
 from training.tuning.trials import Search, Trial
 
-JsonOut = Annotated[Path | None, Parameter(name="--json", allow_leading_hyphen=True)]
-Config = Annotated[Path | None, Parameter(name="--config")]
-_STDOUT: Final = Path("-")
 # As many as a search gets unless told.
 _TRIALS: Final = 40
-
-
-@cli.command
-def evaluate(
-    *,
-    data: DataOptions | None = None,
-    plan: PlanOptions | None = None,
-    options: RecipeOptions | None = None,
-    config: Config = None,
-    repeats: Annotated[int, AtLeastOne] = 1,
-    convergence: bool = False,
-    discovery_curve: bool = False,
-    json_out: JsonOut = None,
-) -> None:
-    """Measures popularity, item-kNN and ALS on held-out artists; publishes nothing.
-
-    Args:
-        data: Which data, and how they are split.
-        plan: How to measure.
-        options: The recipe.
-        config: TOML file with options of the recipe, as `tune` writes it.
-        repeats: How many times the split is made, each with the next seed.
-        convergence: Measure NDCG on a validation part after each iteration.
-        discovery_curve: Measure what the discovery dial does to the lists.
-        json_out: Write the figures to this file, `-` for stdout instead of tables.
-    """
-    output = Output(quiet=json_out == _STDOUT)
-    if json_out is not None:
-        check_place(json_out)
-    what = read_data(output, _over(options, config), data or DataOptions())
-    how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
-    with output.bars() as bars:
-        measured = measure(what.interactions, what.recipe, how, progress=bars)
-        points: list[DiscoveryPoint] = []
-        if discovery_curve:
-            seed = what.recipe.parameters.seed
-            points = measure_discovery(measured.first, k=how.k, seed=seed, progress=bars)
-    output.show(figures_table(measured.figures))
-    if measured.first.convergence is not None:
-        output.show(convergence_table(measured.first.convergence))
-    if points:
-        output.show(discovery_table(points))
-    if json_out is not None:
-        _write_json(output, json_out, _to_json(what, measured, points))
-    output.warn(what.warning)
 
 
 @cli.command
@@ -126,7 +68,7 @@ def tune(
         validation_users: Measure trials on so many users, drawn by the seed.
         json_out: Write winner, trials and figures to this file, `-` for stdout instead of tables.
     """
-    output = Output(quiet=json_out == _STDOUT)
+    output = Output(quiet=json_out == STDOUT)
     check_place(out)
     state = state or out.with_suffix(".search")
     _check_places(out, state, *([json_out] if json_out else []))
@@ -151,60 +93,9 @@ def tune(
         with output.bars() as bars:
             measured = measure(what.interactions, best, how, progress=bars)
         output.show(figures_table(measured.figures))
-        entry |= _to_json(what, measured, [])
+        entry |= measured_to_json(what, measured, [])
     if json_out is not None:
-        _write_json(output, json_out, entry)
-    output.warn(what.warning)
-
-
-@cli.command
-def report(
-    *,
-    out: Path,
-    data: DataOptions | None = None,
-    plan: PlanOptions | None = None,
-    options: RecipeOptions | None = None,
-    config: Config = None,
-    search_file: Annotated[Path | None, Parameter(name="--search")] = None,
-    overwrite: bool = False,
-) -> None:
-    """Measures as `evaluate` does and shows everything on one page of HTML.
-
-    Args:
-        out: File to write, one page that needs nothing else.
-        data: Which data, and how they are split.
-        plan: How to measure.
-        options: The recipe.
-        config: TOML file with options of the recipe, as `tune` writes it.
-        search_file: What `tune` keeps its trials in, to show what it found.
-        overwrite: Replace an earlier file.
-    """
-    from training.report import write  # noqa: PLC0415 - matplotlib takes a second to load
-
-    output = Output()
-    check_place(out)
-    if out.exists() and not overwrite:
-        raise TrainingError(f"{out} is there already; give --overwrite to replace it")
-    if search_file is not None:
-        read_search(search_file)  # refused before work is done for it
-    what = read_data(output, _over(options, config), data or DataOptions())
-    found = read_found(search_file, what.interactions, what.recipe)
-    how = (plan or PlanOptions()).plan(convergence=True)
-    seed = what.recipe.parameters.seed
-    with output.bars() as bars:
-        measured = measure(what.interactions, what.recipe, how, progress=bars)
-        points = measure_discovery(measured.first, k=how.k, seed=seed, progress=bars)
-    shown = study(
-        what.interactions.user_items,
-        what.manifest,
-        what.recipe,
-        measured,
-        search=found,
-        discovery=points,
-    )
-    write(shown, out)
-    output.show(figures_table(measured.figures))
-    output.show(f"the report is in {out}")
+        write_measured(output, json_out, entry)
     output.warn(what.warning)
 
 
@@ -262,10 +153,6 @@ def _interrupted(state: Path, finished: int) -> str:
     )
 
 
-def _over(options: RecipeOptions | None, config: Path | None) -> RecipeOptions:
-    return (options or RecipeOptions()).over(config)
-
-
 def _winner(found: Search, seed: int) -> Parameters:
     """Returns the winner's hyperparameters."""
     values = found.options() | {"weighting": WeightingName(found.options()["weighting"])}
@@ -278,22 +165,3 @@ def _remark(found: Search, data: Data) -> str:
         f"The best of {len(found.trials)} trials on {data.name}, {when}: "
         f"NDCG@{found.k} {found.winner.ndcg:.4f} on {found.users:,} validation users."
     )
-
-
-def _to_json(data: Data, measured: Measured, points: list[DiscoveryPoint]) -> dict[str, Any]:
-    entry = {
-        "dataset": data.name,
-        **measured.to_json(),
-        "parameters": measured.first.parameters.to_manifest(),
-    }
-    if points:
-        entry["discovery"] = [point.to_json() for point in points]
-    return entry
-
-
-def _write_json(output: Output, path: Path, value: dict[str, Any]) -> None:
-    if path == _STDOUT:
-        output.json(value)
-        return
-    write_json(path, value)
-    output.show(f"the figures are in {path}")
