@@ -193,6 +193,12 @@ def test_a_table_with_a_mistake_is_refused(rows: list[Measure], why: str) -> Non
         measures.table(*rows)
 
 
+def test_names_in_json_stay() -> None:
+    names = ["precision", "recall", "ndcg", "map", "mrr", "hit_rate"]
+    names += ["coverage", "coverage_items", "novelty", "gini"]
+    assert [name for name in MEASURES if name in names] == names
+
+
 def test_a_share_is_shown_after_its_count_and_comes_before_it_in_json() -> None:
     json_order, shown = list(MEASURES), [one.name for one in measures.shown(MEASURES)]
     assert json_order.index("coverage") + 1 == json_order.index("coverage_items")
