@@ -40,7 +40,7 @@ help: ## Show this list
 serve: $(TRAINING_READY) ## Serve on http://localhost:8000; first trains on made-up data if no model is there
 	@if [ ! -f "$(MODELS)/current" ]; then \
 		echo "encore: no model in $(MODELS), training one on made-up data"; \
-		$(MAKE) --no-print-directory train DATASET=synthetic DATA=$(SAMPLE) ARGS=; \
+		$(MAKE) --no-print-directory train DATASET=synthetic DATA=$(SAMPLE) ARGS=--no-events; \
 	fi
 	@exec $(BIN)/python -m app
 

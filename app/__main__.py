@@ -136,10 +136,11 @@ def _start_line(settings: Settings, port: int) -> str:
 
 
 def _model_note(models: Path) -> str:
-    from app.versions import current_version  # noqa: PLC0415 - numpy only after its variables
+    # numpy only after its variables
+    from app.artifacts.models_folder import ModelsFolder  # noqa: PLC0415
 
     try:
-        version = current_version(models)
+        version = ModelsFolder(models).current()
     except (EncoreError, OSError) as error:
         return f"current model unknown: {error}"
     if version:

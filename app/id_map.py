@@ -18,7 +18,7 @@ from app.errors import InvalidId
 
 MAX_ID_BYTES: Final = 256
 # Some ten megabytes at most.
-_KEPT_ITEMS: Final = 2**16
+_CACHED_ITEMS: Final = 2**16
 
 T = TypeVar("T")
 
@@ -102,35 +102,35 @@ class StringTable:
         return (self[index] for index in range(len(self)))
 
 
-class Kept(Generic[T]):
-    """What belongs to items, made when it is first asked for, and kept for those of low numbers.
+class ItemCache(Generic[T]):
+    """One value for each item, made when it is first asked for; items of low index are cached.
 
     Published models number items by the length of their vectors, so most lists are made of those,
-    and a plain list takes fewer looks into memory than any cache.
+    and a plain list takes fewer looks into memory than any other cache.
 
     Attributes:
-        kept: what is kept by item index, None where nothing is yet; for loops that cannot afford
+        cached: the values by item index, None where none is made yet; for loops that cannot afford
             a call for each item.
 
     Args:
-        make: makes it for an item index; nothing that is kept may be None.
+        make: makes the value of an item index; it may not be None.
         n_items: how many items there are.
     """
 
     def __init__(self, make: Callable[[int], T], n_items: int) -> None:
         self._make = make
-        self.kept: list[T | None] = [None] * min(n_items, _KEPT_ITEMS)
+        self.cached: list[T | None] = [None] * min(n_items, _CACHED_ITEMS)
 
     def of(self, items: Sequence[int]) -> list[T]:
-        """Returns it for items, whose indices have to be in range."""
-        kept, n_kept = self.kept, len(self.kept)
-        return [(item < n_kept and kept[item]) or self.add(item) for item in items]
+        """Returns the values of items, whose indices have to be in range."""
+        cached, n_cached = self.cached, len(self.cached)
+        return [(item < n_cached and cached[item]) or self.add(item) for item in items]
 
     def add(self, item: int) -> T:
-        """Makes and returns it for an item that may not be kept yet."""
+        """Makes and returns the value of an item that may not be cached yet."""
         made = self._make(item)
-        if item < len(self.kept):
-            self.kept[item] = made
+        if item < len(self.cached):
+            self.cached[item] = made
         return made
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
+from app.artifacts.models_folder import ModelsFolder
 from app.http.batcher import Batcher
 from app.http.body_limit import BodyLimit
 from app.http.documentation import install_documentation
 from app.http.hot_route import HotRoute
-from app.http.problems import install_problem_handlers
+from app.http.problems import answer_error, install_problem_handlers
 from app.http.raw_target import RawTarget
 from app.http.routers import (
     admin,
@@ -29,27 +31,67 @@ from app.http.routers import (
     recommend,
     users,
 )
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.restocker import Restocker
+from app.serving.journal.journal import Journal
 from app.settings import Settings, load_settings
 from app.store.address import open_store
 from app.store.keepsake import Keepsake
 
 
 class Service(FastAPI):
-    """The application; its commonest call is answered before the framework sees it.
+    """The application, with one door: what is added as middleware stands before both ways.
 
-    So no middleware does either: what has to hold for all calls goes into the hot route as well.
+    The hot route answers the commonest call, FastAPI with its own layers everything else::
+
+        what was added -> hot route -> reading -> FastAPI's exception handlers -> routes
+
+    Args:
+        reading: how FastAPI gets a request that the hot route hands over, outermost first.
+        options: those of FastAPI.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, reading: Sequence[Middleware], **options: Any) -> None:
         super().__init__(**options)
-        self.hot_route = HotRoute(super().__call__)
+        self._reading = [*reading]
+        self.hot_route = HotRoute(self, super().__call__)
+        self._door: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
-        await self.hot_route(scope, receive, send)
+        if self._door is None:
+            self._door = self._build_door()
+        scope["app"] = self
+        has_begun = False
+
+        # No coroutine of its own, which would take longer than what it does.
+        def watched_send(message: Message) -> Awaitable[None]:
+            nonlocal has_begun
+            has_begun = True
+            return send(message)
+
+        try:
+            await self._door(scope, receive, watched_send)
+        except Exception as error:  # of a middleware, or one that has its answer already
+            if scope["type"] != "http" or has_begun:
+                raise
+            await answer_error(error, self, scope, receive, send)
+
+    def _build_door(self) -> ASGIApp:
+        door: ASGIApp = self.hot_route
+        for middleware, args, kwargs in reversed(self.user_middleware):
+            door = middleware(door, *args, **kwargs)
+        # From now on FastAPI refuses to take more middleware.
+        self.middleware_stack = self.middleware_stack or self.build_middleware_stack()
+        return door
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Returns what stands behind the hot route."""
+        added, self.user_middleware = self.user_middleware, self._reading
+        try:
+            return super().build_middleware_stack()
+        finally:
+            self.user_middleware = added
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -61,7 +103,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises:
         InvalidSettings: the environment says something that cannot be.
     """
+    settings = settings or load_settings()
     app = Service(
+        reading=[
+            Middleware(RawTarget),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        ],
         title="Encore",
         version=__version__,
         lifespan=_lifespan,
@@ -69,13 +116,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # a slash at the end is another path
     )
-    app.state.settings = settings or load_settings()
+    app.state.settings = settings
     for module in (recommend, events, users, artists, popular, model, health, metrics, admin):
         app.include_router(module.router)
     install_documentation(app)
     install_problem_handlers(app)
-    app.add_middleware(BodyLimit, max_bytes=app.state.settings.max_body_bytes)
-    app.add_middleware(RawTarget)
     return app
 
 
@@ -88,7 +133,7 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
     opening = partial(open_store, url, deadlines=deadlines)
     async with AsyncExitStack() as ending:  # in reverse, each one whatever becomes of the others
         watcher = ModelWatcher(
-            settings.models,
+            ModelsFolder(settings.models),
             poll_seconds=settings.poll_seconds,
             verify_bytes=settings.verify_bytes,
             rules=settings.event_rules,

@@ -15,7 +15,7 @@ from app.activity import EventUnit
 from app.discovery import log_discount
 from app.events import Watermark
 from app.fold_in import fold_in, regularized_inverse
-from app.id_map import IdMap, Kept, StringTable
+from app.id_map import IdMap, ItemCache, StringTable
 from app.interactions import UserItems
 from app.scoring import Catalogue, item_norms
 from app.weighting import Weighting
@@ -135,9 +135,9 @@ class Model:
         return {}
 
     @cached_property
-    def item_ids(self) -> Kept[str]:
-        """Ids by item index, as Python keeps them."""
-        return Kept(self.items.id, len(self.items))
+    def item_ids(self) -> ItemCache[str]:
+        """Ids by item index, as Python objects."""
+        return ItemCache(self.items.id, len(self.items))
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -6,14 +6,13 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from app.artifact import open_model, read_manifest, total_bytes, verify_checksums
+from app.artifacts.manifest import total_bytes
+from app.artifacts.models_folder import ModelsFolder
 from app.errors import EncoreError, ModelUnavailable
 from app.events import DEFAULT_RULES, EventRules
 from app.recommender import Recommender
-from app.versions import current_version
 
 _FIRST_RETRY_SECONDS: Final = 1.0
 _LONGEST_RETRY_SECONDS: Final = 60.0
@@ -47,7 +46,7 @@ class ModelWatcher:
 
     def __init__(
         self,
-        models: Path,
+        models: ModelsFolder,
         *,
         poll_seconds: float,
         verify_bytes: int,
@@ -131,7 +130,7 @@ class ModelWatcher:
     def _check(self, *, at_once: bool = False) -> None:
         with self._lock:
             try:
-                version = current_version(self._models)
+                version = self._models.current()
             except (EncoreError, OSError) as error:
                 self._complain(f"{error}.")
                 return
@@ -149,20 +148,20 @@ class ModelWatcher:
 
     def _take(self, version: str) -> None:
         """Opens a version and puts it into service, or notes why not."""
-        folder = self._models / version
+        models = self._models
         try:
-            size = total_bytes(read_manifest(folder))
-            model = open_model(folder)
+            size = total_bytes(models.manifest(version))
+            model = models.open(version)
             verify_now = size <= self._verify_bytes or version in self._distrusted
             if verify_now:
-                verify_checksums(folder, with_report=False)
-            _ = model.catalogue  # computed once and kept; no request should have to wait for it
+                models.verify(version, with_report=False)
+            _ = model.catalogue  # computed once, here; no request should have to wait for it
         except EncoreError as error:
             self._reject(version, str(error))
             return
         except Exception as error:
             logger.debug("version %s", version, exc_info=True)
-            self._reject(version, f"{folder}: {error!r}.")
+            self._reject(version, f"{models.place_of(version)}: {error!r}.")
             return
         if self._closed.is_set():
             return
@@ -172,7 +171,7 @@ class ModelWatcher:
         if verify_now:
             self._verified = self._serving
         else:
-            self._verify_later(folder)
+            self._verify_later(version)
         logger.info("serving model %s%s", version, f" instead of {previous}" if previous else "")
 
     def _reject(self, version: str, reason: str) -> None:
@@ -196,18 +195,18 @@ class ModelWatcher:
             logger.error("the current model is unknown: %s", reason)
         self._complaint = reason
 
-    def _verify_later(self, folder: Path) -> None:
+    def _verify_later(self, version: str) -> None:
         thread = threading.Thread(
-            target=self._verify, args=(folder,), name="model-verifier", daemon=True
+            target=self._verify, args=(version,), name="model-verifier", daemon=True
         )
         self._verifiers = [old for old in self._verifiers if old.is_alive()] + [thread]
         thread.start()
 
-    def _verify(self, folder: Path) -> None:
+    def _verify(self, version: str) -> None:
         """Compares the checksums of the version in service; takes it out where they differ."""
-        version, reason = folder.name, ""
+        reason = ""
         try:
-            verify_checksums(folder, with_report=False)
+            self._models.verify(version, with_report=False)
         except Exception as error:
             reason = str(error) or repr(error)
         with self._lock:

@@ -509,14 +509,14 @@ class Recommender:
         # that are excluded.
         excluded = _hidden_ids(query)
         ids, gone = self.model.item_ids, self.assortment.gone
-        kept, n_kept = ids.kept, len(ids.kept)
+        cached, n_cached = ids.cached, len(ids.cached)
         left = query.offset + query.n
         found: list[int] = []
         their_scores: list[float] = []
         for item, score in zip(items, scores, strict=True):
             if item < 0:
                 break
-            artist = (item < n_kept and kept[item]) or ids.add(item)
+            artist = (item < n_cached and cached[item]) or ids.add(item)
             if artist not in excluded and item not in gone:
                 found.append(item)
                 their_scores.append(score)

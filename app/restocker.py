@@ -14,11 +14,13 @@ from typing import Final
 
 from app.errors import ModelUnavailable, StoreUnavailable
 from app.events import EventRules, NewcomerRules
-from app.journal import Journal, now, read_activity
 from app.model import Model
 from app.model_watcher import ModelWatcher
 from app.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommender import Query, Recommender
+from app.serving.journal.journal import Journal
+from app.store.activity_reading import read_activity
+from app.store.clock import now
 from app.store.interface import EventStore
 
 _LOOK_SECONDS: Final = 0.5

@@ -28,7 +28,7 @@ from app.scoring import Catalogue, item_norms, top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import Parts, load, validation_parts
 from training.als import Parameters
-from training.datasets.synthetic import generate
+from training.datasets.synthetic.generator import generate
 from training.fit import fit_model, in_threads
 from training.measuring.evaluation import evaluate
 from training.presets import DEFAULT, REFERENCE

@@ -37,9 +37,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from app.artifact import open_model
+from app.artifacts.models_folder import ModelsFolder
 from app.model import Model
-from app.versions import current_version
 from benchmarks.load import (
     HOST,
     BenchmarkError,
@@ -374,10 +373,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=4)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    version = current_version(given.models)
-    if version is None:
-        raise SystemExit(f"error: no model in {given.models}")
-    model = open_model(given.models / version)
+    model = ModelsFolder(given.models).open_current()
     if len(model.users) < 2 * _TOUCHED:
         raise SystemExit(f"error: it takes a model of {2 * _TOUCHED} users or more")
     result: dict[str, Any] = {

@@ -32,11 +32,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.activity import activity_of
-from app.artifact import open_model
+from app.artifacts.models_folder import ModelsFolder
 from app.events import Event, EventRules, StoredEvent
 from app.model import Model
 from app.recommender import Query, Recommender
-from app.versions import current_version
 from benchmarks.conditions import conditions
 from benchmarks.load import HOST, BenchmarkError, Server, encore
 from benchmarks.preset import load
@@ -145,9 +144,16 @@ def measure_served(hetrec: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
         command = [sys.executable, "-m", "training", "train", "--dataset", "hetrec-lastfm-2k"]
-        command += ["--data", str(hetrec), "--models", str(models), "--no-evaluation"]
+        command += [
+            "--data",
+            str(hetrec),
+            "--models",
+            str(models),
+            "--no-evaluation",
+            "--no-events",
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        model = open_model(models / str(current_version(models)))
+        model = ModelsFolder(models).open_current()
         with encore(models, workers=_WORKERS) as server:
             return _served(server, model)
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from app.recommender import Strategy
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
-from training.datasets.synthetic_timed import generate_timed
+from training.datasets.synthetic.timed_generator import generate_timed
 from training.fit import fit_model
 from training.interactions import Interactions
 from training.measuring.evaluation import Contender, evaluate

@@ -22,8 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.artifact import open_model
-from app.versions import current_version
+from app.artifacts.models_folder import ModelsFolder
 from benchmarks.conditions import conditions
 from benchmarks.crash import Supervised, free_port
 
@@ -67,7 +66,7 @@ def measure(models: Path, url: str, rounds: int) -> dict[str, Any]:
     """
     if "127.0.0.1" not in url:
         raise SystemExit("the address has to name 127.0.0.1, of which localhost is another name")
-    model = open_model(models / str(current_version(models)))
+    model = ModelsFolder(models).open_current()
     users = [model.users.id(user) for user in range(2 * rounds)]
     ports = free_port(), free_port()
     urls = url, url.replace("127.0.0.1", "localhost", 1)

@@ -28,9 +28,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
 
-from app.artifact import read_manifest, total_bytes
+from app.artifacts.manifest import total_bytes
+from app.artifacts.models_folder import ModelsFolder
 from app.settings import Settings
-from app.versions import current_version
 from benchmarks.conditions import conditions
 
 HOST: Final = "127.0.0.1"
@@ -432,11 +432,12 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_verified_later(models: Path) -> bool:
-    current = current_version(models)
+    folder = ModelsFolder(models)
+    current = folder.current()
     if current is None:
         return False
     limit = int(Settings.model_fields["verify_bytes"].default)
-    return total_bytes(read_manifest(models / current)) > limit
+    return total_bytes(folder.manifest(current)) > limit
 
 
 def _processes(pid: int) -> Iterator[int]:

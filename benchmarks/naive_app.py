@@ -16,9 +16,8 @@ from fastapi import FastAPI
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
-from app.artifact import open_model
+from app.artifacts.models_folder import ModelsFolder
 from app.model import Model
-from app.versions import current_version
 
 MODELS: Final = "BENCHMARK_MODELS"
 
@@ -48,11 +47,7 @@ def threads_app() -> FastAPI:
 
 
 def _open() -> Model:
-    models = Path(os.environ[MODELS])
-    version = current_version(models)
-    if version is None:
-        raise FileNotFoundError(f"no model in {models}")
-    return open_model(models / version)
+    return ModelsFolder(Path(os.environ[MODELS])).open_current()
 
 
 def _recommender(model: Model) -> Callable[[str, bool], Answer]:

@@ -28,8 +28,7 @@ from typing import Any, Final, cast
 import numpy as np
 import uvloop
 
-from app.artifact import open_model
-from app.versions import current_version
+from app.artifacts.models_folder import ModelsFolder
 from benchmarks.load import HOST, Server, client_cpu, encore, serving_conditions
 
 RESULTS: Final = Path(__file__).parent / "results" / "overload.json"
@@ -176,10 +175,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    version = current_version(given.models)
-    if version is None:
-        raise SystemExit(f"error: no model in {given.models}")
-    model = open_model(given.models / version)
+    model = ModelsFolder(given.models).open_current()
     users = np.random.default_rng(0).choice(len(model.users), 2000)
     asked = (f"/recommend/{model.users.id(user)}?include_seen=true" for user in users.tolist())
     requests = [f"GET {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode() for target in asked]

@@ -33,7 +33,7 @@ from app.weighting import Weighting, WeightingName
 from benchmarks.conditions import conditions
 from training.als import Parameters, confidence_matrix, fit_item_factors
 from training.datasets import LoadOptions, load_dataset
-from training.datasets.synthetic import generate
+from training.datasets.synthetic.generator import generate
 from training.fit import assemble_model
 from training.interactions import Interactions
 from training.measuring.evaluation import Contender, evaluate

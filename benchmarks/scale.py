@@ -38,8 +38,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from app.artifact import ARRAYS, open_model, read_manifest, total_bytes
-from app.versions import current_version
+from app.artifacts.format import ARRAYS
+from app.artifacts.manifest import total_bytes
+from app.artifacts.models_folder import ModelsFolder
 from benchmarks.load import Figures, Load, Server, drive, encore, lists_by, serving_conditions
 from benchmarks.made_up_model import FACTORS
 
@@ -71,8 +72,11 @@ class Size:
     def models(self, work: Path) -> Path:
         """Returns its models folder, with a model as of this version of Encore."""
         models = work / f"{self.users}x{self.artists}x{FACTORS}"
-        version = current_version(models)
-        if version is None or read_manifest(models / version)["files"].keys() != ARRAYS.keys():
+        folder = ModelsFolder(models)
+        version = folder.current()
+        # One that is made up has no half-life, and so none of what is essential where it is there.
+        arrays = {name for name, spec in ARRAYS.items() if not spec.essential}
+        if version is None or folder.manifest(version)["files"].keys() != arrays:
             command = [sys.executable, "-m", "benchmarks.made_up_model", "--models", str(models)]
             command += ["--users", str(self.users), "--artists", str(self.artists)]
             # In a process of its own, since making the largest takes several gigabytes.
@@ -203,8 +207,7 @@ def _drive(server: Server, load: Load, given: argparse.Namespace) -> Figures:
 
 def _loads(models: Path, seed: int) -> dict[str, Load]:
     """Returns the loads for random users of a model."""
-    version = current_version(models) or ""
-    users = open_model(models / version).users
+    users = ModelsFolder(models).open_current().users
     drawn = np.random.default_rng(seed).integers(len(users), size=_TARGETS)
     paths = [f"/recommend/{quote(users.id(user), safe='')}?n=10" for user in drawn.tolist()]
     queries = {
@@ -228,12 +231,13 @@ def _summarise(
     turns = [pair[size] for of_size in pairs.values() for pair in of_size if size in pair]
     driven = _medians([turn.driven for turn in turns])
     above = driven["private_mb"] - empty["private_mb"]
-    manifest = read_manifest(models / (current_version(models) or ""))
+    folder = ModelsFolder(models)
+    version = folder.find()
     return {
         "users": size.users,
         "artists": size.artists,
-        "version": current_version(models),
-        "megabytes": round(total_bytes(manifest) / 1e6),
+        "version": version,
+        "megabytes": round(total_bytes(folder.manifest(version)) / 1e6),
         "ready_s": median(ready),
         "ready_starts_s": list(ready),
         "memory_idle": _medians([turn.idle for turn in turns]),

@@ -37,9 +37,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from app.artifact import open_model
+from app.artifacts.models_folder import ModelsFolder
 from app.model import Model
-from app.versions import current_version
 from benchmarks import constant_app, naive_app
 from benchmarks.load import (
     BenchmarkError,
@@ -142,10 +141,7 @@ def main() -> None:
     """Checks, measures, prints and writes the results."""
     given = _parse()
     models = given.models.resolve()
-    version = current_version(models)
-    if version is None:
-        raise SystemExit(f"error: no model in {models}")
-    model = open_model(models / version)
+    model = ModelsFolder(models).open_current()
     said = serving_conditions()
     users = _draw_users(model)
     body = compare_answers(models, model, users[:_COMPARED])

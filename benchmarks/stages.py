@@ -24,13 +24,12 @@ from urllib.parse import quote
 import numpy as np
 from starlette.types import Message, Scope
 
-from app.artifact import open_model
+from app.artifacts.models_folder import ModelsFolder
 from app.http.encoding import encode_list
 from app.http.hot_route import read_query
 from app.main import create_app
 from app.recommender import Recommender
 from app.settings import Settings
-from app.versions import current_version
 from benchmarks.conditions import conditions
 from benchmarks.serve import targets_with_exclusions
 
@@ -57,7 +56,7 @@ def scope_of(target: str) -> Scope:
 async def measure(models: Path, targets: Sequence[str]) -> dict[str, float]:
     """Returns microseconds of each step and of all of them."""
     app = create_app(Settings(models=models))
-    model = open_model(models / (current_version(models) or ""))
+    model = ModelsFolder(models).open_current()
     recommender = Recommender(model)
     fastest: defaultdict[str, float] = defaultdict(lambda: float("inf"))
 
@@ -97,7 +96,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    model = open_model(given.models / (current_version(given.models) or ""))
+    model = ModelsFolder(given.models).open_current()
     users = np.random.default_rng(0).choice(len(model.users), _USERS).tolist()
     targets = [f"/recommend/{quote(model.users.id(user), safe='')}?n=10" for user in users]
     excluding = list(targets_with_exclusions(model, users, np.random.default_rng(1)))

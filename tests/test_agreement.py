@@ -1,6 +1,5 @@
 """What is measured is what is served: every way to a list gives the same one."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from app.artifact import open_model
+from app.artifacts.reading import open_model
 from app.main import create_app
 from app.recommender import Strategy
 from app.settings import Settings
@@ -52,6 +51,7 @@ def assert_all_ways_agree(models: Path, version: str, lists: list[list[int]], n:
             assert shown == pytest.approx(scores[user], abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("list_length", [0, 4, 20])
 def test_evaluation_export_batch_and_http_agree(
     rng: np.random.Generator, tmp_path: Path, list_length: int
@@ -64,13 +64,14 @@ def test_evaluation_export_batch_and_http_agree(
     assert_all_ways_agree(tmp_path, publish_small(model, tmp_path), lists.tolist(), 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discovery", [0.25, 1.0])
 def test_evaluation_batch_and_http_agree_under_the_dial(
     rng: np.random.Generator, tmp_path: Path, discovery: float
 ) -> None:
     model = small_model(interactions_of(random_plays(rng, 50, 70)), list_length=20)
     publish_small(model, tmp_path)
-    contender = replace(AUTO, discovery=discovery)
+    contender = Contender(Strategy.AUTO, discovery=discovery)
     lists = recommend_lists(model, contender, np.arange(50), 10, lambda _done: None)
     off = recommend_lists(model, AUTO, np.arange(50), 10, lambda _done: None)
     assert (lists != off).any()

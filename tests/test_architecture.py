@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 # What only training, tests or other extras want.
 FOREIGN = frozenset(
@@ -34,6 +36,7 @@ def loaded_by(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(ended.stdout)}
 
 
+@pytest.mark.slow
 def test_the_service_loads_only_what_serves() -> None:
     loaded = loaded_by("import app.main")
     assert loaded >= {"app", "fastapi", "numpy"}
@@ -43,6 +46,12 @@ def test_the_service_loads_only_what_serves() -> None:
 def test_the_policy_loads_no_framework() -> None:
     loaded = loaded_by("import app.recommender")
     assert not loaded & {*FOREIGN, "fastapi", "starlette", "pydantic", "uvicorn", "anyio"}
+
+
+def test_the_schemas_load_no_framework_and_no_store() -> None:
+    modules = ", ".join(f"app.schemas.{path.stem}" for path in (ROOT / "app/schemas").glob("*.py"))
+    loaded = loaded_by(f"import {modules.replace('.__init__', '')}")
+    assert not loaded & {*FOREIGN, "fastapi", "starlette", "uvicorn", "anyio", "sqlite3"}
 
 
 def test_help_does_not_wait_for_numpy() -> None:

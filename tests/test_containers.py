@@ -126,6 +126,8 @@ class TestCompose:
         ]
         # The sample is always made current, so the service that waits for it starts.
         assert steps[1].split()[3:5] == ["--dataset", "synthetic"]
+        # Nothing has been heard yet: the event store is not even there.
+        assert steps[1].endswith(" --no-events")
         (models / "current").touch()
         subprocess.run(command, env=environment, check=True, capture_output=True)
         assert log.read_text(encoding="utf-8").splitlines() == steps

@@ -111,6 +111,7 @@ POSTGRESQL = {"bounded.py", "postgres.py"}
 
 
 class TestDependencies:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("package", "lock"),
         [("app", "serve"), ("training", "training"), ("tests", "dev"), ("benchmarks", "dev")],
@@ -289,7 +290,7 @@ class TestMakefile:
         source = ["--dataset", "synthetic", "--data", "data/synthetic"]
         assert called == [
             ["training", "generate", *size, "--out", "data/synthetic"],
-            ["training", "train", *source, "--models", "models"],
+            ["training", "train", *source, "--models", "models", "--no-events"],
             ["app"],
         ]
 

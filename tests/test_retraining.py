@@ -13,14 +13,17 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from app.artifacts.models_folder import ModelsFolder
+from app.artifacts.writable_folder import WritableModelsFolder
 from app.events import Event, EventType
-from app.journal import now
 from app.main import create_app
 from app.settings import Settings
 from app.store.address import open_store
-from app.versions import list_versions, set_current_version
+from app.store.clock import now
 from tests.postgres import PostgresServer
 from training.cli import main
+
+pytestmark = pytest.mark.slow  # all of it makes models or pages
 
 PATIENCE = 30.0
 
@@ -54,7 +57,8 @@ class Encore:
         """Trains on the table and more, and returns the version."""
         tokens = ["train", "--dataset", "table", "--data", str(self._table), "--no-evaluation"]
         tokens += ["--models", str(self.models), "--factors", "8"]
-        assert main([*tokens, "--regularization", "0.1", *options]) == 0
+        events = [] if "--events" in options else ["--no-events"]
+        assert main([*tokens, "--regularization", "0.1", *events, *options]) == 0
         return self.current
 
     @contextmanager
@@ -70,7 +74,7 @@ class Encore:
         return (self.models / "current").read_text().strip()
 
     def serve(self, version: str) -> None:
-        set_current_version(self.models, version)
+        WritableModelsFolder(self.models).set_current(version)
         assert self.client.post("/admin/reload").json()["model_version"] == version
 
     def run(self, *tokens: str, url: str | None = None) -> None:
@@ -210,10 +214,10 @@ def test_an_erased_user_is_unknown_to_every_model_and_training(encore: Encore) -
 
     prune = ["models", "prune", "--erased", "--models", str(encore.models), "--events", encore.url]
     assert main([*prune, "--dry-run"]) == 0
-    assert len(list_versions(encore.models)) == 5
+    assert len(ModelsFolder(encore.models).versions()) == 5
     assert main(prune) == 0
-    assert set(list_versions(encore.models)) == {aware, again}
-    assert {encore.first, with_events, unaware}.isdisjoint(list_versions(encore.models))
+    assert set(ModelsFolder(encore.models).versions()) == {aware, again}
+    assert {encore.first, with_events, unaware}.isdisjoint(ModelsFolder(encore.models).versions())
 
 
 def test_what_is_imported_counts_in_a_running_service(encore: Encore, tmp_path: Path) -> None:

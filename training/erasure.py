@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from app.artifact import open_model
 from app.events import user_hash
 from app.model import Model
 from app.store.interface import EventStore, learned_up_to
@@ -21,18 +18,16 @@ def erased_since(model: Model, store: EventStore) -> frozenset[bytes]:
     return frozenset(hashed for hashed, number in store.tombstones(end) if number > learned)
 
 
-def count_erased(folder: Path, store: EventStore) -> int:
+def count_erased(model: Model, store: EventStore) -> int:
     """Counts the users of a model who were erased after it had read the store.
 
     Args:
-        folder: ``models/<version>``.
+        model: whose users.
         store: has the tombstones.
 
     Raises:
-        InvalidArtifact: the model cannot be read.
         StoreUnavailable: the store cannot be read.
     """
-    model = open_model(folder)
     erased = erased_since(model, store)
     if not erased:
         return 0

@@ -5,7 +5,8 @@ EncoreError
 ├── DownloadError       a dataset cannot be fetched: which file to put where instead
 ├── TrainingError       the data are read but cannot be trained on as asked
 │   ├── NothingToMeasure    they can be trained on, but not split or measured
-│   └── SearchMismatch      a search cannot go on: its file belongs to another one
+│   ├── SearchMismatch      a search cannot go on: its file belongs to another one
+│   └── TimesMissing        the time of each record is needed, and the data do not tell it
 └── WriteError          a result cannot be written: where, why, what to do
 """
 
@@ -53,6 +54,30 @@ class SearchMismatch(TrainingError):
         super().__init__(
             f"{state} belongs to a search {' and '.join(words[name] for name in other)}; "
             "go on as it was begun, or name another file"
+        )
+
+
+class TimesMissing(TrainingError):
+    """Something needs to know when each record was played, which the data do not tell.
+
+    Args:
+        what: what needs the times; the message begins with it.
+        otherwise: what helps besides other data; the message ends with it.
+    """
+
+    def __init__(self, what: str, otherwise: str) -> None:
+        super().__init__(what, otherwise)
+        self._what, self._otherwise = what, otherwise
+
+    def __str__(self) -> str:
+        return self.naming("")
+
+    def naming(self, datasets: str) -> str:
+        """Returns the message with what is said of datasets that have times, in brackets."""
+        known = f" ({datasets})" if datasets else ""
+        return (
+            f"{self._what} needs to know when each record was played, which these data do not "
+            f"tell; take a dataset with times{known}{self._otherwise}"
         )
 
 

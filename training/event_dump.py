@@ -23,9 +23,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from app.events import EventType
 from app.files import replacing
 from app.http.event_schemas import EventIn, Time, write_time
-from app.http.schemas import MAX_PLAYS, Id
+from app.schemas.primitives import MAX_PLAYS, Id
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
-from app.store.upkeep import REST_SECONDS, KeptStore
+from app.store.upkeep import REST_SECONDS, MaintainableStore
 from training.configuration import explain
 from training.errors import DatasetError, TrainingError, WriteError
 from training.files import check_place
@@ -98,7 +98,7 @@ def check_name(path: Path) -> None:
         raise TrainingError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
 
 
-def dump(store: KeptStore, path: Path, progress: Progress | None = None) -> Dumped:
+def dump(store: MaintainableStore, path: Path, progress: Progress | None = None) -> Dumped:
     """Writes a store, which may be written to meanwhile, whole or not at all.
 
     Args:
@@ -170,7 +170,7 @@ def check_dump(path: Path, progress: Progress | None = None) -> Dump:
     return Dump(path, Source(head.store, head.origins), line.up_to, number, tombstones)
 
 
-def load(store: KeptStore, found: Dump, progress: Progress | None = None) -> Loaded:
+def load(store: MaintainableStore, found: Dump, progress: Progress | None = None) -> Loaded:
     """Adds what a dump holds to a store, which may be in use.
 
     What was stored before an interruption is found again by the next call.

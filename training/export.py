@@ -15,9 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from app.assortment import WHOLE, Assortment
 from app.events import DEFAULT_RULES, user_hash
-from app.journal import now, read_activity
 from app.model import Model
 from app.recommender import Query, Recommender
+from app.store.activity_reading import read_activity
+from app.store.clock import now
 from app.store.interface import EventStore, learned_up_to
 from training.erasure import erased_since
 from training.errors import TrainingError, WriteError
@@ -86,19 +87,23 @@ def export(
             yield _lists(recommender, queries)
             done(len(users))
 
-    lazy = register_io_source(frames, schema=_SCHEMA)
+    _write(register_io_source(frames, schema=_SCHEMA), out)
+    return n_users
+
+
+def _write(lists: pl.LazyFrame, out: Path) -> None:
+    """Writes a table as the ending of its name says, whole or not at all."""
     partial = out.with_name(f".{out.name}.part")
     try:
         if out.suffix == ".parquet":
-            lazy.sink_parquet(partial)
+            lists.sink_parquet(partial)
         else:
-            lazy.sink_csv(partial, separator="\t" if out.suffix == ".tsv" else ",")
+            lists.sink_csv(partial, separator="\t" if out.suffix == ".tsv" else ",")
         partial.replace(out)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise WriteError(out, error) from error
     finally:
         partial.unlink(missing_ok=True)
-    return n_users
 
 
 class _Events:

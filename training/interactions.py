@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.interactions import UserItems
-from training.errors import TrainingError
+from training.errors import TimesMissing
 
 _DAY_SECONDS: Final = 24 * 3600
 _MOST_HALVINGS: Final = 40
@@ -135,7 +135,7 @@ class Interactions:
             half_life: in days; None where nothing fades.
 
         Raises:
-            TrainingError: nobody knows when each record was played.
+            TimesMissing: nobody knows when each record was played.
         """
         if half_life is None:
             return self
@@ -146,13 +146,11 @@ class Interactions:
         """Returns the records behind the matrix.
 
         Raises:
-            TrainingError: nobody knows when each was played.
+            TimesMissing: nobody knows when each was played.
         """
         if self.timed is None:
-            raise TrainingError(
-                "a half-life needs to know when each record was played, which these data do not "
-                "tell; take a dataset with times (lastfm-1k, or a table whose column of times "
-                "--timestamp-column names), or say with --events and --data-until of when it is"
+            raise TimesMissing(
+                "a half-life", ", or say with --events and --data-until of when it is"
             )
         return self.timed
 

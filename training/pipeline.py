@@ -10,7 +10,7 @@ from typing import Any
 
 from app.activity import DEFAULT_UNIT
 from app.events import Watermark
-from training.datasets.times import UTC_SECONDS
+from training.datasets.reading.times import UTC_SECONDS
 from training.errors import TrainingError
 from training.event_log import Merged
 from training.fit import PartOf, Progress, fit_model, with_top_lists

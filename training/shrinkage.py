@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from training.datasets.sample_files import SAMPLE
+from training.datasets import DATASETS
 
 _COUNTS: Final = ("users", "artists", "pairs")
 
@@ -62,7 +62,9 @@ def shrinkage(
     Returns:
         What shrank to less than half; None if nothing did, if the names differ, or for the sample.
     """
-    if dataset.get("name") != earlier.get("name") or dataset.get("name") == SAMPLE:
+    name = dataset.get("name")
+    known = DATASETS.get(name) if isinstance(name, str) else None
+    if name != earlier.get("name") or (known is not None and known.is_made_up):
         return None
     counts = {
         name: (earlier[name], dataset[name])

@@ -13,9 +13,9 @@ from app.assortment import Assortment
 from app.errors import UnknownUser
 from app.http.batcher import Batcher
 from app.http.encoding import encode_list
-from app.http.schemas import PopularArtists, PopularItem
-from app.journal import Journal
 from app.recommender import PopularityBy, Query, Recommender
+from app.schemas.popular import PopularArtists, PopularItem
+from app.serving.journal.journal import Journal
 
 _WATCH_AFTER_SECONDS: Final = 0.05
 

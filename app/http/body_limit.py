@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import Final
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.problems import problem_response
+
+_BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BodyLimit:
@@ -21,11 +26,13 @@ class BodyLimit:
         self.app = app
         self.max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Handles one request."""
-        if scope["type"] != "http" or not _has_body(scope):
-            await self.app(scope, receive, send)
-            return
+        if scope["type"] != "http" or not has_body(scope):
+            return self.app(scope, receive, send)
+        return self._limited(scope, receive, send)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _announced_bytes(scope) > self.max_bytes:
             response = problem_response(Request(scope), self._refusal())
             await response(scope, receive, send)
@@ -52,9 +59,12 @@ class BodyLimit:
         )
 
 
-def _has_body(scope: Scope) -> bool:
-    names = {name for name, _ in scope["headers"]}
-    return b"content-length" in names or b"transfer-encoding" in names
+def has_body(scope: Scope) -> bool:
+    """Returns whether a request announces a body, be it empty."""
+    for name, _ in scope["headers"]:  # noqa: SIM110 - `any` takes three times as long
+        if name in _BODY_HEADERS:
+            return True
+    return False
 
 
 def _announced_bytes(scope: Scope) -> int:

@@ -7,9 +7,9 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request
 
 from app.http.batcher import Batcher
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommender import Recommender
+from app.serving.journal.journal import Journal
 
 # Coroutines, since FastAPI would run plain functions in a thread.
 

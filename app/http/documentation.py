@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from app import __version__
-from app.http.schemas import Problem
+from app.schemas.problem import Problem
 
 _TITLE: Final = "Encore"
 _ASSETS: Final = "/docs/assets"

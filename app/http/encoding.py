@@ -12,11 +12,11 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Final
 
-from app.http.schemas import Item, Recommendations, UserList
-from app.id_map import Kept
+from app.id_map import ItemCache
 from app.model import Model
 from app.newcomers import Newcomers
 from app.recommender import Query, Recommendation, Source
+from app.schemas.lists import Item, Recommendations, UserList
 
 # Dot products, and counts.
 _SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%r"}
@@ -36,7 +36,7 @@ def encode_list(
         return _by_schema(model, query, answer, with_version=with_version)
     values: list[bytes | float] = [b""] * (2 * len(scores) + 1)
     values[0] = b"null" if query.user_id is None else encode_basestring(query.user_id).encode()
-    artists: Kept[bytes] = model.annex.get("artists") or _artists_of(model)
+    artists: ItemCache[bytes] = model.annex.get("artists") or _artists_of(model)
     if answer.newcomers is None:
         values[1::2] = artists.of(answer.items)
     else:
@@ -46,7 +46,7 @@ def encode_list(
     return _template(answer.source, query.offset, len(scores), version) % tuple(values)
 
 
-def _artists_of(model: Model) -> Kept[bytes]:
+def _artists_of(model: Model) -> ItemCache[bytes]:
     """Returns ids and names as JSON, by item index."""
     # Not the model itself, which would then outlive its service.
     ids, names = model.items, model.item_names
@@ -54,7 +54,7 @@ def _artists_of(model: Model) -> Kept[bytes]:
     def artist(item: int) -> bytes:
         return _artist(ids.id(item), names[item])
 
-    artists: Kept[bytes] = model.annex.setdefault("artists", Kept(artist, len(ids)))
+    artists: ItemCache[bytes] = model.annex.setdefault("artists", ItemCache(artist, len(ids)))
     return artists
 
 
@@ -66,7 +66,7 @@ _newcomer = lru_cache(maxsize=_KEPT_NEWCOMERS)(_artist)
 
 
 def _with_newcomers(
-    artists: Kept[bytes], n_items: int, items: Sequence[int], newcomers: Newcomers
+    artists: ItemCache[bytes], n_items: int, items: Sequence[int], newcomers: Newcomers
 ) -> list[bytes]:
     known = iter(artists.of([item for item in items if item < n_items]))
     found = []

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from app.events import MICROSECONDS, Event, EventType
-from app.http.schemas import (
+from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
     MAX_PLAYS,
     USER_ID_EXAMPLE,

@@ -1,46 +1,46 @@
 """``GET /recommend/{user_id}`` ahead of the framework, which would take longer than the answer.
 
-Only what is plainly in order is answered here. Whatever else may be right or wrong with a request,
-the framework's route of the same path finds out: the route that stands in OpenAPI, whose parameters
-are read here with the same schema, and whose answers come from the same function.
+Only what is plainly in order is answered here, and only as the framework would: whatever else may
+be right or wrong with a request, the framework's route of the same path finds out. That is the
+route that stands in OpenAPI, whose parameters are read here with the same schema, and whose answers
+come from the same function.
 """
 
 from __future__ import annotations
 
-import logging
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.requests import Request
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import EncoreError, InvalidId
+from app.errors import InvalidId
 from app.http import answers
-from app.http.answers import ClientGone
 from app.http.batcher import Batcher
-from app.http.parameters import check_query, decode
-from app.http.problems import problem_response
-from app.http.raw_target import encoded_path
-from app.http.schemas import MAX_IDS, RecommendParameters, check_id
+from app.http.body_limit import has_body
+from app.http.known_route import PREFIX, is_as_known
+from app.http.parameters import check_query, decode, repeatable_parameters
+from app.http.problems import answer_error
 from app.id_map import MAX_ID_BYTES
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.recommender import Query
+from app.schemas.options import HOT_OPTIONS, RecommendParameters, arguments_of
+from app.schemas.primitives import MAX_IDS, check_id
+from app.serving.journal.journal import Journal
 
-logger = logging.getLogger(__name__)
-
-PATH: Final = b"/recommend/"
+PATH: Final = PREFIX.encode()
+_ID_BEGINS: Final = len(PATH)
 _EXCLUDE: Final = "&exclude="
-_REPEATABLE: Final = {name: name == "exclude" for name in RecommendParameters.model_fields}
+_REPEATABLE: Final = repeatable_parameters(RecommendParameters)
 # Clients ask with few different parameters; longer ones are seldom asked twice.
-_KEPT_PARAMETERS: Final = 1024
-_LONGEST_KEPT: Final = 200
+_REMEMBERED_PARAMETERS: Final = 1024
+_LONGEST_REMEMBERED: Final = 200
 # Of excluded ids few have to be decoded, and those are the artists that somebody was shown.
-_KEPT_IDS: Final = 4096
-_BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+_REMEMBERED_IDS: Final = 4096
 _JSON: Final = (b"content-type", b"application/json")
 
 
@@ -48,35 +48,45 @@ class HotRoute:
     """Answers well-formed ``GET /recommend/{user_id}`` itself.
 
     Args:
-        app: the application, which gets all other requests.
+        service: the application, whose routes, overrides and handlers of exceptions hold here too.
+        framework: what gets all other requests.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, service: FastAPI, framework: ASGIApp) -> None:
+        self._service = service
+        self._framework = framework
         # Not in the state of the application, where a look takes longer than finding a user.
-        self._watcher: ModelWatcher | None = None
-        self._journal: Journal | None = None
-        self._batcher: Batcher | None = None
+        self._serving: tuple[ModelWatcher, Journal, Batcher] | None = None
+        # The application's when they were last looked at, and what that came to.
+        self._routes: list[BaseRoute] = []
+        self._is_known = False
 
     def open(self, watcher: ModelWatcher, journal: Journal, batcher: Batcher) -> None:
-        """Begins to answer; before that, the application gets all requests."""
-        self._watcher, self._journal, self._batcher = watcher, journal, batcher
+        """Begins to answer; before that, the framework gets all requests."""
+        self._serving = watcher, journal, batcher
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
-        query = read_query(scope) if scope["type"] == "http" else None
-        watcher, journal, batcher = self._watcher, self._journal, self._batcher
-        if query is None or watcher is None or journal is None or batcher is None:
-            await self._app(scope, receive, send)
+        serving, service = self._serving, self._service
+        if service.router.routes != self._routes:
+            self._routes = [*service.router.routes]
+            self._is_known = is_as_known(service)
+        query = None
+        if (
+            serving is not None
+            and self._is_known
+            and not service.dependency_overrides
+            and scope["type"] == "http"
+        ):
+            query = read_query(scope)
+        if serving is None or query is None:
+            await self._framework(scope, receive, send)
             return
+        watcher, journal, batcher = serving
         try:
             body = await answers.recommend(watcher.recommender, journal, batcher, query, receive)
-        except ClientGone:
-            return
         except Exception as error:
-            if not isinstance(error, EncoreError):
-                logger.exception("could not answer %s", encoded_path(scope))
-            await problem_response(Request(scope), error)(scope, receive, send)
+            await answer_error(error, service, scope, receive, send)
             return
         headers = [_JSON, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -88,60 +98,41 @@ def read_query(scope: Scope) -> Query | None:
     path: bytes = scope.get("raw_path") or b""
     if scope["method"] != "GET" or not path.startswith(PATH) or scope.get("root_path"):
         return None
-    user_id = _read_id(path[len(PATH) :])
-    if user_id is None or _has_body(scope):
+    user_id = _read_id(path[_ID_BEGINS:])
+    if user_id is None or has_body(scope):
         return None
-    read = _read_parameters(scope["query_string"])
-    if read is None:
+    query_string: bytes = scope["query_string"]
+    if not query_string.isascii():
         return None
-    parameters, exclude = read
-    query = Query(
-        user_id,
-        parameters.n,
-        parameters.offset,
-        parameters.strategy,
-        exclude,
-        None,
-        parameters.include_seen,
-        parameters.discovery,
-    )
-    if parameters.explore:  # few ask for that
-        query.explore, query.seed = parameters.explore, parameters.seed
-    return query
-
-
-def _has_body(scope: Scope) -> bool:
-    for name, _ in scope["headers"]:  # noqa: SIM110 - `any` takes three times as long
-        if name in _BODY_HEADERS:
-            return True
-    return False
+    text = query_string.decode()
+    if "exclude" in text:
+        return _read_excluding(user_id, text)
+    arguments = _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _read_arguments(text)
+    return None if arguments is None else Query(user_id, **arguments)
 
 
 def _read_id(segment: bytes) -> str | None:
-    if not segment or not segment.isascii() or b"/" in segment:
+    if b"%" not in segment and b"/" not in segment and segment.isascii():
+        return segment.decode() if 0 < len(segment) <= MAX_ID_BYTES else None
+    if not segment.isascii() or b"/" in segment:
         return None
-    if b"%" not in segment:
-        return segment.decode() if len(segment) <= MAX_ID_BYTES else None
     try:
         return check_id(decode(segment.decode()))
     except InvalidId:
         return None
 
 
-@lru_cache(maxsize=_KEPT_IDS)
+@lru_cache(maxsize=_REMEMBERED_IDS)
 def _id_of(value: str) -> str:
     return check_id(decode(value.replace("+", " ")))
 
 
-def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str]] | None:
-    if not query_string.isascii():
-        return None
-    text = f"&{query_string.decode()}"
+def _read_excluding(user_id: str, text: str) -> Query | None:
     # The ids to exclude differ from call to call, the rest hardly does.
-    rest, *exclude = text.split(_EXCLUDE)
+    rest, *exclude = f"&{text}".split(_EXCLUDE)
     if exclude:
-        if text.count("&", len(rest)) > len(exclude):
-            return _read_parameters(_with_exclude_last(query_string))
+        if text.count("&", len(rest)) >= len(exclude):
+            return _read_excluding(user_id, _with_exclude_last(text))
         if "%" in text or "+" in text:
             try:
                 exclude = [
@@ -152,29 +143,28 @@ def _read_parameters(query_string: bytes) -> tuple[RecommendParameters, list[str
         # All that was not encoded is ASCII, so it has as many bytes as characters.
         if max(map(len, exclude)) > MAX_ID_BYTES or len(exclude) > MAX_IDS:
             return None
-    parameters = _kept(rest) if len(rest) <= _LONGEST_KEPT else _validated(rest)
-    if parameters is None or parameters.exclude:
-        return None
-    return parameters, exclude
+    arguments = _remembered(rest) if len(rest) <= _LONGEST_REMEMBERED else _read_arguments(rest)
+    return None if arguments is None else Query(user_id, exclude=exclude, **arguments)
 
 
-def _with_exclude_last(query_string: bytes) -> bytes:
-    pairs = query_string.split(b"&")
-    pairs.sort(key=lambda pair: pair.startswith(b"exclude="))  # the order is kept otherwise
-    return b"&".join(pairs)
+def _with_exclude_last(text: str) -> str:
+    pairs = text.split("&")
+    pairs.sort(key=lambda pair: pair.startswith("exclude="))  # else in their order
+    return "&".join(pairs)
 
 
-def _validated(text: str) -> RecommendParameters | None:
+def _read_arguments(text: str) -> dict[str, Any] | None:
+    """Returns what a query asks but for exclusions, by name; None if the framework has to look."""
     try:
         check_query(text, _REPEATABLE)
-        return RecommendParameters.model_validate(
-            {
-                name: values if _REPEATABLE[name] else values[0]
-                for name, values in parse_qs(text, keep_blank_values=True).items()
-            }
-        )
+        found = parse_qs(text, keep_blank_values=True)
+        # Under an odd spelling of its name an exclusion comes here.
+        if "exclude" in found or not found.keys() <= HOT_OPTIONS:
+            return None
+        values = {name: all_ if _REPEATABLE[name] else all_[0] for name, all_ in found.items()}
+        return arguments_of(RecommendParameters.model_validate(values))
     except (RequestValidationError, ValidationError):
         return None
 
 
-_kept = lru_cache(maxsize=_KEPT_PARAMETERS)(_validated)
+_remembered = lru_cache(maxsize=_REMEMBERED_PARAMETERS)(_read_arguments)

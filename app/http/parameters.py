@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, get_origin
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel
 
 from app.errors import InvalidId
-from app.http.schemas import ARTIST_ID_EXAMPLE, USER_ID_EXAMPLE, check_id
+from app.schemas.primitives import ARTIST_ID_EXAMPLE, USER_ID_EXAMPLE, check_id
 
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -75,6 +75,16 @@ def check_query(query_string: str, repeatable: Mapping[str, bool]) -> None:
         raise RequestValidationError(
             [{"loc": ("query", name), "msg": message, "type": "query"} for name, message in errors]
         )
+
+
+def repeatable_parameters(model: type[BaseModel]) -> dict[str, bool]:
+    """Returns the names of a query's parameters, and whether each may be given more than once."""
+    return {name: may_repeat(info.annotation) for name, info in model.model_fields.items()}
+
+
+def may_repeat(annotation: Any) -> bool:
+    """Returns whether a parameter of a type may be given more than once."""
+    return get_origin(annotation) is list
 
 
 def _query_errors(query_string: str, repeatable: Mapping[str, bool]) -> Iterator[tuple[str, str]]:

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from app import errors
 from app.http.answers import ClientGone
 from app.http.raw_target import encoded_path
-from app.http.schemas import Problem, Violation
+from app.schemas.problem import Problem, Violation
 
 MEDIA_TYPE: Final = "application/problem+json"
 _BLANK: Final = "about:blank"
@@ -86,6 +90,30 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 async def _handle(request: Request, error: Exception) -> Response:
     return problem_response(request, error)
+
+
+async def answer_error(
+    error: Exception, app: FastAPI, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answers a request that ended in an exception ahead of the framework, as the framework does.
+
+    What nobody expects is answered and raised again, so that the server logs it.
+    """
+    handlers = app.exception_handlers
+    caught = next((one for one in type(error).__mro__ if one in handlers), Exception)
+    if handlers.get(caught) is _handle and caught not in {Exception, HTTPException}:
+        # The layers below would come to the same, and take longer than the answer.
+        await problem_response(Request(scope), error)(scope, receive, send)
+        return
+    handlers = {**handlers}
+    on_fault = handlers.pop(Exception, None) or handlers.pop(500, None)
+    handled = ExceptionMiddleware(partial(_raise, error), handlers=handlers)
+    layers = ServerErrorMiddleware(handled, handler=on_fault, debug=app.debug)
+    await layers(scope, receive, send)
+
+
+async def _raise(error: Exception, *_request: object) -> NoReturn:
+    raise error
 
 
 def problem_response(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, NoReturn, get_origin
+from typing import Any, NoReturn
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.http.parameters import check_query
+from app.http.parameters import check_query, may_repeat, repeatable_parameters
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -102,12 +102,11 @@ def _refuse(location: tuple[str, ...], message: str) -> NoReturn:
 
 def _query_parameters(dependant: Dependant) -> Mapping[str, bool]:
     """Returns a route's query parameters, and whether each may be repeated."""
-    annotations: dict[str, Any] = {}
+    repeatable: dict[str, bool] = {}
     for field in dependant.query_params:
         annotation = field.field_info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            fields = annotation.model_fields
-            annotations |= {name: info.annotation for name, info in fields.items()}
+            repeatable |= repeatable_parameters(annotation)
         else:
-            annotations[field.alias] = annotation
-    return {name: get_origin(annotation) is list for name, annotation in annotations.items()}
+            repeatable[field.alias] = may_repeat(annotation)
+    return repeatable

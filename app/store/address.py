@@ -8,7 +8,7 @@ from typing import Final
 
 from app.errors import StoreUnavailable
 from app.store.deadlines import NO_DEADLINES, Deadlines
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRESQL: Final = ("postgresql://", "postgres://")
@@ -40,7 +40,7 @@ def check_url(url: str) -> None:
 
 def open_store(
     url: str, *, must_exist: bool = False, deadlines: Deadlines = NO_DEADLINES
-) -> KeptStore:
+) -> MaintainableStore:
     """Opens the event store that a URL names.
 
     Args:

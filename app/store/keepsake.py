@@ -1,4 +1,4 @@
-"""What a host keeps of an event store, for a service that starts while the store is away.
+"""What a host remembers of an event store, for a service that starts while the store is away.
 
 Nobody who was erased may be recognised then, and no artist that is unavailable be shown.
 """
@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept.
+class StoreKnowledge:
+    """What a service has to know of a store that is away.
 
     Attributes:
         erased: stamp keys of who was erased.
@@ -39,16 +39,16 @@ class Keepsake:
     is logged and harms nothing else: it only matters while the store is away.
 
     Args:
-        address: the URL of the store, of which a hash is kept.
+        address: the URL of the store, of which only a hash is stored.
         folder: where the file is; None for the host's shared memory.
     """
 
     def __init__(self, address: str, folder: Path | None = None) -> None:
         name = blake2b(address.encode(), digest_size=16).hexdigest()
         self._path = (folder or shared_folder()) / f"encore-{os.getuid()}-{name}.json"
-        self._saved = Kept()
+        self._saved = StoreKnowledge()
 
-    def load(self) -> Kept:
+    def load(self) -> StoreKnowledge:
         """Returns what was saved last, nothing if that cannot be read."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -69,18 +69,18 @@ class Keepsake:
             os.close(descriptor)
         return self._saved
 
-    def save(self, kept: Kept) -> bool:
+    def save(self, knowledge: StoreKnowledge) -> bool:
         """Replaces what was saved, unless it is the same.
 
         Returns:
             Whether that is done with; else it should be tried again in a moment.
         """
-        if kept == self._saved:
+        if knowledge == self._saved:
             return True
         content = {
-            "erased": sorted(kept.erased),
-            "assortment_version": kept.assortment_version,
-            "unavailable": kept.unavailable,
+            "erased": sorted(knowledge.erased),
+            "assortment_version": knowledge.assortment_version,
+            "unavailable": knowledge.unavailable,
         }
         try:
             with replacing(self._path) as partial:
@@ -89,13 +89,15 @@ class Keepsake:
             return False  # another worker is at it
         except OSError as error:
             logger.warning("%s cannot be written: %s", self._path, error.strerror)
-        self._saved = kept
+        self._saved = knowledge
         return True
 
 
-def _parse(content: dict[str, object]) -> Kept:
+def _parse(content: dict[str, object]) -> StoreKnowledge:
     erased, unavailable = content["erased"], content["unavailable"]
     version = content["assortment_version"]
     if not isinstance(erased, list) or not isinstance(unavailable, list):
         raise TypeError("it holds something else")
-    return Kept(frozenset(map(int, erased)), int(str(version)), tuple(map(str, unavailable)))
+    return StoreKnowledge(
+        frozenset(map(int, erased)), int(str(version)), tuple(map(str, unavailable))
+    )

@@ -21,7 +21,7 @@ from app.errors import StoreUnavailable
 from app.store.bounded import BoundedConnection, LastFailure, Question, TooLate
 from app.store.deadlines import FOLLOWING_SECONDS, NO_DEADLINES, Deadline, Deadlines
 from app.store.entries import Statistics
-from app.store.sql import Connection, Cursor
+from app.store.sql.connection import Connection, Cursor
 from app.store.upkeep import SqlUpkeep
 
 _CONNECTIONS: Final = 8

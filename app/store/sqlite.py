@@ -18,7 +18,7 @@ from app.errors import StoreUnavailable
 from app.files import replacing
 from app.store.deadlines import NO_DEADLINES, Deadline, Deadlines
 from app.store.entries import Statistics
-from app.store.sql import Connection
+from app.store.sql.connection import Connection
 from app.store.upkeep import SqlUpkeep
 
 # So long it waits for a lock where no deadline says otherwise.
@@ -84,7 +84,7 @@ class SqliteEventStore(SqlUpkeep):
         self._closed.wait(seconds)
 
     def backup(self, path: Path) -> Statistics:
-        """Copies the store, which may be written to meanwhile, to a file; see ``KeptStore``."""
+        """Copies the store to a file, also while it is written to; see ``MaintainableStore``."""
         if path.exists() and path.samefile(self._path):
             raise StoreUnavailable("unreachable", f"{path} is the event store itself")
         if beside := next((file for file in _beside(path) if file.exists()), None):

@@ -13,7 +13,10 @@ from typing import Any, Final, Protocol
 from app.events import EventType, user_hash
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Statistics, Tombstone
 from app.store.interface import EventStore, Status
-from app.store.sql import COLUMNS, Connection, SqlEventStore, new_id, stored
+from app.store.sql.base import new_id
+from app.store.sql.connection import Connection
+from app.store.sql.rows import COLUMNS, stored
+from app.store.sql.store import SqlEventStore
 
 # So long whoever does long work rests between two parts of it, for others that want to write: one
 # that waits for the lock of SQLite looks for it every 0.1 s.
@@ -27,8 +30,8 @@ _COUNTS: Final = {
 }
 
 
-class KeptStore(EventStore, Protocol):
-    """An event store with what its upkeep takes; as for requests, each call may raise."""
+class MaintainableStore(EventStore, Protocol):
+    """An event store that can be maintained; as for requests, each call may raise."""
 
     def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
         """Returns events and tombstones by number.
@@ -118,11 +121,11 @@ class KeptStore(EventStore, Protocol):
 
 
 class SqlUpkeep(SqlEventStore):
-    """The upkeep in SQL; see ``KeptStore`` for what its methods do."""
+    """The upkeep in SQL; see ``MaintainableStore`` for what its methods do."""
 
     @abstractmethod
     def backup(self, path: Path) -> Statistics:
-        """Copies the store to a file; see ``KeptStore``."""
+        """Copies the store to a file; see ``MaintainableStore``."""
 
     def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
         """Returns events and tombstones by number."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app import id_map
 from app.errors import InvalidId
-from app.id_map import MAX_ID_BYTES, IdMap, Kept, StringTable, encode_id
+from app.id_map import MAX_ID_BYTES, IdMap, ItemCache, StringTable, encode_id
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
@@ -145,19 +145,19 @@ def test_opening_a_mapped_map_builds_no_object_for_each_id(tmp_path: Path) -> No
     assert peak < 200_000  # less than a byte an id
 
 
-def test_what_is_kept_is_made_once_for_low_numbers_and_each_time_for_the_others(
+def test_values_of_items_of_low_index_are_made_once_and_those_of_others_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(id_map, "_KEPT_ITEMS", 3)
+    monkeypatch.setattr(id_map, "_CACHED_ITEMS", 3)
     made: list[int] = []
 
     def make(item: int) -> str:
         made.append(item)
         return f"item {item}"
 
-    kept = Kept(make, 5)
-    assert kept.of([2, 4, 0]) == ["item 2", "item 4", "item 0"]
-    assert kept.of([0, 2, 4, 2]) == ["item 0", "item 2", "item 4", "item 2"]
-    assert kept.of([]) == []
+    cache = ItemCache(make, 5)
+    assert cache.of([2, 4, 0]) == ["item 2", "item 4", "item 0"]
+    assert cache.of([0, 2, 4, 2]) == ["item 0", "item 2", "item 4", "item 2"]
+    assert cache.of([]) == []
     assert made == [2, 4, 0, 4]
-    assert Kept(make, 0).of([]) == []
+    assert ItemCache(make, 0).of([]) == []

@@ -8,11 +8,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from app.artifacts.writable_folder import WritableModelsFolder
 from app.main import create_app
 from app.model import Model
 from app.restocker import Restocker
 from app.settings import Settings
-from app.versions import set_current_version
 from tests.builders import CREATED_AT, publish_small
 from tests.leftovers import assert_nothing_is_left
 from tests.postgres import PostgresServer
@@ -58,7 +58,7 @@ def test_models_that_were_exchanged_are_let_go_of(model: Model, tmp_path: Path) 
 
         def exchange() -> None:
             for version in versions:
-                set_current_version(folder, version)
+                WritableModelsFolder(folder).set_current(version)
                 assert client.post("/admin/reload").json()["model_version"] == version
                 assert client.get("/recommend/u20?include_seen=true").status_code == 200
 

@@ -14,13 +14,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from app import model_watcher
+from app.artifacts import models_folder
+from app.artifacts.models_folder import ModelsFolder
+from app.artifacts.writable_folder import WritableModelsFolder
 from app.errors import ModelUnavailable
 from app.main import create_app
 from app.model import Model
 from app.model_watcher import ModelWatcher
 from app.recommender import Query, Recommendation, Recommender
 from app.settings import Settings
-from app.versions import set_current_version
 from tests.builders import CREATED_AT, card_of, publish_small, random_model
 from training.publishing import Published, publish
 
@@ -32,7 +34,9 @@ VERIFY_ALL = 2**40
 def watching(
     models: Path, *, poll_seconds: float = 0.01, verify_bytes: int = VERIFY_ALL
 ) -> Iterator[ModelWatcher]:
-    watcher = ModelWatcher(models, poll_seconds=poll_seconds, verify_bytes=verify_bytes)
+    watcher = ModelWatcher(
+        ModelsFolder(models), poll_seconds=poll_seconds, verify_bytes=verify_bytes
+    )
     try:
         watcher.start()
         yield watcher
@@ -82,7 +86,7 @@ def publish_edited(
         version = publish_small(model, elsewhere, created_at=CREATED_AT - timedelta(days=1))
         edit(elsewhere / version / file)
         shutil.copytree(elsewhere / version, tmp_path / version)
-        set_current_version(tmp_path, version)
+        WritableModelsFolder(tmp_path).set_current(version)
         return version
 
     return publish
@@ -116,7 +120,7 @@ def test_each_new_version_is_followed(tmp_path: Path, publish_next: Callable[[],
     with watching(tmp_path) as watcher:
         second = publish_next()
         eventually(lambda: watcher.version == second)
-        set_current_version(tmp_path, first)
+        WritableModelsFolder(tmp_path).set_current(first)
         eventually(lambda: watcher.version == first)
 
 
@@ -230,7 +234,7 @@ def test_a_large_version_serves_before_its_checksums_are_compared(
 ) -> None:
     caplog.set_level(logging.INFO)
     may_verify = threading.Event()
-    monkeypatch.setattr(model_watcher, "verify_checksums", lambda _folder, **_: may_verify.wait(20))
+    monkeypatch.setattr(models_folder, "verify_checksums", lambda _folder, **_: may_verify.wait(20))
     version = publish_next()
     with watching(tmp_path, verify_bytes=0) as watcher:
         assert watcher.version == version
@@ -281,6 +285,7 @@ def test_close_may_be_called_twice_and_lets_the_model_go(
         assert watcher.version is None
 
 
+@pytest.mark.slow
 def test_a_request_answers_from_one_model_while_versions_change(
     model: Model, rng: np.random.Generator, tmp_path: Path
 ) -> None:
@@ -294,7 +299,7 @@ def test_a_request_answers_from_one_model_while_versions_change(
     settings = Settings(models=tmp_path, poll_seconds=0.001)
     with TestClient(create_app(settings)) as client:
         for turn in range(20):
-            set_current_version(tmp_path, versions[turn % 2])
+            WritableModelsFolder(tmp_path).set_current(versions[turn % 2])
             for _ in range(10):
                 answer = client.get("/recommend/u30?n=40").json()
                 names = [item["name"] for item in answer["items"]]
@@ -303,6 +308,7 @@ def test_a_request_answers_from_one_model_while_versions_change(
     assert seen == set(versions)
 
 
+@pytest.mark.slow
 def test_opening_and_closing_fifty_times_leaks_nothing(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:

@@ -362,18 +362,18 @@ def test_excluded_items_never_appear_and_unknown_ones_do_not_matter(
     assert recommender.recommend(nothing).items == []
 
 
-def test_artists_whose_ids_are_not_kept_are_excluded_too(
+def test_artists_whose_ids_are_not_cached_are_excluded_too(
     listed: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(id_map, "_KEPT_ITEMS", 2)
-    recommender = Recommender(replace(listed))  # a copy, which keeps its own
+    monkeypatch.setattr(id_map, "_CACHED_ITEMS", 2)
+    recommender = Recommender(replace(listed))  # a copy, which has a cache of its own
     first, second = recommender.recommend(Query("u0", n=2)).items
     assert max(first, second) >= 2
     for excluded, left in ((first, second), (second, first)):
         answer = recommender.recommend_quickly(Query("u0", n=1, exclude=[f"i{excluded}"]))
         assert answer is not None
         assert answer.items == [left]
-    assert recommender.model.item_ids.kept[2:] == []
+    assert recommender.model.item_ids.cached[2:] == []
 
 
 def test_include_seen_ranks_the_history_too(listed: Model) -> None:
@@ -678,6 +678,7 @@ def test_any_answer_is_unique_allowed_as_long_as_possible_and_in_order(seed: int
         assert filled == [one for one in rest if one not in items[: sum(own)]][: len(filled)]
 
 
+@pytest.mark.slow
 def test_eight_threads_get_the_answers_of_one(rng: np.random.Generator) -> None:
     model = random_model(rng, n_users=40, n_items=60, list_length=5)
     queries = [random_query(rng, model) for _ in range(200)]

@@ -7,11 +7,12 @@ from typing import cast
 
 import pytest
 
+from app.artifacts.models_folder import ModelsFolder
 from app.errors import StoreUnavailable
 from app.events import DEFAULT_NEWCOMER_RULES, DEFAULT_RULES, Event, EventType
-from app.journal import Journal
 from app.model_watcher import ModelWatcher
 from app.restocker import Restocker
+from app.serving.journal.journal import Journal
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 
@@ -36,7 +37,7 @@ def restocking(
     """Uses a restocker beside a journal and a model in service."""
 
     async def main() -> None:
-        watcher = ModelWatcher(models, poll_seconds=3600, verify_bytes=2**30)
+        watcher = ModelWatcher(ModelsFolder(models), poll_seconds=3600, verify_bytes=2**30)
         watcher.start()
         journal = Journal(open_store, DEFAULT_RULES)
         await asyncio.to_thread(journal.start)

@@ -78,6 +78,7 @@ def normal(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return rng.normal(size=shape).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 50, 999, 1000, 1001, 10**6])
 def test_lists_are_those_of_a_brute_force_ranking(rng: np.random.Generator, n: int) -> None:
     vectors, items = normal(rng, 4, 8), normal(rng, 1000, 8)
@@ -322,6 +323,7 @@ def looked_at(items: NDArray[np.float32], vectors: NDArray[np.float32], n: int) 
     return scan.looked_at
 
 
+@pytest.mark.slow
 def test_a_scan_ends_where_no_vector_is_long_enough(rng: np.random.Generator) -> None:
     items = normal(rng, 50_000, 16)
     items /= np.arange(1, 50_001, dtype=np.float32)[:, None] ** 0.7

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.store.address import open_store
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from tests.postgres import PostgresServer
 
-OpenStore = Callable[[], KeptStore]
+OpenStore = Callable[[], MaintainableStore]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -26,9 +26,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def open_another(url: str) -> Iterator[OpenStore]:
     """Opens the same store once more; all are closed in the end."""
-    opened: list[KeptStore] = []
+    opened: list[MaintainableStore] = []
 
-    def another() -> KeptStore:
+    def another() -> MaintainableStore:
         opened.append(open_store(url))
         return opened[-1]
 
@@ -38,13 +38,13 @@ def open_another(url: str) -> Iterator[OpenStore]:
 
 
 @pytest.fixture
-def store(open_another: OpenStore) -> KeptStore:
+def store(open_another: OpenStore) -> MaintainableStore:
     """An empty event store."""
     return open_another()
 
 
 @pytest.fixture
-def other_store(url: str, tmp_path: Path, postgres: PostgresServer) -> Iterator[KeptStore]:
+def other_store(url: str, tmp_path: Path, postgres: PostgresServer) -> Iterator[MaintainableStore]:
     """An empty event store in a database of the other kind."""
     is_sqlite = url.startswith("sqlite")
     store = open_store(

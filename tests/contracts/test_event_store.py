@@ -17,7 +17,8 @@ from app.events import Event, EventType, StoredEvent, user_hash
 from app.store.address import open_store
 from app.store.interface import EventStore, Outcome, PlayedArtist, Status
 from app.store.migrations import MIGRATIONS
-from app.store.sql import Connection, SqlEventStore
+from app.store.sql.connection import Connection
+from app.store.sql.store import SqlEventStore
 from tests.contracts.conftest import OpenStore
 from tests.leftovers import assert_nothing_is_left
 
@@ -347,6 +348,7 @@ def test_waiting_for_news_ends(store: EventStore) -> None:
     store.wait_for_news(0.01)
 
 
+@pytest.mark.slow
 def test_closing_ends_the_wait_for_news(store: EventStore) -> None:
     store.wait_for_news(0.0)  # PostgreSQL listens from here on
     waiting = threading.Thread(target=store.wait_for_news, args=(60.0,), daemon=True)
@@ -396,6 +398,7 @@ def test_opening_at_once_makes_the_tables_once(url: str) -> None:
         store.close()
 
 
+@pytest.mark.slow
 def test_opening_using_and_closing_leaves_nothing_open(url: str) -> None:
     def use() -> None:
         with closing(open_store(url)) as store, ThreadPoolExecutor(4) as threads:
@@ -408,6 +411,7 @@ def test_opening_using_and_closing_leaves_nothing_open(url: str) -> None:
     assert_nothing_is_left(use)
 
 
+@pytest.mark.slow
 def test_closing_while_it_is_used_leaves_nothing_open(url: str) -> None:
     def use() -> None:
         store = open_store(url)
@@ -432,6 +436,7 @@ def test_closing_while_it_is_used_leaves_nothing_open(url: str) -> None:
     assert_nothing_is_left(use)
 
 
+@pytest.mark.slow
 def test_a_call_that_fails_leaves_nothing_open(url: str) -> None:
     broken = Event("u", "a", plays=object())  # type: ignore[arg-type]
 
@@ -449,6 +454,7 @@ def test_a_call_that_fails_leaves_nothing_open(url: str) -> None:
     assert_nothing_is_left(use)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_refused_is_not_left_open(url: str, store: EventStore) -> None:
     with writing(store) as connection:
         later = f"INSERT INTO event_store_migrations VALUES ({len(MIGRATIONS) + 1})"  # noqa: S608

@@ -11,7 +11,7 @@ from app.errors import StoreUnavailable
 from app.events import Event, EventType, StoredEvent, Watermark, user_hash
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
 from app.store.interface import Outcome, Status, learned_up_to
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from tests.contracts.conftest import OpenStore
 
 FILLED = [
@@ -24,7 +24,7 @@ FILLED = [
 
 
 @pytest.fixture
-def filled(store: KeptStore) -> KeptStore:
+def filled(store: MaintainableStore) -> MaintainableStore:
     """A store with events 1, 2, 4, 5 and 7, and a tombstone 6."""
     store.append(FILLED, received_at=100)
     store.erase("gone", erased_at=200)
@@ -32,15 +32,15 @@ def filled(store: KeptStore) -> KeptStore:
     return store
 
 
-def entries_of(store: KeptStore) -> list[Entry]:
+def entries_of(store: MaintainableStore) -> list[Entry]:
     return store.entries_between(0, store.last_sequence(), limit=10**6)
 
 
-def source_of(store: KeptStore) -> Source:
+def source_of(store: MaintainableStore) -> Source:
     return Source(store.id, store.statistics().origins)
 
 
-def absorb_all(target: KeptStore, source: KeptStore) -> Absorbed:
+def absorb_all(target: MaintainableStore, source: MaintainableStore) -> Absorbed:
     entries = entries_of(source)
     tombstones = {entry.user_hash: entry for entry in entries if isinstance(entry, Tombstone)}
     users = target.users_by_hash(tombstones)
@@ -50,7 +50,7 @@ def absorb_all(target: KeptStore, source: KeptStore) -> Absorbed:
     return target.absorb(entries, erasures, source_of(source), source.last_sequence())
 
 
-def test_entries_are_read_by_number(filled: KeptStore) -> None:
+def test_entries_are_read_by_number(filled: MaintainableStore) -> None:
     entries = entries_of(filled)
     assert [entry.sequence for entry in entries] == [1, 2, 4, 5, 6, 7]
     first, tombstone = entries[0], entries[4]
@@ -62,7 +62,9 @@ def test_entries_are_read_by_number(filled: KeptStore) -> None:
     assert filled.entries_between(7, 99, limit=9) == []
 
 
-def test_users_are_found_by_their_hash(filled: KeptStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_are_found_by_their_hash(
+    filled: MaintainableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Even some at a time.
     monkeypatch.setattr("app.store.upkeep._USERS_AT_ONCE", 2)
     hashes = {user_hash(user): user for user in ("u", "nul\0byte", "", "gone", "nobody")}
@@ -72,7 +74,7 @@ def test_users_are_found_by_their_hash(filled: KeptStore, monkeypatch: pytest.Mo
 
 
 def test_another_database_gets_it_all_with_the_same_numbers(
-    filled: KeptStore, other_store: KeptStore
+    filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     absorbed = absorb_all(other_store, filled)
     assert absorbed == Absorbed(stored=5, users_erased=1)
@@ -93,7 +95,9 @@ def test_another_database_gets_it_all_with_the_same_numbers(
     assert entries_of(other_store) == entries_of(filled)
 
 
-def test_numbers_end_where_the_other_store_does(filled: KeptStore, other_store: KeptStore) -> None:
+def test_numbers_end_where_the_other_store_does(
+    filled: MaintainableStore, other_store: MaintainableStore
+) -> None:
     filled.erase("gone", erased_at=500)
     filled.append([Event("v", "c", timestamp=1)], received_at=600)
     filled.prune(2, [EventType.PLAY], limit=10)
@@ -103,7 +107,7 @@ def test_numbers_end_where_the_other_store_does(filled: KeptStore, other_store: 
 
 
 def test_a_store_that_has_events_of_its_own_numbers_anew(
-    filled: KeptStore, other_store: KeptStore
+    filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     other_store.append([Event("own", "a")], received_at=50)
     assert absorb_all(other_store, filled) == Absorbed(stored=5, renumbered=5, users_erased=1)
@@ -114,7 +118,7 @@ def test_a_store_that_has_events_of_its_own_numbers_anew(
 
 
 def test_what_was_heard_in_between_ends_what_two_stores_have_in_common(
-    filled: KeptStore, other_store: KeptStore
+    filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     absorb_all(other_store, filled)
     other_store.append([Event("own", "a")], received_at=400)
@@ -125,7 +129,7 @@ def test_what_was_heard_in_between_ends_what_two_stores_have_in_common(
 
 
 def test_what_was_pruned_comes_back_with_another_number(
-    filled: KeptStore, other_store: KeptStore
+    filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     absorb_all(other_store, filled)
     assert other_store.prune(11, [EventType.PLAY], limit=10) == 1
@@ -136,7 +140,7 @@ def test_what_was_pruned_comes_back_with_another_number(
 
 
 def test_an_id_that_belongs_to_another_event_is_not_stored(
-    filled: KeptStore, other_store: KeptStore
+    filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     other_store.append([Event("somebody", "else", event_id="e\0")], received_at=1)
     absorbed = absorb_all(other_store, filled)
@@ -145,7 +149,7 @@ def test_an_id_that_belongs_to_another_event_is_not_stored(
 
 
 def test_a_tombstone_takes_away_what_came_before_it(
-    filled: KeptStore, other_store: KeptStore
+    filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     other_store.append([Event("gone", "old")], received_at=150)
     other_store.append([Event("gone", "new")], received_at=250)
@@ -156,7 +160,7 @@ def test_a_tombstone_takes_away_what_came_before_it(
 
 
 def test_nobody_comes_back_from_a_copy_that_is_older_than_their_erasure(
-    filled: KeptStore, other_store: KeptStore
+    filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     other_store.erase("gone", erased_at=350)
     number = other_store.tombstone_of("gone")
@@ -167,7 +171,7 @@ def test_nobody_comes_back_from_a_copy_that_is_older_than_their_erasure(
 
 
 def test_whoever_was_erased_is_so_whatever_the_clocks_said(
-    store: KeptStore, other_store: KeptStore
+    store: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     # The host that stored the event is ahead of the one that erased the user.
     store.append([Event("gone", "a")], received_at=250)
@@ -182,7 +186,7 @@ def test_whoever_was_erased_is_so_whatever_the_clocks_said(
 
 
 def test_an_event_from_before_its_own_tombstone_is_left_out(
-    store: KeptStore, other_store: KeptStore
+    store: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     """As of a dump during which somebody was erased."""
     store.append([Event("gone", "a"), Event("u", "a")], received_at=250)
@@ -198,7 +202,7 @@ def test_an_event_from_before_its_own_tombstone_is_left_out(
 
 
 def test_what_was_pruned_and_sent_again_is_the_same_event(
-    filled: KeptStore, other_store: KeptStore
+    filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
     absorb_all(other_store, filled)
     filled.prune(11, [EventType.PLAY], limit=10)
@@ -208,14 +212,16 @@ def test_what_was_pruned_and_sent_again_is_the_same_event(
     assert [one.sequence for one in other_store.events_of("v", limit=1)] == [9]
 
 
-def test_a_store_that_absorbs_itself_stays_as_it_is(filled: KeptStore) -> None:
+def test_a_store_that_absorbs_itself_stays_as_it_is(filled: MaintainableStore) -> None:
     before = entries_of(filled)
     assert absorb_all(filled, filled) == Absorbed(repeated=5)
     assert entries_of(filled) == before
     assert filled.statistics().origins == {}
 
 
-def test_what_fails_leaves_nothing(filled: KeptStore, other_store: KeptStore) -> None:
+def test_what_fails_leaves_nothing(
+    filled: MaintainableStore, other_store: MaintainableStore
+) -> None:
     entries = entries_of(filled)
     broken = KeyedEvent(8, b"k" * 16, 1, Event("u", "b", plays=object()))  # type: ignore[arg-type]
     with pytest.raises(Exception, match=r"\w"):
@@ -224,7 +230,7 @@ def test_what_fails_leaves_nothing(filled: KeptStore, other_store: KeptStore) ->
     assert other_store.shared_up_to(filled.id) == 0
 
 
-def test_old_events_are_pruned_by_type_and_some_at_a_time(store: KeptStore) -> None:
+def test_old_events_are_pruned_by_type_and_some_at_a_time(store: MaintainableStore) -> None:
     store.append([Event("u", f"a{number}", timestamp=number) for number in range(10)], 1000)
     store.append([Event("u", "x", kind, timestamp=3) for kind in EventType], 1000)
     store.append([Event("u", "received now")], 1000)
@@ -244,7 +250,9 @@ def test_old_events_are_pruned_by_type_and_some_at_a_time(store: KeptStore) -> N
     assert store.prune(10**6, list(EventType), limit=99) == 9
 
 
-def test_writers_do_not_wait_for_a_reader(store: KeptStore, open_another: OpenStore) -> None:
+def test_writers_do_not_wait_for_a_reader(
+    store: MaintainableStore, open_another: OpenStore
+) -> None:
     store.append([Event("u", "a", timestamp=1), Event("v", "a")], 100)
     writer, count = open_another(), "SELECT count(*) FROM events"
     with store._surveying() as reader:  # type: ignore[attr-defined]
@@ -257,7 +265,7 @@ def test_writers_do_not_wait_for_a_reader(store: KeptStore, open_another: OpenSt
 
 
 def test_pruning_and_erasing_at_once_both_succeed(
-    store: KeptStore, open_another: OpenStore
+    store: MaintainableStore, open_another: OpenStore
 ) -> None:
     # Was wrong: PostgreSQL found them waiting for each other, and ended one.
     users = [f"u{number}" for number in range(60)]
@@ -277,7 +285,9 @@ def test_pruning_and_erasing_at_once_both_succeed(
         assert pruning.result() + erased == 3000
 
 
-def test_others_learn_that_events_were_pruned(filled: KeptStore, open_another: OpenStore) -> None:
+def test_others_learn_that_events_were_pruned(
+    filled: MaintainableStore, open_another: OpenStore
+) -> None:
     other = open_another()
     before = other.prunings
     assert filled.prune(11, list(EventType), limit=99) == 1
@@ -290,7 +300,7 @@ def test_others_learn_that_events_were_pruned(filled: KeptStore, open_another: O
 
 
 def test_a_renewed_store_is_another_one_from_then_on(
-    filled: KeptStore, open_another: OpenStore
+    filled: MaintainableStore, open_another: OpenStore
 ) -> None:
     other, old = open_another(), filled.id
     new = filled.renew()
@@ -313,7 +323,9 @@ def test_a_renewed_store_is_another_one_from_then_on(
     assert filled.statistics().origins == {old: 7, new: 8}
 
 
-def test_a_store_that_was_renewed_late_shares_no_more_than_is_said(filled: KeptStore) -> None:
+def test_a_store_that_was_renewed_late_shares_no_more_than_is_said(
+    filled: MaintainableStore,
+) -> None:
     # It was put back to number 5, and has stored 6 and 7 since.
     old = filled.id
     filled.renew()
@@ -328,18 +340,24 @@ def test_a_store_that_was_renewed_late_shares_no_more_than_is_said(filled: KeptS
     assert set(filled.statistics().origins.values()) == {7}
 
 
-def test_an_empty_store_shares_nothing(store: KeptStore, other_store: KeptStore) -> None:
+def test_an_empty_store_shares_nothing(
+    store: MaintainableStore, other_store: MaintainableStore
+) -> None:
     assert absorb_all(other_store, store) == Absorbed()
     store.renew()
     assert store.statistics().origins == other_store.statistics().origins == {}
 
 
-def test_without_a_new_id_a_store_that_was_put_back_counts_as_another(filled: KeptStore) -> None:
+def test_without_a_new_id_a_store_that_was_put_back_counts_as_another(
+    filled: MaintainableStore,
+) -> None:
     assert learned_up_to(filled, Watermark(filled.id, 900), end=7) == 0
     assert learned_up_to(filled, Watermark(filled.id, 7), end=7) == 7
 
 
-def test_what_a_store_was_before_goes_along(filled: KeptStore, other_store: KeptStore) -> None:
+def test_what_a_store_was_before_goes_along(
+    filled: MaintainableStore, other_store: MaintainableStore
+) -> None:
     old = filled.id
     filled.renew()
     filled.append([Event("u", "c")], received_at=400)
@@ -348,7 +366,7 @@ def test_what_a_store_was_before_goes_along(filled: KeptStore, other_store: Kept
     assert learned_up_to(other_store, Watermark(old, 5), end=8) == 5
 
 
-def test_statistics_count_what_there_is(filled: KeptStore) -> None:
+def test_statistics_count_what_there_is(filled: MaintainableStore) -> None:
     filled.set_available("a", is_available=False)
     statistics = filled.statistics()
     assert statistics.store_id == filled.id
@@ -360,14 +378,14 @@ def test_statistics_count_what_there_is(filled: KeptStore) -> None:
     assert statistics.origins == {}
 
 
-def test_an_empty_store_has_statistics(store: KeptStore) -> None:
+def test_an_empty_store_has_statistics(store: MaintainableStore) -> None:
     statistics = store.statistics()
     assert (statistics.events, statistics.first, statistics.last) == ({}, None, None)
     assert entries_of(store) == []
 
 
 def test_a_backup_is_a_store_of_its_own(
-    filled: KeptStore, url: str, tmp_path: Path, open_another: OpenStore
+    filled: MaintainableStore, url: str, tmp_path: Path, open_another: OpenStore
 ) -> None:
     path = tmp_path / "backup.db"
     if url.startswith("postgresql"):
@@ -385,7 +403,9 @@ def test_a_backup_is_a_store_of_its_own(
     assert open_another().last_sequence() == 7
 
 
-def test_an_event_is_read_as_it_was_absorbed(filled: KeptStore, other_store: KeptStore) -> None:
+def test_an_event_is_read_as_it_was_absorbed(
+    filled: MaintainableStore, other_store: MaintainableStore
+) -> None:
     absorb_all(other_store, filled)
     assert other_store.events_of("gone", limit=1) == [
         StoredEvent(7, 300, Event("gone", "b", plays=2.5))

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.artifact import FORMAT_VERSION
+from app.artifacts.format import FORMAT_VERSION
 from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from tests.builders import CREATED_AT, interactions_of, random_plays, small_model

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.artifact import FORMAT_VERSION, open_model, verify_checksums
+from app.artifacts.format import FORMAT_VERSION
+from app.artifacts.reading import open_model, verify_checksums
 from app.fold_in import fold_in
 from tests.golden.make import HERE, answers
 

@@ -37,6 +37,7 @@ def test_the_curve_ends_at_what_evaluation_measures_of_the_trained_model(
         assert curve[iterations - 1] == evaluation.values("als")["ndcg"]
 
 
+@pytest.mark.slow
 def test_the_right_items_of_the_checkerboard_are_found() -> None:
     whole = checkerboard_interactions()
     is_test = whole.user_items.indices == (whole.user_items.row_of_each_pair() + 2) % 20
@@ -109,6 +110,7 @@ def test_a_gain_can_be_asked_for() -> None:
     assert not is_exhausted([0.1, 0.2, 0.2001, 0.2002], 2)
 
 
+@pytest.mark.slow
 def test_patience_ends_the_training_early(rng: np.random.Generator) -> None:
     validation = Validation(fold_of(rng), k=5)
     whole = measure_convergence(validation, replace(PARAMETERS, iterations=30))

@@ -12,18 +12,18 @@ import pytest
 from app.events import Event, EventType
 from app.store.address import open_store
 from app.store.entries import Absorbed
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from training.errors import DatasetError, TrainingError, WriteError
 from training.event_dump import Dumped, check_dump, dump, load
 
-OpenStore = Callable[[str], KeptStore]
+OpenStore = Callable[[str], MaintainableStore]
 
 
 @pytest.fixture
 def open_file(tmp_path: Path) -> Iterator[OpenStore]:
-    opened: list[KeptStore] = []
+    opened: list[MaintainableStore] = []
 
-    def open_named(name: str) -> KeptStore:
+    def open_named(name: str) -> MaintainableStore:
         opened.append(open_store(f"sqlite:///{tmp_path / name}"))
         return opened[-1]
 
@@ -33,7 +33,7 @@ def open_file(tmp_path: Path) -> Iterator[OpenStore]:
 
 
 @pytest.fixture
-def store(open_file: OpenStore) -> KeptStore:
+def store(open_file: OpenStore) -> MaintainableStore:
     """A store with something of everything."""
     store = open_file("encore.db")
     store.append(
@@ -55,14 +55,14 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def content_of(store: KeptStore) -> tuple[object, ...]:
+def content_of(store: MaintainableStore) -> tuple[object, ...]:
     entries = store.entries_between(0, store.last_sequence(), limit=10**6)
     return entries, store.unavailable_artists()[1], store.last_sequence()
 
 
 @pytest.mark.parametrize("name", ["dump.jsonl", "dump.jsonl.gz"])
 def test_what_is_dumped_is_loaded_as_it_was(
-    store: KeptStore, open_file: OpenStore, tmp_path: Path, name: str
+    store: MaintainableStore, open_file: OpenStore, tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / name
     assert dump(store, path) == Dumped(store.id, 6, 4, 1, 1)
@@ -79,7 +79,7 @@ def test_what_is_dumped_is_loaded_as_it_was(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_dump_is_lines_that_people_can_read(store: KeptStore, tmp_path: Path) -> None:
+def test_a_dump_is_lines_that_people_can_read(store: MaintainableStore, tmp_path: Path) -> None:
     path = tmp_path / "dump.jsonl"
     dump(store, path)
     head, first, *_, unavailable, end = lines_of(path)
@@ -99,15 +99,16 @@ def test_a_dump_is_lines_that_people_can_read(store: KeptStore, tmp_path: Path) 
     assert "gone" not in path.read_text()
 
 
-def test_the_same_state_is_the_same_bytes(store: KeptStore, tmp_path: Path) -> None:
+def test_the_same_state_is_the_same_bytes(store: MaintainableStore, tmp_path: Path) -> None:
     first, second = tmp_path / "first.jsonl.gz", tmp_path / "second.jsonl.gz"
     dump(store, first)
     dump(store, second)
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_long_stores_go_some_events_at_a_time(
-    store: KeptStore, open_file: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: MaintainableStore, open_file: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.event_dump._AT_ONCE", 2)
     store.append([Event("v", str(number)) for number in range(5)], 1_770_000_000_000_003)
@@ -124,7 +125,7 @@ def test_long_stores_go_some_events_at_a_time(
 
 
 def test_whoever_is_erased_meanwhile_is_erased_where_it_is_loaded(
-    store: KeptStore, open_file: OpenStore, tmp_path: Path
+    store: MaintainableStore, open_file: OpenStore, tmp_path: Path
 ) -> None:
     steps: list[int] = []
 
@@ -196,7 +197,7 @@ def changed(line: int, **fields: object) -> Callable[[list[dict[str, Any]]], Non
     ],
 )
 def test_a_dump_that_was_tampered_with_is_refused(
-    store: KeptStore,
+    store: MaintainableStore,
     tmp_path: Path,
     change: Callable[[list[dict[str, Any]]], None],
     message: str,
@@ -229,7 +230,7 @@ def test_what_is_no_dump_is_refused(tmp_path: Path, content: bytes, message: str
 
 
 def test_a_compressed_dump_that_is_cut_short_or_none_is_refused(
-    store: KeptStore, tmp_path: Path
+    store: MaintainableStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "dump.jsonl.gz"
     dump(store, path)
@@ -242,7 +243,7 @@ def test_a_compressed_dump_that_is_cut_short_or_none_is_refused(
 
 
 def test_files_that_cannot_be_are_named(
-    store: KeptStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: MaintainableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(TrainingError, match=r"expected a name that ends in \.jsonl or"):
         dump(store, tmp_path / "dump.csv")

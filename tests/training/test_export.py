@@ -10,8 +10,8 @@ import pytest
 
 from app.assortment import Assortment
 from app.events import DEFAULT_RULES, Event, Watermark
-from app.journal import read_activity
 from app.recommender import Query, Recommender
+from app.store.activity_reading import read_activity
 from app.store.sqlite import SqliteEventStore
 from tests.builders import publish_small, random_model
 from training.errors import TrainingError

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.activity import Activity
-from app.artifact import model_arrays
+from app.artifacts.format import arrays_of
 from app.errors import InvalidId
 from app.interactions import UserItems
 from app.recommender import Query, Recommender
@@ -33,7 +33,7 @@ def test_the_same_data_and_seed_give_the_same_arrays_byte_for_byte(
 ) -> None:
     interactions = interactions_of(random_plays(rng, n_users=80, n_items=60))
     one, other = (
-        model_arrays(small_model(interactions, list_length=6, threads=count, weighting=name))
+        arrays_of(small_model(interactions, list_length=6, threads=count, weighting=name))
         for count in (1, threads)
     )
     assert one.keys() == other.keys()

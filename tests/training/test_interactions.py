@@ -215,6 +215,7 @@ def test_pairs_that_came_together_keep_their_times_where_all_have_them() -> None
     assert first.with_pairs_of(second.without_times()).timed is None
 
 
+@pytest.mark.slow
 @given(timed_records, st.floats(0.5, 50))
 def test_what_is_left_of_a_pair_is_the_mean_of_what_is_left_of_its_plays(
     rows: list[tuple[int, int, int, int]], half_life: float

@@ -11,7 +11,7 @@ from app.interactions import UserItems
 from benchmarks.preset import LOG, parameters_of, read_log, winner
 from tests.builders import checkerboard_interactions, interactions_of
 from training.datasets import load_dataset
-from training.datasets.synthetic import generate
+from training.datasets.synthetic.generator import generate
 from training.fit import fit_model
 from training.interactions import Interactions
 from training.measuring.evaluation import evaluate

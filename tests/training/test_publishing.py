@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.artifact import open_model, read_manifest, read_report, verify_checksums
+from app.artifacts import writable_folder, writing
+from app.artifacts.manifest import read_manifest
+from app.artifacts.models_folder import ModelsFolder
+from app.artifacts.reading import open_model, read_report, verify_checksums
+from app.artifacts.writable_folder import WritableModelsFolder
 from app.errors import InvalidArtifact
 from app.model import Model
-from app.versions import current_version, list_versions, set_current_version
 from tests.builders import (
     CREATED_AT,
     card_of,
@@ -26,7 +29,6 @@ from tests.builders import (
     random_plays,
     small_model,
 )
-from training import publishing
 from training.errors import TrainingError, WriteError
 from training.publishing import Published, publish
 from training.shrinkage import Shrinkage
@@ -52,7 +54,7 @@ from datetime import timedelta
 from pathlib import Path
 import numpy as np
 from tests.builders import CREATED_AT, publish_small, random_model
-from training import publishing
+from app.artifacts import writable_folder, writing
 models, seconds = Path(sys.argv[1]), int(sys.argv[2])
 model = random_model(np.random.default_rng(seconds), n_users=6, n_items=5, list_length=2)
 {prelude}
@@ -75,7 +77,7 @@ def test_a_version_is_its_time_and_eight_hex_digits(model: Model, tmp_path: Path
     version = publish_small(model, tmp_path / "new" / "models")
     assert re.fullmatch(r"20261123T150405Z-[0-9a-f]{8}", version)
     assert entries(tmp_path / "new" / "models") == [version, "current"]
-    assert current_version(tmp_path / "new" / "models") == version
+    assert ModelsFolder(tmp_path / "new" / "models").current() == version
 
 
 def test_the_time_of_a_version_is_utc_whatever_the_zone_given(model: Model, tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_two_trainings_on_the_same_data_publish_the_same_bytes(
 
 def test_publishing_the_same_again_is_the_same_version(model: Model, tmp_path: Path) -> None:
     assert publish_small(model, tmp_path) == publish_small(model, tmp_path)
-    assert len(list_versions(tmp_path)) == 1
+    assert len(ModelsFolder(tmp_path).versions()) == 1
 
 
 def test_the_newest_publication_is_current_and_the_older_stays(
@@ -125,8 +127,8 @@ def test_the_newest_publication_is_current_and_the_older_stays(
 ) -> None:
     old = publish_small(model, tmp_path)
     new = publish_small(model, tmp_path, created_at=CREATED_AT + timedelta(seconds=1))
-    assert list_versions(tmp_path) == [old, new]
-    assert current_version(tmp_path) == new
+    assert ModelsFolder(tmp_path).versions() == [old, new]
+    assert ModelsFolder(tmp_path).current() == new
     verify_checksums(tmp_path / old)
 
 
@@ -159,7 +161,7 @@ def test_another_report_is_another_version(model: Model, tmp_path: Path) -> None
         publish(model, tmp_path, card=card_of(model), report=report, created_at=CREATED_AT).version
         for report in (None, "<p>one", "<p>two", "<p>two")
     }
-    assert sorted(versions) == list_versions(tmp_path)
+    assert sorted(versions) == ModelsFolder(tmp_path).versions()
     assert len(versions) == 3
 
 
@@ -205,12 +207,12 @@ def test_an_exception_in_mid_write_leaves_nothing_and_the_pointer_intact(
         written.extend(path.parent.iterdir())
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publishing, "_write_flushed", fail)
+    monkeypatch.setattr(writing, "_write_flushed", fail)
     with pytest.raises(WriteError, match=r"cannot be written: No space left on device.*Make room"):
         publish_small(model, tmp_path, created_at=CREATED_AT + timedelta(days=1))
     assert len(written) > 20  # it was in mid-write
     assert entries(tmp_path) == [old, "current"]
-    assert current_version(tmp_path) == old
+    assert ModelsFolder(tmp_path).current() == old
 
 
 def test_what_does_not_read_back_is_never_visible(
@@ -220,10 +222,10 @@ def test_what_does_not_read_back_is_never_visible(
     seen: list[list[str]] = []
 
     def refuse(folder: Path) -> None:
-        seen.append(list_versions(tmp_path))
+        seen.append(ModelsFolder(tmp_path).versions())
         raise InvalidArtifact(folder, expected="SHA-256 0", found="SHA-256 1")
 
-    monkeypatch.setattr(publishing, "verify_checksums", refuse)
+    monkeypatch.setattr(writable_folder, "verify_checksums", refuse)
     with pytest.raises(InvalidArtifact, match="SHA-256 0"):
         publish_small(model, tmp_path)
     assert seen == [[]]
@@ -242,18 +244,18 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["_write_flushed", "verify_checksums"])
+@pytest.mark.parametrize("moment", ["writing._write_flushed", "writable_folder.verify_checksums"])
 def test_a_kill_leaves_no_version_and_the_next_publication_sweeps_up(
     model: Model, tmp_path: Path, moment: str
 ) -> None:
     models = tmp_path / "models"
     old = publish_small(model, models)
-    prelude = f"publishing.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
+    prelude = f"{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
     process = start(models, 5, prelude)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert entries(models) == [old, "current"]
-    assert current_version(models) == old
+    assert ModelsFolder(models).current() == old
     assert len(entries(tmp_path)) == 2  # beside the models folder its remains lie
     new = publish_small(model, models, created_at=CREATED_AT + timedelta(days=1))
     assert entries(models) == [old, new, "current"]
@@ -264,7 +266,7 @@ def test_a_models_folder_that_nothing_can_be_moved_into_is_written_in_place(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As where it is a mount point; mounting takes rights that a test may not have.
-    monkeypatch.setattr(publishing, "_can_move_into", lambda *_: False)
+    monkeypatch.setattr(writable_folder, "_can_move_into", lambda *_: False)
     version = publish_small(model, tmp_path / "models")
     assert entries(tmp_path / "models") == [version, "current"]
 
@@ -275,10 +277,10 @@ def test_a_pointer_that_cannot_be_written_leaves_no_version(
     # Was wrong: the version stayed, complete, though publishing had failed.
     old = publish_small(model, tmp_path)
 
-    def fail(_models: Path, _version: str) -> None:
+    def fail(_folder: WritableModelsFolder, _version: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publishing, "set_current_version", fail)
+    monkeypatch.setattr(WritableModelsFolder, "set_current", fail)
     with pytest.raises(WriteError):
         publish_small(model, tmp_path, created_at=CREATED_AT + timedelta(days=1))
     assert entries(tmp_path) == [old, "current"]
@@ -290,8 +292,8 @@ def test_two_processes_that_publish_at_once_both_succeed(tmp_path: Path) -> None
     results = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     versions = sorted(output.strip() for output, _ in results)
-    assert list_versions(tmp_path) == versions
-    assert current_version(tmp_path) in versions
+    assert ModelsFolder(tmp_path).versions() == versions
+    assert ModelsFolder(tmp_path).current() in versions
     assert entries(tmp_path) == [*versions, "current"]
     for version in versions:
         verify_checksums(tmp_path / version)
@@ -322,8 +324,8 @@ def test_a_model_of_far_less_data_is_published_but_not_made_current(
     assert (first.is_current, first.shrinkage) == (True, None)
     shrunk = Shrinkage(first.version, {"users": (1000, 300)})
     assert second == Published(second.version, is_current=False, shrinkage=shrunk)
-    assert current_version(tmp_path) == first.version
-    assert set(list_versions(tmp_path)) == {first.version, second.version}
+    assert ModelsFolder(tmp_path).current() == first.version
+    assert set(ModelsFolder(tmp_path).versions()) == {first.version, second.version}
     verify_checksums(tmp_path / second.version)
     assert open_model(tmp_path / second.version).card["publication"] == {
         "made_current": False,
@@ -341,7 +343,7 @@ def test_data_are_held_against_the_current_version_whatever_came_later(
     assert again.shrinkage == Shrinkage(first.version, {"users": (1000, 299)})
     assert publish_users(model, tmp_path, 500).is_current
     # Once somebody has pointed to the smaller one, it is what counts.
-    set_current_version(tmp_path, again.version)
+    WritableModelsFolder(tmp_path).set_current(again.version)
     assert publish_users(model, tmp_path, 150).is_current
 
 
@@ -351,7 +353,7 @@ def test_force_makes_it_current_and_the_manifest_says_what_was_overridden(
     first = publish_users(model, tmp_path, 1000)
     forced = publish_users(model, tmp_path, 300, force=True)
     assert forced.is_current
-    assert current_version(tmp_path) == forced.version
+    assert ModelsFolder(tmp_path).current() == forced.version
     assert read_manifest(tmp_path / forced.version)["publication"] == {
         "made_current": True,
         "force": True,
@@ -373,7 +375,7 @@ def test_force_overrides_nothing_where_nothing_shrank(model: Model, tmp_path: Pa
 def test_other_data_and_the_sample_replace_whatever_there_is(model: Model, tmp_path: Path) -> None:
     for name, users in [("synthetic", 2000), ("synthetic", 20), ("table", 10), ("events", 1)]:
         published = publish_users(model, tmp_path, users, name=name)
-        assert current_version(tmp_path) == published.version
+        assert ModelsFolder(tmp_path).current() == published.version
         assert published.shrinkage is None
 
 
@@ -389,7 +391,7 @@ def test_a_current_version_that_cannot_be_read_is_replaced_and_named(
     else:
         (tmp_path / first / "manifest.json").write_text("{")
     published = publish_users(model, tmp_path, 1)
-    assert current_version(tmp_path) == published.version
+    assert ModelsFolder(tmp_path).current() == published.version
     assert published.is_current
     assert published.not_compared is not None
     assert str(tmp_path) in published.not_compared

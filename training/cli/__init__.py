@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 
 from app.errors import EncoreError
@@ -11,6 +12,7 @@ from training.cli import (
     data,
     evaluate,
     events,
+    export,
     models,
     report,
     train,
@@ -18,8 +20,21 @@ from training.cli import (
 )  # registers their commands
 from training.cli.app import cli
 from training.cli.console import Output
+from training.datasets import with_times
+from training.errors import TimesMissing
 
-__all__ = ["cli", "data", "evaluate", "events", "main", "models", "report", "train", "tune"]
+__all__ = [
+    "cli",
+    "data",
+    "evaluate",
+    "events",
+    "export",
+    "main",
+    "models",
+    "report",
+    "train",
+    "tune",
+]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
@@ -36,7 +51,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
         if not os.environ.get(name):  # empty counts as unset, as in the service
             os.environ.pop(name, None)
     try:
-        code = cli(tokens, result_action="return_value")
+        code = cli(
+            _with_values(sys.argv[1:] if tokens is None else tokens), result_action="return_value"
+        )
+    except TimesMissing as error:
+        Output().error(error.naming(with_times()))
+        return 1
     except EncoreError as error:
         Output().error(str(error))
         return 1
@@ -48,3 +68,15 @@ def main(tokens: Sequence[str] | None = None) -> int:
         Output().error("interrupted")
         return 128 + signal.SIGINT
     return code if isinstance(code, int) else 0
+
+
+def _with_values(tokens: Sequence[str]) -> list[str]:
+    """Gives ``--json`` the value ``-`` where it has none, up to ``--``, which ends the options."""
+    result = list(tokens)
+    end = result.index("--") if "--" in result else len(result)
+    for number in reversed(range(end)):
+        following = result[number + 1 : number + 2]
+        has_value = following[:1] == ["-"] or (following and not following[0].startswith("-"))
+        if result[number] == "--json" and not has_value:
+            result.insert(number + 1, "-")
+    return result

@@ -8,8 +8,6 @@ from typing import Annotated
 from cyclopts import App, Parameter, validators
 
 from app import __version__
-from app.errors import ModelNotFound
-from app.versions import current_version, list_versions
 
 cli = App(
     name="python -m training",
@@ -21,19 +19,9 @@ models_cli = App(name="models", help="Lists, verifies and prunes published model
 cli.command(models_cli)
 
 Models = Annotated[Path, Parameter(env_var="ENCORE_MODELS")]
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+# Options of cyclopts have a value; main gives this one `-` where it has none.
+JsonTo = Annotated[
+    Path | None,
+    Parameter(name="--json", metavar="[FILE|-]", negative=(), allow_leading_hyphen=True),
+]
 ListLength = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=500))]
-
-
-def find_version(models: Path, wanted: str | None) -> str:
-    """Returns a version that is there: the wanted one, or the current one.
-
-    Raises:
-        ModelNotFound: it is not.
-    """
-    version = wanted or current_version(models)
-    if version is None:
-        raise ModelNotFound(f"there is no model in {models} yet; `train` makes one")
-    if version not in list_versions(models):
-        raise ModelNotFound(f"there is no version {version!r} in {models}; see `models list`")
-    return version

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, Final, TextIO
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -18,6 +19,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from training.files import check_place, write_json
+
+STDOUT: Final = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +54,28 @@ class Output:
     """The two streams of a command.
 
     Attributes:
+        json_to: what ``--json`` says: a file, ``-`` for stdout, None where nobody wants JSON.
         out: stdout, for results.
         err: stderr, for everything else.
-        quiet: whether tables are left out, because the result is JSON.
+
+    Raises:
+        TrainingError: the file's folder is missing, or it is a folder itself.
+        WriteError: its folder is not to be written to.
     """
 
-    quiet: bool = False
+    json_to: Path | None = None
     out: Console = field(default_factory=lambda: _console(sys.stdout))
     err: Console = field(default_factory=lambda: _console(sys.stderr))
+
+    def __post_init__(self) -> None:
+        """Refuses a file that could not be written, before work is done for it."""
+        if self.json_file is not None:
+            check_place(self.json_file)
+
+    @property
+    def json_file(self) -> Path | None:
+        """The file that JSON is written to; None where it is printed, or nobody wants it."""
+        return None if self.json_to == STDOUT else self.json_to
 
     @contextmanager
     def bars(self) -> Iterator[Bars]:
@@ -72,8 +91,8 @@ class Output:
             yield Bars(progress)
 
     def show(self, what: RenderableType) -> None:
-        """Prints a sentence as it is, or a table; unless quiet."""
-        if not self.quiet:
+        """Prints a sentence as it is, or a table; unless stdout is for JSON."""
+        if self.json_to != STDOUT:
             self.out.print(what, markup=False, highlight=False, soft_wrap=isinstance(what, str))
 
     def note(self, message: str) -> None:
@@ -86,9 +105,21 @@ class Output:
             line = f"[bold yellow]warning:[/] {escape(message)}"
             self.err.print(line, soft_wrap=True, highlight=False)
 
-    def json(self, value: Any) -> None:
-        """Prints JSON."""
-        self.out.print_json(data=value)
+    def result(self, value: Any, what: str = "the result is") -> None:
+        """Prints the result as JSON, or writes it to a file; nothing where nobody wants JSON.
+
+        Args:
+            value: the result.
+            what: begins the sentence that names the file.
+
+        Raises:
+            WriteError: the file cannot be written.
+        """
+        if self.json_to == STDOUT:
+            self.out.print_json(data=value)
+        elif self.json_file is not None:
+            write_json(self.json_file, value)
+            self.show(f"{what} in {self.json_file}")
 
     def error(self, message: str) -> None:
         """Prints an error in one paragraph."""

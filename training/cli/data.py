@@ -9,39 +9,38 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from training.cli.app import AsJson, cli
+from training.cli.app import JsonTo, cli
 from training.cli.console import Output
 from training.cli.options import AtLeastOne, NotNegative
 from training.cli.tables import datasets_list
 from training.datasets import DATASETS
-from training.datasets import synthetic as synthetic_dataset
-from training.datasets.sample_files import GeneratedSample
-from training.datasets.synthetic_timed import generate_timed
+from training.datasets.synthetic import generator
+from training.datasets.synthetic.sample_files import GeneratedSample
+from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
 
 
 @cli.command
-def datasets(*, as_json: AsJson = False) -> None:
+def datasets(*, json_to: JsonTo = None) -> None:
     """Lists what is known, where it comes from and its licence.
 
     Args:
-        as_json: Print JSON instead of a table.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     output.show(datasets_list())
-    if as_json:
-        output.json(
-            [
-                {
-                    "name": dataset.name,
-                    "description": dataset.description,
-                    "files": list(dataset.files),
-                    "source": dataset.source,
-                    "licence": dataset.licence,
-                }
-                for dataset in DATASETS.values()
-            ]
-        )
+    output.result(
+        [
+            {
+                "name": dataset.name,
+                "description": dataset.description,
+                "files": list(dataset.files),
+                "source": dataset.source,
+                "licence": dataset.licence,
+            }
+            for dataset in DATASETS.values()
+        ]
+    )
 
 
 @cli.command
@@ -55,7 +54,7 @@ def generate(
     drift: Annotated[float | None, NotNegative] = None,
     seed: Annotated[int, NotNegative] = 0,
     overwrite: bool = False,
-    as_json: AsJson = False,
+    json_to: JsonTo = None,
 ) -> None:
     """Writes a made-up sample in the Last.fm 360K format, or with times in that of Last.fm 1K.
 
@@ -69,13 +68,13 @@ def generate(
 what somebody likes in two years, 2 for half of it in one.
         seed: The same seed and sizes give the same files.
         overwrite: Replace an earlier sample.
-        as_json: Print JSON instead of a sentence.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     if drift is not None and not timed:
         raise DatasetError("--drift does nothing without --timed; leave it out")
     with output.bars() as bars:
-        write: Callable[..., GeneratedSample] = synthetic_dataset.generate
+        write: Callable[..., GeneratedSample] = generator.generate
         if timed:
             write = partial(generate_timed, drift=1.0 if drift is None else drift)
         sample = write(
@@ -92,5 +91,4 @@ what somebody likes in two years, 2 for half of it in one.
         f"{sample.rows:,} rows of {sample.users:,} made-up users and {sample.artists:,} made-up "
         f"artists are in {out}"
     )
-    if as_json:
-        output.json(counts)
+    output.result(counts)

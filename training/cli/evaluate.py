@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from training.cli.app import cli
+from training.cli.app import JsonTo, cli
 from training.cli.console import Output
 from training.cli.options import AtLeastOne, DataOptions, PlanOptions, RecipeOptions
 from training.cli.reading import Data, read_data
 from training.cli.tables import convergence_table, discovery_table, figures_table
-from training.files import check_place, write_json
 from training.measuring.experiment import Measured, measure
 from training.study import DiscoveryPoint, measure_discovery
 
-JsonOut = Annotated[Path | None, Parameter(name="--json", allow_leading_hyphen=True)]
 Config = Annotated[Path | None, Parameter(name="--config")]
-STDOUT: Final = Path("-")
 
 
 @cli.command
@@ -31,7 +28,7 @@ def evaluate(
     repeats: Annotated[int, AtLeastOne] = 1,
     convergence: bool = False,
     discovery_curve: bool = False,
-    json_out: JsonOut = None,
+    json_to: JsonTo = None,
 ) -> None:
     """Measures popularity, item-kNN and ALS on held-out artists; publishes nothing.
 
@@ -43,11 +40,9 @@ def evaluate(
         repeats: How many times the split is made, each with the next seed.
         convergence: Measure NDCG on a validation part after each iteration.
         discovery_curve: Measure what the discovery dial does to the lists.
-        json_out: Write the figures to this file, `-` for stdout instead of tables.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=json_out == STDOUT)
-    if json_out is not None:
-        check_place(json_out)
+    output = Output(json_to)
     what = read_data(output, (options or RecipeOptions()).over(config), data or DataOptions())
     how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
     with output.bars() as bars:
@@ -61,8 +56,7 @@ def evaluate(
         output.show(convergence_table(measured.first.convergence))
     if points:
         output.show(discovery_table(points))
-    if json_out is not None:
-        write_measured(output, json_out, measured_to_json(what, measured, points))
+    output.result(measured_to_json(what, measured, points), "the figures are")
     output.warn(what.warning)
 
 
@@ -78,12 +72,3 @@ def measured_to_json(
     if points:
         entry["discovery"] = [point.to_json() for point in points]
     return entry
-
-
-def write_measured(output: Output, path: Path, value: dict[str, Any]) -> None:
-    """Writes JSON to a file, or to stdout for ``-``."""
-    if path == STDOUT:
-        output.json(value)
-        return
-    write_json(path, value)
-    output.show(f"the figures are in {path}")

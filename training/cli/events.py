@@ -14,8 +14,9 @@ from app.events import MICROSECONDS, EventType
 from app.http.event_schemas import write_time
 from app.store.entries import Statistics
 from app.store.upkeep import REST_SECONDS
-from training.cli.app import AsJson, cli
+from training.cli.app import JsonTo, cli
 from training.cli.console import Output
+from training.cli.options import Events
 from training.cli.reading import open_event_store
 from training.cli.tables import statistics_table
 from training.event_dump import check_dump, check_name, dump, load
@@ -28,39 +29,36 @@ cli.command(events_cli)
 _DAY: Final = 86_400
 _PRUNED_AT_ONCE: Final = 5000
 _PASSING: Final = (EventType.PLAY, EventType.SKIP)
-_DEFAULT: Final = "sqlite:///encore.db"
 
-Events = Annotated[str, Parameter(env_var="ENCORE_DATABASE_URL")]
 Number = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=36_500))]
 
 
 @events_cli.command
-def show(*, events: Events = _DEFAULT, as_json: AsJson = False) -> None:
+def show(*, events: Events = None, json_to: JsonTo = None) -> None:
     """Shows what a store holds.
 
     Args:
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
-        as_json: Print JSON instead of a table.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     with closing(open_event_store(events)) as store:
         statistics = store.statistics()
     output.show(statistics_table(statistics))
-    if as_json:
-        output.json(_describe(statistics))
+    output.result(_describe(statistics))
 
 
 @events_cli.command
-def export(out: Path, /, *, events: Events = _DEFAULT, as_json: AsJson = False) -> None:
+def export(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> None:
     """Writes everything a store holds to a file, while it is in use.
 
     Args:
         out: File ending in .jsonl or .jsonl.gz, which `events import` reads.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
-        as_json: Print JSON instead of a sentence.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     check_name(out)
     check_place(out)
     with closing(open_event_store(events)) as store, output.bars() as bars:
@@ -70,8 +68,7 @@ def export(out: Path, /, *, events: Events = _DEFAULT, as_json: AsJson = False) 
         f"{plural(dumped.unavailable_artists, 'unavailable artist')} are in {out}; only its owner "
         "can read it"
     )
-    if as_json:
-        output.json({**asdict(dumped), "path": str(out)})
+    output.result({**asdict(dumped), "path": str(out)})
 
 
 @events_cli.command(name="import")
@@ -79,8 +76,8 @@ def import_(
     dump_file: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    events: Events = _DEFAULT,
-    as_json: AsJson = False,
+    events: Events = None,
+    json_to: JsonTo = None,
 ) -> int:
     """Adds to a store, which is made if it is missing, what `events export` wrote of another.
 
@@ -90,9 +87,9 @@ def import_(
     Args:
         dump_file: File ending in .jsonl or .jsonl.gz.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
-        as_json: Print JSON instead of sentences.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     check_name(dump_file)
     with output.bars() as bars:
         checked = check_dump(dump_file, bars.step("lines checked", None))
@@ -119,8 +116,7 @@ def import_(
             f"not stored: {plural(absorbed.conflicts, 'event')} of {dump_file}, whose ids belong "
             "to events with another content here"
         )
-    if as_json:
-        output.json({**asdict(absorbed), "artists_removed": loaded.artists_removed})
+    output.result({**asdict(absorbed), "artists_removed": loaded.artists_removed})
     return 1 if absorbed.conflicts else 0
 
 
@@ -130,8 +126,8 @@ def prune(
     older_than: Days,
     all_types: bool = False,
     dry_run: bool = False,
-    events: Events = _DEFAULT,
-    as_json: AsJson = False,
+    events: Events = None,
+    json_to: JsonTo = None,
 ) -> None:
     """Deletes old plays and skips for good.
 
@@ -143,9 +139,9 @@ def prune(
         all_types: Likes and dislikes, too, so that what was disliked may come back.
         dry_run: Only say how many.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
-        as_json: Print JSON instead of a sentence.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     types = tuple(EventType) if all_types else _PASSING
     before = int((time.time() - older_than * _DAY) * MICROSECONDS)
     with closing(open_event_store(events)) as store:
@@ -160,31 +156,29 @@ def prune(
             total = deleted
     moment = _text(before)
     output.show(f"{plural(total, 'event')} from before {moment} {_done(dry_run=dry_run)}")
-    if as_json:
-        output.json({"before": moment, "events": total, "dry_run": dry_run})
+    output.result({"before": moment, "events": total, "dry_run": dry_run})
 
 
 @events_cli.command
-def backup(out: Path, /, *, events: Events = _DEFAULT, as_json: AsJson = False) -> None:
+def backup(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> None:
     """Copies an SQLite store to a file, while it is in use.
 
     Args:
         out: The copy; one that is there is replaced when the new one is whole.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
-        as_json: Print JSON instead of a sentence.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     check_place(out)
     with closing(open_event_store(events)) as store, output.err.status("copying"):
         statistics = store.backup(out)
     output.show(f"{out} holds {plural(sum(statistics.events.values()), 'event')}, checked")
-    if as_json:
-        output.json({**_describe(statistics), "path": str(out)})
+    output.result({**_describe(statistics), "path": str(out)})
 
 
 @events_cli.command
 def renew(
-    *, shared_up_to: Number | None = None, events: Events = _DEFAULT, as_json: AsJson = False
+    *, shared_up_to: Number | None = None, events: Events = None, json_to: JsonTo = None
 ) -> None:
     """Gives a store that was put back, or a copy of one, an id of its own.
 
@@ -197,9 +191,9 @@ def renew(
             since: models take no later ones for those that they have learned. 0 if you do not
             know: all count again. Default: the last number there is.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
-        as_json: Print JSON instead of a sentence.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     with closing(open_event_store(events)) as store:
         old = store.id
         new = store.renew(shared_up_to)
@@ -210,8 +204,7 @@ def renew(
         f"{shared:,}; if its last number was lower when it was put back, say so with "
         "--shared-up-to. Restart the services that use it"
     )
-    if as_json:
-        output.json({"store": new, "former": old, "shared_up_to": shared})
+    output.result({"store": new, "former": old, "shared_up_to": shared})
 
 
 def _describe(statistics: Statistics) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter, validators
 
 from app.activity import DEFAULT_UNIT
 from app.weighting import WeightingName
 from training.configuration import read_configuration
+from training.datasets import DatasetOptions
 from training.errors import TrainingError
 from training.measuring.experiment import Plan
 from training.presets import DEFAULT, PRESETS, Preset
@@ -27,6 +28,10 @@ NotNegative = Parameter(validator=validators.Number(gte=0))
 Share = Parameter(validator=validators.Number(gt=0, lte=1))
 Fraction = Parameter(validator=validators.Number(gt=0, lt=1))
 Cutoff = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=500))]
+# An event store is the one that is named, or the service's; none is looked for anywhere else.
+_EVENTS: Final = Parameter(name="--events", env_var="ENCORE_DATABASE_URL", metavar="URL")
+Events = Annotated[str | None, _EVENTS]
+EventsOrNone = Annotated[str | None, _EVENTS, Parameter(negative="--no-events")]
 
 
 def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -58,9 +63,10 @@ class SourceOptions:
 class EventOptions:
     """What the service has heard meanwhile."""
 
-    events: Annotated[str | None, Parameter(name="--events")] = None
+    events: EventsOrNone = None
     "Event store whose events are trained on as well, with or without a dataset: \
-sqlite:///FILE or postgresql://USER@HOST/DATABASE, as in ENCORE_DATABASE_URL."
+sqlite:///FILE or postgresql://USER@HOST/DATABASE. Default: that of the service, if the variable \
+is set."
     data_until: datetime | None = None
     "Up to when the dataset holds the plays of the events already, such as 2026-11-01T00:00:00; \
 UTC unless it names a zone. Default: it holds none of them."
@@ -98,24 +104,8 @@ class PartOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ColumnOptions:
-    """Columns of the dataset ``table``."""
-
-    user_column: str = "user_id"
-    "Column of user ids, in a table."
-    item_column: str = "item_id"
-    "Column of artist ids, in a table."
-    weight_column: str | None = None
-    "Column of plays, in a table. Default: `weight`, `plays`, `playcount`, `play_count` or \
-`count`, in any case, else each row is one play."
-    name_column: str | None = None
-    "Column of artist names, in a table. Default: `name` if there is one."
-    timestamp_column: str | None = None
-    "Column of times, in a table: Unix time or ISO 8601. Default: `timestamp`, in any case, if \
-there is one."
-    quoting: bool | None = None
-    "Whether fields of a table may stand in quotation marks. Default: in CSV they may, in TSV a \
-quotation mark is a character."
+class ColumnOptions(DatasetOptions):
+    """Options of single datasets, as their modules declare them."""
 
 
 @Parameter(name="*")

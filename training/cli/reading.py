@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.text import Text
 
+from app.errors import StoreUnavailable
 from app.store.address import open_store
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
@@ -21,7 +22,7 @@ from training.cli.options import (
     SourceOptions,
 )
 from training.cli.tables import records_table
-from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
+from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset, table
 from training.errors import DatasetError, TrainingError
 from training.event_log import EventLog, Merged, merge, read_event_log
 from training.interactions import Interactions
@@ -85,25 +86,37 @@ def read_prepared(
     return prepared
 
 
-def open_event_store(url: str, *, must_exist: bool = True) -> KeptStore:
+def open_event_store(
+    url: str | None, *, must_exist: bool = True, is_optional: bool = False
+) -> MaintainableStore:
     """Opens an event store.
 
     Args:
-        url: where it is.
+        url: where it is; None where nobody has said.
         must_exist: whether it is refused, and not made, where it is missing.
+        is_optional: whether the command has ``--no-events``, which the refusal then names.
 
     Raises:
-        TrainingError: the URL names none.
+        TrainingError: there is no URL, or it names none.
         StoreUnavailable: it cannot be opened.
     """
+    if url is None:
+        raise TrainingError(
+            "which event store? Give --events URL, or set ENCORE_DATABASE_URL as for the service"
+        )
     try:
         return open_store(url, must_exist=must_exist)
     except ValueError as error:
         raise TrainingError(f"--events: {error}") from None
+    except StoreUnavailable as error:
+        if error.reason != "missing" or not is_optional:
+            raise
+        message = f"{error} Or go on without one: --no-events"
+        raise StoreUnavailable(error.reason, message) from None
 
 
 def _read_events(output: Output, url: str) -> EventLog:
-    with closing(open_event_store(url)) as store, output.bars() as bars:
+    with closing(open_event_store(url, is_optional=True)) as store, output.bars() as bars:
         return read_event_log(store, bars.step("events", store.last_sequence()))
 
 
@@ -181,11 +194,11 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
     load_options, records = LoadOptions(**vars(data.columns)), []
     for path in (data.parts.train_file, data.parts.test_file):
         if path is not None:
-            records.append(load_dataset("table", path, load_options))
+            records.append(load_dataset(table.NAME, path, load_options))
             allow_unreadable = data.source.allow_unreadable
             _tell(output, records[-1], path, allow_unreadable=allow_unreadable)
     manifest = {
-        "name": "table",
+        "name": table.NAME,
         "sources": {name: entry for one in records for name, entry in one.sources.items()},
         "rows_read": sum(one.rows.read for one in records),
         "rows_dropped": _added(*(one.rows.dropped for one in records)),
@@ -202,7 +215,7 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
         "pairs": whole.user_items.nnz,
     }
     return Data(
-        "table",
+        table.NAME,
         manifest,
         whole,
         replace(recipe, split=ready),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from app.versions import POINTER
-from training.cli.app import AsJson, ListLength, Models, cli
+from app.artifacts.models_folder import ModelsFolder
+from training.cli.app import JsonTo, ListLength, Models, cli
 from training.cli.console import Bars, Output
 from training.cli.options import (
     ColumnOptions,
@@ -55,7 +54,7 @@ def train(
     search_file: Annotated[Path | None, Parameter(name="--search")] = None,
     top_lists: ListLength = 100,
     force: Annotated[bool, Parameter(negative=())] = False,
-    as_json: AsJson = False,
+    json_to: JsonTo = None,
 ) -> int:
     """Measures on a split, trains on everything and publishes the model with a report.
 
@@ -75,9 +74,9 @@ def train(
         force: Make the model current even if it has less than half of the users, artists or pairs \
 of the current one of the same dataset. Without it such a model is published but not made current, \
 and the exit status is 3.
-        as_json: Print JSON instead of tables.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=as_json)
+    output = Output(json_to)
     check_writable(models)
     if not evaluation:
         _refuse_without_evaluation(split, plan, search_file)
@@ -121,8 +120,7 @@ and the exit status is 3.
         if how.patience is not None and measured.first.convergence is not None:
             output.show(convergence_table(measured.first.convergence))
     _show_published(output, published, models, with_report=page is not None)
-    if as_json:
-        output.json(_to_json(published, models, prepared, recipe, measured))
+    output.result(_to_json(published, models, prepared, recipe, measured))
     output.warn(prepared.rows.warning)
     return 0 if published.is_current else NOT_CURRENT
 
@@ -169,23 +167,18 @@ def _show_published(
     else:
         output.show(f"published {version} in {models}; it is not the current model")
     if with_report:
-        output.show(f"the report is in {models / version / 'report.html'}")
+        output.show(f"the report is in {ModelsFolder(models).report_place(version)}")
     if shrunk is None:
         return
     if published.is_current:
         output.note(f"--force made it current with {shrunk} in {shrunk.version}")
         return
+    pointing = ModelsFolder(models).pointing_command(version)
     output.error(
         f"{version} is not made current, since less than half is left of what {shrunk.version} was "
         f"trained on: {shrunk}. {shrunk.version} stays in service. Is the export whole? If so, "
-        f"train again with --force, or point to this model: {_pointing(models, version)}"
+        f"train again with --force, or point to this model: {pointing}"
     )
-
-
-def _pointing(models: Path, version: str) -> str:
-    """Returns the shell's words that make a version current in one step."""
-    new, pointer = (shlex.quote(str(models / name)) for name in (".next", POINTER))
-    return f"echo {version} > {new} && mv {new} {pointer}"
 
 
 def _to_json(
@@ -198,7 +191,7 @@ def _to_json(
     shrunk = published.shrinkage
     return {
         "version": published.version,
-        "path": str(models / published.version),
+        "path": str(ModelsFolder(models).place_of(published.version)),
         "current": published.is_current,
         "shrinkage": shrunk and shrunk.to_manifest(),
         "dataset": prepared.to_manifest(),

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final
 
 from app.weighting import WeightingName
 from training.als import Parameters
-from training.cli.app import cli
+from training.cli.app import JsonTo, cli
 from training.cli.console import Output
-from training.cli.evaluate import STDOUT, JsonOut, measured_to_json, write_measured
+from training.cli.evaluate import measured_to_json
 from training.cli.options import (
     AtLeastOne,
     BaseOptions,
@@ -48,7 +48,7 @@ def tune(
     minutes: Annotated[float | None, Positive] = None,
     state: Path | None = None,
     validation_users: Annotated[int, AtLeastOne] = VALIDATION_USERS,
-    json_out: JsonOut = None,
+    json_to: JsonTo = None,
 ) -> None:
     """Searches for hyperparameters on a validation part cut from the training part.
 
@@ -66,12 +66,12 @@ def tune(
         minutes: How long to search; a trial that has begun is finished.
         state: File that keeps the finished trials. Default: `out` with the ending `.search`.
         validation_users: Measure trials on so many users, drawn by the seed.
-        json_out: Write winner, trials and figures to this file, `-` for stdout instead of tables.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(quiet=json_out == STDOUT)
+    output = Output(json_to)
     check_place(out)
     state = state or out.with_suffix(".search")
-    _check_places(out, state, *([json_out] if json_out else []))
+    _check_places(out, state, *filter(None, [output.json_file]))
     if space is not None:  # a mistake in it is told before the data are read
         Space.load(space, Space())
     options = options or BaseOptions()
@@ -94,8 +94,7 @@ def tune(
             measured = measure(what.interactions, best, how, progress=bars)
         output.show(figures_table(measured.figures))
         entry |= measured_to_json(what, measured, [])
-    if json_out is not None:
-        write_measured(output, json_out, entry)
+    output.result(entry, "the figures are")
     output.warn(what.warning)
 
 

@@ -1,85 +1,58 @@
-"""Datasets: what is known, where it comes from, and how it becomes records."""
+"""Datasets: what is known, where it comes from, and how it becomes records.
+
+Each has a module of its own, which declares all that is known of it; the table here lists them.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
-from training.datasets import hetrec_lastfm_2k, lastfm, lastfm_1k, lastfm_360k, table
-from training.datasets.dataset import Dataset, Download, LoadOptions
-from training.datasets.sample_files import CARD, SAMPLE, sample_folder
+from training.datasets import dataset, hetrec_lastfm_2k, lastfm, lastfm_1k, lastfm_360k, table
+from training.datasets.reading.table_columns import TableOptions
+from training.datasets.synthetic import sample
 from training.errors import DatasetError
 from training.records import Records
 
-__all__ = ["DATASETS", "Dataset", "Download", "LoadOptions", "ensure_dataset", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "DatasetOptions",
+    "LoadOptions",
+    "ensure_dataset",
+    "load_dataset",
+    "with_times",
+]
 
 DATA: Final = Path("data")
 
-_NON_COMMERCIAL: Final = "non-commercial use; other use: ask Last.fm"
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions(TableOptions):
+    """Options of the command line: a base class for each dataset that has options of its own."""
 
 
-def _load_synthetic(path: Path, options: LoadOptions) -> Records:
-    from training.datasets import synthetic  # noqa: PLC0415 - it reads through this package
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions(DatasetOptions, lastfm.LastfmOptions):
+    """How a dataset is read: options of the command line, and those that recipes set."""
 
-    return synthetic.load(path, options)
 
+Dataset: TypeAlias = dataset.Dataset[LoadOptions]
 
-DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
-    {
-        dataset.name: dataset
-        for dataset in (
-            Dataset(
-                name=lastfm_360k.NAME,
-                description="Artists that 359,000 users of Last.fm played most, 17.5 million rows",
-                licence=_NON_COMMERCIAL,
-                source=lastfm.SOURCE,
-                files=(lastfm_360k.PLAYS_FILE, lastfm_360k.PROFILE_FILE),
-                load=lastfm_360k.load,
-                download=lastfm_360k.DOWNLOAD,
-                subfolder=lastfm_360k.SUBFOLDER,
-            ),
-            Dataset(
-                name=lastfm_1k.NAME,
-                description="Each play of 992 users of Last.fm with its time, 19.2 million rows",
-                licence=_NON_COMMERCIAL,
-                source=lastfm.SOURCE,
-                files=(lastfm_1k.PLAYS_FILE, lastfm_1k.PROFILE_FILE),
-                load=lastfm_1k.load,
-                download=lastfm_1k.DOWNLOAD,
-                subfolder=lastfm_1k.SUBFOLDER,
-            ),
-            Dataset(
-                name=hetrec_lastfm_2k.NAME,
-                description="Artists of 1,892 users of Last.fm, 92,834 rows",
-                licence=_NON_COMMERCIAL + "; cite Last.fm and HetRec 2011",
-                source=hetrec_lastfm_2k.SOURCE,
-                files=(hetrec_lastfm_2k.PLAYS_FILE, hetrec_lastfm_2k.ARTISTS_FILE),
-                load=hetrec_lastfm_2k.load,
-                download=hetrec_lastfm_2k.DOWNLOAD,
-                subfolder=hetrec_lastfm_2k.SUBFOLDER,
-            ),
-            Dataset(
-                name=table.NAME,
-                description="Your own CSV, TSV or Parquet file; options name its columns",
-                licence="yours",
-                source="--data FILE",
-                files=("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.parquet"),
-                load=table.load,
-            ),
-            Dataset(
-                name=SAMPLE,
-                description="A made-up sample in the format of lastfm-360k",
-                licence="none needed: nobody in it exists",
-                source="python -m training generate",
-                files=(lastfm_360k.PLAYS_FILE, lastfm_360k.PROFILE_FILE),
-                load=_load_synthetic,
-            ),
-        )
-    }
+_TABLE: Final[tuple[Dataset, ...]] = (
+    lastfm_360k.DATASET,
+    lastfm_1k.DATASET,
+    hetrec_lastfm_2k.DATASET,
+    table.DATASET,
+    sample.DATASET,
 )
+DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType({one.name: one for one in _TABLE})
+if len(DATASETS) != len(_TABLE):
+    raise ImportError("two datasets have the same name")
 
 
 def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> Records:
@@ -102,9 +75,9 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
     except UnicodeEncodeError:
         shown = os.fsencode(path).decode(errors="replace")
         raise DatasetError(f"{shown}: the name is no valid UTF-8; rename it") from None
-    dataset = _dataset(name)
-    _refuse_sample(dataset, path)
-    return dataset.load(path, options or LoadOptions())
+    found = _dataset(name)
+    sample.refuse_sample(found, path)
+    return found.load(path, options or LoadOptions())
 
 
 def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) -> Path:
@@ -119,33 +92,24 @@ def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) ->
         DatasetError: there is no such dataset, or it is neither there nor to be downloaded.
         DownloadError: it cannot be downloaded.
     """
-    dataset = _dataset(name)
+    found = _dataset(name)
     if path is not None:
         return path
     folder = data / name
-    if dataset.download is not None:
+    if found.download is not None:
         from training.datasets.download import download  # noqa: PLC0415 - httpx2, only if needed
 
-        download(dataset, folder)
+        download(found, folder)
     elif not folder.exists():
         raise DatasetError(
-            f"where is the dataset {name}? Give --data; it comes from: {dataset.source}"
+            f"where is the dataset {name}? Give --data; it comes from: {found.source}"
         )
     return folder
 
 
-def _refuse_sample(dataset: Dataset, path: Path) -> None:
-    """Refuses a made-up sample under the name of real data, whose formats it imitates."""
-    if dataset.name == SAMPLE:
-        return
-    for place in (path, path / dataset.subfolder) if dataset.subfolder else (path,):
-        if folder := sample_folder(place):
-            raise DatasetError(
-                f"{folder} was made up by `python -m training generate` (it holds {CARD}), so it "
-                f"is no {dataset.name}: give --dataset {SAMPLE}, or the real data's place in --data"
-            )
-        if (place / dataset.files[0]).is_file():
-            return  # the loader looks no further
+def with_times() -> str:
+    """Returns which datasets have the time of each record, for a message."""
+    return ", or ".join(one.times for one in DATASETS.values() if one.times is not None)
 
 
 def _dataset(name: str) -> Dataset:

@@ -1,45 +1,22 @@
-"""What describes a dataset: its name, files, licence, where it is fetched and how it is read."""
+"""What is declared of a dataset: name, files, licence, where it is fetched and how it is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from training.records import Records
 
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How a dataset is read.
-
-    Attributes:
-        drop_items_without_id: an artist without MBID becomes no item; its rows stay as records
-            with item code -1, so that they still count towards their user's number of rows.
-        user_column, item_column: columns of ids, in ``table``.
-        weight_column: column of plays, in ``table``; None for one with a usual name, ``weight`` or
-            ``plays`` among them, and one play a row where there is none.
-        name_column: column of names, in ``table``; None for ``name`` where there is one.
-        timestamp_column: column of times, in ``table``; a row whose time cannot be read falls out.
-            None for ``timestamp`` where there is one and each of its times can be read, otherwise
-            no times are read.
-        quoting: whether fields may be quoted, in ``table``; None for yes in CSV and no in TSV.
-    """
-
-    drop_items_without_id: bool = False
-    user_column: str = "user_id"
-    item_column: str = "item_id"
-    weight_column: str | None = None
-    name_column: str | None = None
-    timestamp_column: str | None = None
-    quoting: bool | None = None
+# The options that a loader reads; a class that has more of them will do as well.
+OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)
 
 
-class Loader(Protocol):
+class Loader(Protocol[OptionsT_contra]):
     """Reads a dataset."""
 
-    def __call__(self, path: Path, options: LoadOptions) -> Records:
+    def __call__(self, path: Path, options: OptionsT_contra) -> Records:
         """Reads the dataset at ``path``.
 
         Raises:
@@ -72,8 +49,8 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
-    """An entry of the registry.
+class Dataset(Generic[OptionsT_contra]):
+    """All that is known of a dataset; its module declares it as ``DATASET``.
 
     Attributes:
         name: on the command line.
@@ -84,6 +61,10 @@ class Dataset:
         load: reads it.
         download: where it is fetched, None where it cannot be.
         subfolder: the folder that its archive unpacks into, where the files are looked for as well.
+        times: what to take of it where the time of each record is needed, for a message that says
+            so; None where records have no times, or none that say anything of real listeners.
+        is_made_up: whether nobody in it exists, so that it has whatever size was asked for and may
+            not be read under another name.
     """
 
     name: str
@@ -91,6 +72,8 @@ class Dataset:
     licence: str
     source: str
     files: tuple[str, ...]
-    load: Loader
+    load: Loader[OptionsT_contra]
     download: Download | None = None
     subfolder: str | None = None
+    times: str | None = None
+    is_made_up: bool = False

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import httpx2
 from rich.console import Console
@@ -34,7 +34,7 @@ _PAUSE_SECONDS: Final = 1.0
 _CHUNK: Final = 1 << 20
 
 
-def download(dataset: Dataset, folder: Path, *, console: Console | None = None) -> None:
+def download(dataset: Dataset[Any], folder: Path, *, console: Console | None = None) -> None:
     """Fetches and unpacks a dataset, unless its files are there.
 
     The archive grows in ``<archive>.part``, from which an interrupted download goes on. An archive
@@ -67,7 +67,7 @@ def _required(download: Download) -> list[str]:
     return sorted(set(download.files) - download.optional)
 
 
-def _obtain(dataset: Dataset, download: Download, folder: Path, console: Console) -> None:
+def _obtain(dataset: Dataset[Any], download: Download, folder: Path, console: Console) -> None:
     archive = folder / download.archive
     if archive.exists():
         _unpack(download, archive, folder)
@@ -84,7 +84,7 @@ def _obtain(dataset: Dataset, download: Download, folder: Path, console: Console
 
 
 @contextmanager
-def _explained(dataset: Dataset, download: Download, folder: Path) -> Iterator[None]:
+def _explained(dataset: Dataset[Any], download: Download, folder: Path) -> Iterator[None]:
     """Adds to every failure what can be done instead."""
     files = " and ".join(_required(download))
     instead = (
@@ -112,7 +112,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _announce(dataset: Dataset, download: Download, folder: Path, console: Console) -> None:
+def _announce(dataset: Dataset[Any], download: Download, folder: Path, console: Console) -> None:
     for line in (
         f"{dataset.name}: {dataset.description}",
         f"  licence: {dataset.licence}",

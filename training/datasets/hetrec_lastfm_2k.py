@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.datasets.dataset import Download, LoadOptions
-from training.datasets.encoding import (
+from training.datasets.dataset import Dataset, Download
+from training.datasets.lastfm import LICENCE
+from training.datasets.reading.encoding import (
     REASON_LONG_ID,
     REPLACEMENT,
     Encoded,
@@ -22,11 +23,11 @@ from training.datasets.encoding import (
     records_of,
     too_long,
 )
-from training.datasets.record_count import RecordCounter
-from training.datasets.rows import Rows
-from training.datasets.sources import find_file, reading, refuse_binary
-from training.datasets.survey import surveying
-from training.datasets.tab_separated import encode_plays, refuse_without_records, scan
+from training.datasets.reading.record_count import RecordCounter
+from training.datasets.reading.rows import Rows
+from training.datasets.reading.sources import find_file, reading, refuse_binary
+from training.datasets.reading.survey import surveying
+from training.datasets.reading.tab_separated import encode_plays, refuse_without_records, scan
 from training.records import Records
 
 NAME: Final = "hetrec-lastfm-2k"
@@ -34,18 +35,6 @@ PLAYS_FILE: Final = "user_artists.dat"
 ARTISTS_FILE: Final = "artists.dat"
 SUBFOLDER: Final = "hetrec2011-lastfm-2k"
 SOURCE: Final = "https://grouplens.org/datasets/hetrec-2011/"
-
-# The checksum is that of the published archive. The files in a copy may have been converted (line
-# ends, header), which the loader takes as well.
-DOWNLOAD: Final = Download(
-    url="https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip",
-    archive="hetrec2011-lastfm-2k.zip",
-    size=2_589_075,
-    largest=64_000_000,
-    files={PLAYS_FILE: None, ARTISTS_FILE: None, "readme.txt": None},
-    checksum="sha256:6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c",
-    optional=frozenset({"readme.txt"}),
-)
 
 REASON_NO_ID: Final = "user or artist id missing"
 REASON_BROKEN_ID: Final = "id with invalid UTF-8"
@@ -58,7 +47,7 @@ _ARTIST_COLUMNS: Final = ("item", "name", "url", "picture")
 _EXPECTED: Final = "userID, artistID, weight, parted by tabs"
 
 
-def load(path: Path, options: LoadOptions) -> Records:
+def load(path: Path, options: object) -> Records:
     """Reads the plays and the names of artists.
 
     Args:
@@ -113,9 +102,31 @@ def _read_names(file: Path) -> pl.DataFrame:
 
 
 def _notes(encoded: Encoded, rows: Rows, names: pl.DataFrame) -> dict[str, int]:
-    played = encoded.items["artist"].gather(encoded.item_codes[rows.kept])
+    played = encoded.items["artist"].gather(encoded.item_codes[rows.usable])
     broken = names.filter(pl.col("name").str.contains(REPLACEMENT, literal=True))
     return {
         NOTE_NAMELESS: int((~played.is_in(names["item"].implode())).sum()),
         NOTE_BROKEN_NAME: int(played.is_in(broken["item"].implode()).sum()),
     }
+
+
+DATASET: Final = Dataset(
+    name=NAME,
+    description="Artists of 1,892 users of Last.fm, 92,834 rows",
+    licence=f"{LICENCE}; cite Last.fm and HetRec 2011",
+    source=SOURCE,
+    files=(PLAYS_FILE, ARTISTS_FILE),
+    load=load,
+    # The checksum is that of the published archive. The files in a copy may have been converted
+    # (line ends, header), which the loader takes as well.
+    download=Download(
+        url="https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip",
+        archive="hetrec2011-lastfm-2k.zip",
+        size=2_589_075,
+        largest=64_000_000,
+        files={PLAYS_FILE: None, ARTISTS_FILE: None, "readme.txt": None},
+        checksum="sha256:6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c",
+        optional=frozenset({"readme.txt"}),
+    ),
+    subfolder=SUBFOLDER,
+)

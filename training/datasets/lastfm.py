@@ -7,6 +7,7 @@ beside exactly one MBID in the file, by that MBID, otherwise by the id ``name:<n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,9 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.datasets.dataset import Download
-from training.datasets.encoding import REASON_LONG_ID, REPLACEMENT, Encoded, too_long
-from training.datasets.rows import Rows
+from training.datasets.reading.encoding import REASON_LONG_ID, REPLACEMENT, Encoded, too_long
+from training.datasets.reading.rows import Rows
 
+LICENCE: Final = "non-commercial use; other use: ask Last.fm"
 SOURCE: Final = "https://zenodo.org/records/6090214"
 
 MBID: Final = "mbid"
@@ -32,6 +34,18 @@ NOTE_NO_UUID: Final = "artist MBID is no UUID, kept as it is"
 NOTE_BROKEN_NAME: Final = "name with invalid UTF-8, shown with U+FFFD"
 
 _UUID: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastfmOptions:
+    """How the datasets of Last.fm are read.
+
+    Attributes:
+        drop_items_without_id: an artist without MBID becomes no item; its rows stay as records
+            with item code -1, so that they still count towards their user's number of rows.
+    """
+
+    drop_items_without_id: bool = False
 
 
 def download_of(folder: str, size: int, files: Mapping[str, str | None], profiles: str) -> Download:
@@ -77,7 +91,7 @@ def identify_artists(encoded: Encoded, rows: Rows, *, keep_names: bool) -> pl.Se
 
 
 def note_artists(encoded: Encoded, rows: Rows, item_ids: pl.Series) -> dict[str, int]:
-    """Counts the kept rows with something odd about their artist, by what it is."""
+    """Counts the usable rows with something odd about their artist, by what it is."""
     table = encoded.items.with_columns(item=item_ids, rows=pl.Series(_rows_per_item(encoded, rows)))
     without = pl.col(MBID) == ""
     by_name = pl.col("item") == NAME_PREFIX + pl.col(NAME)
@@ -115,4 +129,4 @@ def _ids(encoded: Encoded, rows: Rows) -> pl.Series:
 
 
 def _rows_per_item(encoded: Encoded, rows: Rows) -> NDArray[np.intp]:
-    return np.bincount(encoded.item_codes[rows.kept], minlength=len(encoded.items))
+    return np.bincount(encoded.item_codes[rows.usable], minlength=len(encoded.items))

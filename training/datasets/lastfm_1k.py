@@ -15,29 +15,26 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.datasets.dataset import LoadOptions
-from training.datasets.encoding import Encoded, records_of
-from training.datasets.lastfm import SOURCE, download_of, identify_artists, note_artists
-from training.datasets.rows import Rows
-from training.datasets.survey import opened
-from training.datasets.tab_separated import encode_rows, refuse_without_records
-from training.datasets.times import REASON_TIME, UTC_SECONDS, from_text
+from training.datasets.dataset import Dataset
+from training.datasets.lastfm import (
+    LICENCE,
+    SOURCE,
+    LastfmOptions,
+    download_of,
+    identify_artists,
+    note_artists,
+)
+from training.datasets.reading.encoding import Encoded, records_of
+from training.datasets.reading.rows import Rows
+from training.datasets.reading.survey import opened
+from training.datasets.reading.tab_separated import encode_rows, refuse_without_records
+from training.datasets.reading.times import REASON_TIME, UTC_SECONDS, from_text
 from training.records import Records
 
 NAME: Final = "lastfm-1k"
 PLAYS_FILE: Final = "userid-timestamp-artid-artname-traid-traname.tsv"
 PROFILE_FILE: Final = "userid-profile.tsv"
 SUBFOLDER: Final = "lastfm-dataset-1K"
-
-DOWNLOAD: Final = download_of(
-    SUBFOLDER,
-    673_000_000,
-    {
-        PLAYS_FILE: "md5:64747b21563e3d2aa95751e0ddc46b68",
-        PROFILE_FILE: "md5:c53608b6b445db201098c1489ea497df",
-    },
-    PROFILE_FILE,
-)
 
 REASON_USER: Final = "user is not of the form user_000001"
 REASON_ABSURD: Final = "time before Last.fm began (2002) or after the data appeared (May 2010)"
@@ -54,14 +51,14 @@ _END: Final = int(datetime(2010, 6, 1, tzinfo=UTC).timestamp())
 _LATE: Final = int(datetime(2009, 5, 6, tzinfo=UTC).timestamp())
 
 
-def load(path: Path, options: LoadOptions) -> Records:
+def load(path: Path, options: LastfmOptions) -> Records:
     """Reads the file of plays, one record each. The file of profiles is not needed.
 
     Artists are known as in ``lastfm-360k``.
 
     Args:
         path: the file, its folder, or the folder that the archive was unpacked in.
-        options: only ``drop_items_without_id`` matters.
+        options: what becomes of artists without MBID.
 
     Raises:
         DatasetError: the file is missing, no such file, empty, or holds only broken rows.
@@ -74,7 +71,7 @@ def load(path: Path, options: LoadOptions) -> Records:
         timestamps = _check_times(encoded, rows)
         item_ids = identify_artists(encoded, rows, keep_names=not options.drop_items_without_id)
         refuse_without_records(file, rows, _EXPECTED)
-        late = {NOTE_LATE: int((timestamps[rows.kept] >= _LATE).sum())}
+        late = {NOTE_LATE: int((timestamps[rows.usable] >= _LATE).sum())}
         return records_of(
             encoded,
             rows,
@@ -95,3 +92,24 @@ def _check_times(encoded: Encoded, rows: Rows) -> NDArray[np.int64]:
     # Clocks of players were wrong: some plays are dated years after the data were collected.
     rows.drop(REASON_ABSURD, (timestamps < _BEGIN) | (timestamps >= _END))
     return timestamps
+
+
+DATASET: Final = Dataset(
+    name=NAME,
+    description="Each play of 992 users of Last.fm with its time, 19.2 million rows",
+    licence=LICENCE,
+    source=SOURCE,
+    files=(PLAYS_FILE, PROFILE_FILE),
+    load=load,
+    download=download_of(
+        SUBFOLDER,
+        673_000_000,
+        {
+            PLAYS_FILE: "md5:64747b21563e3d2aa95751e0ddc46b68",
+            PROFILE_FILE: "md5:c53608b6b445db201098c1489ea497df",
+        },
+        PROFILE_FILE,
+    ),
+    subfolder=SUBFOLDER,
+    times=NAME,
+)

@@ -9,24 +9,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from training.datasets.dataset import LoadOptions
-from training.datasets.encoding import records_of
-from training.datasets.lastfm import SOURCE, download_of, identify_artists, note_artists
-from training.datasets.survey import opened
-from training.datasets.tab_separated import encode_plays, refuse_without_records
+from training.datasets.dataset import Dataset
+from training.datasets.lastfm import (
+    LICENCE,
+    SOURCE,
+    LastfmOptions,
+    download_of,
+    identify_artists,
+    note_artists,
+)
+from training.datasets.reading.encoding import records_of
+from training.datasets.reading.survey import opened
+from training.datasets.reading.tab_separated import encode_plays, refuse_without_records
 from training.records import Records
 
 NAME: Final = "lastfm-360k"
 PLAYS_FILE: Final = "usersha1-artmbid-artname-plays.tsv"
 PROFILE_FILE: Final = "usersha1-profile.tsv"
 SUBFOLDER: Final = "lastfm-dataset-360K"
-
-DOWNLOAD: Final = download_of(
-    SUBFOLDER,
-    542_000_000,
-    {PLAYS_FILE: "md5:be672526eb7c69495c27ad27803148f1", PROFILE_FILE: None},
-    PROFILE_FILE,
-)
 
 REASON_USER: Final = "user is no SHA-1"
 
@@ -35,7 +35,7 @@ _COLUMNS: Final = ("user", "mbid", "name", "plays")
 _EXPECTED: Final = "SHA-1 of the user, artist MBID (or nothing), artist name, plays, parted by tabs"
 
 
-def load(path: Path, options: LoadOptions) -> Records:
+def load(path: Path, options: LastfmOptions) -> Records:
     """Reads the file of plays. The file of profiles is not needed.
 
     An artist without MBID is known by its name; see ``lastfm``. The name of an MBID is the
@@ -43,7 +43,7 @@ def load(path: Path, options: LoadOptions) -> Records:
 
     Args:
         path: the file, its folder, or the folder that the archive was unpacked in.
-        options: only ``drop_items_without_id`` matters.
+        options: what becomes of artists without MBID.
 
     Raises:
         DatasetError: the file is missing, no such file, empty, or holds only broken rows.
@@ -64,3 +64,20 @@ def load(path: Path, options: LoadOptions) -> Records:
             sources=survey.result().sources,
             noted=note_artists(encoded, rows, item_ids),
         )
+
+
+DATASET: Final = Dataset(
+    name=NAME,
+    description="Artists that 359,000 users of Last.fm played most, 17.5 million rows",
+    licence=LICENCE,
+    source=SOURCE,
+    files=(PLAYS_FILE, PROFILE_FILE),
+    load=load,
+    download=download_of(
+        SUBFOLDER,
+        542_000_000,
+        {PLAYS_FILE: "md5:be672526eb7c69495c27ad27803148f1", PROFILE_FILE: None},
+        PROFILE_FILE,
+    ),
+    subfolder=SUBFOLDER,
+)

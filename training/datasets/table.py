@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.datasets.dataset import LoadOptions
-from training.datasets.encoding import (
+from training.datasets.dataset import Dataset
+from training.datasets.reading.encoding import (
     REASON_LONG_ID,
     REPLACEMENT,
     USER,
@@ -23,13 +23,13 @@ from training.datasets.encoding import (
     records_of,
     too_long,
 )
-from training.datasets.record_count import Quoting, RecordCounter
-from training.datasets.rows import REASON_NO_PLAYS, Rows
-from training.datasets.sources import reading, refuse_binary, shorten
-from training.datasets.survey import Survey, surveying
-from training.datasets.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns
-from training.datasets.table_columns import NAME as NAME_COLUMN
-from training.datasets.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
+from training.datasets.reading.record_count import Quoting, RecordCounter
+from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
+from training.datasets.reading.sources import reading, refuse_binary, shorten
+from training.datasets.reading.survey import Survey, surveying
+from training.datasets.reading.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns, TableOptions
+from training.datasets.reading.table_columns import NAME as NAME_COLUMN
+from training.datasets.reading.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
 from training.errors import DatasetError
 from training.records import Records
 
@@ -86,10 +86,10 @@ class _Table:
         return shorten(str(found.item())) if len(found) and found.item() is not None else ""
 
 
-def load(path: Path, options: LoadOptions) -> Records:
+def load(path: Path, options: TableOptions) -> Records:
     """Reads a table with one row a pair of user and item.
 
-    Ids are kept exactly as they stand there. CSV and TSV have a header and may be gzipped; fields
+    Ids stay exactly as they stand there. CSV and TSV have a header and may be gzipped; fields
     of a CSV may be quoted, those of a TSV only where the options say so.
 
     Args:
@@ -147,7 +147,7 @@ def _suffix(path: Path) -> str:
     return suffix
 
 
-def _scan(path: Path, suffix: str, options: LoadOptions) -> _Table:
+def _scan(path: Path, suffix: str, options: TableOptions) -> _Table:
     if suffix in _PARQUET:
         return _Table(path, pl.scan_parquet(path, glob=False), separator=None, is_quoted=False)
     is_quoted = suffix in _QUOTED if options.quoting is None else options.quoting
@@ -169,7 +169,7 @@ def _scan(path: Path, suffix: str, options: LoadOptions) -> _Table:
 
 
 def _columns(
-    schema: pl.Schema, path: Path, options: LoadOptions, survey: Future[Survey]
+    schema: pl.Schema, path: Path, options: TableOptions, survey: Future[Survey]
 ) -> Columns:
     try:
         return Columns.find(schema, path, options)
@@ -269,11 +269,11 @@ def _timestamps(
     if asked:
         rows.drop(REASON_TIME, unread)
     else:
-        kept = rows.kept
-        if (unread & kept).any():
-            return None, {NOTE_TIME: unread & kept}
-        if 2 * int((implausible & kept).sum()) > int(kept.sum()):
-            return None, {NOTE_PERIOD: implausible & kept}
+        usable = rows.usable
+        if (unread & usable).any():
+            return None, {NOTE_TIME: unread & usable}
+        if 2 * int((implausible & usable).sum()) > int(usable.sum()):
+            return None, {NOTE_PERIOD: implausible & usable}
     rows.drop(REASON_PERIOD, implausible)
     return seconds, {}
 
@@ -287,7 +287,7 @@ def _quoted_ids(encoded: Encoded, rows: Rows, table: _Table) -> dict[str, int]:
         (encoded.items[ITEM], encoded.item_codes),
     ):
         is_quoted |= ids.str.contains(_IN_QUOTES).to_numpy()[codes]
-    return {NOTE_QUOTED: int((is_quoted & rows.kept).sum())}
+    return {NOTE_QUOTED: int((is_quoted & rows.usable).sum())}
 
 
 def _examples(
@@ -319,7 +319,7 @@ def _drop_bad_ids(
 def _refuse_without_records(
     path: Path, encoded: Encoded, rows: Rows, examples: Mapping[str, str]
 ) -> None:
-    if rows.kept.any():
+    if rows.usable.any():
         return
     example = rows.any_dropped()
     if example is None:
@@ -334,3 +334,14 @@ def _refuse_without_records(
         f"{path}: none of its {counts.read:,} rows can be used ({why}). For example row {row + 1} "
         f"after the header, {reason}{value}: user '{shorten(user)}', item '{shorten(item)}'"
     )
+
+
+DATASET: Final = Dataset(
+    name=NAME,
+    description="Your own CSV, TSV or Parquet file; options name its columns",
+    licence="yours",
+    source="--data FILE",
+    files=("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.parquet"),
+    load=load,
+    times="a table whose column of times --timestamp-column names",
+)

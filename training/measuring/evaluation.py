@@ -8,7 +8,7 @@ longer list are the shorter list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Protocol, assert_never
 
 import numpy as np
@@ -33,6 +33,8 @@ from training.splitting.split import Fold
 CUTOFFS: Final = (1, 5, 10, 15, 20)
 
 _BLOCK: Final = 256
+# Other options stand in a manifest where they were asked for.
+_ALWAYS_IN_MANIFEST: Final = frozenset({"strategy", "include_seen", "discovery"})
 
 
 class GivesLists(Protocol):
@@ -66,29 +68,42 @@ class GivesLists(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Contender:
     """The recommender of the service, asked in one way.
 
     Attributes:
-        strategy: what the recommender is asked for.
-        popularity_by: order of its popularity rung.
-        include_seen: whether training items stay in the lists (the study's popularity only).
-        discovery: the dial of the query, 0 to 1.
+        query: what is asked of everyone; without a user and a length.
+        popularity_by: order of the recommender's popularity rung.
     """
 
-    strategy: Strategy
-    popularity_by: PopularityBy = PopularityBy.LISTENERS
-    include_seen: bool = False
-    discovery: float = 0.0
+    query: Query
+    popularity_by: PopularityBy
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        popularity_by: PopularityBy = PopularityBy.LISTENERS,
+        **options: Any,
+    ) -> None:
+        """Takes any option of ``Query`` by its name, as ``include_seen`` or ``discovery``."""
+        object.__setattr__(self, "query", Query(strategy=strategy, **options))
+        object.__setattr__(self, "popularity_by", popularity_by)
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns how the lists were asked for."""
+        query = self.query
         return {
-            "strategy": str(self.strategy),
+            "strategy": str(query.strategy),
             "popularity_by": str(self.popularity_by),
-            "include_seen": self.include_seen,
-            "discovery": self.discovery,
+            "include_seen": query.include_seen,
+            "discovery": query.discovery,
+            **{
+                option.name: getattr(query, option.name)
+                for option in fields(query)
+                if option.name not in _ALWAYS_IN_MANIFEST
+                and getattr(query, option.name) != option.default
+            },
         }
 
     def lists(
@@ -285,14 +300,8 @@ def _queries(
         if given is not None:
             items, plays = given.row(user)
             listens = list(zip(map(model.items.id, items), plays.tolist(), strict=True))
-        yield Query(
-            user_id=model.users.id(user) if given is None else None,
-            n=k,
-            strategy=contender.strategy,
-            include_seen=contender.include_seen,
-            discovery=contender.discovery,
-            listens=listens,
-        )
+        user_id = model.users.id(user) if given is None else None
+        yield replace(contender.query, user_id=user_id, n=k, listens=listens)
 
 
 def check_cutoff(k: int, n_items: int) -> None:

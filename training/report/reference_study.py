@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from training.datasets import lastfm_360k
+
 PRESET: Final = "reference"
-DATASET: Final = "lastfm-360k"
+DATASET: Final = lastfm_360k.NAME
 K: Final = 10
 
 USERS: Final = 20_000

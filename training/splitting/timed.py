@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.interactions import UserItems
-from training.errors import NothingToMeasure, TrainingError
+from training.errors import NothingToMeasure, TimesMissing, TrainingError
 from training.interactions import Interactions, TimedPlays
 from training.splitting.split import (
     VALIDATION_MIN_ITEMS,
@@ -129,11 +129,7 @@ def _last_of_each_row(user_items: UserItems, times: NDArray[np.int64]) -> NDArra
 
 def _times_of(interactions: Interactions, split: str) -> TimedPlays:
     if interactions.timed is None:
-        raise TrainingError(
-            f"the split '{split}' needs to know when each record was played, which these data do "
-            "not tell; take a dataset with times (lastfm-1k, or a table whose column of times "
-            "--timestamp-column names) or another split"
-        )
+        raise TimesMissing(f"the split '{split}'", " or another split")
     return interactions.timed
 
 

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends
 
 from app.http.dependencies import Watcher
 from app.http.problems import problem_responses
-from app.http.schemas import ModelVersion
 from app.http.security import require_key
 from app.http.strict_route import StrictRoute
+from app.schemas.model import ModelVersion
 
 router = APIRouter(
     prefix="/admin",

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from app.http.dependencies import CurrentJournal, CurrentRecommender
 from app.http.problems import problem_responses
-from app.http.schemas import Live, Ready
 from app.http.strict_route import StrictRoute
+from app.schemas.health import Live, Ready
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute)
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from app.http.dependencies import CurrentJournal
 from app.http.problems import problem_responses
 from app.http.strict_route import StrictRoute
-from app.journal import Journal
+from app.serving.journal.journal import Journal
 
 _RESULTS: Final = ("stored", "repeated", "conflict", "refused")
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from app.artifact import read_report, total_bytes
+from app.artifacts.manifest import total_bytes
+from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact, ReportUnavailable
 from app.http.dependencies import CurrentRecommender
 from app.http.problems import problem_responses
-from app.http.schemas import EventUnitShown, ModelCard, Sizes, WatermarkShown
 from app.http.strict_route import StrictRoute
 from app.model import Model
+from app.schemas.model import EventUnitShown, ModelCard, Sizes, WatermarkShown
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -71,18 +71,18 @@ async def report(request: Request, recommender: CurrentRecommender) -> Response:
     404 for a model that was published without one.
     """
     settings: Settings = request.app.state.settings
-    folder = settings.models / recommender.model.version
-    page = await to_thread.run_sync(_read, folder)
+    models = ModelsFolder(settings.models)
+    page = await to_thread.run_sync(_read, models, recommender.model.version)
     return HTMLResponse(page, headers=_REPORT_HEADERS)
 
 
-def _read(folder: Path) -> bytes:
+def _read(models: ModelsFolder, version: str) -> bytes:
     try:
-        return read_report(folder)
+        return models.report(version)
     except InvalidArtifact as error:
         logger.error("%s", error)
         raise ReportUnavailable(
-            f"the report of model {folder.name} is not the one that was published; lists are "
+            f"the report of model {version} is not the one that was published; lists are "
             "answered as before, and `python -m training models verify` says more"
         ) from error
 

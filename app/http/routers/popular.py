@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from app.http import answers
 from app.http.dependencies import CurrentJournal, CurrentRecommender
 from app.http.problems import problem_responses
-from app.http.schemas import PopularArtists, PopularParameters
 from app.http.strict_route import StrictRoute
+from app.schemas.popular import PopularArtists, PopularParameters
 
 router = APIRouter(tags=["browse"], route_class=StrictRoute)
 

@@ -10,15 +10,10 @@ from app.http import answers
 from app.http.dependencies import CurrentServing
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
-from app.http.schemas import (
-    BatchBody,
-    BatchRecommendations,
-    Recommendations,
-    RecommendBody,
-    RecommendParameters,
-)
 from app.http.strict_route import StrictRoute
 from app.recommender import Query as RecommendQuery
+from app.schemas.lists import BatchRecommendations, Recommendations
+from app.schemas.options import BatchBody, RecommendBody, RecommendParameters, arguments_of
 
 router = APIRouter(tags=["recommend"], route_class=StrictRoute)
 
@@ -42,7 +37,7 @@ async def recommend(
     A user without listening history, or an unknown one, gets popular artists with status 200;
     with `strategy=als` the answer is 404 instead.
     """
-    query = RecommendQuery(user_id=user_id, **dict(parameters))
+    query = RecommendQuery(user_id, **arguments_of(parameters))
     return _json(await answers.recommend(*serving, query, request.receive))
 
 
@@ -64,10 +59,7 @@ async def recommend_by_query(
     The body carries any id, long lists of exclusions, `candidates` to rank, and `listens`: artists
     to answer from, of which nothing is stored. Without `user_id` the list is for somebody unknown.
     """
-    fields = dict(body)
-    if body.listens is not None:
-        fields["listens"] = [(listen.artist_id, listen.plays) for listen in body.listens]
-    query = RecommendQuery(**fields)
+    query = RecommendQuery(**arguments_of(body))
     return _json(await answers.recommend(*serving, query, request.receive))
 
 
@@ -85,9 +77,8 @@ async def recommend_batch(
     request: Request,
 ) -> Response:
     """One list for each user, the same that a single call answers, from one model."""
-    fields = dict(body)
-    user_ids = fields.pop("user_ids")
-    queries = [RecommendQuery(user_id=user_id, **fields) for user_id in user_ids]
+    arguments = arguments_of(body)
+    queries = [RecommendQuery(user_id, **arguments) for user_id in body.user_ids]
     return _json(await answers.recommend_batch(*serving, queries, request.receive))
 
 

@@ -84,6 +84,7 @@ def test_a_key_of_odd_bytes_is_refused(models: Path) -> None:
         assert client.post("/admin/reload", headers=headers).status_code == 401
 
 
+@pytest.mark.slow
 def test_calls_that_only_read_want_no_key(models: Path) -> None:
     with service(models, KEY) as client:
         for path in ("/recommend/u30", "/popular", "/model", "/health/ready", "/openapi.json"):

@@ -149,6 +149,7 @@ def test_few_requests_of_several_turns_are_under_way_at_a_time(model: Model) -> 
     run(work)
 
 
+@pytest.mark.slow
 def test_a_request_of_several_turns_that_waits_too_long_is_refused(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
@@ -162,6 +163,7 @@ def test_a_request_of_several_turns_that_waits_too_long_is_refused(model: Model)
     run(work, wait_seconds=1.0)
 
 
+@pytest.mark.slow
 def test_no_more_wait_than_may(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batcher_module, "_LEAST_HOLD_SECONDS", 2.0)
 
@@ -218,6 +220,7 @@ def test_refusals_come_at_a_pace(model: Model, monkeypatch: pytest.MonkeyPatch) 
     run(work, size=1)
 
 
+@pytest.mark.slow
 def test_whoever_has_waited_too_long_is_not_scored(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
@@ -233,6 +236,7 @@ def test_whoever_has_waited_too_long_is_not_scored(model: Model) -> None:
     run(work, wait_seconds=1.0)
 
 
+@pytest.mark.slow
 def test_what_has_begun_is_finished_however_long_it_takes(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)

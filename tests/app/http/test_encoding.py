@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from app.http import encoding
 from app.http.encoding import encode_list
-from app.http.schemas import Recommendations, UserList
 from app.model import Model
 from app.newcomers import Newcomer, Newcomers
 from app.recommender import Query, Recommendation, Recommender, Source, Strategy
+from app.schemas.lists import Recommendations, UserList
 from tests.app.conftest import LIST_LENGTH, ODD_USERS
 from tests.builders import interactions_of, random_plays, small_model
 

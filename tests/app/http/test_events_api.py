@@ -256,6 +256,7 @@ def test_plays_that_are_no_number_do_not_lose_the_other_events(
     assert [one["status"] for one in response.json()["results"]] == ["refused", "stored"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_events_are_taken(models: Path, tmp_path: Path) -> None:
     with service(models, tmp_path / "encore.db") as client:
         answer = send(client, *[play(f"u{number % 40}") for number in range(10_000)])
@@ -287,6 +288,7 @@ def test_events_want_the_key_once_one_is_set(models: Path, tmp_path: Path) -> No
         assert client.get("/users/u30", headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 def test_events_are_there_after_a_restart(models: Path, tmp_path: Path) -> None:
     database = tmp_path / "encore.db"
     with service(models, database) as client:
@@ -297,6 +299,7 @@ def test_events_are_there_after_a_restart(models: Path, tmp_path: Path) -> None:
         assert answer["source"] == "fold_in"
 
 
+@pytest.mark.slow
 def test_two_services_of_a_host_see_each_others_events_at_once(
     models: Path, tmp_path: Path
 ) -> None:

@@ -9,10 +9,10 @@ from typing import Final
 import pytest
 from starlette.testclient import TestClient
 
+from app.artifacts.writable_folder import WritableModelsFolder
 from app.main import create_app
 from app.model import Model
 from app.settings import Settings
-from app.versions import set_current_version
 from tests.app.conftest import LIST_LENGTH
 from tests.builders import card_of
 from tests.golden.make import HERE as GOLDEN
@@ -71,7 +71,7 @@ def test_the_card_says_that_a_model_was_made_current_by_force(model: Model, tmp_
 def test_the_card_of_an_older_model_says_nothing_of_how_it_was_published(tmp_path: Path) -> None:
     (golden,) = (GOLDEN / "format-1").glob("2*")
     shutil.copytree(golden, tmp_path / golden.name)
-    set_current_version(tmp_path, golden.name)
+    WritableModelsFolder(tmp_path).set_current(golden.name)
     with TestClient(create_app(Settings(models=tmp_path))) as client:
         assert client.get("/model").raise_for_status().json()["publication"] is None
 

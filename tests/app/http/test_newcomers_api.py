@@ -43,6 +43,7 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_an_artist_of_events_enters_lists_with_its_name_once_it_has_listeners(
     client: TestClient,
 ) -> None:
@@ -66,6 +67,7 @@ def test_an_artist_of_events_enters_lists_with_its_name_once_it_has_listeners(
     assert shown_to() == []
 
 
+@pytest.mark.slow
 def test_an_artist_with_one_listener_is_explored(client: TestClient) -> None:
     send(client, "first song", "u20", artist_name="First Song")
     path = "/recommend/u30?n=10&explore=0.1"

@@ -8,8 +8,9 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 from starlette.testclient import TestClient
 
-from app.http import event_schemas, schemas
+from app.http import event_schemas
 from app.main import create_app
+from app.schemas import health, lists, model, popular, problem
 from app.settings import Settings
 
 SCHEMA: dict[str, Any] = create_app(Settings()).openapi()
@@ -18,12 +19,13 @@ OPERATIONS = {
     for path, methods in SCHEMA["paths"].items()
     for method, operation in methods.items()
 }
+MODULES = (event_schemas, health, lists, model, popular, problem)
 # Those that answer no JSON.
 OTHERS = {"GET /model/report": "text/html", "GET /metrics": "text/plain"}
 
 
 def schema_of(name: str) -> type[BaseModel]:
-    schema = getattr(schemas, name, None) or getattr(event_schemas, name)
+    schema = next(vars(module)[name] for module in MODULES if name in vars(module))
     assert isinstance(schema, type)
     assert issubclass(schema, BaseModel)
     return schema

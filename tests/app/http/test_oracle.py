@@ -104,6 +104,7 @@ QUERIES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(asked=QUERIES)
 def test_every_answer_is_that_of_the_plainest_ranking(
@@ -133,6 +134,7 @@ BATCHES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(asked=BATCHES)
 def test_every_list_of_a_batch_is_that_of_the_plainest_ranking(

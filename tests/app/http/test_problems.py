@@ -127,6 +127,7 @@ def test_a_chunked_body_over_the_limit_is_413(models: Path) -> None:
         assert client.post("/recommend", content=content, headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 def test_an_unexpected_exception_is_logged_and_not_shown(
     models: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

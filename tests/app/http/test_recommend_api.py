@@ -67,6 +67,7 @@ def test_an_answer_has_exactly_the_documented_form(
     assert list(response.json()["items"][0]) == ["rank", "artist_id", "name", "score", "source"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user_id", [*PLAIN_USERS, NO_HISTORY, "nobody"])
 def test_every_option_gives_what_the_recommender_gives(
     client: TestClient, recommender: Recommender, user_id: str

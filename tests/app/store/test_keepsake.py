@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from app.files import replacing
-from app.store.keepsake import Keepsake, Kept
+from app.store.keepsake import Keepsake, StoreKnowledge
 from tests.leftovers import assert_nothing_is_left
 
 ADDRESS = "postgresql://encore:secret@db/encore"
-KEPT = Kept(frozenset([7, 2**32 - 1]), 3, ("a", "🎸\n"))
+KNOWLEDGE = StoreKnowledge(frozenset([7, 2**32 - 1]), 3, ("a", "🎸\n"))
 
 
 def keepsake(folder: Path, address: str = ADDRESS) -> Keepsake:
@@ -24,10 +24,10 @@ def only_file(folder: Path) -> Path:
 
 
 def test_what_is_saved_is_there_for_the_next_one(tmp_path: Path) -> None:
-    assert keepsake(tmp_path).load() == Kept()
-    assert keepsake(tmp_path).save(KEPT)
-    assert keepsake(tmp_path).load() == KEPT
-    assert keepsake(tmp_path, "postgresql://db/another").load() == Kept()
+    assert keepsake(tmp_path).load() == StoreKnowledge()
+    assert keepsake(tmp_path).save(KNOWLEDGE)
+    assert keepsake(tmp_path).load() == KNOWLEDGE
+    assert keepsake(tmp_path, "postgresql://db/another").load() == StoreKnowledge()
     path = only_file(tmp_path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert "secret" not in path.name + path.read_text()
@@ -35,18 +35,18 @@ def test_what_is_saved_is_there_for_the_next_one(tmp_path: Path) -> None:
 
 def test_nothing_is_written_until_something_changes(tmp_path: Path) -> None:
     first = keepsake(tmp_path)
-    assert first.save(Kept())
+    assert first.save(StoreKnowledge())
     assert list(tmp_path.iterdir()) == []
-    first.save(KEPT)
+    first.save(KNOWLEDGE)
     path = only_file(tmp_path)
     written = path.stat().st_ino
     second = keepsake(tmp_path)
     second.load()
-    assert first.save(KEPT)
-    assert second.save(KEPT)
+    assert first.save(KNOWLEDGE)
+    assert second.save(KNOWLEDGE)
     assert path.stat().st_ino == written
-    second.save(Kept())
-    assert keepsake(tmp_path).load() == Kept()
+    second.save(StoreKnowledge())
+    assert keepsake(tmp_path).load() == StoreKnowledge()
 
 
 @pytest.mark.parametrize(
@@ -64,23 +64,23 @@ def test_nothing_is_written_until_something_changes(tmp_path: Path) -> None:
 def test_what_is_damaged_is_told_and_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
 ) -> None:
-    keepsake(tmp_path).save(KEPT)
+    keepsake(tmp_path).save(KNOWLEDGE)
     path = only_file(tmp_path)
     path.write_text(content)
-    assert keepsake(tmp_path).load() == Kept()
+    assert keepsake(tmp_path).load() == StoreKnowledge()
     assert f"{path} is not used" in caplog.text
     damaged = keepsake(tmp_path)
     damaged.load()
-    damaged.save(KEPT)
-    assert keepsake(tmp_path).load() == KEPT
+    damaged.save(KNOWLEDGE)
+    assert keepsake(tmp_path).load() == KNOWLEDGE
 
 
 def test_a_link_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keepsake(tmp_path).save(KEPT)
+    keepsake(tmp_path).save(KNOWLEDGE)
     path = only_file(tmp_path)
     elsewhere = path.rename(tmp_path / "elsewhere")
     path.symlink_to(elsewhere)
-    assert keepsake(tmp_path).load() == Kept()
+    assert keepsake(tmp_path).load() == StoreKnowledge()
     assert "is not used" in caplog.text
 
 
@@ -88,7 +88,7 @@ def test_a_folder_in_its_place_is_told_and_leaves_nothing_open(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Was wrong: a folder can be opened, and each load left its descriptor.
-    keepsake(tmp_path).save(KEPT)
+    keepsake(tmp_path).save(KNOWLEDGE)
     path = only_file(tmp_path)
     path.unlink()
     path.mkdir()
@@ -101,20 +101,20 @@ def test_a_folder_that_is_missing_is_told_once(
 ) -> None:
     caplog.set_level(logging.WARNING)
     one = keepsake(tmp_path / "none")
-    assert one.load() == Kept()
-    assert one.save(KEPT)
-    assert one.save(KEPT)
+    assert one.load() == StoreKnowledge()
+    assert one.save(KNOWLEDGE)
+    assert one.save(KNOWLEDGE)
     assert caplog.text.count("cannot be written: No such file or directory") == 1
 
 
 def test_where_another_worker_writes_it_is_tried_again(tmp_path: Path) -> None:
     one = keepsake(tmp_path)
-    one.save(Kept(frozenset([1])))
+    one.save(StoreKnowledge(frozenset([1])))
     with replacing(only_file(tmp_path)) as partial:
-        assert not one.save(KEPT)
+        assert not one.save(KNOWLEDGE)
         partial.write_text("{}")
-    assert one.save(KEPT)
-    assert keepsake(tmp_path).load() == KEPT
+    assert one.save(KNOWLEDGE)
+    assert keepsake(tmp_path).load() == KNOWLEDGE
 
 
 def test_by_default_it_is_in_shared_memory() -> None:

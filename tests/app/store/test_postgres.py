@@ -16,7 +16,7 @@ from app.errors import StoreUnavailable
 from app.events import Event
 from app.store.deadlines import Deadlines
 from app.store.postgres import PostgresEventStore
-from app.store.sql import Connection
+from app.store.sql.connection import Connection
 from tests.leftovers import assert_nothing_is_left
 from tests.postgres import PostgresServer
 

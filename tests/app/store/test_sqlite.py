@@ -78,6 +78,7 @@ def open_new(path: str, are_ready: Barrier, results: SimpleQueue[str]) -> None:
         results.put("opened")
 
 
+@pytest.mark.slow
 def test_several_workers_may_make_a_file_at_the_same_time(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     results: SimpleQueue[str] = context.SimpleQueue()
@@ -316,6 +317,7 @@ def away(path: Path) -> Iterator[None]:
     aside.rename(path)
 
 
+@pytest.mark.slow
 def test_a_store_in_trouble_leaves_nothing_open(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +339,7 @@ def test_a_store_in_trouble_leaves_nothing_open(
     assert_nothing_is_left(use)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + b"\xff" * 9000])
 def test_a_file_that_is_no_store_is_not_left_open(path: Path, content: bytes) -> None:
     path.write_bytes(content)

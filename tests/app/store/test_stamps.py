@@ -36,6 +36,7 @@ def test_a_stamp_is_the_latest_number_and_never_goes_back(stamps: Stamps) -> Non
     assert (stamps.of("u"), stamps.of("v"), stamps.of("w")) == (6, 7, 0)
 
 
+@pytest.mark.slow
 def test_users_of_one_slot_share_a_stamp(stamps: Stamps) -> None:
     slot = crc32(b"u") % 2**20
     twin = next(

@@ -50,3 +50,10 @@ def write_pairs(path: Path, pairs: list[tuple[int, int]]) -> Path:
 def write_rows(path: Path, rows: int) -> Path:
     """Writes a table of so many rows, ten artists a user: the beginning of an export."""
     return write_pairs(path, [(row // 10, row % 10 + row // 100) for row in range(rows)])
+
+
+def flip_a_bit(path: Path) -> None:
+    """Changes a file's last byte; its size stays."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)

@@ -24,7 +24,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with one model of the sample, without a report; not to be written to."""
     folder = tmp_path_factory.mktemp("models")
-    assert train(sample, folder, "--no-report") == 0
+    assert train(sample, folder, "--no-report", "--no-events") == 0
     return folder
 
 

@@ -7,12 +7,13 @@ import pytest
 
 from tests.training.cli.commands import N_USERS, QUICK, error_of
 from training.cli import main
+from training.datasets import DATASETS
 
 
 def test_datasets_states_source_and_licence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets", "--json"]) == 0
     known = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
-    assert {"lastfm-360k", "lastfm-1k", "hetrec-lastfm-2k", "table", "synthetic"} == set(known)
+    assert list(known) == list(DATASETS)
     assert all(one["licence"] and one["source"] for one in known.values())
     assert main(["datasets"]) == 0
     assert "lastfm-360k" in capsys.readouterr().out

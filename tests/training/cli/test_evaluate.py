@@ -60,6 +60,7 @@ def test_the_json_has_all_that_was_measured(
     assert result["parameters"]["factors"] == 8
 
 
+@pytest.mark.slow
 def test_the_tables_show_the_same_figures(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = evaluate(capsys, *of_sample(sample))
     assert main(["evaluate", *QUICK, *of_sample(sample)]) == 0
@@ -73,6 +74,7 @@ def test_the_tables_show_the_same_figures(sample: Path, capsys: pytest.CaptureFi
     assert "ALS iterations" not in shown.out
 
 
+@pytest.mark.slow
 def test_a_file_gets_what_stdout_would_get(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +87,7 @@ def test_a_file_gets_what_stdout_would_get(
     assert "Precision" in shown
 
 
+@pytest.mark.slow
 def test_folds_are_told_one_by_one(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = evaluate(capsys, *of_sample(sample), "--split", "k-fold", "--folds", "3")
     assert result["split"] == {"name": "k-fold", "n_folds": 3, "seed": 0}
@@ -93,6 +96,7 @@ def test_folds_are_told_one_by_one(sample: Path, capsys: pytest.CaptureFixture[s
     assert result["models"]["als"]["ndcg"] == pytest.approx(np.mean(by_fold))
 
 
+@pytest.mark.slow
 def test_repeats_are_means_of_several_splits(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +107,7 @@ def test_repeats_are_means_of_several_splits(
     assert result["models"]["als"]["ndcg"] == pytest.approx(np.mean(by_repeat))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tokens", "split"),
     [
@@ -136,6 +141,7 @@ def test_held_out_users_are_measured_folded_in_and_trained_in(
     assert result["users"] == pytest.approx(N_USERS / 2, abs=2)
 
 
+@pytest.mark.slow
 def test_the_size_of_a_sample_of_users_is_told(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +152,7 @@ def test_the_size_of_a_sample_of_users_is_told(
     assert f"on 20 of {result['users_with_test']} users" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_convergence_and_the_discovery_dial_are_measured_if_asked_for(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +171,7 @@ def test_convergence_and_the_discovery_dial_are_measured_if_asked_for(
     assert "What the discovery dial does to the lists of als" in shown
 
 
+@pytest.mark.slow
 def test_patience_ends_the_training_early(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tokens = ["--iterations", "50", "--patience", "2"]
     assert main(["evaluate", "--factors", "8", *of_sample(sample), *tokens, "--json", "-"]) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from app.events import MICROSECONDS, Event, EventType
 from app.store.address import open_store
-from app.store.upkeep import KeptStore
+from app.store.upkeep import MaintainableStore
 from tests.postgres import PostgresServer
 from tests.training.cli.commands import error_of, exit_code
 from training.cli import main
@@ -40,7 +40,7 @@ def dump(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     return path
 
 
-def opened(path: Path) -> KeptStore:
+def opened(path: Path) -> MaintainableStore:
     return open_store(f"sqlite:///{path}", must_exist=True)
 
 
@@ -59,16 +59,37 @@ def test_show_says_what_there_is(
     assert (shown["users"], shown["last_sequence"], shown["origins"]) == (19, 41, {})
 
 
-def test_the_default_store_is_that_of_the_service(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["show"],
+        ["export", "out.jsonl"],
+        ["import", "in.jsonl"],
+        ["prune", "--older-than", "1"],
+        ["backup", "backup.db"],
+        ["renew"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_found_by_chance_is_no_event_store(
+    tokens: list[str],
+    dump: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    # Was wrong: an encore.db in the working directory was taken, whosever it was.
     monkeypatch.chdir(tmp_path)
+    assert (tmp_path / "encore.db").exists()
+    dump.rename("in.jsonl")
     monkeypatch.setenv("ENCORE_DATABASE_URL", "")
-    assert main(["events", "show"]) == 1
-    assert "there is no event store encore.db" in error_of(capsys)
-    assert list(tmp_path.iterdir()) == []
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert main(["events", *tokens]) == 1
+    assert "which event store? Give --events URL, or set ENCORE_DATABASE_URL" in error_of(capsys)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_events_go_from_sqlite_to_postgresql_and_back(
     url: str,
     dump: Path,

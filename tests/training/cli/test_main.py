@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.versions import current_version
+from app.artifacts.models_folder import ModelsFolder
 from tests.training.cli.commands import (
     QUICK,
     error_of,
@@ -69,6 +69,7 @@ def test_wrong_options_exit_with_2_and_touch_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     commands = ["datasets", "evaluate", "export", "generate", "report", "train", "tune"]
     for command in commands:
@@ -86,7 +87,7 @@ def test_an_empty_variable_counts_as_unset(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ENCORE_MODELS", "")
     assert main(["train", *of_table(table), *QUICK, "--no-evaluation"]) == 0
-    assert current_version(tmp_path / "models") is not None
+    assert ModelsFolder(tmp_path / "models").current() is not None
 
 
 def test_brackets_in_a_path_are_no_markup(
@@ -99,7 +100,7 @@ def test_brackets_in_a_path_are_no_markup(
     data.write_bytes(table.read_bytes())
     tokens = [*of_table(data), "--models", str(folder), "--no-evaluation"]
     assert main(["train", *tokens, *QUICK]) == 0
-    assert f"published {current_version(folder)} in {folder};" in capsys.readouterr().out
+    assert f"published {ModelsFolder(folder).current()} in {folder};" in capsys.readouterr().out
 
 
 def test_a_system_error_names_the_file_and_has_no_traceback(
@@ -118,7 +119,7 @@ def test_piped_sentences_are_one_line(sample: Path, tmp_path: Path) -> None:
     tokens = [*of_sample(sample), "--models", str(folder), *QUICK, "--no-evaluation"]
     ended = subprocess.run([*COMMAND, "train", *tokens], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == (
-        f"published {current_version(folder)} in {folder}; it is the current model now"
+        f"published {ModelsFolder(folder).current()} in {folder}; it is the current model now"
     )
 
 
@@ -182,8 +183,8 @@ def test_a_training_that_is_stopped_leaves_nothing_in_the_models_folder(
     length = ["--iterations", "1000000"] if moment == "training" else list(QUICK)
     # A last check that does not end gives time to be stopped between writing and publishing.
     script = (
-        "import runpy, sys, time; from training import publishing\n"
-        "publishing.verify_checksums = lambda _: time.sleep(60)\n"
+        "import runpy, sys, time; from app.artifacts import writable_folder\n"
+        "writable_folder.verify_checksums = lambda _: time.sleep(60)\n"
         f"sys.argv = {['training', 'train', *source, *length]!r}\n"
         "runpy.run_module('training', run_name='__main__')"
     )

@@ -3,20 +3,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from app.artifact import open_model
+from app.artifacts.models_folder import ModelsFolder
+from app.artifacts.reading import open_model
+from app.artifacts.writable_folder import WritableModelsFolder
 from app.store.address import open_store
-from app.versions import current_version, list_versions, set_current_version
-from tests.training.cli.commands import N_USERS, QUICK, error_of, of_table, train, write_rows
+from tests.training.cli.commands import (
+    QUICK,
+    error_of,
+    flip_a_bit,
+    of_table,
+    train,
+    write_rows,
+)
 from training.cli import main
-
-
-def flip_a_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
 
 
 def test_models_list_marks_the_current_one(
@@ -25,11 +26,11 @@ def test_models_list_marks_the_current_one(
     assert main(["models", "list", "--models", str(models), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["version"], row["state"]) for row in rows] == [
-        (current_version(models), "current")
+        (ModelsFolder(models).current(), "current")
     ]
     assert main(["models", "list", "--models", str(models)]) == 0
     shown = capsys.readouterr().out
-    assert str(current_version(models)) in shown
+    assert str(ModelsFolder(models).current()) in shown
     assert "current" in shown
 
 
@@ -42,13 +43,13 @@ def test_models_list_says_what_was_not_made_current_and_why(
         tokens = [*of_table(table), "--models", str(models), "--no-evaluation", *QUICK]
         assert main(["train", *tokens]) == status
     capsys.readouterr()
-    current = current_version(models)
-    (other,) = set(list_versions(models)) - {current}
+    current = ModelsFolder(models).current()
+    (other,) = set(ModelsFolder(models).versions()) - {current}
     assert main(["models", "list", "--models", str(models), "--json"]) == 0
     states = {row["version"]: row["state"] for row in json.loads(capsys.readouterr().out)}
     why = "30 instead of 100 users, 300 instead of 1,000 pairs"
     assert states == {current: "current", other: f"not made current: {why}"}
-    set_current_version(models, other)  # as an operator does who knows better
+    WritableModelsFolder(models).set_current(other)  # as an operator does who knows better
     assert main(["models", "list", "--models", str(models), "--json"]) == 0
     states = {row["version"]: row["state"] for row in json.loads(capsys.readouterr().out)}
     assert states == {current: "", other: "current"}
@@ -73,7 +74,7 @@ def test_models_verify_finds_a_flipped_bit_and_names_the_file(
     (intact,) = json.loads(capsys.readouterr().out)
     assert intact["ok"] is True
     assert intact["bytes"] > 10_000
-    (version,) = list_versions(tmp_path)
+    (version,) = ModelsFolder(tmp_path).versions()
     flip_a_bit(tmp_path / version / "item_factors.npy")
     assert main(["models", "verify", version, "--models", str(tmp_path)]) == 1
     message = error_of(capsys)
@@ -85,52 +86,15 @@ def test_models_verify_finds_a_flipped_bit_and_names_the_file(
     assert "item_factors.npy" in broken["error"]
 
 
-def test_export_writes_the_lists_of_the_current_model(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "lists.parquet"
-    assert main(["export", "--models", str(models), "--out", str(out), "--n", "3"]) == 0
-    assert f"{N_USERS} users" in capsys.readouterr().out
-    assert pl.read_parquet(out).height == 3 * N_USERS
-    tokens = ["export", "--models", str(models), "--out", str(out), "--n", "2", "--json"]
-    assert main(tokens) == 0
-    assert json.loads(capsys.readouterr().out) == {
-        "version": current_version(models),
-        "users": N_USERS,
-        "n": 2,
-        "path": str(out),
-    }
-
-
-def test_export_of_an_unknown_version_is_refused(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tokens = ["export", "--models", str(models), "--version", "../x", "--out"]
-    assert main([*tokens, str(tmp_path / "x.csv")]) == 1
-    assert "no version '../x'" in error_of(capsys)
-
-
-def test_export_refuses_a_damaged_model(
-    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Was wrong: only sizes were looked at, and the lists were not those of the service.
-    assert train(sample, tmp_path, "--no-evaluation") == 0
-    (version,) = list_versions(tmp_path)
-    flip_a_bit(tmp_path / version / "top_items.npy")
-    out = tmp_path / "lists.csv"
-    assert main(["export", "--models", str(tmp_path), "--out", str(out)]) == 1
-    assert "top_items.npy: expected SHA-256" in error_of(capsys)
-    assert not out.exists()
-
-
+@pytest.mark.slow
 def test_prune_removes_versions_that_hold_erased_users_and_never_the_current_one(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models, url = tmp_path / "models", f"sqlite:///{tmp_path / 'encore.db'}"
     assert train(sample, models, "--no-evaluation") == 0
     assert train(sample, models, "--no-evaluation", "--seed", "1") == 0
-    first, second = list_versions(models)
-    current = current_version(models)
+    first, second = ModelsFolder(models).versions()
+    current = ModelsFolder(models).current()
     older = first if current == second else second
     store = open_store(url)
     prune = ["models", "prune", "--erased", "--events", url, "--models", str(models)]
@@ -141,19 +105,19 @@ def test_prune_removes_versions_that_hold_erased_users_and_never_the_current_one
     store.erase("never known", 1)
     assert main([*prune, "--dry-run"]) == 0
     assert f"{older}: would be removed; it holds 1 user who was erased" in capsys.readouterr().out
-    assert list_versions(models) == [first, second]
+    assert ModelsFolder(models).versions() == [first, second]
     assert main([*prune, "--json"]) == 1
     rows = {row["version"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows[older] == {"version": older, "erased_users": 1, "removed": True}
     assert rows[current] == {"version": current, "erased_users": 1, "removed": False}
-    assert list_versions(models) == [current]
+    assert ModelsFolder(models).versions() == [current]
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
     assert main(prune) == 1
     assert "Train with --events, then prune again" in capsys.readouterr().out
 
     assert train(sample, models, "--no-evaluation", "--events", url) == 0
     assert main(prune) == 0
-    assert list_versions(models) == [current_version(models)]
+    assert ModelsFolder(models).versions() == [ModelsFolder(models).current()]
     store.close()
 
 
@@ -163,18 +127,15 @@ def test_prune_says_what_it_cannot_look_into(
     models, url = tmp_path / "models", f"sqlite:///{tmp_path / 'encore.db'}"
     assert train(sample, models, "--no-evaluation") == 0
     open_store(url).close()
-    (version,) = list_versions(models)
+    (version,) = ModelsFolder(models).versions()
     (models / version / "user_ids_data.npy").unlink()
     prune = ["models", "prune", "--erased", "--events", url, "--models", str(models)]
     assert main(prune) == 1
     assert "whom it holds is unknown" in error_of(capsys)
-    assert list_versions(models) == [version]
+    assert ModelsFolder(models).versions() == [version]
 
 
-def test_prune_wants_to_be_told_what(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("ENCORE_DATABASE_URL")
+def test_prune_wants_to_be_told_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options in ([], ["--erased"], ["--events", f"sqlite:///{tmp_path / 'encore.db'}"]):
         assert main(["models", "prune", "--models", str(tmp_path), *options]) == 1
         assert "--erased --events URL" in error_of(capsys)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.artifact import read_manifest
-from app.versions import current_version
+from app.artifacts.manifest import read_manifest
+from app.artifacts.models_folder import ModelsFolder
 from tests.training.cli.commands import QUICK, error_of, of_table, write_pairs
 from training.cli import main
-from training.cli.console import Output
+from training.cli.console import STDOUT, Output
 from training.cli.options import BaseOptions, DataOptions, PartOptions, SourceOptions
 from training.cli.reading import Data, read_data
 from training.errors import DatasetError
@@ -19,7 +19,7 @@ from training.errors import DatasetError
 
 def read(train: Path, test: Path | None, *, test_optional: bool = True) -> Data:
     data = DataOptions(parts=PartOptions(train_file=train, test_file=test))
-    return read_data(Output(quiet=True), BaseOptions(), data, test_optional=test_optional)
+    return read_data(Output(STDOUT), BaseOptions(), data, test_optional=test_optional)
 
 
 def test_evaluate_measures_a_ready_made_split(
@@ -73,7 +73,7 @@ def test_training_alone_will_do_where_nothing_is_measured(
 
 def test_without_a_dataset_those_that_are_known_are_named() -> None:
     with pytest.raises(DatasetError, match=r"which dataset\? Give --dataset, one of lastfm-360k, "):
-        read_data(Output(quiet=True), BaseOptions(), DataOptions(source=SourceOptions()))
+        read_data(Output(STDOUT), BaseOptions(), DataOptions(source=SourceOptions()))
 
 
 @pytest.mark.parametrize("command", ["evaluate", "tune", "report"])
@@ -109,7 +109,10 @@ def test_contradicting_or_missing_sources_are_explained(
 def test_a_split_by_time_wants_times(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for split in ("global-time", "leave-last-out"):
         assert main(["evaluate", *of_table(table), *QUICK, "--split", split]) == 1
-        assert "--timestamp-column" in error_of(capsys)
+        assert (
+            "take a dataset with times (lastfm-1k, or a table whose column of times "
+            "--timestamp-column names) or another split"
+        ) in error_of(capsys)
 
 
 def test_filters_that_leave_nothing_are_named(
@@ -163,6 +166,7 @@ def test_more_than_a_hundredth_of_unreadable_rows_is_warned_of_in_the_last_line(
     assert last.startswith("warning") == warned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "evaluate", "tune", "report"])
 def test_more_than_a_fifth_of_unreadable_rows_is_refused_unless_allowed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
@@ -208,6 +212,7 @@ def test_how_columns_were_understood_is_said_in_one_line(
     assert "the file also has 'hours'" in line
 
 
+@pytest.mark.slow
 def test_the_period_is_shown_and_stands_in_manifest_and_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,7 +222,7 @@ def test_the_period_is_shown_and_stands_in_manifest_and_report(
     assert main(["train", *of_table(table), *QUICK, "--k", "1", "--models", str(models)]) == 0
     shown = capsys.readouterr().out
     assert "The records are from 2009-05-04T23:08:57Z to 2009-07-02T23:08:57Z" in shown
-    version = current_version(models)
+    version = ModelsFolder(models).current()
     assert version is not None
     period = read_manifest(models / version)["dataset"]["period"]
     assert period == {"first": "2009-05-04T23:08:57Z", "last": "2009-07-02T23:08:57Z"}

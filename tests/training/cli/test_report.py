@@ -13,6 +13,7 @@ def report(sample: Path, out: Path, *more: str) -> int:
     return main(["report", *of_sample(sample), *QUICK, "--out", str(out), *more])
 
 
+@pytest.mark.slow
 def test_a_report_is_one_page_with_what_evaluate_measures(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

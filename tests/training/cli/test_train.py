@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app.artifact import open_model, read_report
+from app.artifacts.models_folder import ModelsFolder
+from app.artifacts.reading import open_model, read_report
 from app.events import MICROSECONDS, Event, EventType
 from app.recommender import Query, Recommender
 from app.store.address import open_store
-from app.versions import current_version, list_versions
 from tests.training.cli.commands import (
     N_USERS,
     QUICK,
@@ -26,7 +26,7 @@ from training.cli import main
 
 def current(models: Path) -> Path:
     """The folder of the current model."""
-    version = current_version(models)
+    version = ModelsFolder(models).current()
     assert version is not None
     return models / version
 
@@ -70,6 +70,7 @@ def test_an_absolute_regularization_stands_in_the_card_as_it_was_given(
     assert model.regularization == pytest.approx(0.0003)
 
 
+@pytest.mark.slow
 def test_train_shows_what_was_read_and_measured(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,12 +78,13 @@ def test_train_shows_what_was_read_and_measured(
     shown = capsys.readouterr()
     assert "rows in the files" in shown.out
     assert "NDCG" in shown.out
-    assert f"published {current_version(tmp_path)}" in shown.out
+    assert f"published {ModelsFolder(tmp_path).current()}" in shown.out
     assert "report" not in shown.out
     assert "ALS iterations" in shown.err
     assert open_model(current(tmp_path)).top_lists is None
 
 
+@pytest.mark.slow
 def test_a_report_is_published_with_the_model(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,11 +116,12 @@ def test_train_json_is_one_object_on_stdout(
         *("dataset", "parameters", "metrics"),
     }
     assert (result["current"], result["shrinkage"]) == (True, None)
-    assert result["version"] == current_version(tmp_path)
+    assert result["version"] == ModelsFolder(tmp_path).current()
     assert result["metrics"] is None
     assert result["parameters"]["factors"] == 8
 
 
+@pytest.mark.slow
 def test_early_stopping_decides_what_is_published(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +145,7 @@ def test_early_stopping_decides_what_is_published(
     assert one.item_factors.tobytes() == other.item_factors.tobytes()
 
 
+@pytest.mark.slow
 def test_the_model_is_trained_on_everything_whatever_the_split(
     sample: Path, models: Path, tmp_path: Path
 ) -> None:
@@ -199,6 +203,7 @@ def test_filters_that_leave_nothing_publish_nothing(
     assert not models.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
@@ -288,6 +293,33 @@ def test_events_are_added_to_a_dataset_and_shown(
     assert (card["dataset"]["users"], card["event_unit"]["multiple"]) == (12, 1.5)
 
 
+def test_events_of_the_service_are_trained_on_unless_told_otherwise(
+    store_url: str, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    tokens = ["train", *of_table(table), "--models", str(models), "--no-evaluation", *QUICK]
+    monkeypatch.setenv("ENCORE_DATABASE_URL", store_url)
+    assert main(tokens) == 0
+    assert open_model(current(models)).watermark is not None
+    assert main([*tokens, "--no-events"]) == 0
+    assert open_model(current(models)).watermark is None
+    assert main(["train", "--models", str(models), "--no-evaluation", *QUICK]) == 0
+    assert open_model(current(models)).card["dataset"]["name"] == "events"
+
+
+def test_a_store_of_the_service_that_is_missing_is_refused_with_the_way_around(
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ENCORE_DATABASE_URL", f"sqlite:///{tmp_path}/typo.db")
+    assert main(["train", *of_table(table), "--models", str(tmp_path / "models")]) == 1
+    assert "typo.db; is its name right? Or go on without one: --no-events" in error_of(capsys)
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.slow
 def test_what_is_measured_holds_the_events_too(
     store_url: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,6 +328,7 @@ def test_what_is_measured_holds_the_events_too(
     assert json.loads(capsys.readouterr().out)["dataset"]["users"] == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
@@ -361,11 +394,11 @@ def test_a_truncated_export_does_not_go_live(
     # Was wrong: it did, with exit status 0.
     models = tmp_path / "models"
     assert train_rows(tmp_path, 1000) == 0
-    former = current_version(models)
+    former = ModelsFolder(models).current()
     capsys.readouterr()
     assert train_rows(tmp_path, 300) == 3
-    (version,) = set(list_versions(models)) - {former}
-    assert current_version(models) == former
+    (version,) = set(ModelsFolder(models).versions()) - {former}
+    assert ModelsFolder(models).current() == former
     shown = capsys.readouterr()
     assert shown.out.endswith(f"published {version} in {models}; it is not the current model\n")
     said = shown.err.splitlines()[-1]
@@ -375,16 +408,16 @@ def test_a_truncated_export_does_not_go_live(
     assert main(["models", "verify", "--models", str(models)]) == 0
     # What it says to type does what it says.
     subprocess.run(["sh", "-c", said.rpartition("model: ")[2]], check=True)
-    assert current_version(models) == version
+    assert ModelsFolder(models).current() == version
 
 
 def test_force_makes_a_shrunk_model_current_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_rows(tmp_path, 1000) == 0
-    former = current_version(tmp_path / "models")
+    former = ModelsFolder(tmp_path / "models").current()
     assert train_rows(tmp_path, 300, "--force") == 0
-    assert current_version(tmp_path / "models") != former
+    assert ModelsFolder(tmp_path / "models").current() != former
     shown = capsys.readouterr()
     assert shown.out.endswith("it is the current model now\n")
     assert "note: --force made it current with 30 instead of 100 users" in shown.err
@@ -393,11 +426,12 @@ def test_force_makes_a_shrunk_model_current_and_says_so(
     assert publication["shrinkage"]["counts"]["users"] == {"before": 100, "now": 30, "share": 0.3}
 
 
+@pytest.mark.slow
 def test_json_says_that_a_model_is_not_current_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_rows(tmp_path, 1000) == 0
-    former = current_version(tmp_path / "models")
+    former = ModelsFolder(tmp_path / "models").current()
     capsys.readouterr()
     assert train_rows(tmp_path, 300, "--json") == 3
     shown = capsys.readouterr()
@@ -435,6 +469,7 @@ def test_the_sample_replaces_a_larger_table_and_a_table_a_larger_sample(
     assert open_model(current(models)).card["dataset"]["users"] == 3
 
 
+@pytest.mark.slow
 def test_a_training_on_events_alone_is_compared_with_another_such(
     store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.versions import current_version
+from app.artifacts.models_folder import ModelsFolder
 from tests.training.cli.commands import error_of, of_sample, of_table, write_pairs
 from training.cli import main
 from training.tuning.state import read_search
+
+pytestmark = pytest.mark.slow  # all of it makes models or pages
 
 SPACE = 'weighting = ["log", "bm25"]\nfactors = [4, 8]\niterations = 3\n'
 
@@ -88,7 +90,7 @@ def test_train_takes_the_winner_as_well(
     tokens = ["--config", str(config), "--factors", "5", "--models", str(tmp_path)]
     assert main(["train", *of_sample(sample), *tokens, "--no-evaluation", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["version"] == current_version(tmp_path)
+    assert result["version"] == ModelsFolder(tmp_path).current()
     expected = tomllib.loads(config.read_text()) | {"factors": 5}
     assert {name: result["parameters"][name] for name in expected} == expected
 

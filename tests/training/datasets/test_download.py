@@ -19,7 +19,8 @@ import pytest
 from rich.console import Console
 
 import training.datasets.download as module
-from training.datasets import DATASETS, Dataset, Download
+from training.datasets import DATASETS, Dataset
+from training.datasets.dataset import Download
 from training.datasets.download import download
 from training.errors import DownloadError
 

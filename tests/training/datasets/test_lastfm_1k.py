@@ -202,6 +202,7 @@ GOOD = st.tuples(
 ).map(lambda fields: line(*fields).encode())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.one_of(JUNK, GOOD), max_size=30))
 def test_rows_are_conserved(lines: list[bytes]) -> None:

@@ -373,6 +373,7 @@ GOOD = st.tuples(
 ).map(lambda fields: line(*fields).encode())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.one_of(JUNK, GOOD), max_size=30), st.booleans(), st.booleans())
 def test_rows_are_conserved(lines: list[bytes], windows: bool, drop_items: bool) -> None:

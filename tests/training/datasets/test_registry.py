@@ -1,24 +1,28 @@
-"""What every entry of the registry has, and how datasets are found."""
+"""What every entry of the table has, and how datasets are found."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset
-from training.datasets.synthetic import PLAYS, generate
-from training.datasets.synthetic_timed import generate_timed
+import training.datasets
+from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset, with_times
+from training.datasets.synthetic.generator import PLAYS, generate
+from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_knows_the_datasets() -> None:
-    known = ["lastfm-360k", "lastfm-1k", "hetrec-lastfm-2k", "table", "synthetic"]
-    assert list(DATASETS) == known
+    # Scripts name these, and manifests hold them.
+    assert {"lastfm-360k", "lastfm-1k", "hetrec-lastfm-2k", "table", "synthetic"} <= set(DATASETS)
     for name, dataset in DATASETS.items():
         assert dataset.name == name
         assert dataset.description
@@ -27,13 +31,47 @@ def test_knows_the_datasets() -> None:
         assert dataset.files
 
 
+def test_every_dataset_that_a_module_declares_is_in_the_table() -> None:
+    package = training.datasets
+    modules = [one.name for one in pkgutil.walk_packages(package.__path__, "training.datasets.")]
+    declared = [getattr(importlib.import_module(name), "DATASET", None) for name in modules]
+    assert {id(one) for one in declared if one} == {id(one) for one in DATASETS.values()}
+
+
 def test_the_docs_describe_every_dataset() -> None:
     text = (ROOT / "docs" / "datasets.md").read_text()
+    sections = dict(re.findall(r"^## `(.+?)`\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
 
+    assert list(sections) == list(DATASETS)
     for name, dataset in DATASETS.items():
-        assert f"## `{name}`" in text
         for file in dataset.files:
-            assert f"`{file}`" in text
+            assert f"`{file}`" in sections[name]
+        if dataset.download is not None:
+            assert dataset.source in sections[name]
+            for checksum in filter(None, dataset.download.files.values()):
+                assert checksum.removeprefix("md5:") in sections[name]
+
+
+PAGES = ["README.md", "Makefile", "docker-compose.yml"]
+PAGES += sorted(f"docs/{one.name}" for one in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_datasets_that_pages_name_are_known(page: str) -> None:
+    named = re.findall(r"(?:--dataset|DATASET=) ?([a-z0-9-]+)", (ROOT / page).read_text())
+    assert set(named) - {"name"} <= DATASETS.keys()  # the help of make names none
+
+
+def test_make_knows_the_sample_and_the_table() -> None:
+    text = (ROOT / "Makefile").read_text()
+    assert "$(if $(DATA),table,synthetic)" in text
+    assert f"$(SAMPLE)/{DATASETS['synthetic'].files[0]}" in text
+    assert DATASETS["synthetic"].is_made_up
+    assert DATASETS["table"].download is None
+
+
+def test_says_which_datasets_have_times() -> None:
+    assert with_times() == ("lastfm-1k, or a table whose column of times --timestamp-column names")
 
 
 def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
@@ -43,7 +81,7 @@ def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    known = "known are lastfm-360k, lastfm-1k, hetrec-lastfm-2k, table, synthetic"
+    known = f"known are {', '.join(DATASETS)}"
     with pytest.raises(DatasetError, match=f"no dataset 'lastfm'; {known}"):
         load_dataset("lastfm", Path())
     with pytest.raises(DatasetError, match=known):

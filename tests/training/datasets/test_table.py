@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
-import time
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.training.datasets.tables import pairs, read_csv, write
 from training.datasets import LoadOptions
 from training.datasets.table import load
 from training.errors import DatasetError
-from training.records import Records
-
-
-def write(path: Path, text: str | bytes) -> Path:
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
-
-
-def pairs(records: Records) -> list[tuple[str, str, float]]:
-    return [
-        (records.user_ids[int(user)], records.item_ids[int(item)], float(plays))
-        for user, item, plays in zip(
-            records.user_codes, records.item_codes, records.plays, strict=True
-        )
-    ]
-
-
-def read_csv(folder: Path, text: str | bytes, options: LoadOptions | None = None) -> Records:
-    return load(write(folder / "plays.csv", text), options or LoadOptions())
 
 
 def test_ids_are_kept_exactly(tmp_path: Path) -> None:
@@ -62,28 +42,6 @@ def test_without_a_weight_each_row_is_one_play(tmp_path: Path) -> None:
 
     assert pairs(records) == [("u", "x", 1.0), ("u", "y", 1.0)]
     assert records.plays.dtype == np.float32
-
-
-def test_columns_are_named_by_options(tmp_path: Path) -> None:
-    options = LoadOptions(
-        user_column="who",
-        item_column="what",
-        weight_column="times",
-        name_column="title",
-        timestamp_column="when",
-    )
-    records = read_csv(
-        tmp_path,
-        "when,title,times,what,who,weight,name\n1241478560,Tom,2,t,u,9,no\n"
-        "1241478620,tom,3,t,v,9,no\n1241478680,tom,4,t,w,9,no\n",
-        options,
-    )
-
-    assert pairs(records) == [("u", "t", 2.0), ("v", "t", 3.0), ("w", "t", 4.0)]
-    assert records.item_names.to_list() == ["tom"]
-    assert records.timestamps is not None
-    assert records.timestamps.dtype == np.int64
-    assert records.timestamps.tolist() == [1241478560, 1241478620, 1241478680]
 
 
 def test_csv_has_the_usual_quoting(tmp_path: Path) -> None:
@@ -145,125 +103,6 @@ def test_broken_rows_are_counted(tmp_path: Path) -> None:
         "plays are negative": 1,
         "plays are zero": 1,
     }
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("1241478537", 1241478537),
-        ("1241478537000", 1241478537),
-        ("1241478537000999", 1241478537),
-        ("1241478537000999999", 1241478537),
-        ("1241478537.123456", 1241478537),
-        ("1.241478537e9", 1241478537),
-        ("631152000", 631152000),
-        ("20090504", 1241395200),
-        ("2009-05-04T23:08:57Z", 1241478537),
-        ("2009-05-05T01:08:57+02:00", 1241478537),
-        ("2009-05-04T23:08:57.500Z", 1241478537),
-        ("2009-05-04T23:08:57", 1241478537),
-        ("2009-05-04 23:08:57", 1241478537),
-        ("2009-05-04 23:08:57.25", 1241478537),
-        ("2009-05-04", 1241395200),
-        ("2009-05-04 23:08:57+00", 1241478537),
-        ("2009-05-05 01:08:57.123456+02", 1241478537),
-        ("2009-05-04 19:38:57-03:30", 1241478537),
-        ("2009-05-05T01:08:57+0200", 1241478537),
-        ("2009-05-04 23:08:57 UTC", 1241478537),
-        ("2009-05-04 23:08", 1241478480),
-        ("2009-05-04T23:08Z", 1241478480),
-        ("2009-05-05 01:08+02", 1241478480),
-        ("20090504T230857Z", 1241478537),
-        (" 2009-05-04 ", 1241395200),
-    ],
-)
-def test_times_are_seconds_or_iso_8601(tmp_path: Path, text: str, seconds: int) -> None:
-    options = LoadOptions(timestamp_column="t")
-    records = read_csv(tmp_path, f"user_id,item_id,t\nu,x,{text}\nu,y,yesterday\nu,z,\n", options)
-
-    assert records.timestamps is not None
-    assert records.timestamps.tolist() == [seconds]
-    assert records.rows.dropped == {"timestamp missing or unreadable": 2}
-
-
-def test_the_forms_of_times_may_be_mixed(tmp_path: Path) -> None:
-    times = ["1241478537", "2009-05-04T23:08:57Z", "2009-05-04 23:08:57", "2009-05-05", "no"]
-    lines = "".join(f"u,x{n},{time}\n" for n, time in enumerate(times))
-    options = LoadOptions(timestamp_column="t")
-    records = read_csv(tmp_path, f"user_id,item_id,t\n{lines}", options)
-
-    assert records.timestamps is not None
-    assert records.timestamps.tolist() == [1241478537, 1241478537, 1241478537, 1241481600]
-
-
-def test_a_column_timestamp_is_read_unless_another_one_is_named(tmp_path: Path) -> None:
-    text = "user_id,item_id,timestamp,when\nu,x,1241478537,1241478600\n"
-    by_default = read_csv(tmp_path, text)
-    named = read_csv(tmp_path, text, LoadOptions(timestamp_column="when"))
-
-    assert by_default.timestamps is not None
-    assert by_default.timestamps.tolist() == [1241478537]
-    assert named.timestamps is not None
-    assert named.timestamps.tolist() == [1241478600]
-
-
-def test_an_unreadable_time_costs_no_row_where_nobody_asked_for_times(tmp_path: Path) -> None:
-    # The row without a user falls out anyway, so its time does not count.
-    text = "user_id,item_id,timestamp\nu,x,1241478537\nu,y,soon\n,z,never\n"
-    records = read_csv(tmp_path, text)
-
-    assert pairs(records) == [("u", "x", 1.0), ("u", "y", 1.0)]
-    assert records.timestamps is None
-    assert records.rows.dropped == {"user id is missing": 1}
-    assert records.rows.noted == {"timestamp missing or unreadable, so no times were read": 1}
-
-    asked = read_csv(tmp_path, text, LoadOptions(timestamp_column="timestamp"))
-    assert pairs(asked) == [("u", "x", 1.0)]
-    assert asked.rows.noted == {}
-
-
-def test_a_column_timestamp_that_holds_no_times_is_left_alone(tmp_path: Path) -> None:
-    file = tmp_path / "a.parquet"
-    pl.DataFrame({"user_id": "u", "item_id": "x", "timestamp": [True]}).write_parquet(file)
-
-    assert load(file, LoadOptions()).timestamps is None
-
-
-def test_times_of_parquet_are_read_by_their_type(tmp_path: Path) -> None:
-    moment = datetime(2009, 5, 4, 23, 8, 57, tzinfo=UTC)
-    file = tmp_path / "a.parquet"
-    for values, seconds in (
-        ([moment], 1241478537),
-        ([moment.date()], 1241395200),
-        ([1241478537], 1241478537),
-        ([1241478537.9], 1241478537),
-        ([1241478537000.5], 1241478537),
-        ([Decimal("1241478537.25")], 1241478537),
-    ):
-        pl.DataFrame({"user_id": "u", "item_id": "x", "t": values}).write_parquet(file)
-        records = load(file, LoadOptions(timestamp_column="t"))
-        assert records.timestamps is not None
-        assert records.timestamps.tolist() == [seconds]
-    pl.DataFrame({"user_id": "u", "item_id": "x", "t": [True]}).write_parquet(file)
-    with pytest.raises(DatasetError, match="column 't' holds Boolean; times are"):
-        load(file, LoadOptions(timestamp_column="t"))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (LoadOptions(user_column="who"), r"no column 'who'; it has 'user_id', 'item_id'.*--user-c"),
-        (LoadOptions(item_column="what"), r"no column 'what'.*--item-column names it"),
-        (LoadOptions(weight_column="weight"), r"no column 'weight'.*--weight-column names it"),
-        (LoadOptions(name_column="name"), r"no column 'name'.*--name-column names it"),
-        (LoadOptions(timestamp_column="t"), r"no column 't'.*--timestamp-column names it"),
-    ],
-)
-def test_a_missing_column_lists_those_found_and_names_the_option(
-    tmp_path: Path, options: LoadOptions, message: str
-) -> None:
-    with pytest.raises(DatasetError, match=message):
-        read_csv(tmp_path, "user_id,item_id\nu,x\n", options)
 
 
 def test_missing_empty_and_unknown_files_are_refused(tmp_path: Path) -> None:
@@ -356,6 +195,7 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=20))
 def test_rows_are_conserved(rows: list[tuple[str, str, str]]) -> None:
@@ -405,88 +245,6 @@ def test_a_tsv_has_no_quoting_unless_told(tmp_path: Path) -> None:
     pl.DataFrame({"user_id": "u", "item_id": "x"}).write_parquet(tmp_path / "a.parquet")
     with pytest.raises(DatasetError, match="Parquet, in which nothing is quoted; leave --quoting"):
         load(tmp_path / "a.parquet", LoadOptions(quoting=False))
-
-
-def test_a_time_that_cannot_be_is_dropped_under_a_reason_of_its_own(tmp_path: Path) -> None:
-    # Was wrong: one time in 2100 made all others old, and so switched the half-life off.
-    ahead = int(time.time()) + 2 * 86_400
-    times = ["1241478537", "4102444800", str(ahead), "599999999", "2100-01-01", "0"]
-    lines = "".join(f"u,x{n},{when}\n" for n, when in enumerate(times))
-    padding = "".join(f"u,y{n},1241478600\n" for n in range(10))
-    reason = "timestamp before 1990 or more than a day ahead"
-    for options in (LoadOptions(), LoadOptions(timestamp_column="timestamp")):
-        records = read_csv(tmp_path, f"user_id,item_id,timestamp\n{lines}{padding}", options)
-        assert records.period == (1241478537, 1241478600)
-        assert records.rows.dropped == {reason: 5}
-        assert records.rows.examples == {reason: "'4102444800' in row 2 after the header"}
-
-
-def test_a_column_timestamp_full_of_other_numbers_costs_no_row(tmp_path: Path) -> None:
-    records = read_csv(tmp_path, "user_id,item_id,timestamp\nu,x,1\nu,y,2\nu,z,1241478537\n")
-
-    assert len(records) == 3
-    assert records.timestamps is None
-    assert records.period is None
-    note = "timestamp before 1990 or more than a day ahead, so no times were read"
-    assert records.rows.noted == {note: 2}
-    assert records.rows.examples == {note: "'1' in row 1 after the header"}
-
-
-def test_a_message_about_a_time_shows_the_time(tmp_path: Path) -> None:
-    text = "user_id,item_id,when\nu,x,14.11.2023 22:13\nu,y,yesterday\n"
-    with pytest.raises(DatasetError, match=r"unreadable: '14\.11\.2023 22:13': user 'u', item 'x'"):
-        read_csv(tmp_path, text, LoadOptions(timestamp_column="when"))
-
-    records = read_csv(tmp_path, text + "u,z,2023-11-14\n", LoadOptions(timestamp_column="when"))
-    assert records.rows.examples == {
-        "timestamp missing or unreadable": "'14.11.2023 22:13' in row 1 after the header"
-    }
-
-
-@pytest.mark.parametrize("column", ["weight", "plays", "playcount", "play_count", "Count", "PLAYS"])
-def test_plays_are_found_by_their_usual_names_in_any_case(tmp_path: Path, column: str) -> None:
-    # Was wrong: only "weight" was, and a column "plays" was left unread without a word.
-    records = read_csv(tmp_path, f"user_id,item_id,{column},TimeStamp\nu,x,7,1241478537\n")
-
-    assert pairs(records) == [("u", "x", 7.0)]
-    assert records.period == (1241478537, 1241478537)
-    assert records.remark == ""
-
-
-@pytest.mark.parametrize(
-    ("header", "remark"),
-    [
-        (
-            "user_id,item_id,Plays,weight,timestamp",
-            "plays are read from the column 'weight', and 'Plays' fits as well; the file also has "
-            "'Plays' (--weight-column would name another one)",
-        ),
-        (
-            "user_id,item_id,hours,when",
-            "each row counts as one play, since no column is called weight, plays, playcount, "
-            "play_count or count; no times are read, since no column is called timestamp; the file "
-            "also has 'hours', 'when' (--weight-column and --timestamp-column would name another "
-            "one)",
-        ),
-        (
-            "user_id,item_id",
-            "each row counts as one play, since no column is called weight, plays, playcount, "
-            "play_count or count; the file has no other columns",
-        ),
-        (
-            "user_id,item_id,weight,Timestamp,timestamp",
-            "times are read from the column 'Timestamp', and 'timestamp' fits as well; the file "
-            "also has 'timestamp' (--timestamp-column would name another one)",
-        ),
-        ("user_id,item_id,weight,name", ""),
-    ],
-)
-def test_a_remark_says_what_was_taken_where_names_leave_a_doubt(
-    tmp_path: Path, header: str, remark: str
-) -> None:
-    records = read_csv(tmp_path, f"{header}\nu,x{',1241478537' * (header.count(',') - 1)}\n")
-
-    assert records.remark == remark
 
 
 def test_a_quotation_mark_in_the_header_is_named(tmp_path: Path) -> None:

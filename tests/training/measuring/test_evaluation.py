@@ -77,6 +77,7 @@ def test_figures_equal_a_loop_over_single_queries(rng: np.random.Generator) -> N
     assert result.values("als", 5)["precision"] == pytest.approx(np.mean(precisions))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [RandomPerUser(), HeldOutUsers(user_fraction=0.5)])
 def test_a_smaller_cutoff_gives_the_figures_of_a_shorter_list(
     split: RandomPerUser | HeldOutUsers, rng: np.random.Generator
@@ -164,6 +165,26 @@ def test_training_items_are_never_listed_unless_the_contender_asks(
     assert np.array_equal(lists, np.tile(model.popularity.by_plays[:10], (len(users), 1)))
 
 
+def test_a_contender_asks_with_any_option_of_a_query() -> None:
+    asked = Contender(Strategy.AUTO, PopularityBy.PLAYS, offset=3, explore=0.2, seed=1)
+    assert asked.query == Query(offset=3, explore=0.2, seed=1)
+    assert asked.to_manifest() == {
+        "strategy": "auto",
+        "popularity_by": "plays",
+        "include_seen": False,
+        "discovery": 0.0,
+        "offset": 3,
+        "explore": 0.2,
+        "seed": 1,
+    }
+    assert list(Contender(Strategy.AUTO).to_manifest()) == [
+        "strategy",
+        "popularity_by",
+        "include_seen",
+        "discovery",
+    ]
+
+
 def test_a_test_user_without_training_is_answered_by_popularity() -> None:
     train = interactions_of([[3, 1, 0], [1, 0, 1], [0, 0, 0]])
     test = interactions_of([[0, 0, 0], [0, 0, 0], [1, 0, 0]])
@@ -202,6 +223,7 @@ def test_an_artist_that_only_the_test_part_has_is_never_a_hit() -> None:
         assert figures["coverage_items"] <= 3
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_hits_are_listed_items_of_the_same_user(seed: int) -> None:

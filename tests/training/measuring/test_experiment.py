@@ -89,6 +89,7 @@ def test_the_last_contender_is_compared_with_the_others(interactions: Interactio
     assert {(one.first, one.second) for one in comparisons} == {("als", "popularity")}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures(interactions: Interactions) -> None:
     one, other = (measure(interactions, recipe(KFold(2)), PLAN).to_json() for _ in range(2))
     assert json.dumps(one) == json.dumps(other)
@@ -109,6 +110,7 @@ def test_figures_of_several_folds_are_their_means(interactions: Interactions) ->
     ]
 
 
+@pytest.mark.slow
 def test_each_repeat_takes_the_next_seed_for_split_and_factors(interactions: Interactions) -> None:
     repeated = measure(interactions, recipe(seed=4), replace(PLAN, repeats=2)).to_json()
     alone = [
@@ -124,6 +126,7 @@ def test_each_repeat_takes_the_next_seed_for_split_and_factors(interactions: Int
     assert repeated["folds"] == 2
 
 
+@pytest.mark.slow
 def test_folds_are_repeated_as_well(interactions: Interactions) -> None:
     entry = measure(interactions, recipe(KFold(2)), replace(PLAN, repeats=3)).to_json()
     assert entry["folds"] == 6
@@ -138,6 +141,7 @@ def test_a_split_that_draws_nothing_is_not_repeated(interactions: Interactions) 
     assert recorder.names == []
 
 
+@pytest.mark.slow
 def test_the_first_fold_alone_is_the_first_of_all(interactions: Interactions) -> None:
     plan = replace(PLAN, first_fold_only=True)
     recorder = Recorder()
@@ -154,6 +158,7 @@ def test_a_sample_says_how_large_it_is(interactions: Interactions) -> None:
     assert entry["users_with_test"] > 30
 
 
+@pytest.mark.slow
 def test_convergence_is_measured_on_a_validation_part_of_the_training_part(
     interactions: Interactions,
 ) -> None:

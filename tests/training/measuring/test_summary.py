@@ -145,6 +145,7 @@ def test_folds_of_different_users_come_together(rng: np.random.Generator) -> Non
     )
 
 
+@pytest.mark.slow
 def test_the_last_contender_is_compared_with_each_other_one(rng: np.random.Generator) -> None:
     evaluations = evaluations_of(KFold(n_folds=2), rng)
     figures = summarise(evaluations, {})
@@ -271,6 +272,7 @@ def figures_of(threads: str, monkeypatch: pytest.MonkeyPatch) -> Figures:
     return summarise(evaluations, {"name": "k-fold"}, seed=1)
 
 
+@pytest.mark.slow
 def test_figures_repeat_exactly_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = (
         json.dumps(figures_of(threads, monkeypatch).to_json(), allow_nan=False)

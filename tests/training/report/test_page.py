@@ -28,6 +28,8 @@ from training.measuring.figures import Comparison, Estimate
 from training.report import render, write
 from training.tuning.trials import Search, Trial
 
+pytestmark = pytest.mark.slow  # all of it makes models or pages
+
 HEADINGS = [
     "How the models compare",
     "How it was measured",

@@ -62,6 +62,7 @@ class PressesCtrlC:
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", [1, 3])
 def test_an_interruption_is_not_lost_where_python_drops_exceptions(
     trials: int, tmp_path: Path
@@ -80,6 +81,7 @@ def test_an_interruption_is_not_lost_where_python_drops_exceptions(
     assert len(run(state, 2).trials) == 2
 
 
+@pytest.mark.slow
 def test_an_interruption_is_not_lost_when_the_search_fails(tmp_path: Path) -> None:
     def press(_trial: Trial, _so_far: Search) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -89,6 +91,7 @@ def test_an_interruption_is_not_lost_when_the_search_fails(tmp_path: Path) -> No
         search(validation_of(), SPACE, tmp_path / "x.search", Budget(3, None), told=press)
 
 
+@pytest.mark.slow
 def test_a_second_interruption_does_not_wait(tmp_path: Path) -> None:
     state = tmp_path / "x.search"
     reached = []
@@ -311,6 +314,7 @@ def test_ctrl_c_between_the_queue_and_the_trial_costs_nothing(
     assert story(run(state, 1)) == story(fourteen)[:1]
 
 
+@pytest.mark.slow
 def test_a_search_in_absolute_regularization_gives_that_option(tmp_path: Path) -> None:
     space = Space(factors=(4, 8), iterations=2, regularization=(0.5, 2.0))
     found = run(tmp_path / "x.search", 2, space=space)
@@ -321,6 +325,7 @@ def test_a_search_in_absolute_regularization_gives_that_option(tmp_path: Path) -
     assert found.space["regularization"] == "0.5 to 2, by logarithm"
 
 
+@pytest.mark.slow
 def test_bare_pairs_are_searched_without_weightings_of_counts(tmp_path: Path) -> None:
     bare = interactions_of(random_plays(np.random.default_rng(2), 40, 30) > 0)
     fold = Fold(*RandomPerUser(min_items=3).split(bare))
@@ -341,6 +346,7 @@ def test_values_that_make_the_numbers_run_away_are_a_bad_trial_and_no_error(
     assert found.winner.curve == [0.0]
 
 
+@pytest.mark.slow
 def test_a_search_begins_at_the_preset_and_says_the_same_to_json(tmp_path: Path) -> None:
     found = run(tmp_path / "x.search", 1)
     assert found.trials[0].parameters == rounded(SPACE.clip(DEFAULT.parameters))
@@ -371,6 +377,7 @@ def test_a_state_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_two_searches_do_not_share_a_state(tmp_path: Path) -> None:
     state = tmp_path / "x.search"
     space = Space(factors=(4, 4), iterations=1)

@@ -1,0 +1,142 @@
+"""Artifact format 1, as a table: the arrays of a model, and how they belong together.
+
+A version is a folder. Arrays are ``.npy`` and mapped, the rest is ``manifest.json``, and nothing is
+unpickled. Writer, reader, checks and documentation take from this table what they say of an array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+from app.id_map import IdMap, StringTable
+from app.model import Model
+
+FORMAT_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+REPORT: Final = "report.html"
+
+Getter = Callable[[Model], NDArray[Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """What the format says of one array.
+
+    Attributes:
+        dtype: its numpy type, little-endian.
+        shape: sizes by name (equal names are equal sizes everywhere), by expression
+            (``n_users+1``), or free (a name that stands nowhere else).
+        of: takes it from a model; None where the model has none, which only an optional one may be.
+        optional: whether a model may lack it.
+        essential: whether a reader who does not know it goes wrong where it is there; the manifest
+            does not call it optional then.
+        may_be_empty: whether it may have no entry instead of the size that ``shape`` names.
+        pair: the array without which it means nothing, itself optional.
+        offsets_into: the array that it cuts into pieces: it rises from 0 to that one's length.
+        is_hash_table: whether its pieces are the buckets of a hash table, a power of two of them.
+    """
+
+    dtype: str
+    shape: tuple[str, ...]
+    of: Getter
+    optional: bool = False
+    essential: bool = False
+    may_be_empty: bool = False
+    pair: str = ""
+    offsets_into: str = ""
+    is_hash_table: bool = False
+
+    @property
+    def may_be_ignored(self) -> bool:
+        """Whether the manifest calls it optional: an older reader goes right without it."""
+        return self.optional and not self.essential
+
+
+def _texts(prefix: str, size: str, of: Callable[[Model], StringTable]) -> Mapping[str, ArraySpec]:
+    """The two arrays of a table of texts."""
+    data = f"{prefix}_data"
+    return {
+        data: ArraySpec("|u1", (f"{prefix}_bytes",), lambda model: of(model).data),
+        f"{prefix}_offsets": ArraySpec(
+            "<i8", (f"{size}+1",), lambda model: of(model).offsets, offsets_into=data
+        ),
+    }
+
+
+def _ids(prefix: str, size: str, of: Callable[[Model], IdMap]) -> Mapping[str, ArraySpec]:
+    """The four arrays of a map of ids."""
+    order = f"{prefix}_order"
+    return {
+        **_texts(prefix, size, lambda model: of(model).strings),
+        f"{prefix}_buckets": ArraySpec(
+            "<i8",
+            (f"{prefix}_buckets",),
+            lambda model: of(model).buckets,
+            offsets_into=order,
+            is_hash_table=True,
+        ),
+        order: ArraySpec("<i4", (size,), lambda model: of(model).order),
+    }
+
+
+# In the order in which a manifest lists them.
+ARRAYS: Final[Mapping[str, ArraySpec]] = {
+    "user_factors": ArraySpec("<f4", ("n_users", "factors"), lambda model: model.user_factors),
+    "item_factors": ArraySpec("<f4", ("n_items", "factors"), lambda model: model.item_factors),
+    "item_gramian": ArraySpec("<f8", ("factors", "factors"), lambda model: model.item_gramian),
+    **_texts("item_names", "n_items", lambda model: model.item_names),
+    "popularity_by_listeners": ArraySpec(
+        "<i4", ("n_items",), lambda model: model.popularity.by_listeners
+    ),
+    "popularity_by_plays": ArraySpec("<i4", ("n_items",), lambda model: model.popularity.by_plays),
+    "popularity_listeners": ArraySpec(
+        "<i8", ("n_items",), lambda model: model.popularity.listeners
+    ),
+    "popularity_plays": ArraySpec("<f8", ("n_items",), lambda model: model.popularity.plays),
+    "user_items_indptr": ArraySpec(
+        "<i8",
+        ("n_users+1",),
+        lambda model: model.user_items.indptr,
+        offsets_into="user_items_indices",
+    ),
+    "user_items_indices": ArraySpec("<i4", ("nnz",), lambda model: model.user_items.indices),
+    "user_items_plays": ArraySpec("<f4", ("nnz",), lambda model: model.user_items.plays),
+    "weighting_idf": ArraySpec(
+        "<f4", ("n_items",), lambda model: model.weighting.idf, may_be_empty=True
+    ),
+    **_ids("user_ids", "n_users", lambda model: model.users),
+    **_ids("item_ids", "n_items", lambda model: model.items),
+    "user_items_recency": ArraySpec(
+        "<f4", ("nnz",), lambda model: model.user_items.recency, optional=True, essential=True
+    ),
+    "top_items": ArraySpec(
+        "<i4",
+        ("n_users", "list_length"),
+        lambda model: None if model.top_lists is None else model.top_lists.items,
+        optional=True,
+        pair="top_scores",
+    ),
+    "top_scores": ArraySpec(
+        "<f4",
+        ("n_users", "list_length"),
+        lambda model: None if model.top_lists is None else model.top_lists.scores,
+        optional=True,
+        pair="top_items",
+    ),
+}
+
+
+def arrays_of(model: Model) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of a model by their names in the format, without those it lacks."""
+    found = ((name, spec.of(model)) for name, spec in ARRAYS.items())
+    return {name: array for name, array in found if array is not None}
+
+
+def array_path(folder: Path, name: str) -> Path:
+    """Returns where an array lies in the folder of a version."""
+    return folder / f"{name}.npy"

@@ -1,0 +1,101 @@
+"""The model in service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from app.schemas.primitives import VERSION_EXAMPLE, Version
+
+
+class ModelVersion(BaseModel):
+    """Which model answers."""
+
+    model_version: Version
+
+
+class Sizes(BaseModel):
+    """How large a model is."""
+
+    users: int = Field(description="Users with factors.", examples=[1892])
+    artists: int = Field(description="Artists in the catalogue.", examples=[17632])
+    pairs: int = Field(description="Pairs of user and artist trained on.", examples=[92834])
+    factors: int = Field(description="Length of a factor vector.", examples=[64])
+    list_length: int = Field(
+        description="Artists in each precomputed list; 0 without such lists.", examples=[100]
+    )
+    bytes: int = Field(description="Size of all files.", examples=[21034112])
+
+
+class EventUnitShown(BaseModel):
+    """What events count in."""
+
+    multiple: float = Field(
+        description="In medians of the weights of the user's history.", examples=[3.0]
+    )
+    median_weight: float = Field(
+        description="What stands in for somebody without a history.", examples=[0.91]
+    )
+
+
+class WatermarkShown(BaseModel):
+    """How far a training has read an event store."""
+
+    store: str = Field(
+        description="Id of the store.", examples=["5311b6ea61d3a5493f4ef0a419877fde"]
+    )
+    sequence: int = Field(description="Number of the last event that was read.", examples=[48123])
+
+
+class ModelCard(BaseModel):
+    """What the model in service was made from, and how well it did."""
+
+    version: str = Field(description="The version.", examples=[VERSION_EXAMPLE])
+    created_at: str = Field(
+        description="When it was published (UTC).", examples=["2026-11-23T15:04:05Z"]
+    )
+    code_version: str = Field(description="Version of Encore that trained it.", examples=["0.1.0"])
+    dataset: dict[str, Any] = Field(
+        description="The data: name, source checksums, counts before and after each filter.",
+        examples=[{"name": "hetrec-lastfm-2k"}],
+    )
+    parameters: dict[str, Any] = Field(
+        description="The hyperparameters and the seed.",
+        examples=[{"factors": 64, "regularization": 0.1, "iterations": 15, "seed": 0}],
+    )
+    weighting: dict[str, Any] = Field(
+        description="How plays became confidence, with the statistics it was fitted on.",
+        examples=[{"name": "bm25", "k1": 1.0, "b": 0.5}],
+    )
+    event_unit: EventUnitShown = Field(
+        description="What events count in, until a training has learned them.",
+        examples=[{"multiple": 3.0, "median_weight": 0.91}],
+    )
+    event_watermark: WatermarkShown | None = Field(
+        description="Up to where events are part of the model; null where none are.",
+        examples=[{"store": "5311b6ea61d3a5493f4ef0a419877fde", "sequence": 48123}],
+    )
+    metrics: dict[str, Any] = Field(
+        description="Quality on held-out data, and how it was measured.",
+        examples=[{"k": 10, "models": {"als": {"precision": 0.199, "ndcg": 0.241}}}],
+    )
+    publication: dict[str, Any] | None = Field(
+        description="Whether publishing made it current, whether that was to be forced, and what "
+        "of its data had shrunk to less than half of the version before; null for models that are "
+        "older than this record.",
+        examples=[{"made_current": True, "force": False, "shrinkage": None}],
+    )
+    sizes: Sizes = Field(
+        description="How large it is.",
+        examples=[
+            {
+                "users": 1892,
+                "artists": 17632,
+                "pairs": 92834,
+                "factors": 64,
+                "list_length": 100,
+                "bytes": 21034112,
+            }
+        ],
+    )

@@ -1,0 +1,272 @@
+"""What a request for a list may ask: the one table of list options.
+
+Each option is declared once, with its bounds and its words, and reaches ``Query`` by its name. What
+is in this table and not in ``Query``, or the other way round, is a failure at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import Field as QueryField
+from dataclasses import fields
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.recommender import Query, Strategy
+from app.schemas.primitives import (
+    ARTIST_ID_EXAMPLE,
+    MAX_IDS,
+    MAX_PLAYS,
+    OTHER_ARTIST_ID_EXAMPLE,
+    USER_ID_EXAMPLE,
+    Id,
+    PlainDecimal,
+    PlainInteger,
+)
+
+MAX_N: Final = 500
+MAX_OFFSET: Final = 10_000
+MAX_BATCH_ITEMS: Final = 100_000
+
+# Options of ``GET /recommend/{user_id}`` that the hot route answers itself. One that is not named
+# here is answered by the framework's route, with the same list.
+HOT_OPTIONS: Final = frozenset(
+    {"n", "offset", "strategy", "include_seen", "discovery", "explore", "seed", "exclude"}
+)
+# Whom a call of many lists is for: each list is a query of its own.
+_OF_THE_CALL: Final = frozenset({"user_ids"})
+# What a query is told by the service, not by a request.
+_INTERNAL: Final = frozenset({"activity"})
+
+# JSON has no enumerations: their values come as strings, in a body that is strict otherwise.
+StrategyName = Annotated[Strategy, Field(strict=False)]
+Excluded = Annotated[list[Id], Field(max_length=MAX_IDS)]
+
+
+Discovery = Annotated[
+    PlainDecimal,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How much the scores of popular artists are discounted: 0 not at all, 0.25 for "
+        "more variety at hardly any cost in hits, 1 for a list of little-known artists. Lists of "
+        "popular artists stay as they are.",
+        examples=[0.25],
+    ),
+]
+Explore = Annotated[
+    PlainDecimal,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The share of places that go to new artists which have too few listeners to be "
+        "ranked, near the user's taste: 0.1 for one in ten. Such an item has `source: explore` and "
+        "no score.",
+        examples=[0.1],
+    ),
+]
+ExploreSeed = Annotated[
+    PlainInteger | None,
+    Field(
+        ge=0,
+        le=2**63 - 1,
+        description="Of the choice of those artists; without it the choice is the same for a user "
+        "all day (UTC), as long as the model is.",
+        examples=[7],
+    ),
+]
+
+
+class SharedOptions(BaseModel):
+    """What every call for a list may ask: one list, by query or by body, and lists for many.
+
+    An option that is declared here is read by all of them, and has to be a field of ``Query``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    discovery: Discovery = 0.0
+    explore: Explore = 0.0
+    seed: ExploreSeed = None
+
+
+class Page(BaseModel):
+    """Which part of a ranking is wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: PlainInteger = Field(
+        default=10, ge=1, le=MAX_N, description="How many artists to return.", examples=[10]
+    )
+    offset: PlainInteger = Field(
+        default=0,
+        ge=0,
+        le=MAX_OFFSET,
+        description="How many of the best artists to pass over; pages hold together within one "
+        "model version.",
+        examples=[0],
+    )
+
+
+class _OneList(Page):
+    """What only calls for one list may ask."""
+
+    strategy: StrategyName = Field(
+        default=Strategy.AUTO,
+        description="`auto` takes the best source that can answer, `als` only personal factors "
+        "(404 for a user without listening history), `popularity` the same list for everyone.",
+        examples=["auto"],
+    )
+    include_seen: bool = Field(
+        default=False,
+        description="Whether artists that the user already listens to may appear.",
+        examples=[False],
+    )
+
+
+# Fields of the last base come first.
+class ListOptions(SharedOptions, _OneList):
+    """What the calls for one list have in common."""
+
+
+class RecommendParameters(ListOptions):
+    """The query of ``GET /recommend/{user_id}``."""
+
+    exclude: Excluded = Field(
+        default_factory=list,
+        description="An artist id that must not appear; give the parameter once for each. Unknown "
+        "ones are ignored.",
+        examples=[[ARTIST_ID_EXAMPLE]],
+    )
+
+
+class Listen(BaseModel):
+    """An artist that somebody listens to."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    artist_id: Id = Field(
+        description="The artist's id; an unknown one is ignored.",
+        examples=[OTHER_ARTIST_ID_EXAMPLE],
+    )
+    plays: float = Field(
+        default=1.0,
+        gt=0,
+        le=MAX_PLAYS,
+        allow_inf_nan=False,
+        description="How often they played it.",
+        examples=[12],
+    )
+
+
+class RecommendBody(ListOptions):
+    """The body of ``POST /recommend``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    user_id: Id | None = Field(
+        default=None,
+        description="Whom the list is for; left out or null for somebody unknown.",
+        examples=[USER_ID_EXAMPLE],
+    )
+    exclude: Excluded = Field(
+        default_factory=list,
+        description="Artist ids that must not appear; unknown ones are ignored.",
+        examples=[[OTHER_ARTIST_ID_EXAMPLE]],
+    )
+    candidates: list[Id] | None = Field(
+        default=None,
+        max_length=MAX_IDS,
+        description="If given, only these artists are ranked; unknown ones are ignored.",
+        examples=[[ARTIST_ID_EXAMPLE, OTHER_ARTIST_ID_EXAMPLE]],
+    )
+    listens: list[Listen] | None = Field(
+        default=None,
+        max_length=MAX_IDS,
+        description="What they listen to; nothing of it is stored. For somebody unknown it is the "
+        "history; for a user with a history it counts as events of type `play` would.",
+        examples=[[{"artist_id": OTHER_ARTIST_ID_EXAMPLE, "plays": 12}]],
+    )
+
+
+class _ManyLists(BaseModel):
+    """What only the call for lists of many users may ask."""
+
+    user_ids: list[Id] = Field(
+        min_length=1,
+        max_length=MAX_IDS,
+        description="Whom the lists are for, in this order; unknown users get popular artists.",
+        examples=[[USER_ID_EXAMPLE, "b77d01c4aa"]],
+    )
+    n: PlainInteger = Field(
+        default=10,
+        ge=1,
+        le=MAX_N,
+        description=f"How many artists in each list; users times n is at most {MAX_BATCH_ITEMS:,}.",
+        examples=[10],
+    )
+
+
+class BatchBody(SharedOptions, _ManyLists):
+    """The body of ``POST /recommend/batch``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        if (items := len(self.user_ids) * self.n) > MAX_BATCH_ITEMS:
+            raise ValueError(
+                f"{len(self.user_ids)} users times n={self.n} is {items:,} items, more than "
+                f"{MAX_BATCH_ITEMS:,}; send several requests"
+            )
+        return self
+
+
+def arguments_of(options: SharedOptions) -> dict[str, Any]:
+    """Returns what a request asks as arguments of ``Query``, by name.
+
+    What it does not say is left out, since the defaults are those of ``Query``.
+    """
+    arguments = {name: getattr(options, name) for name in options.model_fields_set - _OF_THE_CALL}
+    if arguments.get("listens"):
+        arguments["listens"] = [(one.artist_id, one.plays) for one in arguments["listens"]]
+    return arguments
+
+
+def check_options(
+    calls: Iterable[type[SharedOptions]], query: type[Query], hot: Iterable[str]
+) -> None:
+    """Compares the table with the query that it is made into.
+
+    Args:
+        calls: what each call may ask.
+        query: what all of them become.
+        hot: names of options that the hot route answers.
+
+    Raises:
+        TypeError: an option is declared on one side only, or with two defaults.
+    """
+    calls = tuple(calls)
+    known = {one.name: one for one in fields(query)}
+    asked = {name: info for call in calls for name, info in call.model_fields.items()}
+    if foreign := asked.keys() - known.keys() - _OF_THE_CALL:
+        raise TypeError(f"no fields of {query.__name__}: options {sorted(foreign)}")
+    if silent := known.keys() - asked.keys() - _INTERNAL:
+        raise TypeError(f"no options of any call: fields {sorted(silent)} of {query.__name__}")
+    if unknown := set(hot) - asked.keys():
+        raise TypeError(f"no options of any call, though named as hot: {sorted(unknown)}")
+    for call in calls:
+        for name, info in call.model_fields.items():
+            default = info.get_default(call_default_factory=True)
+            if name in known and not _is_default(default, known[name]):
+                raise TypeError(f"the default of {call.__name__}.{name} is not that of the query")
+
+
+def _is_default(value: object, of: QueryField[Any]) -> bool:
+    return of.default == (tuple(value) if isinstance(value, list) else value)
+
+
+check_options((RecommendParameters, RecommendBody, BatchBody), Query, HOT_OPTIONS)

@@ -1,0 +1,145 @@
+"""What users' events come to, cached until the next event of theirs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from app.activity import Activity
+from app.errors import StoreUnavailable
+from app.events import EventRules
+from app.model import Model
+from app.serving.journal.current_store import CurrentStore
+from app.serving.journal.questions import Questions
+from app.serving.journal.tracker import StoreTracker
+from app.store.activity_reading import read_activity
+from app.store.clock import now
+from app.store.interface import EventStore
+
+# So many users are one question to the store, which has to be answered in time.
+_USERS_AT_ONCE: Final = 8
+# Some hundred bytes each, and about as much again for each artist.
+_CACHED_USERS: Final = 20_000
+_ERASED: Final = Activity(is_erased=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _CacheEntry:
+    """What a user's events came to when their stamp was read, and with what a model has learned.
+
+    ``prunings`` is how often events had been pruned before.
+    """
+
+    stamp: int
+    learned: int
+    prunings: int
+    activity: Activity | None
+
+
+@dataclass(frozen=True, slots=True)
+class _AsOf:
+    """What was known before events were read: the time, stamps and learned numbers by user."""
+
+    at: int
+    stamps: Mapping[str, int]
+    learned: Mapping[str, int]
+    prunings: int
+
+
+class ActivityCache:
+    """Answers what users' events come to. Used on one event loop.
+
+    Args:
+        current: has the stamps that say whether an entry still holds.
+        tracker: says who was erased, and how far a model has learned.
+        questions: asks the store for what is not cached.
+        rules: what events count for.
+    """
+
+    def __init__(
+        self,
+        current: CurrentStore,
+        tracker: StoreTracker,
+        questions: Questions,
+        rules: EventRules,
+    ) -> None:
+        self._current = current
+        self._tracker = tracker
+        self._questions = questions
+        self._rules = rules
+        # Least recently used first.
+        self._entries: OrderedDict[str, _CacheEntry] = OrderedDict()
+
+    async def activities_of(
+        self, user_ids: Sequence[str], model: Model | None
+    ) -> list[Activity | None]:
+        """Returns what the events of some users come to; see ``Journal.activity_of``."""
+        opened, tracker, at = self._current.opened, self._tracker, now()
+        if opened is None:
+            return [_ERASED if tracker.is_erased(one) else None for one in user_ids]
+        # Read before the events are: what they hold is then at least as new.
+        prunings = opened.store.prunings
+        stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
+        learned = {one: tracker.learned(opened.store, one, model) for one in stamps if stamps[one]}
+        entries = {user_id: self._entries.get(user_id) for user_id in learned}
+        stale = [
+            one for one in learned if not self._holds(one, stamps[one], learned[one], prunings, at)
+        ]
+        if stale:
+            entries |= await self._renew(stale, _AsOf(at, stamps, learned, prunings))
+        return [
+            self._known(one, entries.get(one), stamps[one], learned.get(one, 0)) for one in user_ids
+        ]
+
+    async def _renew(self, stale: Sequence[str], as_of: _AsOf) -> dict[str, _CacheEntry]:
+        """Reads what the events of some users come to, as far as the store answers in time."""
+
+        def read(part: Sequence[str], store: EventStore) -> list[Activity | None]:
+            return [
+                read_activity(store, one, self._rules, as_of.at, as_of.learned[one]) for one in part
+            ]
+
+        renewed: dict[str, _CacheEntry] = {}
+        with suppress(StoreUnavailable):
+            for start in range(0, len(stale), _USERS_AT_ONCE):
+                part = stale[start : start + _USERS_AT_ONCE]
+                found = await self._questions.ask(partial(read, part))
+                for user_id, activity in zip(part, found, strict=True):
+                    stamp, learned = as_of.stamps[user_id], as_of.learned[user_id]
+                    renewed[user_id] = _CacheEntry(stamp, learned, as_of.prunings, activity)
+                    self._add(user_id, renewed[user_id])
+        return renewed
+
+    def _known(
+        self, user_id: str, entry: _CacheEntry | None, stamp: int, learned: int
+    ) -> Activity | None:
+        is_old = entry is None or (entry.stamp, entry.learned) != (stamp, learned)
+        if is_old and self._tracker.is_erased(user_id):
+            return _ERASED  # the store cannot be asked, and nobody erased may be recognised
+        if entry is None:
+            return None
+        if is_old and entry.activity and entry.stamp == stamp <= learned:
+            # It was read beside a model that had not learned these events, as this one has.
+            return replace(entry.activity, units={}, is_erased=False)
+        return entry.activity
+
+    def _holds(self, user_id: str, stamp: int, learned: int, prunings: int, at: int) -> bool:
+        """Says whether there is an entry of that stamp and model, which holds at a time."""
+        entry = self._entries.get(user_id)
+        if entry is None:
+            return False
+        if (entry.stamp, entry.learned, entry.prunings) != (stamp, learned, prunings):
+            return False
+        self._entries.move_to_end(user_id)
+        until = None if entry.activity is None else entry.activity.valid_until
+        return until is None or at < until
+
+    def _add(self, user_id: str, entry: _CacheEntry) -> None:
+        self._entries[user_id] = entry
+        self._entries.move_to_end(user_id)
+        if len(self._entries) > _CACHED_USERS:
+            self._entries.popitem(last=False)

@@ -1,0 +1,236 @@
+"""The journal as the service uses it: one front for the parts beside this module.
+
+Writing goes through one thread, which commits whatever has come in while it was busy, so one flush
+to disk serves many requests. What a user's events come to is cached until the next event of theirs.
+When the database is in trouble, lists are answered from the model and from what is cached; a keeper
+looks every now and then whether it is back. No wait here is longer than its deadline, whatever the
+threads do: a store that does not answer in time is in trouble, and not asked until it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from app.activity import Activity
+from app.errors import StoreUnavailable
+from app.events import Event, EventRules, StoredEvent
+from app.model import Model
+from app.serving.journal.activity_cache import ActivityCache
+from app.serving.journal.current_store import CurrentStore
+from app.serving.journal.keeper import Keeper
+from app.serving.journal.questions import Questions
+from app.serving.journal.rankings import Rankings
+from app.serving.journal.tracker import StoreTracker
+from app.serving.journal.troubles import Troubles
+from app.serving.journal.waiting import Patience
+from app.serving.journal.writer import Writer
+from app.store.clock import now
+from app.store.deadlines import NO_DEADLINES, Deadlines
+from app.store.interface import EventStore, Outcome, PlayedArtist
+from app.store.keepsake import Keepsake
+from app.store.stamps import NoStamps, Stamps
+
+# So long closing waits for what was given to be written, where no deadline ends earlier, and then
+# for the threads, whose questions end with the store.
+_CLOSE_SECONDS: Final = 5.0
+_LAST_SECONDS: Final = 1.0
+
+
+class Journal:
+    """Events as the service uses them. Used on one event loop.
+
+    Args:
+        open_store: opens the store; tried again until it succeeds.
+        rules: what events count for.
+        keepsake: what is known of the store until it is open; None for nothing.
+        deadlines: how long anybody waits for the store; the same as it has itself.
+
+    Attributes:
+        counts: what became of events, and troubles by reason.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], EventStore],
+        rules: EventRules,
+        keepsake: Keepsake | None = None,
+        deadlines: Deadlines = NO_DEADLINES,
+    ) -> None:
+        self._deadlines = deadlines
+        self.counts: Counter[str] = Counter()
+        # Set here and nowhere else; the parts only look at it.
+        self._closing = threading.Event()
+        patience = Patience()
+        self._troubles = troubles = Troubles(self._closing, self.counts, patience.end)
+        self._current = current = CurrentStore(troubles)
+        self._tracker = tracker = StoreTracker(keepsake)
+        self._questions = Questions(current, troubles, patience, deadlines)
+        self._activities = ActivityCache(current, tracker, self._questions, rules)
+        self._rankings = Rankings(current, self._questions)
+        self._writer = Writer(current, tracker, troubles, deadlines, self.counts)
+        self._keeper = Keeper(open_store, current, tracker, troubles, self._closing)
+
+    def start(self) -> None:
+        """Opens the store, if it can be opened, and begins to write and to follow."""
+        self._current.remember(self._tracker.load())
+        self._keeper.open()
+        self._questions.start()
+        self._writer.start()
+        self._keeper.start()
+
+    async def close(self) -> None:
+        """Writes what has been given, as far as there is time, and closes the store."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._writer.finish()
+            await asyncio.to_thread(self._end)
+
+    @property
+    def stamps(self) -> Stamps | NoStamps:
+        """Says in one look into memory whether a user may have events; every list looks here."""
+        return self._current.stamps
+
+    @property
+    def troubles(self) -> list[StoreUnavailable]:
+        """What is wrong with the store now; nothing if it works."""
+        return self._troubles.all()
+
+    @property
+    def store(self) -> EventStore:
+        """The open store, for what takes its time on a thread of its own.
+
+        Raises:
+            StoreUnavailable: it is not open, or cannot be read now.
+        """
+        opened = self._current.needed()
+        self._troubles.check("read")
+        return opened.store
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be written."""
+        return self._writer.waiting
+
+    async def activity_of(self, user_id: str, model: Model | None) -> Activity | None:
+        """Returns what a user's events come to beside a model, None for somebody without any.
+
+        It holds everything that was acknowledged before this call on this host. Where the store
+        cannot be read, it is what was known before.
+        """
+        return (await self._activities.activities_of([user_id], model))[0]
+
+    async def activities_of(
+        self, user_ids: Sequence[str], model: Model | None
+    ) -> list[Activity | None]:
+        """Returns what the events of some users come to; see ``activity_of``."""
+        return await self._activities.activities_of(user_ids, model)
+
+    def learned(self, store: EventStore, user_id: str, model: Model | None) -> int:
+        """Returns the number of the last of a user's events that a model may have learned.
+
+        0 where it has learned none of them.
+        """
+        return self._tracker.learned(store, user_id, model)
+
+    async def erase(self, user_id: str) -> int:
+        """Erases a user; they are unknown on this host when this returns.
+
+        Returns:
+            How many events they had.
+
+        Raises:
+            StoreUnavailable: the store cannot be written.
+        """
+
+        def erase(store: EventStore) -> int:
+            erased = store.erase(user_id, now())
+            if (opened := self._current.opened) is not None:
+                self._tracker.catch_up(opened)
+            return erased
+
+        return await self._questions.ask(erase, tried="write")
+
+    async def append(self, events: Sequence[Event]) -> list[Outcome]:
+        """Stores events; they are durable, and count on this host, when this returns.
+
+        Raises:
+            StoreUnavailable: none of them is known to be stored.
+            Overloaded: too many are waiting.
+        """
+        return await self._writer.append(events)
+
+    async def set_available(self, artist_id: str, *, is_available: bool) -> None:
+        """Takes an artist out of the assortment, or back; it holds on this host on returning.
+
+        Raises:
+            StoreUnavailable: the store cannot be written.
+        """
+
+        def change(store: EventStore) -> int:
+            return store.set_available(artist_id, is_available=is_available)
+
+        version = await self._questions.ask(change, tried="write")
+        if (opened := self._current.opened) is not None:
+            opened.stamps.raise_assortment(version)
+
+    async def unavailable_artists(self) -> tuple[int, list[str]]:
+        """Returns the version of the assortment, and the artists that are out of it.
+
+        Where the store cannot be read, it is what was known before.
+        """
+        with suppress(StoreUnavailable):
+            return await self._questions.ask(lambda store: store.unavailable_artists())
+        return self._tracker.unavailable
+
+    async def events_of(
+        self, user_id: str, *, limit: int, before: int | None
+    ) -> tuple[int, list[StoredEvent], dict[str, str]]:
+        """Returns how many events a user has, some of them, and the names of their artists.
+
+        Args:
+            user_id: whose.
+            limit: at most so many, latest number first.
+            before: only those with lower numbers.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+
+        def look(store: EventStore) -> tuple[int, list[StoredEvent], dict[str, str]]:
+            events = store.events_of(user_id, limit=limit, before=before)
+            artists = list({stored.event.artist_id for stored in events})
+            return store.count_of(user_id), events, store.names_of(artists)
+
+        return await self._questions.ask(look)
+
+    async def played_in_days(
+        self, days: float, *, by_plays: bool, limit: int
+    ) -> list[PlayedArtist]:
+        """Returns the artists that were played most in the last days.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        return await self._rankings.played_in_days(days, by_plays=by_plays, limit=limit)
+
+    def _end(self) -> None:
+        """Ends everything, also where all threads wait for a store that does not answer."""
+        most = _CLOSE_SECONDS if self._deadlines.write is None else self._deadlines.write
+        is_hopeless = self._troubles.refusal("write") is not None
+        self._writer.join(_LAST_SECONDS if is_hopeless else min(most, _CLOSE_SECONDS))
+        self._keeper.join(_LAST_SECONDS)
+        # The stamps are still in use until all threads have ended.
+        opened = self._current.take()
+        if opened is not None:
+            opened.store.close()  # which ends all questions
+        # What waits for a disk ends with the process.
+        self._writer.join(_LAST_SECONDS)
+        self._keeper.join(_LAST_SECONDS)
+        self._questions.close(_LAST_SECONDS)
+        if opened is not None:
+            opened.stamps.close()

@@ -1,0 +1,110 @@
+"""The keeper: opens the event store, follows it, and finds out when it is back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final
+
+from app.errors import StoreUnavailable
+from app.serving.journal.current_store import CurrentStore, Opened
+from app.serving.journal.tracker import StoreTracker
+from app.serving.journal.troubles import Troubles
+from app.store.interface import EventStore
+from app.store.stamps import Stamps
+
+_POLL_SECONDS: Final = 0.25
+_REOPEN_SECONDS: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Keeper:
+    """A thread that looks every now and then what others have stored.
+
+    Args:
+        open_store: opens the store; tried again until it succeeds.
+        current: where an open store is put.
+        tracker: takes note of what is found.
+        troubles: what is wrong is noted there, and cleared.
+        closing: ends it when set.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], EventStore],
+        current: CurrentStore,
+        tracker: StoreTracker,
+        troubles: Troubles,
+        closing: threading.Event,
+    ) -> None:
+        self._open_store = open_store
+        self._current = current
+        self._tracker = tracker
+        self._troubles = troubles
+        self._closing = closing
+        self._thread = threading.Thread(target=self._run, name="store-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begins to follow."""
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Waits until it has ended, for so long at most."""
+        if self._thread.is_alive():  # not so where opening failed in a way that nobody expects
+            self._thread.join(seconds)
+
+    def open(self) -> None:
+        """Opens the store and puts it in its place; notes it where that is not possible."""
+        with ExitStack() as undo:
+            try:
+                store = self._open_store()
+                undo.callback(store.close)
+                stamps = Stamps(store.place)
+                undo.callback(stamps.close)
+                opened = Opened(store, stamps)
+                self._tracker.catch_up(opened)
+            except StoreUnavailable as error:
+                self._troubles.note("open", error)
+                return
+            if self._closing.is_set():
+                return  # whoever closes may have waited long enough, and not find it any more
+            undo.pop_all()
+        self._current.put(opened)
+        self._troubles.clear("open")
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            opened = self._current.opened
+            if opened is None:
+                self._closing.wait(_REOPEN_SECONDS)
+            else:
+                opened.store.wait_for_news(_POLL_SECONDS)
+            try:
+                self._look()
+            except Exception:
+                if not self._closing.is_set():
+                    logger.exception("could not follow the event store")
+
+    def _look(self) -> None:
+        """Follows what others store, and finds out whether what was wrong still is."""
+        if self._current.opened is None and not self._closing.is_set():
+            self.open()
+        opened = self._current.opened
+        if opened is None:
+            return
+        try:
+            self._tracker.catch_up(opened)
+        except StoreUnavailable as error:
+            self._troubles.note("read", error)
+            return
+        self._troubles.clear("read")
+        if self._troubles.get("write"):
+            try:
+                opened.store.check_writable()
+            except StoreUnavailable as error:
+                self._troubles.note("write", error)
+            else:
+                self._troubles.clear("write")

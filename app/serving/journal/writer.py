@@ -1,0 +1,177 @@
+"""The writer: one thread that commits whatever has come in while it was busy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from app.errors import Overloaded, StoreUnavailable
+from app.events import Event
+from app.serving.journal.current_store import CurrentStore
+from app.serving.journal.tracker import StoreTracker
+from app.serving.journal.troubles import Troubles
+from app.serving.journal.waiting import in_time
+from app.store.clock import now
+from app.store.deadlines import Deadlines
+from app.store.interface import Outcome
+
+# So many events may wait to be written, and so many are committed together.
+_MOST_WAITING: Final = 20_000
+_EVENTS_PER_COMMIT: Final = 5_000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Events of one request, who waits for them, and whether they were told that it took too long.
+
+    Then nothing of it is written any more, unless that has begun.
+    """
+
+    events: Sequence[Event]
+    received_at: int
+    future: asyncio.Future[list[Outcome]]
+    is_refused: bool = False
+
+
+class Writer:
+    """Stores events of many requests with one flush to disk (group commit). Made on an event loop.
+
+    Args:
+        current: has the store, and the stamps that are raised before anybody hears of a commit.
+        tracker: takes note of the last number.
+        troubles: what is wrong with writing is noted there.
+        deadlines: how long anybody waits for a commit.
+        counts: where events are counted, by what became of them.
+
+    Attributes:
+        waiting: how many events wait to be written.
+    """
+
+    def __init__(
+        self,
+        current: CurrentStore,
+        tracker: StoreTracker,
+        troubles: Troubles,
+        deadlines: Deadlines,
+        counts: Counter[str],
+    ) -> None:
+        self._current = current
+        self._tracker = tracker
+        self._troubles = troubles
+        self._deadlines = deadlines
+        self._counts = counts
+        self._loop = asyncio.get_running_loop()
+        self._came: SimpleQueue[_Batch | None] = SimpleQueue()
+        self.waiting = 0
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begins to write."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Lets it end when all that was given is written."""
+        self._came.put(None)
+
+    def join(self, seconds: float) -> None:
+        """Waits until it has ended, for so long at most."""
+        if self._thread.is_alive():  # not so where opening failed in a way that nobody expects
+            self._thread.join(seconds)
+
+    async def append(self, events: Sequence[Event]) -> list[Outcome]:
+        """Stores events; see ``Journal.append``."""
+        self._troubles.check("write")
+        if self.waiting + len(events) > _MOST_WAITING:
+            raise Overloaded(
+                f"{self.waiting} events were waiting to be written already; send them again later"
+            )
+        future: asyncio.Future[list[Outcome]] = self._loop.create_future()
+        self.waiting += len(events)
+        batch = _Batch(events, now(), future)
+        self._came.put(batch)
+        try:
+            outcomes = await in_time(future, self._deadlines.write)
+        except TimeoutError:
+            batch.is_refused = True
+            raise self._troubles.missed("write", self._deadlines.writing) from None
+        finally:
+            self.waiting -= len(events)
+        self._counts.update(f"events_{outcome.status}" for outcome in outcomes)
+        return outcomes
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            batches, ended = self._receive()
+            if batches:
+                self._commit(batches)
+
+    def _receive(self) -> tuple[list[_Batch], bool]:
+        """Returns what has come, waiting for it, and whether that is all there will be."""
+        batches: list[_Batch] = []
+        size = 0
+        with suppress(Empty):
+            while size < _EVENTS_PER_COMMIT:
+                batch = self._came.get(block=not batches)
+                if batch is None:
+                    return batches, True
+                batches.append(batch)
+                size += len(batch.events)
+        return batches, False
+
+    def _commit(self, batches: Sequence[_Batch]) -> None:
+        batches = [batch for batch in batches if not batch.is_refused]
+        if not batches:
+            return
+        events = [event for batch in batches for event in batch.events]
+        try:
+            self._troubles.check("write")
+            outcomes = self._store(events, batches[0].received_at)
+        except StoreUnavailable as error:
+            is_open = self._current.opened is not None
+            if is_open and error is not self._troubles.get("write"):
+                self._troubles.note("write", error)
+            self._deliver(batches, error)
+        except Exception as error:
+            logger.exception("could not write %d events", len(events))
+            self._deliver(batches, error)
+        else:
+            self._troubles.clear("write")
+            self._deliver(batches, outcomes)
+
+    def _store(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
+        opened = self._current.needed()
+        outcomes = opened.store.append(events, received_at)
+        self._tracker.raise_last_sequence(max((one.sequence for one in outcomes), default=0))
+        # Before anybody hears of it. A repeated event may be one that was stored, but not noted,
+        # when a process was killed.
+        opened.stamps.raise_to(
+            (event.user_id, outcome.sequence)
+            for event, outcome in zip(events, outcomes, strict=True)
+        )
+        return outcomes
+
+    def _deliver(self, batches: Sequence[_Batch], result: list[Outcome] | Exception) -> None:
+        def deliver() -> None:
+            start = 0
+            for batch in batches:
+                end = start + len(batch.events)
+                if batch.future.done():
+                    pass  # nobody waits any more
+                elif isinstance(result, Exception):
+                    batch.future.set_exception(result)
+                else:
+                    batch.future.set_result(result[start:end])
+                start = end
+
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(deliver)

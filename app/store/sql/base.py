@@ -1,0 +1,181 @@
+"""What every statement needs: connections, the lock, and who the store is."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.errors import StoreUnavailable
+from app.store.migrations import MIGRATIONS
+from app.store.sql.connection import Connection, Cursor
+
+# Older SQLites take no more than 999 parameters.
+_VALUES_AT_ONCE: Final = 500
+_ID_BYTES: Final = 16
+# Above any number.
+NO_LIMIT: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """The id of a store, how often it was pruned, up to which numbers it has events of others."""
+
+    id: str = ""
+    prunings: int = 0
+    origins: Mapping[str, int] = field(default_factory=dict)
+
+
+class SqlBase(ABC):
+    """A database with the tables of an event store; see ``EventStore`` for its public methods."""
+
+    # How the database marks a parameter, and what it calls the types.
+    _mark: str
+    _types: Mapping[str, str]
+
+    def __init__(self) -> None:
+        # Replaced as a whole: other threads read it.
+        self._identity = _Identity()
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[Connection]:
+        """Begins a transaction that no other writer shares; commits it, or rolls it back.
+
+        Raises:
+            StoreUnavailable: the database is in trouble, at any point.
+        """
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """Lends a connection that sees what is committed.
+
+        Raises:
+            StoreUnavailable: the database is in trouble, at any point.
+        """
+
+    def _following(self) -> AbstractContextManager[Connection]:
+        """Lends a connection for what counts or follows, which may take longer.
+
+        Raises:
+            StoreUnavailable: the database is in trouble, at any point.
+        """
+        return self._reading()
+
+    @abstractmethod
+    def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        """Runs an insertion for many rows."""
+
+    @abstractmethod
+    def _announce(self, connection: Connection) -> None:
+        """Tells others of what is about to be committed, where the database can."""
+
+    @abstractmethod
+    def _wipe(self) -> None:
+        """Lets go of what was deleted, where the database would keep it for a while."""
+
+    @abstractmethod
+    def wait_for_news(self, seconds: float) -> None:
+        """Waits until another one has stored something; see ``EventStore``."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes all connections; see ``EventStore``."""
+
+    @property
+    def id(self) -> str:
+        """Identifies the store."""
+        return self._identity.id
+
+    @property
+    def prunings(self) -> int:
+        """How often events were pruned."""
+        return self._identity.prunings
+
+    def shared_up_to(self, store_id: str) -> int:
+        """Returns up to which number the events are those of another store."""
+        identity = self._identity
+        return NO_LIMIT if store_id == identity.id else identity.origins.get(store_id, 0)
+
+    def last_sequence(self) -> int:
+        """Returns the number of the last event."""
+        with self._reading() as connection:
+            row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
+            self._learn_identity(connection)  # which upkeep may have changed
+        return int(row[0])
+
+    def check_writable(self) -> None:
+        """Writes something that changes nothing."""
+        with self._writing() as connection:
+            self._execute(connection, "UPDATE event_store SET checked_at = checked_at + 1")
+
+    def _lock_sequence(self, connection: Connection) -> int:
+        row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
+        return int(row[0])
+
+    def _raise_sequence(self, connection: Connection, last: int) -> None:
+        self._execute(connection, "UPDATE event_store SET last_sequence = ?", last)
+        self._announce(connection)
+
+    def _migrate(self, connection: Connection) -> None:
+        """Brings the tables up to date, in a transaction, and learns the store's id.
+
+        Raises:
+            StoreUnavailable: a later Encore has made them.
+        """
+        self._execute(
+            connection, "CREATE TABLE IF NOT EXISTS event_store_migrations (done BIGINT NOT NULL)"
+        )
+        found = self._execute(connection, "SELECT max(done) FROM event_store_migrations").fetchone()
+        done = int(found[0] or 0)
+        if done > len(MIGRATIONS):
+            raise StoreUnavailable(
+                "newer",
+                f"the tables of the event store are those of a later Encore (step {done}, and this "
+                f"one knows {len(MIGRATIONS)}); run that version, or name another "
+                "ENCORE_DATABASE_URL",
+            )
+        for number, step in enumerate(MIGRATIONS[done:], start=done + 1):
+            for statement in step:
+                connection.execute(statement.format_map(self._types))
+            self._execute(connection, "INSERT INTO event_store_migrations VALUES (?)", number)
+        if done == 0:
+            self._execute(
+                connection,
+                "INSERT INTO event_store (id, last_sequence, checked_at) VALUES (?, 0, 0)",
+                new_id(),
+            )
+        self._learn_identity(connection)
+
+    def _learn_identity(self, connection: Connection) -> None:
+        # In this order: who is renewed in between has its former id among the origins at least.
+        row = self._execute(connection, "SELECT id, prunings FROM event_store").fetchone()
+        rows = self._execute(connection, "SELECT store_id, sequence FROM origins").fetchall()
+        origins = {bytes(store_id).decode(): int(sequence) for store_id, sequence in rows}
+        self._identity = _Identity(bytes(row[0]).decode(), int(row[1]), origins)
+
+    def _rows_between(
+        self, connection: Connection, what: str, after: int, up_to: int, limit: int
+    ) -> list[Any]:
+        """Returns rows by number, the lowest ones; ``what`` are columns and a table."""
+        statement = f"SELECT {what} WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+        return self._execute(connection, statement, after, up_to, limit).fetchall()
+
+    def _among(
+        self, connection: Connection, statement: str, values: Sequence[bytes]
+    ) -> Iterator[Any]:
+        """Runs a statement for values, some at a time."""
+        for start in range(0, len(values), _VALUES_AT_ONCE):
+            part = values[start : start + _VALUES_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            yield from self._execute(connection, statement.format(among=marks), *part).fetchall()
+
+    def _execute(self, connection: Connection, statement: str, *parameters: Any) -> Cursor:
+        return connection.execute(statement.replace("?", self._mark), parameters)
+
+
+def new_id() -> bytes:
+    """Returns the id of a store that is none of those there are."""
+    return secrets.token_hex(_ID_BYTES).encode()

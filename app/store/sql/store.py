@@ -1,0 +1,11 @@
+"""The whole event store in SQL."""
+
+from __future__ import annotations
+
+from app.store.sql.artists import SqlArtists
+from app.store.sql.erasure import SqlErasure
+from app.store.sql.events import SqlEvents
+
+
+class SqlEventStore(SqlEvents, SqlErasure, SqlArtists):
+    """An event store in SQL; what is left to its databases is abstract in ``SqlBase``."""

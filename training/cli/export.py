@@ -1,0 +1,50 @@
+"""The command ``export``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from app.artifacts.models_folder import ModelsFolder
+from training.cli.app import JsonTo, Models, cli
+from training.cli.console import Output
+from training.cli.options import Cutoff, EventsOrNone
+from training.cli.reading import open_event_store
+from training.export import export as export_lists
+
+
+@cli.command
+def export(
+    *,
+    out: Path,
+    models: Models = Path("models"),
+    version: str | None = None,
+    n: Cutoff = 10,
+    events: EventsOrNone = None,
+    json_to: JsonTo = None,
+) -> None:
+    """Writes everyone's list, equal to the live answers.
+
+    Args:
+        out: File ending in .parquet, .csv or .tsv.
+        models: The models folder.
+        version: Which model. Default: the current one.
+        n: Longest list.
+        events: Event store whose events count, as in the service: sqlite:///FILE or \
+postgresql://USER@HOST/DATABASE. Users who were erased get no list. Default: that of the service, \
+if the variable is set; without one everyone whom the model knows gets the list of their history.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
+    """
+    output = Output(json_to)
+    folder = ModelsFolder(models)
+    model = folder.open(folder.find(version))
+    with output.err.status("verifying the model"):
+        folder.verify(model.version)
+    with ExitStack() as stack:
+        store = None
+        if events is not None:
+            store = stack.enter_context(closing(open_event_store(events, is_optional=True)))
+        bars = stack.enter_context(output.bars())
+        users = export_lists(model, out, n=n, store=store, progress=bars)
+    output.show(f"the lists of {users:,} users by model {model.version} are in {out}")
+    output.result({"version": model.version, "users": users, "n": n, "path": str(out)})

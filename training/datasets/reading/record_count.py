@@ -1,0 +1,285 @@
+"""Counts the records of a text file without the parser that reads them.
+
+A parser that is led astray by a quotation mark takes many rows for one and says nothing. So the
+records are counted a second time, by where quoted fields begin and end (RFC 4180), and a file is
+refused where that is not clear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets.reading.sources import shorten
+from training.errors import DatasetError
+
+_QUOTE: Final = ord('"')
+_NEWLINE: Final = ord("\n")
+_RETURN: Final = ord("\r")
+_MARK: Final = b"\xef\xbb\xbf"
+# A longer quoted field is most likely one whose quotation mark was never closed.
+_LONGEST_RECORD: Final = 2**24
+_REMEDY: Final = (
+    'Double a quotation mark that is a character and put its field in quotation marks ("12"" Mix"),'
+    " or give --no-quoting where quotation marks are nothing but characters"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quoting:
+    """How a file with quoted fields is read.
+
+    Attributes:
+        separator: one byte, which stands between fields.
+        columns: how many its header has.
+        is_certain: whether somebody said that fields are quoted. Otherwise a quoted field of
+            several lines is doubted where each of these could be a record.
+    """
+
+    separator: bytes
+    columns: int
+    is_certain: bool = False
+
+
+class RecordCounter:
+    """Counts records in blocks of text; a record ends at a line end outside of quoted fields.
+
+    Args:
+        path: the file, for messages.
+        quoting: None for a file in which each line is a record.
+        has_header: whether there is a header, before which blank lines are no records.
+    """
+
+    def __init__(
+        self, path: Path, quoting: Quoting | None = None, *, has_header: bool = False
+    ) -> None:
+        self._path = path
+        self._quoting = quoting
+        self._skips_blank = has_header
+        self._rest = b""
+        self._records = 0
+        self._lines = 0
+        self._is_first = True
+        self._room = np.empty(0, dtype=np.bool_)
+
+    def feed(self, block: bytes | memoryview) -> None:
+        """Takes the next part of the file.
+
+        Raises:
+            DatasetError: a quotation mark stands where none can.
+        """
+        if self._is_first or self._skips_blank:
+            block = self._begin(bytes(block))
+        if self._quoting is None:
+            self._records += int(np.count_nonzero(np.frombuffer(block, np.uint8) == _NEWLINE))
+            self._rest = bytes(block[-1:]) or self._rest
+            return
+        text = self._rest + block
+        end = self._end_of_records(text, self._quoting)
+        self._rest = text[end:]
+        if len(self._rest) > _LONGEST_RECORD:
+            self._refuse_open()
+
+    def _begin(self, block: bytes) -> bytes:
+        """Returns what a file holds after its byte order mark, and blank lines before a header."""
+        if self._is_first:
+            block, self._is_first = block.removeprefix(_MARK), False
+        if self._skips_blank:
+            content = block.lstrip(b"\r\n")
+            self._lines += block.count(b"\n", 0, len(block) - len(content))
+            block, self._skips_blank = content, not content
+        return block
+
+    def finish(self) -> int:
+        """Returns the number of records.
+
+        Raises:
+            DatasetError: a quoted field is open at the end.
+        """
+        if self._quoting is None:
+            return self._records + (self._rest not in {b"", b"\n"})
+        if self._rest:
+            text, self._rest = self._rest + b"\n", b""
+            if self._end_of_records(text, self._quoting) < len(text):
+                self._rest = text
+                self._refuse_open()
+        return self._records
+
+    def _end_of_records(self, text: bytes, quoting: Quoting) -> int:
+        """Counts the complete records at the beginning of a text; returns where they end."""
+        content = np.frombuffer(text, dtype=np.uint8)
+        room = self._room_for(len(content))
+        newline = _bits(content, _NEWLINE, room)
+        if b'"' not in text or _is_regular(text, newline, quoting.separator[0], room):
+            found = int(np.bitwise_count(newline).sum())
+            self._records, self._lines = self._records + found, self._lines + found
+            return text.rfind(b"\n") + 1
+        quotes = np.flatnonzero(content == _QUOTE)
+        newlines = np.flatnonzero(content == _NEWLINE)
+        is_quoted = (np.searchsorted(quotes, newlines) & 1).astype(bool)
+        ends = newlines[~is_quoted]
+        if not len(ends):
+            return 0
+        end = int(ends[-1]) + 1
+        quotes = quotes[: np.searchsorted(quotes, end)]
+        self._check_quotes(text, content, quotes, quoting)
+        if is_quoted.any() and not quoting.is_certain:
+            self._doubt_long_fields(text, ends, newlines[is_quoted & (newlines < end)], quoting)
+        self._records += len(ends)
+        self._lines += int(np.searchsorted(newlines, end))
+        return end
+
+    def _room_for(self, length: int) -> NDArray[np.bool_]:
+        if len(self._room) < length:
+            self._room = np.empty(2 * length, dtype=np.bool_)
+        return self._room[:length]
+
+    def _check_quotes(
+        self, text: bytes, content: NDArray[np.uint8], quotes: NDArray[np.intp], quoting: Quoting
+    ) -> None:
+        """Refuses a quotation mark in the middle of a field, unless it makes no difference.
+
+        Args:
+            text: whole records.
+            content: its bytes, and more.
+            quotes: where its quotation marks are, an even number.
+            quoting: how it is read.
+        """
+        separator = quoting.separator[0]
+        openers, closers = quotes[0::2], quotes[1::2]
+        before = content[openers - 1]
+        begins = (before == separator) | (before == _NEWLINE) | (openers == 0)
+        # The second half of a doubled one.
+        goes_on = np.zeros(len(openers), dtype=bool)
+        goes_on[1:] = openers[1:] == closers[:-1] + 1
+        after = content[closers + 1]
+        ends = (after == separator) | (after == _NEWLINE) | (after == _RETURN)
+        ends[:-1] |= goes_on[1:]
+        is_odd = ~(begins | goes_on)
+        for pair in np.flatnonzero(is_odd).tolist():
+            place = pair
+            while place == pair or (place < len(openers) and goes_on[place]):
+                inside = text[openers[place] : closers[place]]
+                if b"\n" in inside or inside.endswith(quoting.separator):
+                    self._refuse_quote(text, int(openers[place]), None)
+                ends[place] = True  # two characters of one field that is not quoted
+                place += 1
+        if not ends.all():
+            pair = int(np.argmin(ends))
+            while goes_on[pair] and not is_odd[pair]:
+                pair -= 1
+            self._refuse_quote(text, int(closers[np.argmin(ends)]), int(openers[pair]))
+
+    def _doubt_long_fields(
+        self,
+        text: bytes,
+        ends: NDArray[np.intp],
+        inner: NDArray[np.intp],
+        quoting: Quoting,
+    ) -> None:
+        """Refuses a record of several lines that look like records themselves."""
+        for record in np.unique(np.searchsorted(ends, inner)).tolist():
+            begin = int(ends[record - 1]) + 1 if record else 0
+            lines = text[begin : int(ends[record])].split(b"\n")
+            fits = [line.count(quoting.separator) == quoting.columns - 1 for line in lines]
+            if fits[0] and fits[-1] and 2 * sum(fits) > len(fits):
+                first = self._line_of(text, begin)
+                raise DatasetError(
+                    f"{self._path}: a quotation mark in line {first} begins a field that ends in "
+                    f"line {first + len(lines) - 1}, but these lines look like rows of their own: "
+                    f"'{shorten(lines[0].decode(errors='replace'))}'. Give --quoting if one field "
+                    "holds them all, --no-quoting if quotation marks are nothing but characters, "
+                    "or mend the line"
+                )
+
+    def _refuse_quote(self, text: bytes, at: int, opener: int | None) -> NoReturn:
+        line = self._line_of(text, at)
+        begin = text.rfind(b"\n", 0, at) + 1
+        shown = shorten(text[begin : text.find(b"\n", at)].decode(errors="replace"))
+        since = ""
+        if opener is not None and (first := self._line_of(text, opener)) != line:
+            since = f", in a quoted field that begins in line {first}"
+        raise DatasetError(
+            f"{self._path}: in line {line} a quotation mark stands in the middle of a field"
+            f"{since}, so nobody knows where its rows end: '{shown}'. {_REMEDY}"
+        )
+
+    def _refuse_open(self) -> NoReturn:
+        text = self._rest
+        newlines = (at for at, byte in enumerate(text) if byte == _NEWLINE)
+        inner = next((at for at in newlines if text.count(b'"', 0, at) % 2), len(text))
+        opener = text.rfind(b'"', 0, inner)
+        shown = shorten(text[text.rfind(b"\n", 0, opener) + 1 : inner].decode(errors="replace"))
+        raise DatasetError(
+            f"{self._path}: in line {self._line_of(text, opener)} a quotation mark is opened and "
+            f"never closed: '{shown}'. {_REMEDY}"
+        )
+
+    def _line_of(self, text: bytes, at: int) -> int:
+        """Returns the number of the line, from 1, that a place in the present text is in."""
+        return self._lines + text.count(b"\n", 0, at) + 1
+
+
+def _is_regular(
+    text: bytes, newline: NDArray[np.uint64], separator: int, room: NDArray[np.bool_]
+) -> bool:
+    """Says whether quotation marks only begin, end or are doubled in fields of one line each.
+
+    Looks at 64 characters at a time, a bit for each, as simdjson does (Langdale and Lemire,
+    "Parsing gigabytes of JSON per second", 2019, section 3.1), since looking at each quotation mark
+    takes several times as long.
+
+    Args:
+        text: begins with a record; its last one may be cut.
+        newline: its line ends, as of ``_bits``.
+        separator: that parts fields.
+        room: see there.
+    """
+    content = np.frombuffer(text, dtype=np.uint8)
+    quote = _bits(content, _QUOTE, room)
+    inside = _from_odd_to_even(quote)
+    if (newline & inside).any():
+        return False
+    edge = quote | newline | _bits(content, separator, room)
+    follows = edge << 1
+    follows[1:] |= edge[:-1] >> 63
+    follows[0] |= 1
+    if (quote & inside & ~follows).any():
+        return False
+    if b"\r" in text:
+        edge |= _bits(content, _RETURN, room)
+    precedes = edge >> 1
+    precedes[:-1] |= edge[1:] << 63
+    # What comes after the last character is seen with the next block.
+    precedes[-1] |= np.uint64(1) << np.uint64((len(content) - 1) % 64)
+    return not (quote & ~inside & ~precedes).any()
+
+
+def _bits(
+    content: NDArray[np.uint8], character: int, room: NDArray[np.bool_]
+) -> NDArray[np.uint64]:
+    """Returns a bit for each place, set where it holds a character; the first one is the lowest.
+
+    Args:
+        content: to look at.
+        character: to look for.
+        room: to work in, of the length of ``content``, since asking for memory takes longer.
+    """
+    packed = np.zeros(-(-len(content) // 64) * 8, dtype=np.uint8)
+    np.equal(content, character, out=room)
+    packed[: -(-len(content) // 8)] = np.packbits(room, bitorder="little")
+    return packed.view("<u8")
+
+
+def _from_odd_to_even(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Sets each bit from a set one with an odd number up to, but without, the next set one."""
+    parity = bits.copy()
+    for places in (1, 2, 4, 8, 16, 32):
+        parity ^= parity << places
+    carried = np.bitwise_xor.accumulate(parity >> 63)
+    parity[1:] ^= np.uint64(0) - carried[:-1]
+    return parity

@@ -1,0 +1,78 @@
+"""Rows of a source: which are dropped, and for what reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.records import REASON_ZERO, RowCounts
+
+REASON_NO_PLAYS: Final = "plays missing or no number"
+REASON_NEGATIVE: Final = "plays are negative"
+
+_USABLE: Final = 0
+_BLANK: Final = 255
+
+
+class Rows:
+    """The fate of each row; the first reason that is found for a row stays.
+
+    Args:
+        count: number of rows.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._fates = np.zeros(count, dtype=np.uint8)
+        self._reasons: list[str] = []
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Rows that nothing has been found against, shape (count,)."""
+        usable: NDArray[np.bool_] = self._fates == _USABLE
+        return usable
+
+    def ignore(self, blank: NDArray[np.bool_]) -> None:
+        """Leaves out rows that hold nothing at all; they are not counted as rows."""
+        self._fates[blank] = _BLANK
+
+    def drop(self, reason: str, broken: NDArray[np.bool_]) -> None:
+        """Drops rows for a reason; ``broken`` has shape (count,)."""
+        self._reasons.append(reason)
+        self._fates[broken & self.usable] = len(self._reasons)
+
+    def drop_bad_plays(self, plays: NDArray[np.float32]) -> None:
+        """Drops rows whose plays, NaN where they could not be read, are no number above zero."""
+        self.drop(REASON_NO_PLAYS, ~np.isfinite(plays))
+        self.drop(REASON_NEGATIVE, plays < 0)
+        self.drop(REASON_ZERO, plays == 0)
+
+    def any_dropped(self) -> tuple[int, str] | None:
+        """Returns the first row that was dropped, and why."""
+        dropped = (self._fates != _USABLE) & (self._fates != _BLANK)
+        if not dropped.any():
+            return None
+        row = int(dropped.argmax())
+        return row, self._reasons[self._fates[row] - 1]
+
+    def first_dropped(self, reason: str) -> int | None:
+        """Returns the first row that was dropped for a reason, None where none was."""
+        if reason not in self._reasons:
+            return None
+        is_one = self._fates == self._reasons.index(reason) + 1
+        return int(is_one.argmax()) if is_one.any() else None
+
+    def counts(self, noted: Mapping[str, int] | None = None) -> RowCounts:
+        """Returns the counts; reasons that hit no row are left out."""
+        by_fate = np.bincount(self._fates, minlength=256)
+        dropped: dict[str, int] = {}
+        for fate, reason in enumerate(self._reasons, start=1):
+            if by_fate[fate]:
+                dropped[reason] = dropped.get(reason, 0) + int(by_fate[fate])
+        return RowCounts(
+            read=int(by_fate.sum() - by_fate[_BLANK]),
+            dropped=dropped,
+            noted={what: count for what, count in (noted or {}).items() if count},
+        )

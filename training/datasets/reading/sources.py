@@ -1,0 +1,120 @@
+"""Source files of a dataset: finding them, refusing what is no text, showing parts of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from training.errors import DatasetError
+
+_SHOWN_CHARACTERS: Final = 80
+_TAR_MAGIC: Final = (257, b"ustar")
+_NO_TEXT: Final = (
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"PK\x03\x04", "a zip archive; unpack it first"),
+    (b"BZh", "a bzip2 archive; unpack it first"),
+    (b"\xfd7zXZ\x00", "an xz archive; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive; unpack it first"),
+    (b"PAR1", "a Parquet file"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+)
+
+
+def find_file(path: Path, name: str, *, subfolder: str, source: str) -> Path:
+    """Finds a file of a dataset.
+
+    Args:
+        path: the file itself, its folder, or the folder above that an archive unpacks into.
+        name: the name of the file, where ``path`` is a folder.
+        subfolder: the folder that the published archive unpacks into.
+        source: the page to get the file from, for the message.
+
+    Raises:
+        DatasetError: it is not there.
+    """
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist. Put {name} there; it comes from {source}")
+    if not path.is_dir():
+        raise DatasetError(f"{path} is neither a file nor a folder")
+    for candidate in (path / name, path / subfolder / name):
+        if candidate.is_file():
+            return candidate
+    hint = ""
+    if unfinished := sorted(file.name for file in path.glob("*.part")):
+        hint = f" (a download was begun but not finished: {', '.join(unfinished)})"
+    raise DatasetError(f"{path} holds no {name}{hint}. Put it there; it comes from {source}")
+
+
+def refuse_binary(path: Path) -> None:
+    """Refuses an archive or another binary file that is given where a text file is expected.
+
+    Raises:
+        DatasetError: the file is empty or begins like one of another kind.
+    """
+    with reading(path), path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise DatasetError(f"{path} is empty")
+    for magic, kind in _NO_TEXT:
+        if head.startswith(magic):
+            raise DatasetError(f"{path} is {kind}")
+    offset, magic = _TAR_MAGIC
+    if head[offset:].startswith(magic):
+        raise DatasetError(f"{path} is a tar archive; unpack it first")
+
+
+@contextmanager
+def reading(path: Path, hint: str = "") -> Iterator[None]:
+    """Translates whatever polars or the system raises about a file.
+
+    Args:
+        path: the file.
+        hint: what to look at, for a file that polars cannot parse.
+
+    Raises:
+        DatasetError: instead of them, with the original error as its cause.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise DatasetError(f"{path}: there is not enough memory to read it") from error
+    except pl.exceptions.PolarsError as error:
+        raise DatasetError(f"{path} cannot be read: {_first_sentence(error)}{hint}") from error
+    except (OSError, EOFError) as error:
+        raise DatasetError(f"{path} cannot be read: {_first_sentence(error)}") from error
+
+
+def _first_sentence(error: Exception) -> str:
+    # polars goes on with advice about its own arguments.
+    lines = (getattr(error, "strerror", None) or str(error)).strip().split("\n\n")[0]
+    return shorten(lines, 300)
+
+
+def shorten(text: str, length: int = _SHOWN_CHARACTERS) -> str:
+    """Returns a text on one line, cut to ``length``, its control characters shown as boxes."""
+    cut = text[:length] + ("…" if len(text) > length else "")
+    return "".join(character if character.isprintable() else "\N{OPEN BOX}" for character in cut)
+
+
+def lines_at(path: Path, rows: Sequence[int]) -> Iterator[bytes]:
+    """Yields lines of a file as they stand there, without their line end.
+
+    Args:
+        path: a text file.
+        rows: numbers of lines from 0, ascending.
+    """
+    with path.open("rb") as file:
+        position = 0
+        for row in rows:
+            line = next(islice(file, row - position, None), b"")
+            position = row + 1
+            yield line.removesuffix(b"\n").removesuffix(b"\r")

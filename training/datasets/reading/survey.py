@@ -1,0 +1,115 @@
+"""A survey of source files: one pass over their bytes while a parser reads them.
+
+It takes their fingerprints, and counts their records without the parser.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+
+from training.datasets.reading.record_count import RecordCounter
+from training.datasets.reading.sources import find_file, reading, refuse_binary
+from training.errors import DatasetError
+
+# Fits a processor's cache.
+_BLOCK_BYTES: Final = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a pass over source files has found.
+
+    Attributes:
+        sources: file name to its ``sha256`` and ``bytes``, for the manifest.
+        records: records of each text file that were counted.
+    """
+
+    sources: Mapping[str, Any]
+    records: Mapping[Path, int]
+
+    def check(self, path: Path, read: int) -> None:
+        """Compares what a parser made of a file with what it holds.
+
+        Args:
+            path: a file whose records were counted.
+            read: records that the parser has made.
+
+        Raises:
+            DatasetError: they are not as many.
+        """
+        if (counted := self.records[path]) != read:
+            raise DatasetError(
+                f"{path}: {read:,} of its {counted:,} records were read. Did the file change "
+                "meanwhile? Otherwise look for quotation marks that are not doubled, or give "
+                "--no-quoting"
+            )
+
+
+@contextmanager
+def surveying(*paths: Path, count: Mapping[Path, RecordCounter]) -> Iterator[Future[Survey]]:
+    """Surveys files in a thread of its own; yields what will be known of them.
+
+    Args:
+        paths: the files.
+        count: what counts the records of those of them that are text. Its ``DatasetError`` for a
+            file that is no clear text comes from the future.
+    """
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        yield executor.submit(_survey, paths, count)
+
+
+@contextmanager
+def opened(
+    path: Path, name: str, *, subfolder: str, source: str
+) -> Iterator[tuple[Path, Future[Survey]]]:
+    """Finds the text file of a dataset; yields it, and its survey.
+
+    Args:
+        path: the file itself, or a folder; see ``find_file``.
+        name: the name of the file, where ``path`` is a folder.
+        subfolder: the folder that the published archive unpacks into.
+        source: the page to get the file from, for the message.
+
+    Raises:
+        DatasetError: it is not there, empty, or of another kind.
+    """
+    file = find_file(path, name, subfolder=subfolder, source=source)
+    refuse_binary(file)
+    with surveying(file, count={file: RecordCounter(file)}) as survey:
+        yield file, survey
+
+
+def _survey(paths: tuple[Path, ...], count: Mapping[Path, RecordCounter]) -> Survey:
+    sources = {path.name: _fingerprint(path, count.get(path)) for path in paths}
+    return Survey(sources, {path: counter.finish() for path, counter in count.items()})
+
+
+def _fingerprint(path: Path, counter: RecordCounter | None) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    is_packed = path.name.lower().endswith(".gz")
+    with reading(path), path.open("rb", buffering=0) as file:
+        for block in _blocks(file):
+            digest.update(block)
+            size += len(block)
+            if counter is not None and not is_packed:
+                counter.feed(block)
+    if counter is not None and is_packed:
+        with reading(path), gzip.open(path) as text:
+            for block in _blocks(text):
+                counter.feed(block)
+    return {"sha256": digest.hexdigest(), "bytes": size}
+
+
+def _blocks(file: FileIO | gzip.GzipFile) -> Iterator[memoryview]:
+    """Yields a file in blocks, each of which is overwritten by the next one."""
+    buffer = memoryview(bytearray(_BLOCK_BYTES))
+    while size := file.readinto(buffer):
+        yield buffer[:size]

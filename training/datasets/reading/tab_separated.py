@@ -1,0 +1,134 @@
+"""Tab-separated files without quoting, in which any line may be broken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Final, NoReturn
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from training.datasets.reading.encoding import Encoded, encode
+from training.datasets.reading.rows import Rows
+from training.datasets.reading.sources import lines_at, reading, shorten
+from training.datasets.reading.survey import Survey
+from training.errors import DatasetError
+
+REASON_COLUMNS: Final = "wrong number of columns"
+_EXTRA: Final = "extra"
+_SHORT: Final = "short"
+_PLAYS: Final = "plays"
+
+
+def scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
+    """Returns the lines of a file as String columns; fields that a line lacks are empty.
+
+    The column ``extra`` holds the first field too many. Bytes that are no UTF-8 become U+FFFD.
+    """
+    return pl.scan_csv(
+        path,
+        separator="\t",
+        has_header=False,
+        quote_char=None,
+        encoding="utf8-lossy",
+        schema=dict.fromkeys((*columns, _EXTRA), pl.String),
+        empty_string_is_null=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+        glob=False,
+    )
+
+
+def encode_rows(
+    path: Path,
+    survey: Future[Survey],
+    columns: Sequence[str],
+    item_columns: Sequence[str],
+    rest: Sequence[pl.Expr],
+) -> tuple[Encoded, Rows]:
+    """Reads a file of users and items.
+
+    Args:
+        path: the file.
+        survey: of the file, which counts its lines.
+        columns: of the file, ``user`` among them.
+        item_columns: those of them that tell items apart.
+        rest: expressions for what else is wanted of each row.
+
+    Returns:
+        The file in codes; and its rows, those with a wrong number of columns dropped and blank
+        ones left out.
+
+    Raises:
+        DatasetError: the file cannot be read, or not all of it was.
+    """
+    # A line that is too short has nothing in its last column.
+    flags = [(pl.col(columns[-1]) == "").alias(_SHORT), (pl.col(_EXTRA) != "").alias(_EXTRA)]
+    with reading(path):
+        encoded = encode(scan(path, columns), item_columns, [*rest, *flags])
+        survey.result().check(path, len(encoded))
+        rows = Rows(len(encoded))
+        _drop_short_lines(path, rows, encoded.rest[_SHORT].to_numpy(), len(columns))
+    rows.drop(REASON_COLUMNS, encoded.rest[_EXTRA].to_numpy())
+    return encoded, rows
+
+
+def encode_plays(
+    path: Path, survey: Future[Survey], columns: Sequence[str], item_columns: Sequence[str]
+) -> tuple[Encoded, Rows, NDArray[np.float32]]:
+    """Reads a file of users, items and plays; see ``encode_rows``.
+
+    Returns:
+        As there; and the plays, the last column, float32 with NaN where they are missing or no
+        number.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    plays = pl.col(columns[-1]).str.strip_chars(" ").cast(pl.Float32, strict=False)
+    encoded, rows = encode_rows(path, survey, columns, item_columns, [plays.alias(_PLAYS)])
+    return encoded, rows, encoded.rest[_PLAYS].fill_null(float("nan")).to_numpy()
+
+
+def _drop_short_lines(path: Path, rows: Rows, suspicious: NDArray[np.bool_], columns: int) -> None:
+    """Looks at lines themselves: polars does not tell a missing field from an empty one."""
+    blank, broken = np.zeros_like(suspicious), np.zeros_like(suspicious)
+    numbers = np.flatnonzero(suspicious)
+    for row, line in zip(numbers, lines_at(path, numbers.tolist()), strict=True):
+        blank[row] = not line
+        broken[row] = line.count(b"\t") != columns - 1
+    rows.ignore(blank)
+    rows.drop(REASON_COLUMNS, broken)
+
+
+def refuse_without_records(path: Path, rows: Rows, expected: str) -> None:
+    """Refuses a file in which no row is left.
+
+    Args:
+        path: the file.
+        rows: what became of its lines.
+        expected: what a line should look like.
+
+    Raises:
+        DatasetError: with the reasons, and one line as an example.
+    """
+    if not rows.usable.any():
+        _refuse(path, rows, expected)
+
+
+def _refuse(path: Path, rows: Rows, expected: str) -> NoReturn:
+    example = rows.any_dropped()
+    if example is None:
+        raise DatasetError(f"{path} is empty: it holds no rows. Expected on each line: {expected}")
+    row, reason = example
+    with reading(path):
+        line = next(lines_at(path, [row])).decode(errors="replace")
+    counts = "; ".join(f"{why}: {count:,}" for why, count in rows.counts().dropped.items())
+    raise DatasetError(
+        f"{path}: none of its {rows.counts().read:,} rows can be used ({counts}). "
+        f"For example line {row + 1}, {reason}: '{shorten(line)}'. "
+        f"Expected on each line: {expected}. Is it the right file?"
+    )

@@ -1,0 +1,158 @@
+"""Which column of a table is which: as options name them, or by their usual names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from training.datasets.reading.encoding import USER
+from training.datasets.reading.times import seconds_of
+from training.errors import DatasetError
+
+ITEM: Final = "item"
+NAME: Final = "name"
+PLAYS: Final = "plays"
+TIME: Final = "time"
+# Takes the fields of a row that has more of them than the header.
+EXTRA: Final = "\0extra"
+_SHOWN: Final = 20
+
+# What columns are called that nobody named, the preferred name first.
+_USUAL: Final[Mapping[str, tuple[str, ...]]] = {
+    PLAYS: ("weight", "plays", "playcount", "play_count", "count"),
+    TIME: ("timestamp",),
+}
+_OPTIONS: Final = {
+    USER: "user_column",
+    ITEM: "item_column",
+    PLAYS: "weight_column",
+    NAME: "name_column",
+    TIME: "timestamp_column",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How a table is read.
+
+    A row whose time cannot be read falls out where its column was named. Where ``timestamp`` was
+    found, its times count only if each of them can be read.
+    """
+
+    user_column: str = "user_id"
+    "Column of user ids, in a table."
+    item_column: str = "item_id"
+    "Column of artist ids, in a table."
+    weight_column: str | None = None
+    "Column of plays, in a table. Default: `weight`, `plays`, `playcount`, `play_count` or \
+`count`, in any case, else each row is one play."
+    name_column: str | None = None
+    "Column of artist names, in a table. Default: `name` if there is one."
+    timestamp_column: str | None = None
+    "Column of times, in a table: Unix time or ISO 8601. Default: `timestamp`, in any case, if \
+there is one."
+    quoting: bool | None = None
+    "Whether fields of a table may stand in quotation marks. Default: in CSV they may, in TSV a \
+quotation mark is a character."
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a table that are read.
+
+    Attributes:
+        by_role: role (``USER``, ``ITEM``, ``NAME``, ``PLAYS``, ``TIME``) to column; those that are
+            optional and not there are left out.
+        remark: what was taken for the plays and the times, and what else the table has, where its
+            names leave a doubt; empty where they leave none.
+    """
+
+    by_role: Mapping[str, str]
+    remark: str = ""
+
+    @classmethod
+    def find(cls, schema: pl.Schema, path: Path, options: TableOptions) -> Columns:
+        """Finds the columns that options name, and the others by their usual names.
+
+        Raises:
+            DatasetError: a column that an option names is not there.
+        """
+        found = [name for name in schema if name != EXTRA]
+        chosen: dict[str, str] = {}
+        for role, option in _OPTIONS.items():
+            if (column := getattr(options, option)) is not None:
+                _check(column, found, path, option)
+                chosen[role] = column
+        if NAME not in chosen and "name" in found:
+            chosen[NAME] = "name"
+        doubts = []
+        for role in [role for role in _USUAL if role not in chosen]:
+            fitting = _fitting(role, [one for one in found if one not in chosen.values()], schema)
+            if fitting:
+                chosen[role] = fitting[0]
+            if len(fitting) != 1:
+                doubts.append((role, fitting))
+        others = [name for name in found if name not in chosen.values()]
+        return cls(chosen, _remark(dict(doubts), others))
+
+
+def _check(column: str, found: Sequence[str], path: Path, option: str) -> None:
+    if column in found:
+        return
+    hint = ""
+    if f'"{column}"' in found:
+        hint = ". --quoting reads fields in quotation marks"
+    raise DatasetError(
+        f"{path} has no column '{column}'; it has {_listed(found)}. "
+        f"The option --{option.replace('_', '-')} names it{hint}"
+    )
+
+
+def _fitting(role: str, found: Sequence[str], schema: pl.Schema) -> list[str]:
+    """Returns the columns with a usual name in any case, the preferred one first."""
+    fitting = [name for usual in _USUAL[role] for name in found if name.strip().lower() == usual]
+    if role != TIME:
+        return fitting
+    # What nobody asked for is no reason to refuse the file.
+    return [name for name in fitting if seconds_of(pl.col(name), schema[name]) is not None]
+
+
+def _remark(doubts: Mapping[str, Sequence[str]], others: Sequence[str]) -> str:
+    """Says in one line what was taken where several columns fit, or none."""
+    parts = []
+    if (fitting := doubts.get(PLAYS)) is not None:
+        *some, last = _USUAL[PLAYS]
+        parts.append(
+            _taken("plays", fitting)
+            if fitting
+            else "each row counts as one play, since no column is called "
+            f"{', '.join(some)} or {last}"
+        )
+    if (fitting := doubts.get(TIME)) is not None and (fitting or others):
+        parts.append(
+            _taken("times", fitting)
+            if fitting
+            else "no times are read, since no column is called timestamp"
+        )
+    if not parts:
+        return ""
+    rest = f"the file also has {_listed(others)}" if others else "the file has no other columns"
+    names = [f"--{_OPTIONS[role].replace('_', '-')}" for role in _USUAL if role in doubts]
+    choice = others or any(doubts.values())
+    advice = f" ({' and '.join(names)} would name another one)" if choice else ""
+    return f"{'; '.join(parts)}; {rest}{advice}"
+
+
+def _taken(what: str, fitting: Sequence[str]) -> str:
+    taken, *also = fitting
+    fits = "fits" if len(also) == 1 else "fit"
+    return f"{what} are read from the column '{taken}', and {_listed(also)} {fits} as well"
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, columns[:_SHOWN]))
+    return f"{shown} and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else shown

@@ -1,0 +1,149 @@
+"""Times in sources: what is understood, and how it becomes seconds since 1970 in UTC."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+REASON_TIME: Final = "timestamp missing or unreadable"
+REASON_PERIOD: Final = "timestamp before 1990 or more than a day ahead"
+UTC_SECONDS: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+_EARLIEST: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
+_DAY_SECONDS: Final = 24 * 3600
+# The unit of a number follows from its magnitude: the years 1973 to 5138 in milliseconds,
+# microseconds and nanoseconds lie between these bounds, those in seconds below.
+_MILLISECONDS: Final = 100_000_000_000
+_MICROSECONDS: Final = 1000 * _MILLISECONDS
+_NANOSECONDS: Final = 1000 * _MICROSECONDS
+# As seconds, these numbers would be days of August 1970.
+_FIRST_DAY: Final = 19_000_101
+_LAST_DAY: Final = 21_001_231
+_LOCAL: Final = ("%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f")
+# ISO 8601 with or without its marks, with a space for the T, seconds and offset optional.
+_ISO_8601: Final = (
+    r"^(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})"
+    r"(?:[Tt ](?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,]\d+)?)?"
+    r" ?(?:[Zz]|UTC|GMT|(?P<sign>[+-])(?P<hours>\d{2})(?::?(?P<minutes>\d{2}))?)?)?$"
+)
+
+
+def seconds_of(time: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    """Returns what reads times, null where they are unreadable.
+
+    Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970, by their magnitude,
+    or days as in 20091231. Text may also be ISO 8601, in UTC unless it names an offset.
+
+    Args:
+        time: the times.
+        dtype: of them.
+
+    Returns:
+        Int64 seconds since 1970 in UTC; None where no times are of this type.
+    """
+    if dtype.is_integer():
+        return _batchwise(time, _from_whole)
+    if dtype.is_numeric():
+        return _batchwise(time, _from_number)
+    if isinstance(dtype, pl.Datetime):
+        return time.dt.epoch("s")
+    if dtype == pl.Date:
+        return time.cast(pl.Datetime("ms")).dt.epoch("s")
+    if dtype == pl.String:
+        return _batchwise(time, _from_texts)
+    return None
+
+
+def is_implausible(seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Marks times before 1990 or more than a day ahead: a wrong unit or a wrong clock.
+
+    Args:
+        seconds: since 1970 in UTC, shape (n,).
+    """
+    marks: NDArray[np.bool_] = (seconds < _EARLIEST) | (seconds > clock.time() + _DAY_SECONDS)
+    return marks
+
+
+def from_text(time: pl.Expr, form: str) -> pl.Expr:
+    """Returns what reads times of one form, null where they have another one."""
+    # Times seldom repeat, so polars' cache of texts would cost more than it saves.
+    return time.str.to_datetime(form, time_unit="us", strict=False, cache=False).dt.epoch("s")
+
+
+def _batchwise(time: pl.Expr, read: Callable[[pl.Series], pl.Series]) -> pl.Expr:
+    return time.map_batches(read, return_dtype=pl.Int64, is_elementwise=True)
+
+
+def _from_texts(texts: pl.Series) -> pl.Series:
+    """Tries the forms in turn on the texts not read yet; most columns have a single form."""
+    seconds = pl.repeat(None, len(texts), dtype=pl.Int64, eager=True)
+    for read in _FORMS:
+        unread = seconds.is_null().arg_true()
+        if unread.is_empty():
+            break
+        seconds = seconds.scatter(unread, read(texts.gather(unread)))
+    return seconds
+
+
+def _from_whole(numbers: pl.Series) -> pl.Series:
+    numbers = numbers.cast(pl.Int64, strict=False)
+    size = pl.first().abs()
+    seconds = numbers.to_frame().select(
+        pl.when(size < _MILLISECONDS)
+        .then(pl.first())
+        .when(size < _MICROSECONDS)
+        .then(pl.first() // 1_000)
+        .when(size < _NANOSECONDS)
+        .then(pl.first() // 1_000_000)
+        .otherwise(pl.first() // 1_000_000_000)
+    )
+    days = numbers.is_between(_FIRST_DAY, _LAST_DAY).arg_true()
+    if days.is_empty():
+        return seconds.to_series()
+    return seconds.to_series().scatter(days, _from_iso(numbers.gather(days).cast(pl.String)))
+
+
+def _from_number(numbers: pl.Series) -> pl.Series:
+    """Reads numbers with a fraction, such as Python's ``time.time()``."""
+    numbers = numbers.cast(pl.Float64, strict=False)
+    # What is no number, or beyond any unit, becomes null.
+    return _from_whole(numbers.floor().cast(pl.Int64, strict=False))
+
+
+def _from_form(texts: pl.Series, form: str) -> pl.Series:
+    return texts.to_frame().select(from_text(pl.first(), form)).to_series()
+
+
+def _with_offset(texts: pl.Series) -> pl.Series:
+    zoned = texts.str.to_datetime("%+", time_zone="UTC", time_unit="us", strict=False)
+    return zoned.dt.epoch("s")
+
+
+def _from_iso(texts: pl.Series) -> pl.Series:
+    """Reads every form of ISO 8601 that names a day, at the price of a regular expression."""
+    part = texts.str.strip_chars().str.extract_groups(_ISO_8601).struct.unnest()
+    clock_time = [pl.col(name).fill_null("00") for name in ("hour", "minute", "second")]
+    offset = [pl.col(name).cast(pl.Int64).fill_null(0) for name in ("hours", "minutes")]
+    local = pl.concat_str("year", "month", "day", *clock_time)
+    east = (offset[0] * 60 + offset[1]) * 60
+    is_west = (pl.col("sign") == "-").fill_null(value=False)
+    return part.select(
+        from_text(local, "%Y%m%d%H%M%S") + pl.when(is_west).then(east).otherwise(-east)
+    ).to_series()
+
+
+_FORMS: Final[tuple[Callable[[pl.Series], pl.Series], ...]] = (
+    _from_whole,
+    partial(_from_form, form=UTC_SECONDS),
+    _with_offset,
+    *(partial(_from_form, form=form) for form in _LOCAL),
+    _from_number,
+    _from_iso,
+)
