@@ -6,7 +6,6 @@ gets the vector that the model already holds, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -54,7 +53,6 @@ def fold_in(
     regularization: float,
     weights: NDArray[np.float32] | None = None,
     inverse: NDArray[np.float64] | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Solves user vectors in closed form.
 
@@ -75,7 +73,6 @@ def fold_in(
             gives; the plays are then not looked at.
         inverse: as of ``regularized_inverse``; worked out if it is not given, which costs about as
             much as ten users.
-        progress: called with the number of rows done since the last call.
 
     Returns:
         float32, shape (n_rows, factors); a row without items gets the zero vector.
@@ -91,7 +88,6 @@ def fold_in(
     if inverse is None and ((lengths > 0) & (lengths <= factors // 2)).any():
         inverse = regularized_inverse(item_gramian, regularization)
     vectors = np.zeros((rows.n_users, factors), dtype=np.float32)
-    done = 0
     for row in range(rows.n_users):
         span = slice(int(rows.indptr[row]), int(rows.indptr[row + 1]))
         n_liked = span.stop - span.start
@@ -103,9 +99,6 @@ def fold_in(
             else:
                 system = regularized + (liked.T * extra) @ liked
                 vectors[row] = np.linalg.solve(system, (1.0 + extra) @ liked)
-        if progress and (row + 1 - done == 1024 or row + 1 == rows.n_users):
-            progress(row + 1 - done)
-            done = row + 1
     return vectors
 
 

@@ -46,6 +46,8 @@ class Service(FastAPI):
 
         what was added -> hot route -> reading -> FastAPI's exception handlers -> routes
 
+    A middleware sees a request as the server hands it over; ``encoded_path`` is its path as sent.
+
     Args:
         reading: how FastAPI gets a request that the hot route hands over, outermost first.
         options: those of FastAPI.

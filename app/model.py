@@ -17,6 +17,7 @@ from app.events import Watermark
 from app.fold_in import fold_in, regularized_inverse
 from app.id_map import IdMap, ItemCache, StringTable
 from app.interactions import UserItems
+from app.items import Items
 from app.scoring import Catalogue, item_norms
 from app.weighting import Weighting
 
@@ -94,8 +95,8 @@ class Model:
     Attributes:
         version: ``YYYYMMDDTHHMMSSZ-<8 hex>``, or a name of its own while in memory.
         card: the manifest, shown by ``GET /model``.
-        users, items: the ids.
-        item_names: display name of each item, by item index.
+        users: the ids of the users.
+        items: the items table.
         user_factors: float32, shape (n_users, factors).
         item_factors: float32, shape (n_items, factors).
         item_gramian: float64, shape (factors, factors), of the item factors.
@@ -112,8 +113,7 @@ class Model:
     version: str
     card: Mapping[str, Any]
     users: IdMap
-    items: IdMap
-    item_names: StringTable
+    items: Items
     user_factors: NDArray[np.float32]
     item_factors: NDArray[np.float32]
     item_gramian: NDArray[np.float64]
@@ -133,6 +133,11 @@ class Model:
     def annex(self) -> dict[str, Any]:
         """Room for what others derive from the model and keep for as long as it is there."""
         return {}
+
+    @cached_property
+    def item_names(self) -> StringTable:
+        """The name of each item, by item index."""
+        return self.items.names
 
     @cached_property
     def item_ids(self) -> ItemCache[str]:

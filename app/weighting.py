@@ -8,7 +8,7 @@ one ask for the same ``alpha``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
@@ -24,7 +24,7 @@ USED_UP: Final = 1e-30
 
 
 class WeightingName(StrEnum):
-    """The known weightings."""
+    """The known weightings; ``WEIGHTINGS`` says what each of them is."""
 
     RAW = "raw"
     BINARY = "binary"
@@ -37,25 +37,14 @@ class WeightingName(StrEnum):
 class Weighting:
     """A weighting with the statistics of the data that it was fitted on.
 
-    With t = plays / median plays, the weight before the division by the mean is
-
-    - ``raw``: plays, undivided (the confidence of the reference study);
-    - ``binary``: 1, however many plays, and 0 for plays that skips have used up;
-    - ``linear``: t;
-    - ``log``: log(1 + t);
-    - ``bm25``: idf_i * t * (k1 + 1) / (t + k1 * (1 - b + b * L_u / mean L)), where users are the
-      documents, items the terms, L_u is the sum of t over the user's row and
-      idf_i = log(1 + (N - n_i + 0.5) / (n_i + 0.5)), which stays above zero for an item that
-      nearly everyone plays. (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009,
-      equation 3.15, with the plus one of Lucene.)
-
     Attributes:
-        name: which of the five.
+        name: which one; see ``WEIGHTINGS``.
         k1, b: the parameters of ``bm25``; unused by the others.
         median_plays: median of the training plays.
         mean_length: mean of L_u over users with items.
-        mean_weight: mean of the undivided weights over the training pairs.
-        idf: float32, shape (n_items,) for ``bm25``, else shape (0,).
+        mean_weight: mean of the undivided weights over the training pairs; 1 where the weights are
+            in plays.
+        idf: float32, shape (n_items,) where the weighting has one, else shape (0,).
     """
 
     name: WeightingName
@@ -88,7 +77,8 @@ class Weighting:
         median_plays = float(np.median(user_items.plays))
         lengths = _row_sums(user_items.plays.astype(np.float64) / median_plays, user_items.indptr)
         idf = np.zeros(0, dtype=np.float32)
-        if name is WeightingName.BM25:
+        rule = WEIGHTINGS[name]
+        if rule.has_idf:
             n_users = int(np.count_nonzero(user_items.row_lengths()))
             listeners = user_items.listeners()
             idf = np.log1p((n_users - listeners + 0.5) / (listeners + 0.5)).astype(np.float32)
@@ -102,7 +92,7 @@ class Weighting:
             idf=idf,
         )
         mean_weight = 1.0
-        if name is not WeightingName.RAW:
+        if rule.is_scale_free:
             mean_weight = float(undivided.weigh(user_items).mean(dtype=np.float64))
         return cls(
             **{field: getattr(undivided, field) for field in cls.__slots__}
@@ -132,25 +122,14 @@ class Weighting:
         Returns:
             float32, shape (nnz,), the weight of each pair; a row's weights depend on that row only.
         """
-        plays = user_items.plays.astype(np.float64)
-        if self.name is WeightingName.RAW:
-            return user_items.plays
-        if self.name is WeightingName.BINARY:
-            return (~is_used_up(plays)).astype(np.float32)
-        term_frequency = plays / self.median_plays
-        if self.name is WeightingName.LINEAR:
-            weights = term_frequency
-        elif self.name is WeightingName.LOG:
-            weights = np.log1p(term_frequency)
-        else:
-            length = _row_sums(term_frequency, user_items.indptr) / self.mean_length
-            normalisation = self.k1 * (1 - self.b + self.b * length)
-            weights = (
-                self.idf[user_items.indices]
-                * term_frequency
-                * (self.k1 + 1)
-                / (term_frequency + np.repeat(normalisation, user_items.row_lengths()))
-            )
+        return WEIGHTINGS[self.name].weigh(self, user_items)
+
+    def in_medians(self, user_items: UserItems) -> NDArray[np.float64]:
+        """Returns t of each pair: its plays in medians of the training plays, shape (nnz,)."""
+        return user_items.plays.astype(np.float64) / self.median_plays
+
+    def divided(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Returns weights divided by their mean over the training pairs, float32."""
         return (weights / self.mean_weight).astype(np.float32)
 
 
@@ -168,3 +147,71 @@ def _row_sums(values: NDArray[np.floating], indptr: NDArray[np.int64]) -> NDArra
         np.add.reduceat(values, indptr[:-1][filled], dtype=np.float64) if len(values) else 0.0
     )
     return sums
+
+
+def _raw(_weighting: Weighting, user_items: UserItems) -> NDArray[np.float32]:
+    return user_items.plays
+
+
+def _binary(_weighting: Weighting, user_items: UserItems) -> NDArray[np.float32]:
+    return (~is_used_up(user_items.plays.astype(np.float64))).astype(np.float32)
+
+
+def _linear(weighting: Weighting, user_items: UserItems) -> NDArray[np.float32]:
+    return weighting.divided(weighting.in_medians(user_items))
+
+
+def _log(weighting: Weighting, user_items: UserItems) -> NDArray[np.float32]:
+    return weighting.divided(np.log1p(weighting.in_medians(user_items)))
+
+
+def _bm25(weighting: Weighting, user_items: UserItems) -> NDArray[np.float32]:
+    """Weights by idf_i * t * (k1 + 1) / (t + k1 * (1 - b + b * L_u / mean L)).
+
+    Users are the documents, items the terms, L_u is the sum of t over the user's row and
+    idf_i = log(1 + (N - n_i + 0.5) / (n_i + 0.5)), which stays above zero for an item that nearly
+    everyone plays. (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009, equation
+    3.15, with the plus one of Lucene.)
+    """
+    k1, b, frequency = weighting.k1, weighting.b, weighting.in_medians(user_items)
+    length = _row_sums(frequency, user_items.indptr) / weighting.mean_length
+    normalisation = k1 * (1 - b + b * length)
+    return weighting.divided(
+        weighting.idf[user_items.indices]
+        * frequency
+        * (k1 + 1)
+        / (frequency + np.repeat(normalisation, user_items.row_lengths()))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WeightingRule:
+    """What a weighting is.
+
+    Attributes:
+        words: what it makes of plays, for people; a clause without a full stop.
+        weigh: the weight of each pair, float32, shape (nnz,), of a fitted weighting and raw plays.
+        is_scale_free: whether plays in another unit weigh the same.
+        has_idf: whether it takes the inverse document frequency of items.
+    """
+
+    words: str
+    weigh: Callable[[Weighting, UserItems], NDArray[np.float32]]
+    is_scale_free: bool = True
+    has_idf: bool = False
+
+
+# With t for plays in medians; all but raw and binary are divided by their mean.
+WEIGHTINGS: Final[Mapping[WeightingName, WeightingRule]] = {
+    WeightingName.RAW: WeightingRule("plays as they are", _raw, is_scale_free=False),
+    WeightingName.BINARY: WeightingRule("1, however many plays", _binary),
+    WeightingName.LINEAR: WeightingRule("t, plays in medians", _linear),
+    WeightingName.LOG: WeightingRule("log(1 + t)", _log),
+    WeightingName.BM25: WeightingRule(
+        "t saturated, by length of the history and rarity of the artist",
+        _bm25,
+        has_idf=True,
+    ),
+}
+if _missing := WeightingName.__members__.values() - WEIGHTINGS.keys():
+    raise AssertionError(f"weightings without a rule: {', '.join(sorted(_missing))}")

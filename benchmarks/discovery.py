@@ -27,12 +27,13 @@ from app.model import Model
 from app.scoring import Catalogue, item_norms, top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import Parts, load, validation_parts
-from training.als import Parameters
 from training.datasets.synthetic.generator import generate
-from training.fit import fit_model, in_threads
+from training.fitting.fit import fit_model
+from training.fitting.hyperparameters import Parameters
 from training.measuring.evaluation import evaluate
 from training.presets import DEFAULT, REFERENCE
 from training.splitting.split import Fold
+from training.threads import in_threads
 
 RESULT: Final = Path(__file__).parent / "results" / "discovery.json"
 _SHARES: Final = (0.99, 0.95, 0.9, 0.8, 0.6)

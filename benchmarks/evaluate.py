@@ -19,12 +19,12 @@ from typing import Any, Final
 
 from benchmarks.conditions import conditions
 from training.convergence import follow, is_exhausted
+from training.data.filters import preprocess
 from training.datasets import LoadOptions, load_dataset
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.measuring.evaluation import evaluate
 from training.measuring.experiment import VALIDATION_USERS, validation_of
 from training.measuring.summary import summarise
-from training.preprocessing import preprocess
 from training.presets import DEFAULT, REFERENCE
 from training.splitting.split import Fold
 from training.tuning.search import GAIN, PATIENCE

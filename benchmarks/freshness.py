@@ -39,7 +39,7 @@ from app.recommender import Query, Recommender
 from benchmarks.conditions import conditions
 from benchmarks.load import HOST, BenchmarkError, Server, encore
 from benchmarks.preset import load
-from training.fit import fit_model
+from training.fitting.fit import fit_model
 from training.measuring import measures
 from training.presets import DEFAULT
 from training.splitting.drawn import RandomPerUser

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from app.recommender import Strategy
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
+from training.data.interactions import Interactions
 from training.datasets.synthetic.timed_generator import generate_timed
-from training.fit import fit_model
-from training.interactions import Interactions
+from training.fitting.fit import fit_model
 from training.measuring.evaluation import Contender, evaluate
 from training.measuring.measures import NDCG
 from training.measuring.resampling import paired_t_test

@@ -23,13 +23,13 @@ from threadpoolctl import threadpool_limits
 
 from app.model import Model
 from app.scoring import _Scan
-from app.weighting import Weighting
 from benchmarks.conditions import conditions
-from training.als import confidence_matrix, fit_item_factors
+from training.data.filters import preprocess
+from training.data.interactions import Interactions
 from training.datasets import LoadOptions, load_dataset
-from training.fit import fit_model, with_top_lists
-from training.interactions import Interactions
-from training.preprocessing import preprocess
+from training.fitting.fit import ALS, fit_model
+from training.fitting.top_lists import with_top_lists
+from training.fitting.weighted import Weighted
 from training.presets import DEFAULT, REFERENCE, Preset
 
 RESULTS: Final = Path(__file__).parent / "results" / "lists.json"
@@ -43,16 +43,13 @@ _BLOCK: Final = 256
 def measure_time(interactions: Interactions, model: Model, preset: Preset, turns: int) -> Any:
     """Times lists and ALS iterations in turns."""
     parameters = replace(preset.parameters, factors=_FACTORS, iterations=_TURN)
-    user_items = interactions.user_items
-    weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
-    confidence = confidence_matrix(user_items, weighting, parameters.alpha)
-    parameters = parameters.resolve(confidence)
+    weighted = Weighted.of(interactions.user_items, parameters)
     lists, iterations = [], []
     for _ in range(turns):
         start = time.perf_counter()
         with_top_lists(model, LENGTH)
         listed = time.perf_counter()
-        fit_item_factors(confidence, parameters)
+        ALS.train(weighted.confidence, weighted.parameters)
         lists.append(listed - start)
         iterations.append((time.perf_counter() - listed) / _TURN * ITERATIONS)
     return {

@@ -18,18 +18,20 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import EventUnit
 from app.fold_in import gramian
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
+from app.items import Items
 from app.model import Model, Popularity, TopLists
 from app.weighting import Weighting, WeightingName
+from training.fitting.assembling import Frame, model_of
 from training.publishing import publish
 
 FACTORS: Final = 64
@@ -61,24 +63,25 @@ def made_up_model(users: int, artists: int, factors: int = FACTORS, seed: int = 
     user_factors = _directions(rng, users, factors)
     user_factors *= rng.uniform(0.7, 1.1, size=(users, 1)).astype(np.float32)
     user_items = _user_items(rng, users, artists)
-    weighting = Weighting.fit(user_items, WeightingName.BM25)
-    return Model(
-        version="in-memory",
-        card={},
+    frame = Frame(
         users=IdMap.build(_hex_ids(rng, users, 40)),
-        items=IdMap.build(_uuids(rng, artists)),
-        item_names=StringTable.build(f"made-up artist {index}" for index in range(artists)),
+        items=Items.of(
+            IdMap.build(_uuids(rng, artists)),
+            StringTable.build(f"made-up artist {index}" for index in range(artists)),
+        ),
+        user_items=user_items,
+        popularity=Popularity.count(user_items),
+    )
+    model = model_of(
+        frame,
         user_factors=user_factors,
         item_factors=item_factors,
         item_gramian=gramian(item_factors),
-        user_items=user_items,
-        popularity=Popularity.count(user_items),
-        weighting=weighting,
+        weighting=Weighting.fit(user_items, WeightingName.BM25),
         alpha=_ALPHA,
         regularization=_REGULARIZATION,
-        event_unit=EventUnit.of(user_items, weighting),
-        top_lists=_top_lists(rng, users, artists),
     )
+    return replace(model, top_lists=_top_lists(rng, users, artists))
 
 
 def publish_made_up(model: Model, models: Path) -> str:

@@ -34,8 +34,8 @@ from app.recommender import Query, Recommender
 from app.scoring import top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
-from training.fit import fit_model
-from training.interactions import Interactions
+from training.data.interactions import Interactions
+from training.fitting.fit import fit_model
 from training.presets import DEFAULT
 
 RESULTS: Final = Path(__file__).parent / "results" / "newcomers.json"

@@ -29,15 +29,17 @@ from numpy.typing import NDArray
 
 from app.interactions import UserItems
 from app.recommender import Strategy
-from app.weighting import Weighting, WeightingName
+from app.weighting import WeightingName
 from benchmarks.conditions import conditions
-from training.als import Parameters, confidence_matrix, fit_item_factors
+from training.data.filters import Filters, preprocess
+from training.data.interactions import Interactions
 from training.datasets import LoadOptions, load_dataset
 from training.datasets.synthetic.generator import generate
-from training.fit import assemble_model
-from training.interactions import Interactions
+from training.fitting.assembling import Frame, assemble_model
+from training.fitting.fit import ALS
+from training.fitting.hyperparameters import Parameters
+from training.fitting.weighted import Weighted
 from training.measuring.evaluation import Contender, evaluate
-from training.preprocessing import Filters, preprocess
 from training.splitting.drawn import HeldOutUsers, RandomPerUser
 from training.splitting.split import Fold
 
@@ -286,16 +288,12 @@ def main() -> None:
 
 
 def _ndcg_by_share(fold: Fold, parameters: Parameters) -> list[float]:
-    user_items = fold.train.user_items
-    weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
-    confidence = confidence_matrix(user_items, weighting, parameters.alpha)
-    resolved = parameters.resolve(confidence)
-    item_factors = fit_item_factors(confidence, resolved)
+    weighted, frame = Weighted.of(fold.train.user_items, parameters), Frame.of(fold.train)
+    item_factors = ALS.train(weighted.confidence, weighted.parameters)
     values = []
     for share in _SHARES:
-        model = assemble_model(
-            fold.train, item_factors, weighting, replace(resolved, fold_in_share=share)
-        )
+        resolved = replace(weighted.parameters, fold_in_share=share)
+        model = assemble_model(frame, item_factors, weighted.weighting, resolved)
         evaluation = evaluate(model, fold, {"als": Contender(Strategy.AUTO)}, cutoffs=())
         values.append(round(evaluation.values("als")["ndcg"], 5))
     return values

@@ -32,7 +32,7 @@ _TURN: Final = """
 import json, sys, time, resource
 from pathlib import Path
 from training.datasets import LoadOptions, load_dataset
-from training.preprocessing import Filters, preprocess
+from training.data.filters import Filters, preprocess
 start, cpu = time.perf_counter(), time.process_time()
 records = load_dataset(sys.argv[1], Path(sys.argv[2]), LoadOptions())
 interactions, _ = preprocess(records, Filters())

@@ -24,9 +24,9 @@ from typing import Any, Final
 from app.weighting import WeightingName
 from benchmarks.conditions import conditions
 from benchmarks.preset import LOG, load, parameters_of, read_log, winner
-from training.als import Parameters
-from training.fit import fit_model
-from training.interactions import Interactions
+from training.data.interactions import Interactions
+from training.fitting.fit import fit_model
+from training.fitting.hyperparameters import Parameters
 from training.measuring.evaluation import evaluate
 from training.measuring.experiment import TRAINED_IN, Plan, measure, validation_of
 from training.measuring.figures import Figures

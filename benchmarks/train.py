@@ -26,11 +26,12 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from app.interactions import UserItems
-from app.weighting import Weighting
 from benchmarks.conditions import conditions
-from training.als import Parameters, confidence_matrix, fit_item_factors
+from training.data.filters import Filters, preprocess
 from training.datasets import LoadOptions, load_dataset
-from training.preprocessing import Filters, preprocess
+from training.fitting.fit import ALS
+from training.fitting.hyperparameters import Parameters
+from training.fitting.weighted import Weighted
 from training.presets import DEFAULT, REFERENCE
 
 RESULTS: Final = Path(__file__).parent / "results" / "train.json"
@@ -82,7 +83,7 @@ def measure_reading(data: Path, filters: Filters) -> tuple[dict[str, Any], UserI
 def time_ours(confidence: sparse.csr_matrix[np.float32], parameters: Parameters) -> float:
     """Returns the seconds of our ALS."""
     start = time.perf_counter()
-    fit_item_factors(confidence, parameters)
+    ALS.train(confidence, parameters)
     return time.perf_counter() - start
 
 
@@ -105,10 +106,9 @@ def measure_als(user_items: UserItems, turns: int, iterations: int) -> dict[str,
     """Returns the ratio ours / implicit, turn by turn, on one confidence matrix."""
     start = time.perf_counter()
     parameters = replace(DEFAULT.parameters, iterations=iterations)
-    weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
-    confidence = confidence_matrix(user_items, weighting, parameters.alpha)
-    parameters = parameters.resolve(confidence)
-    weighted = time.perf_counter() - start
+    weighted = Weighted.of(user_items, parameters)
+    confidence, parameters = weighted.confidence, weighted.parameters
+    weighting_s = time.perf_counter() - start
     ours, direct = [], []
     for turn in range(turns):
         # Who goes first changes, so that neither always meets the warmer machine.
@@ -122,7 +122,7 @@ def measure_als(user_items: UserItems, turns: int, iterations: int) -> dict[str,
     return {
         "factors": parameters.factors,
         "iterations": parameters.iterations,
-        "weighting_s": round(weighted, 2),
+        "weighting_s": round(weighting_s, 2),
         "ours_s": [round(value, 1) for value in ours],
         "implicit_s": [round(value, 1) for value in direct],
         "ratio_median": round(median(ratios), 3),

@@ -15,9 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from app.interactions import UserItems
 from app.model import Model
 from app.weighting import WeightingName
-from training.als import Parameters
-from training.fit import fit_model, with_top_lists
-from training.interactions import Interactions
+from training.data.interactions import Interactions
+from training.data.items import ItemTable
+from training.fitting.fit import fit_model
+from training.fitting.hyperparameters import Parameters
+from training.fitting.implicit_als import ImplicitAls
+from training.fitting.top_lists import with_top_lists
 from training.publishing import publish
 
 PARAMETERS: Final = Parameters(
@@ -63,8 +66,10 @@ def interactions_of(
         user_ids=pl.Series(
             user_ids or [f"u{index}" for index in range(user_items.n_users)], dtype=pl.String
         ),
-        item_ids=pl.Series(items, dtype=pl.String),
-        item_names=pl.Series(item_names or [f"name of {one}" for one in items], dtype=pl.String),
+        items=ItemTable.of(
+            pl.Series(items, dtype=pl.String),
+            pl.Series(item_names or [f"name of {one}" for one in items], dtype=pl.String),
+        ),
         user_items=user_items,
     )
 
@@ -99,7 +104,9 @@ def small_model(
     **parameters: Any,
 ) -> Model:
     """Trains a model with ``PARAMETERS``, changed as given."""
-    model = fit_model(interactions, replace(PARAMETERS, **parameters), threads=threads)
+    model = fit_model(
+        interactions, replace(PARAMETERS, **parameters), trainer=ImplicitAls(threads=threads)
+    )
     return with_top_lists(model, list_length)
 
 

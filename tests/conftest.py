@@ -18,7 +18,7 @@ from app.model import Model
 from tests.builders import checkerboard_interactions, small_model
 from tests.leftovers import WatchedConnection
 from tests.postgres import PostgresServer
-from training.interactions import Interactions
+from training.data.interactions import Interactions
 
 # Whatever a test opens without saying where, its events go to a folder of this run.
 _EVENTS = tempfile.TemporaryDirectory(prefix="encore-test-events-")

@@ -12,12 +12,13 @@ from app.main import create_app
 from app.recommender import Strategy
 from app.settings import Settings
 from tests.builders import interactions_of, publish_small, random_plays, small_model
+from training.data.filters import Filters, preprocess
+from training.data.interactions import Interactions
 from training.datasets import load_dataset
 from training.export import export
-from training.fit import fit_model, with_top_lists
-from training.interactions import Interactions
+from training.fitting.fit import fit_model
+from training.fitting.top_lists import with_top_lists
 from training.measuring.evaluation import Contender, recommend_lists
-from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT
 from training.publishing import publish
 

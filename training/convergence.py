@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import DEFAULT_UNIT, EventUnit
-from app.fold_in import gramian
-from app.id_map import IdMap, StringTable
+from app.id_map import IdMap
 from app.interactions import UserItems
-from app.model import Model, Popularity
+from app.model import Popularity
 from app.recommender import Query, Recommender
 from app.weighting import Weighting
-from training.als import Parameters, confidence_matrix, fit_item_factors
 from training.errors import NothingToMeasure
-from training.fit import NoProgress, Progress, in_threads, solve_users
+from training.fitting.assembling import Frame, assemble_model
+from training.fitting.fit import ALS
+from training.fitting.hyperparameters import Parameters
+from training.fitting.trainer import Trainer
+from training.fitting.weighted import Weighted
 from training.measuring import measures
+from training.progress import NoProgress, Progress
 from training.splitting.split import Fold
+from training.threads import in_threads
 
 _BLOCK: Final = 128
 _AS_GOOD: Final = 0.01
@@ -84,10 +87,12 @@ class Validation:
             users = np.sort(np.random.default_rng(seed).permutation(users)[:sample])
         self.users = users
         self.test = fold.test.user_items.take(users)
-        self._popularity = Popularity.count(fold.train.user_items)
-        self._user_ids = IdMap.build(fold.train.user_ids.gather(users).to_list())
-        self._item_ids = IdMap.build(fold.train.item_ids.to_list())
-        self._names = StringTable.build(fold.train.item_names.to_list())
+        self._frame = Frame(
+            users=IdMap.build(fold.train.user_ids.gather(users).to_list()),
+            items=fold.train.items.mapped(),
+            user_items=fold.train.user_items.take(users),
+            popularity=Popularity.count(fold.train.user_items),
+        )
 
     def ndcg(
         self,
@@ -104,45 +109,19 @@ class Validation:
             weighting: fitted on the training part.
             parameters: alpha and the resolved regularization are used here.
         """
-        model = self._model(item_factors, rows, weighting, parameters)
+        frame = replace(self._frame, user_items=rows)
+        model = assemble_model(frame, item_factors, weighting, parameters)
         hits = np.zeros((len(self.users), self.k), dtype=bool)
         recommender = Recommender(model)
 
         def fill(start: int) -> None:
             within = range(start, min(start + _BLOCK, len(self.users)))
-            queries = [Query(user_id=self._user_ids.id(user), n=self.k) for user in within]
+            queries = [Query(user_id=model.users.id(user), n=self.k) for user in within]
             for user, answer in zip(within, recommender.recommend_many(queries), strict=True):
                 hits[user, : len(answer.items)] = np.isin(answer.items, self.test.row(user)[0])
 
         in_threads(fill, range(0, len(self.users), _BLOCK))
         return float(measures.ndcg(hits, self.test.row_lengths()).mean())
-
-    def _model(
-        self,
-        item_factors: NDArray[np.float32],
-        rows: UserItems,
-        weighting: Weighting,
-        parameters: Parameters,
-    ) -> Model:
-        listened = (self._popularity.listeners > 0)[:, None]
-        item_factors = np.where(listened, item_factors, np.float32(0))
-        item_gramian = gramian(item_factors)
-        return Model(
-            version="in-memory",
-            card={},
-            users=self._user_ids,
-            items=self._item_ids,
-            item_names=self._names,
-            user_factors=solve_users(rows, item_factors, item_gramian, weighting, parameters),
-            item_factors=item_factors,
-            item_gramian=item_gramian,
-            user_items=rows,
-            popularity=self._popularity,
-            weighting=weighting,
-            alpha=parameters.alpha,
-            regularization=parameters.fold_in_regularization,
-            event_unit=EventUnit(DEFAULT_UNIT, 1.0),  # nobody has events here
-        )
 
 
 def enough(curve: Sequence[float]) -> int:
@@ -166,13 +145,16 @@ def is_exhausted(curve: Sequence[float], patience: int | None, *, gain: float = 
     return max(curve[-patience:]) <= (1.0 + gain) * max(curve[:-patience])
 
 
-def follow(validation: Validation, parameters: Parameters, judge: Judge) -> list[float]:
+def follow(
+    validation: Validation, parameters: Parameters, judge: Judge, *, trainer: Trainer = ALS
+) -> list[float]:
     """Trains on the training part and measures after each iteration.
 
     Args:
         validation: the parts.
         parameters: the hyperparameters; ``iterations`` is the most that may run.
         judge: told of the curve after each iteration.
+        trainer: makes the factors.
 
     Returns:
         NDCG@k after iteration 1, 2, 3…
@@ -182,16 +164,14 @@ def follow(validation: Validation, parameters: Parameters, judge: Judge) -> list
     """
     user_items = validation.train.with_recency(parameters.half_life).user_items
     rows = user_items.take(validation.users)
-    weighting = Weighting.fit(user_items, parameters.weighting, k1=parameters.k1, b=parameters.b)
-    confidence = confidence_matrix(user_items, weighting, parameters.alpha)
-    resolved = parameters.resolve(confidence)
+    weighted = Weighted.of(user_items, parameters)
     curve: list[float] = []
 
     def watch(_iteration: int, item_factors: NDArray[np.float32]) -> bool:
-        curve.append(validation.ndcg(item_factors, rows, weighting, resolved))
+        curve.append(validation.ndcg(item_factors, rows, weighted.weighting, weighted.parameters))
         return judge(curve)
 
-    fit_item_factors(confidence, resolved, watch=watch)
+    trainer.train(weighted.confidence, weighted.parameters, watch=watch)
     return curve
 
 
@@ -200,6 +180,7 @@ def measure_convergence(
     parameters: Parameters,
     *,
     patience: int | None = None,
+    trainer: Trainer = ALS,
     progress: Progress | None = None,
 ) -> Convergence:
     """Trains on the training part until the iterations or the patience are at their end."""
@@ -209,6 +190,6 @@ def measure_convergence(
         iteration_done(1)
         return is_exhausted(curve, patience)
 
-    curve = follow(validation, parameters, judge)
+    curve = follow(validation, parameters, judge, trainer=trainer)
     best = curve.index(max(curve)) + 1
     return Convergence(validation.k, len(validation.users), curve, best, patience)

@@ -20,7 +20,8 @@ from app.events import DEFAULT_RULES, MICROSECONDS, EventType, StoredEvent, Wate
 from app.http.event_schemas import MIN_PLAYS
 from app.store.interface import EventStore
 from app.weighting import USED_UP
-from training.records import REASON_ERASED, Records, RowCounts
+from training.data.items import ItemTable
+from training.data.records import REASON_ERASED, Records, RowCounts
 
 DATASET: Final = "events"
 _AT_ONCE: Final = 20_000
@@ -142,8 +143,7 @@ def merge(
         item_codes=pairs.items,
         plays=pairs.plays,
         user_ids=users.ids,
-        item_ids=items.ids,
-        item_names=_names(base, items, log.events),
+        items=base.items.with_ids(items.ids, _names(log.events)),
         rows=replace(base.rows, dropped=dropped),
         timestamps=pairs.timestamps,
     )
@@ -276,21 +276,10 @@ def _opinions(events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _names(base: Records, items: _Union, events: pl.DataFrame) -> pl.Series:
-    """Returns names by item code: of the dataset, else of the latest event, else the id."""
-    told = (events.drop_nulls("name").group_by("artist").agg(pl.col("name").last())).select(
-        id="artist", told="name"
-    )
-    # A dataset without names has ids in their place.
-    known = pl.DataFrame({"id": base.item_ids, "known": base.item_names}).filter(
-        pl.col("known") != pl.col("id")
-    )
-    found = (
-        pl.DataFrame({"id": items.ids})
-        .join(known, on="id", how="left", maintain_order="left")
-        .join(told, on="id", how="left", maintain_order="left")
-    )
-    return found.select(pl.coalesce("known", "told", "id").alias("name"))["name"]
+def _names(events: pl.DataFrame) -> pl.DataFrame:
+    """Returns the name that each artist has in the latest event with one: ``id`` and ``name``."""
+    latest = events.drop_nulls("name").group_by("artist").agg(pl.col("name").last())
+    return latest.select("name", id="artist")
 
 
 def _erased_rows(records: Records, erased: frozenset[bytes]) -> NDArray[np.bool_]:
@@ -314,8 +303,7 @@ def _nothing() -> Records:
         item_codes=codes,
         plays=np.zeros(0, dtype=np.float32),
         user_ids=ids,
-        item_ids=ids,
-        item_names=ids,
+        items=ItemTable.of(ids),
         rows=RowCounts(0),
         dataset=DATASET,
         sources={},

@@ -22,7 +22,7 @@ from app.store.clock import now
 from app.store.interface import EventStore, learned_up_to
 from training.erasure import erased_since
 from training.errors import TrainingError, WriteError
-from training.fit import NoProgress, Progress
+from training.progress import NoProgress, Progress
 
 _BLOCK: Final = 1024
 _SCHEMA: Final = pl.Schema(

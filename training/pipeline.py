@@ -1,54 +1,51 @@
-"""The way from records to a published model."""
+"""The way from records to what is trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from app.activity import DEFAULT_UNIT
 from app.events import Watermark
+from training.data.filters import Step, preprocess
+from training.data.interactions import Interactions
+from training.data.records import Records, RowCounts
 from training.datasets.reading.times import UTC_SECONDS
 from training.errors import TrainingError
 from training.event_log import Merged
-from training.fit import PartOf, Progress, fit_model, with_top_lists
-from training.interactions import Interactions
-from training.preprocessing import Step, preprocess
 from training.presets import Preset
-from training.publishing import Published, publish
-from training.records import Records, RowCounts
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Interactions with the story of how they came to be.
+class Provenance:
+    """What was read, and what is left of it.
 
     Attributes:
-        interactions: what is trained on.
         dataset: the dataset's name.
         sources: what was read, for the manifest.
         rows: what was read and dropped.
         steps: what each filter left.
+        users, artists, pairs: how many there are.
         watermark: how far the event store was read, None where none was.
         events: what became of the events, by name.
         period: the first and the last time of the records, in seconds since 1970 (UTC); None where
             times are unknown.
     """
 
-    interactions: Interactions
     dataset: str
     sources: Mapping[str, Any]
     rows: RowCounts
     steps: Sequence[Step]
+    users: int
+    artists: int
+    pairs: int
     watermark: Watermark | None = None
     events: Mapping[str, int] | None = None
     period: tuple[int, int] | None = None
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns the manifest's entry ``dataset``."""
-        user_items = self.interactions.user_items
         return {
             "name": self.dataset,
             "sources": dict(self.sources),
@@ -58,10 +55,23 @@ class Prepared:
             "period": describe_period(self.period),
             "events": None if self.events is None else dict(self.events),
             "filters": [step.to_manifest() for step in self.steps],
-            "users": user_items.n_users,
-            "artists": user_items.n_items,
-            "pairs": user_items.nnz,
+            "users": self.users,
+            "artists": self.artists,
+            "pairs": self.pairs,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Interactions with the story of how they came to be.
+
+    Attributes:
+        interactions: what is trained on.
+        provenance: what was read for them.
+    """
+
+    interactions: Interactions
+    provenance: Provenance
 
 
 def describe_period(period: tuple[int, int] | None) -> dict[str, str] | None:
@@ -86,17 +96,20 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
     interactions, steps = preprocess(records, preset.filters)
     if preset.parameters.half_life is not None:
         _check_times(interactions, records.rows)  # refused before anything is measured
-    prepared = Prepared(
-        interactions,
+    user_items = interactions.user_items
+    provenance = Provenance(
         records.dataset,
         records.sources,
         records.rows,
         steps,
+        users=user_items.n_users,
+        artists=user_items.n_items,
+        pairs=user_items.nnz,
         period=records.period,
     )
     if isinstance(data, Merged):
-        return replace(prepared, watermark=data.watermark, events=data.counts)
-    return prepared
+        provenance = replace(provenance, watermark=data.watermark, events=data.counts)
+    return Prepared(interactions, provenance)
 
 
 def _check_times(interactions: Interactions, rows: RowCounts) -> None:
@@ -115,58 +128,3 @@ def _check_times(interactions: Interactions, rows: RowCounts) -> None:
             f"a half-life needs to know when each record was played ({'; '.join(given_up)}). "
             "--timestamp-column leaves out just those rows"
         ) from error
-
-
-def train(
-    prepared: Prepared,
-    preset: Preset,
-    models: Path,
-    *,
-    metrics: Mapping[str, Any] | None,
-    report: str | None = None,
-    list_length: int,
-    event_unit: float = DEFAULT_UNIT,
-    force: bool = False,
-    progress: Progress | None = None,
-) -> Published:
-    """Trains on all interactions and publishes.
-
-    Args:
-        prepared: the data.
-        preset: the hyperparameters.
-        models: the models folder.
-        metrics: what the split run measured, for the manifest.
-        report: the HTML that travels with the model, None for none.
-        list_length: items of everyone's precomputed list, 0 for none.
-        event_unit: what an event counts in, in medians of the user's weights, above 0.
-        force: makes the model current even if its data shrank, see ``publish``.
-        progress: told of all steps.
-
-    Returns:
-        The published version, and whether it is current.
-    """
-    whole = PartOf("all data", progress)
-    model = fit_model(
-        prepared.interactions, preset.parameters, progress=whole, number_by_length=True
-    )
-    model = replace(
-        with_top_lists(model, list_length, progress=whole),
-        event_unit=replace(model.event_unit, multiple=event_unit),
-        watermark=prepared.watermark,
-    )
-    if metrics is not None:
-        metrics = {
-            "measured_on": "a split of the same data; this model is refit on all of it",
-            **metrics,
-        }
-    parameters = preset.parameters.to_manifest()
-    if preset.parameters.regularization_is_relative:
-        resolved = model.regularization / preset.parameters.fold_in_share
-        parameters["regularization"] = resolved
-    card = {
-        "dataset": prepared.to_manifest(),
-        "preset": preset.name,
-        "parameters": parameters,
-        "metrics": metrics,
-    }
-    return publish(model, models, card=card, report=report, force=force)

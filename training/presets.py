@@ -8,10 +8,10 @@ from typing import Final
 
 from app.recommender import PopularityBy, Strategy
 from app.weighting import WeightingName
-from training.als import Parameters
+from training.data.filters import Filters
+from training.fitting.hyperparameters import Parameters
 from training.item_knn import ItemKnn
 from training.measuring.evaluation import Contender, GivesLists
-from training.preprocessing import Filters
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Split
 

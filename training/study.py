@@ -15,11 +15,11 @@ from app.interactions import UserItems
 from app.model import Model
 from app.recommender import Strategy
 from training.convergence import Convergence
-from training.fit import Progress
 from training.measuring.evaluation import Contender, Evaluation, evaluate
 from training.measuring.experiment import Measured, Run
 from training.measuring.figures import Figures
 from training.presets import Preset
+from training.progress import Progress
 from training.tuning.trials import Search
 
 # The curve of the discovery dial is measured at these settings, on so many users at most.

@@ -89,7 +89,7 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "user_factors": ArraySpec("<f4", ("n_users", "factors"), lambda model: model.user_factors),
     "item_factors": ArraySpec("<f4", ("n_items", "factors"), lambda model: model.item_factors),
     "item_gramian": ArraySpec("<f8", ("factors", "factors"), lambda model: model.item_gramian),
-    **_texts("item_names", "n_items", lambda model: model.item_names),
+    **_texts("item_names", "n_items", lambda model: model.items.names),
     "popularity_by_listeners": ArraySpec(
         "<i4", ("n_items",), lambda model: model.popularity.by_listeners
     ),

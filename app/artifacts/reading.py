@@ -22,6 +22,7 @@ from app.errors import InvalidArtifact, ReportNotFound
 from app.events import Watermark
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
+from app.items import Items
 from app.model import Model, Popularity, TopLists
 from app.weighting import Weighting
 
@@ -242,8 +243,7 @@ def _assemble(
         version=folder.name,
         card=manifest,
         users=ids("user_ids"),
-        items=ids("item_ids"),
-        item_names=strings("item_names"),
+        items=Items.of(ids("item_ids"), strings("item_names")),
         user_factors=arrays["user_factors"],
         item_factors=arrays["item_factors"],
         item_gramian=arrays["item_gramian"],

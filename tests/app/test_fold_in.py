@@ -19,7 +19,7 @@ from tests.builders import (
     small_model,
     user_items_of,
 )
-from training.als import confidence_matrix
+from training.fitting.confidence import confidence_matrix
 
 ALPHA, REGULARIZATION = 2.5, 0.3
 
@@ -161,24 +161,6 @@ def test_the_gramian_is_that_of_all_blocks(rng: np.random.Generator) -> None:
     expected = item_factors.astype(np.float64).T @ item_factors.astype(np.float64)
     np.testing.assert_allclose(gramian(item_factors), expected, rtol=1e-12)
     assert gramian(np.zeros((0, 3), dtype=np.float32)).tolist() == np.zeros((3, 3)).tolist()
-
-
-@pytest.mark.parametrize("n_rows", [0, 1, 1023, 1024, 1025, 3000])
-def test_progress_adds_up_to_the_rows(n_rows: int) -> None:
-    told: list[int] = []
-    weighting = Weighting.fit(user_items_of([[1.0]]), WeightingName.RAW)
-    ones = np.ones((1, 1), dtype=np.float32)
-    fold_in(
-        user_items_of(np.zeros((n_rows, 1))),
-        ones,
-        gramian(ones),
-        weighting,
-        alpha=1.0,
-        regularization=1.0,
-        progress=told.append,
-    )
-    assert sum(told) == n_rows
-    assert all(0 < one <= 1024 for one in told)
 
 
 def test_users_with_one_history_have_one_vector() -> None:

@@ -37,7 +37,7 @@ from tests.builders import (
     small_model,
     user_items_of,
 )
-from training.fit import with_top_lists
+from training.fitting.top_lists import with_top_lists
 
 #        i0 i1 i2 i3 i4 i5   i5 is nobody's, u3 has nothing
 PLAYS = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.interactions import UserItems
-from app.weighting import Weighting, WeightingName
+from app.weighting import WEIGHTINGS, Weighting, WeightingName
 from tests.builders import random_plays, user_items_of
 
 # Two users, three items; median of the plays 2, so t = plays / 2:
@@ -93,7 +93,7 @@ def test_users_without_items_count_neither_as_documents_nor_in_the_mean_length()
     assert padded.idf.tolist() == filled.idf.tolist()
 
 
-@pytest.mark.parametrize("name", [one for one in WeightingName if one is not WeightingName.RAW])
+@pytest.mark.parametrize("name", [name for name, rule in WEIGHTINGS.items() if rule.is_scale_free])
 @pytest.mark.parametrize("factor", [100.0, 0.01, 3.7, 2.0**40])
 def test_weights_do_not_depend_on_the_unit_of_plays(
     rng: np.random.Generator, name: WeightingName, factor: float
@@ -131,10 +131,11 @@ def test_the_manifest_restores_a_weighting_exactly(
     assert restored.weigh(user_items).tobytes() == weighting.weigh(user_items).tobytes()
 
 
-def test_only_bm25_keeps_an_array() -> None:
+def test_only_weightings_with_an_idf_hold_an_array() -> None:
     user_items = user_items_of(PLAYS)
     lengths = {name: len(Weighting.fit(user_items, name).idf) for name in WeightingName}
-    assert lengths == {"raw": 0, "binary": 0, "linear": 0, "log": 0, "bm25": 3}
+    assert lengths == {name: 3 * rule.has_idf for name, rule in WEIGHTINGS.items()}
+    assert lengths[WeightingName.BM25] == 3
 
 
 def test_weighing_nothing_gives_nothing() -> None:

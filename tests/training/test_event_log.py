@@ -16,11 +16,12 @@ from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 from app.weighting import USED_UP, Weighting, WeightingName
 from training import event_log as event_log_module
+from training.data.filters import Filters, preprocess
+from training.data.items import ItemTable
+from training.data.records import REASON_ERASED, Records, RowCounts
 from training.event_log import EventLog, Merged, merge, read_event_log
-from training.fit import fit_model
-from training.preprocessing import Filters, preprocess
+from training.fitting.fit import fit_model
 from training.presets import DEFAULT
-from training.records import REASON_ERASED, Records, RowCounts
 
 DAY = 24 * 3600
 NOW = 1_795_000_000
@@ -43,8 +44,10 @@ def records(*rows: tuple[Any, ...], timed: bool = False) -> Records:
         ),
         plays=np.array([row[2] for row in rows], dtype=np.float32),
         user_ids=pl.Series(users, dtype=pl.String),
-        item_ids=pl.Series(items, dtype=pl.String),
-        item_names=pl.Series([f"the {item}" for item in items], dtype=pl.String),
+        items=ItemTable.of(
+            pl.Series(items, dtype=pl.String),
+            pl.Series([f"the {item}" for item in items], dtype=pl.String),
+        ),
         rows=RowCounts(len(rows)),
         dataset="test",
         sources={},
@@ -90,7 +93,7 @@ def test_plays_of_events_are_plays_of_their_pairs(store: EventStore) -> None:
     joined = merged.records
     assert joined.user_ids.to_list() == ["", "u", "v", "é"]
     assert joined.item_ids.to_list() == ["a", "aa", "b", "c", "zz"]
-    assert joined.item_names.to_list() == ["the a", "aa", "the b", "the c", "zz"]
+    assert joined.items.names.to_list() == ["the a", "aa", "the b", "the c", "zz"]
     assert (joined.timestamps, joined.dataset, joined.rows) == (None, "test", data.rows)
     assert merged.watermark == Watermark(store.id, 5)
 
@@ -112,7 +115,7 @@ def test_a_new_artist_has_the_name_that_it_was_given_last(store: EventStore) -> 
         Event("w", "b"),
         Event("w", "a", artist_name="another name"),
     )
-    assert merge(log, data).records.item_names.to_list() == ["the a", "New"]
+    assert merge(log, data).records.items.names.to_list() == ["the a", "New"]
 
 
 def test_opinions_move_the_plays_as_they_move_units(store: EventStore) -> None:
@@ -231,10 +234,10 @@ def test_plays_next_to_nothing_are_still_plays(store: EventStore) -> None:
 
 def test_artists_without_a_name_get_the_one_that_events_give(store: EventStore) -> None:
     data = records(("u", "a", 1.0), ("u", "b", 1.0), ("u", "c", 1.0))
-    data = replace(data, item_names=pl.Series(["a", "the b", "c"]))
+    data = replace(data, items=ItemTable.of(data.items.ids, pl.Series(["a", "the b", "c"])))
     events = [Event("u", artist, artist_name=f"{artist}!") for artist in ("a", "b")]
     merged = merge(log_of(store, *events), data)
-    assert merged.records.item_names.to_list() == ["a!", "the b", "c"]
+    assert merged.records.items.names.to_list() == ["a!", "the b", "c"]
 
 
 @pytest.mark.parametrize("weighting", list(WeightingName))

@@ -10,13 +10,13 @@ import pytest
 from app.interactions import UserItems
 from benchmarks.preset import LOG, parameters_of, read_log, winner
 from tests.builders import checkerboard_interactions, interactions_of
+from training.data.filters import Filters, preprocess
+from training.data.interactions import Interactions
 from training.datasets import load_dataset
 from training.datasets.synthetic.generator import generate
-from training.fit import fit_model
-from training.interactions import Interactions
+from training.fitting.fit import fit_model
 from training.measuring.evaluation import evaluate
 from training.measuring.experiment import Plan, measure
-from training.preprocessing import Filters, preprocess
 from training.presets import DEFAULT, PRESETS, REFERENCE
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold

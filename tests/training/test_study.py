@@ -8,10 +8,10 @@ import pytest
 
 from app.recommender import Query, Recommender, Strategy
 from tests.builders import PARAMETERS, interactions_of, random_plays
-from training.interactions import Interactions
+from training.data.filters import Filters
+from training.data.interactions import Interactions
 from training.measuring.evaluation import Contender
 from training.measuring.experiment import Measured, Plan, measure
-from training.preprocessing import Filters
 from training.presets import Preset
 from training.splitting.drawn import HeldOutUsers, RandomPerUser
 from training.study import Study, measure_discovery, study

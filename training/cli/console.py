@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -19,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from training.files import check_place, write_json
 
@@ -89,6 +90,10 @@ class Output:
             console=self.err,
         ) as progress:
             yield Bars(progress)
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """Shows on stderr that something goes on while the block runs."""
+        return self.err.status(Text(what))
 
     def show(self, what: RenderableType) -> None:
         """Prints a sentence as it is, or a table; unless stdout is for JSON."""

@@ -17,8 +17,8 @@ from app.store.upkeep import REST_SECONDS
 from training.cli.app import JsonTo, cli
 from training.cli.console import Output
 from training.cli.options import Events
-from training.cli.reading import open_event_store
 from training.cli.tables import statistics_table
+from training.engines.reading import open_event_store
 from training.event_dump import check_dump, check_name, dump, load
 from training.files import check_place
 from training.numbers import plural

@@ -9,7 +9,7 @@ from app.artifacts.models_folder import ModelsFolder
 from training.cli.app import JsonTo, Models, cli
 from training.cli.console import Output
 from training.cli.options import Cutoff, EventsOrNone
-from training.cli.reading import open_event_store
+from training.engines.reading import open_event_store
 from training.export import export as export_lists
 
 

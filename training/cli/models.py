@@ -12,8 +12,8 @@ from app.errors import InvalidArtifact, ModelNotFound
 from training.cli.app import JsonTo, Models, models_cli
 from training.cli.console import Output
 from training.cli.options import Events
-from training.cli.reading import open_event_store
 from training.cli.tables import versions_table
+from training.engines.reading import open_event_store
 from training.errors import TrainingError
 from training.pruning import Pruned, prune_erased
 from training.shrinkage import Shrinkage

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter, validators
 
 from app.activity import DEFAULT_UNIT
-from app.weighting import WeightingName
+from app.weighting import WEIGHTINGS, WeightingName
 from training.configuration import read_configuration
 from training.datasets import DatasetOptions
 from training.errors import TrainingError
@@ -27,6 +27,9 @@ AtLeastOne = Parameter(validator=validators.Number(gte=1))
 NotNegative = Parameter(validator=validators.Number(gte=0))
 Share = Parameter(validator=validators.Number(gt=0, lte=1))
 Fraction = Parameter(validator=validators.Number(gt=0, lt=1))
+_WEIGHTING: Final = "How plays become confidence. " + "; ".join(
+    f"{name}: {rule.words}" for name, rule in WEIGHTINGS.items()
+)
 Cutoff = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=500))]
 # An event store is the one that is named, or the service's; none is looked for anywhere else.
 _EVENTS: Final = Parameter(name="--events", env_var="ENCORE_DATABASE_URL", metavar="URL")
@@ -153,8 +156,7 @@ class BaseOptions:
 class RecipeOptions(BaseOptions):
     """A preset, and what to change in it."""
 
-    weighting: WeightingName | None = None
-    "How plays become confidence."
+    weighting: Annotated[WeightingName | None, Parameter(help=_WEIGHTING)] = None
     k1: Annotated[float | None, Positive] = None
     "Saturation of bm25, in medians of the plays."
     b: Annotated[float | None, Parameter(validator=validators.Number(gte=0, lte=1))] = None

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from rich.text import Text
-
-from app.errors import StoreUnavailable
-from app.store.address import open_store
-from app.store.upkeep import MaintainableStore
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
@@ -22,17 +15,15 @@ from training.cli.options import (
     SourceOptions,
 )
 from training.cli.tables import records_table
-from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset, table
+from training.data.interactions import Interactions
+from training.data.records import Records
+from training.datasets import DATASETS, LoadOptions, load_dataset, table
+from training.engines.engine import Source
+from training.engines.reading import check_readable, read_source
 from training.errors import DatasetError, TrainingError
-from training.event_log import EventLog, Merged, merge, read_event_log
-from training.interactions import Interactions
-from training.measuring.experiment import validation_of
-from training.pipeline import Prepared, describe_period, prepare
+from training.pipeline import describe_period
 from training.presets import Preset
-from training.records import Records
 from training.splitting.ready_made import ReadyMade, join_split, only_training
-from training.tuning.state import read_search
-from training.tuning.trials import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,68 +47,28 @@ class Data:
     warning: str = ""
 
 
-def read_prepared(
-    output: Output,
-    source: SourceOptions,
-    columns: ColumnOptions,
-    recipe: Preset,
-    events: EventOptions | None = None,
-) -> Prepared:
-    """Reads a dataset, events or both and applies the filters; shows what fell out."""
+def source_of(
+    source: SourceOptions, columns: ColumnOptions, events: EventOptions | None = None
+) -> Source:
+    """Returns the source that the options name.
+
+    Raises:
+        DatasetError: they name none.
+        TrainingError: an option does nothing.
+    """
     events = events or EventOptions()
     if source.dataset is None and (events.events is None or source.data is not None):
         raise DatasetError(f"which dataset? Give --dataset, one of {', '.join(DATASETS)}")
     if source.dataset is None and events.data_until is not None:
         raise TrainingError("--data-until does nothing without a dataset; leave it out")
-    log = None if events.events is None else _read_events(output, events.events)
-    records = None
-    if source.dataset is not None:
-        path = ensure_dataset(source.dataset, source.data)
-        options = LoadOptions(drop_items_without_id=recipe.drop_items_without_id, **vars(columns))
-        with output.err.status(Text(f"reading {path}")):
-            records = load_dataset(source.dataset, path, options)
-        _tell(output, records, path, allow_unreadable=source.allow_unreadable)
-    if log is not None:
-        data: Records | Merged = merge(log, records, data_until=events.until)
-    elif records is not None:
-        data = records
-    prepared = prepare(data, recipe)
-    output.show(records_table(prepared))
-    return prepared
-
-
-def open_event_store(
-    url: str | None, *, must_exist: bool = True, is_optional: bool = False
-) -> MaintainableStore:
-    """Opens an event store.
-
-    Args:
-        url: where it is; None where nobody has said.
-        must_exist: whether it is refused, and not made, where it is missing.
-        is_optional: whether the command has ``--no-events``, which the refusal then names.
-
-    Raises:
-        TrainingError: there is no URL, or it names none.
-        StoreUnavailable: it cannot be opened.
-    """
-    if url is None:
-        raise TrainingError(
-            "which event store? Give --events URL, or set ENCORE_DATABASE_URL as for the service"
-        )
-    try:
-        return open_store(url, must_exist=must_exist)
-    except ValueError as error:
-        raise TrainingError(f"--events: {error}") from None
-    except StoreUnavailable as error:
-        if error.reason != "missing" or not is_optional:
-            raise
-        message = f"{error} Or go on without one: --no-events"
-        raise StoreUnavailable(error.reason, message) from None
-
-
-def _read_events(output: Output, url: str) -> EventLog:
-    with closing(open_event_store(url, is_optional=True)) as store, output.bars() as bars:
-        return read_event_log(store, bars.step("events", store.last_sequence()))
+    return Source(
+        dataset=source.dataset,
+        path=source.data,
+        options=LoadOptions(**vars(columns)),
+        allow_unreadable=source.allow_unreadable,
+        events=events.events,
+        data_until=events.until,
+    )
 
 
 def read_data(
@@ -138,13 +89,15 @@ def read_data(
     recipe, source, parts = options.recipe(), data.source, data.parts
     if parts.train_file is None and parts.test_file is None:
         recipe = data.split.apply(recipe)
-        prepared = read_prepared(output, source, data.columns, recipe)
+        prepared = read_source(source_of(source, data.columns), recipe, output)
+        provenance = prepared.provenance
+        output.show(records_table(provenance))
         return Data(
-            prepared.dataset,
-            prepared.to_manifest(),
+            provenance.dataset,
+            provenance.to_manifest(),
             prepared.interactions,
             recipe,
-            warning=prepared.rows.warning,
+            warning=provenance.rows.warning,
         )
     if parts.train_file is None or (parts.test_file is None and not test_optional):
         raise TrainingError("a ready-made split wants both --train FILE and --test FILE")
@@ -155,48 +108,13 @@ def read_data(
     return _read_parts(output, data, recipe)
 
 
-def read_found(
-    search_file: Path | None, interactions: Interactions, recipe: Preset
-) -> Search | None:
-    """Reads a search to show in a report.
-
-    Raises:
-        SearchMismatch: it was on other data, or on another split of them.
-        TrainingError: there is no such search.
-    """
-    if search_file is None:
-        return None
-    fold = next(iter(recipe.split.folds(interactions)))
-    seed = recipe.parameters.seed
-    return read_search(
-        search_file,
-        of=lambda k, users: validation_of(fold, recipe.split, k=k, seed=seed, sample=users),
-    )
-
-
-def _tell(output: Output, records: Records, path: Path, *, allow_unreadable: bool) -> None:
-    """Says how the columns were understood, and refuses data of which too little can be read.
-
-    Raises:
-        DatasetError: that is so, and nobody has allowed it.
-    """
-    if records.remark:
-        output.note(f"{path}: {records.remark}")
-    rows = records.rows
-    if not rows.are_mostly_readable and not allow_unreadable:
-        raise DatasetError(
-            f"{path}: {rows.warning}, so nothing is done with the others. Mend the file or the "
-            "options that say how it is read, or give --allow-unreadable"
-        )
-
-
 def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
     load_options, records = LoadOptions(**vars(data.columns)), []
     for path in (data.parts.train_file, data.parts.test_file):
         if path is not None:
             records.append(load_dataset(table.NAME, path, load_options))
             allow_unreadable = data.source.allow_unreadable
-            _tell(output, records[-1], path, allow_unreadable=allow_unreadable)
+            check_readable(records[-1], path, output, allow_unreadable=allow_unreadable)
     manifest = {
         "name": table.NAME,
         "sources": {name: entry for one in records for name, entry in one.sources.items()},

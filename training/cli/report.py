@@ -11,8 +11,9 @@ from training.cli.app import cli
 from training.cli.console import Output
 from training.cli.evaluate import Config
 from training.cli.options import DataOptions, PlanOptions, RecipeOptions
-from training.cli.reading import read_data, read_found
+from training.cli.reading import read_data
 from training.cli.tables import figures_table
+from training.engines.reading import read_found
 from training.errors import TrainingError
 from training.files import check_place
 from training.measuring.experiment import measure

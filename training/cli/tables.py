@@ -15,12 +15,12 @@ from app.events import EventType
 from app.http.event_schemas import write_time
 from app.store.entries import Statistics
 from training.convergence import Convergence
+from training.data.records import RowCounts
 from training.datasets import DATASETS
 from training.measuring.figures import Comparison, Estimate, Figures
 from training.measuring.measures import PRECISION, Measure, shown
 from training.numbers import SIGNIFICANT, Form, interval_of, p_value, plainly, plural
-from training.pipeline import Prepared, describe_period
-from training.records import RowCounts
+from training.pipeline import Provenance, describe_period
 from training.study import DiscoveryPoint
 from training.tuning.trials import Search, Trial
 
@@ -38,9 +38,9 @@ _EVENTS: Final = {
 }
 
 
-def records_table(prepared: Prepared) -> Group:
+def records_table(provenance: Provenance) -> Group:
     """Shows what was read, what fell out and why."""
-    rows = prepared.rows
+    rows = provenance.rows
     table = _table("", "rows", "users", "artists")
     if rows.read:
         table.add_row("rows in the files", f"{rows.read:,}", "", "")
@@ -51,12 +51,12 @@ def records_table(prepared: Prepared) -> Group:
         label = f"  kept: {remark}{_example(rows, remark)}"
         table.add_row(escape(label), f"{count:,}", "", "", style="dim")
     for label, name in _EVENTS.items():
-        if count := (prepared.events or {}).get(name, 0):
+        if count := (provenance.events or {}).get(name, 0):
             table.add_row(label, f"{count:,}", "", "")
-    for step in prepared.steps:
+    for step in provenance.steps:
         table.add_row(step.name, f"{step.records:,}", f"{step.users:,}", f"{step.items:,}")
-    parts: list[RenderableType] = [_titled(f"What was read of {prepared.dataset}", table)]
-    if (period := describe_period(prepared.period)) is not None:
+    parts: list[RenderableType] = [_titled(f"What was read of {provenance.dataset}", table)]
+    if (period := describe_period(provenance.period)) is not None:
         parts.append(Text(f"The records are from {period['first']} to {period['last']}"))
     return Group(*parts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 
 from app.artifacts.models_folder import ModelsFolder
 from training.cli.app import JsonTo, ListLength, Models, cli
-from training.cli.console import Bars, Output
+from training.cli.console import Output
 from training.cli.options import (
     ColumnOptions,
     EventOptions,
@@ -19,23 +18,22 @@ from training.cli.options import (
     SourceOptions,
     SplitOptions,
 )
-from training.cli.reading import read_found, read_prepared
-from training.cli.tables import convergence_table, figures_table
-from training.errors import NothingToMeasure, TrainingError
+from training.cli.reading import source_of
+from training.cli.tables import convergence_table, figures_table, records_table
+from training.engines.engine import Built, Engine, Recipe
+from training.engines.in_memory import InMemory
+from training.errors import TrainingError
 from training.files import check_writable
-from training.measuring.experiment import Measured, measure
-from training.pipeline import Prepared
-from training.pipeline import train as train_and_publish
-from training.presets import Preset
-from training.publishing import Published
-from training.study import measure_discovery, study
+from training.measuring.experiment import Plan
+from training.publishing import Published, publish
 from training.tuning.state import read_search
-from training.tuning.trials import Search
 
 # Enough for intervals of a few thousandths; a nightly training need not wait for more.
 _SAMPLE: Final = 20_000
 # The exit status of a training whose model was published but not made current.
 NOT_CURRENT: Final = 3
+# Where data are read and models made.
+ENGINE: Final[Engine] = InMemory()
 
 
 @cli.command
@@ -80,48 +78,23 @@ and the exit status is 3.
     check_writable(models)
     if not evaluation:
         _refuse_without_evaluation(split, plan, search_file)
-    if search_file is not None and not report:
-        raise TrainingError("without a report nothing shows the search; leave --search out")
     if search_file is not None:
-        read_search(search_file)  # refused before work is done for it
-    recipe = (options or RecipeOptions()).over(config).recipe()
-    recipe = (split or SplitOptions()).apply(recipe)
+        _check_search(search_file, report=report)
+    preset = (options or RecipeOptions()).over(config).recipe()
+    preset = (split or SplitOptions()).apply(preset)
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report)
     events = event_options or EventOptions()
-    prepared = read_prepared(
-        output, source or SourceOptions(), columns or ColumnOptions(), recipe, events
-    )
-    found = read_found(search_file, prepared.interactions, recipe)
-    measured, page = None, None
-    with output.bars() as bars:
-        if evaluation:
-            try:
-                measured = measure(prepared.interactions, recipe, how, progress=bars)
-            except NothingToMeasure as error:
-                output.note(f"nothing is measured: {error}")
-        if measured is not None:
-            iterations = measured.first.parameters.iterations
-            recipe = replace(recipe, parameters=replace(recipe.parameters, iterations=iterations))
-            if report:
-                page = _render(prepared, recipe, measured, found, bars)
-        published = train_and_publish(
-            prepared,
-            recipe,
-            models,
-            metrics=None if measured is None else measured.to_json(),
-            report=page,
-            list_length=top_lists,
-            event_unit=events.event_unit,
-            force=force,
-            progress=bars,
-        )
-    if measured is not None:
-        output.show(figures_table(measured.figures))
-        if how.patience is not None and measured.first.convergence is not None:
-            output.show(convergence_table(measured.first.convergence))
-    _show_published(output, published, models, with_report=page is not None)
-    output.result(_to_json(published, models, prepared, recipe, measured))
-    output.warn(prepared.rows.warning)
+    where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)
+    loaded = ENGINE.read(where, preset, output)
+    output.show(records_table(loaded.provenance))
+    planned = how if evaluation else None
+    recipe = Recipe(preset, planned, report, search_file, top_lists, events.event_unit)
+    built = loaded.build(recipe, output)
+    published = publish(built.model, models, card=built.card, report=built.report, force=force)
+    _show_measured(output, built, how)
+    _show_published(output, published, models, with_report=built.report is not None)
+    output.result(_to_json(published, models, built))
+    output.warn(loaded.provenance.rows.warning)
     return 0 if published.is_current else NOT_CURRENT
 
 
@@ -135,25 +108,18 @@ def _refuse_without_evaluation(
         raise TrainingError(f"{given[0]} does nothing without an evaluation; leave it out")
 
 
-def _render(
-    prepared: Prepared, recipe: Preset, measured: Measured, found: Search | None, bars: Bars
-) -> str:
-    from training.report import render  # noqa: PLC0415 - matplotlib takes a second to load
+def _check_search(search_file: Path, *, report: bool) -> None:
+    """Refuses a search before work is done for it."""
+    if not report:
+        raise TrainingError("without a report nothing shows the search; leave --search out")
+    read_search(search_file)
 
-    k, seed = measured.figures.k, recipe.parameters.seed
-    points = measure_discovery(measured.first, k=k, seed=seed, progress=bars)
-    page_done = bars.step("report", 1)
-    shown = study(
-        prepared.interactions.user_items,
-        prepared.to_manifest(),
-        recipe,
-        measured,
-        search=found,
-        discovery=points,
-    )
-    page = render(shown)
-    page_done(1)
-    return page
+
+def _show_measured(output: Output, built: Built, plan: Plan) -> None:
+    if built.figures is not None:
+        output.show(figures_table(built.figures))
+    if plan.patience is not None and built.convergence is not None:
+        output.show(convergence_table(built.convergence))
 
 
 def _show_published(
@@ -181,20 +147,14 @@ def _show_published(
     )
 
 
-def _to_json(
-    published: Published,
-    models: Path,
-    prepared: Prepared,
-    recipe: Preset,
-    measured: Measured | None,
-) -> dict[str, Any]:
+def _to_json(published: Published, models: Path, built: Built) -> dict[str, Any]:
     shrunk = published.shrinkage
     return {
         "version": published.version,
         "path": str(ModelsFolder(models).place_of(published.version)),
         "current": published.is_current,
         "shrinkage": shrunk and shrunk.to_manifest(),
-        "dataset": prepared.to_manifest(),
-        "parameters": recipe.parameters.to_manifest(),
-        "metrics": None if measured is None else measured.to_json(),
+        "dataset": built.card["dataset"],
+        "parameters": built.preset.parameters.to_manifest(),
+        "metrics": built.metrics,
     }

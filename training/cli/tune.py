@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from app.weighting import WeightingName
-from training.als import Parameters
 from training.cli.app import JsonTo, cli
 from training.cli.console import Output
 from training.cli.evaluate import measured_to_json
@@ -21,11 +20,16 @@ from training.cli.options import (
     RecipeOptions,
 )
 from training.cli.reading import Data, read_data
-from training.cli.tables import figures_table, search_table, trial_line
+from training.cli.tables import (
+    figures_table,
+    search_table,
+    trial_line,
+)
 from training.configuration import write_configuration
 from training.convergence import Validation
 from training.errors import TrainingError
 from training.files import check_place
+from training.fitting.hyperparameters import Parameters
 from training.measuring.evaluation import check_cutoff
 from training.measuring.experiment import VALIDATION_USERS, Plan, measure, validation_of
 from training.tuning.search import Budget, search

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from training.data.records import Records
 from training.datasets import dataset, hetrec_lastfm_2k, lastfm, lastfm_1k, lastfm_360k, table
 from training.datasets.reading.table_columns import TableOptions
 from training.datasets.synthetic import sample
 from training.errors import DatasetError
-from training.records import Records
 
 __all__ = [
     "DATASETS",

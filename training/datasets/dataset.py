@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from training.records import Records
+from training.data.records import Records
 
 # The options that a loader reads; a class that has more of them will do as well.
 OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.records import Records
 from training.datasets.dataset import Dataset, Download
 from training.datasets.lastfm import LICENCE
 from training.datasets.reading.encoding import (
@@ -28,7 +29,6 @@ from training.datasets.reading.rows import Rows
 from training.datasets.reading.sources import find_file, reading, refuse_binary
 from training.datasets.reading.survey import surveying
 from training.datasets.reading.tab_separated import encode_plays, refuse_without_records, scan
-from training.records import Records
 
 NAME: Final = "hetrec-lastfm-2k"
 PLAYS_FILE: Final = "user_artists.dat"

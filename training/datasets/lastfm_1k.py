@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.records import Records
 from training.datasets.dataset import Dataset
 from training.datasets.lastfm import (
     LICENCE,
@@ -29,7 +30,6 @@ from training.datasets.reading.rows import Rows
 from training.datasets.reading.survey import opened
 from training.datasets.reading.tab_separated import encode_rows, refuse_without_records
 from training.datasets.reading.times import REASON_TIME, UTC_SECONDS, from_text
-from training.records import Records
 
 NAME: Final = "lastfm-1k"
 PLAYS_FILE: Final = "userid-timestamp-artid-artname-traid-traname.tsv"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from training.data.records import Records
 from training.datasets.dataset import Dataset
 from training.datasets.lastfm import (
     LICENCE,
@@ -21,7 +22,6 @@ from training.datasets.lastfm import (
 from training.datasets.reading.encoding import records_of
 from training.datasets.reading.survey import opened
 from training.datasets.reading.tab_separated import encode_plays, refuse_without_records
-from training.records import Records
 
 NAME: Final = "lastfm-360k"
 PLAYS_FILE: Final = "usersha1-artmbid-artname-plays.tsv"

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.records import Records
 from training.datasets.dataset import Dataset
 from training.datasets.reading.encoding import (
     REASON_LONG_ID,
@@ -31,7 +32,6 @@ from training.datasets.reading.table_columns import EXTRA, ITEM, PLAYS, TIME, Co
 from training.datasets.reading.table_columns import NAME as NAME_COLUMN
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
 from training.errors import DatasetError
-from training.records import Records
 
 NAME: Final = "table"
 REASON_NO_USER: Final = "user id is missing"

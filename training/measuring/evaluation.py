@@ -18,7 +18,6 @@ from app.interactions import UserItems
 from app.model import Model
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from training.errors import NothingToMeasure
-from training.fit import NoProgress, Progress, in_threads
 from training.measuring.measures import (
     MEASURES,
     Measure,
@@ -28,7 +27,9 @@ from training.measuring.measures import (
     OverUsers,
     PerUser,
 )
+from training.progress import NoProgress, Progress
 from training.splitting.split import Fold
+from training.threads import in_threads
 
 CUTOFFS: Final = (1, 5, 10, 15, 20)
 

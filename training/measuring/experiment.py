@@ -8,15 +8,17 @@ from typing import Any, Final
 
 from app.model import Model
 from app.recommender import Strategy
-from training.als import Parameters
 from training.convergence import Convergence, Validation, measure_convergence
+from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
-from training.fit import PartOf, Progress, fit_model
-from training.interactions import Interactions
+from training.fitting.fit import ALS, fit_model
+from training.fitting.hyperparameters import Parameters
+from training.fitting.trainer import Trainer
 from training.measuring.evaluation import Contender, Evaluation, evaluate
 from training.measuring.figures import Figures
 from training.measuring.summary import summarise
 from training.presets import Preset
+from training.progress import PartOf, Progress
 from training.splitting.drawn import Drawn
 from training.splitting.split import Fold, Split
 
@@ -96,6 +98,7 @@ def measure(
     preset: Preset,
     plan: Plan | None = None,
     *,
+    trainer: Trainer = ALS,
     progress: Progress | None = None,
 ) -> Measured:
     """Splits, trains on each training part and measures on the test part.
@@ -104,6 +107,7 @@ def measure(
         interactions: everything.
         preset: split, hyperparameters and contenders.
         plan: how.
+        trainer: makes the factors.
         progress: told of all steps.
 
     Raises:
@@ -120,7 +124,7 @@ def measure(
         n_runs = 1 if plan.first_fold_only else preset.split.n_folds * plan.repeats
         part = PartOf("split" if n_runs == 1 else f"split {number} of {n_runs}", progress)
         parameters = replace(preset.parameters, seed=seed + offset)
-        run = _run(fold, replace(preset, parameters=parameters), plan, part)
+        run = _run(fold, replace(preset, parameters=parameters), plan, trainer, part)
         first = first or run
         evaluations.append(run.evaluation)
     if first is None:
@@ -170,12 +174,12 @@ def _refuse_without_seed(split: Split) -> None:
         )
 
 
-def _run(fold: Fold, preset: Preset, plan: Plan, progress: Progress) -> Run:
+def _run(fold: Fold, preset: Preset, plan: Plan, trainer: Trainer, progress: Progress) -> Run:
     parameters = preset.parameters
-    convergence = _converge(fold, preset, plan, progress)
+    convergence = _converge(fold, preset, plan, trainer, progress)
     if convergence is not None and plan.patience is not None:
         parameters = replace(parameters, iterations=convergence.iterations)
-    model = fit_model(fold.train, parameters, progress=progress)
+    model = fit_model(fold.train, parameters, trainer=trainer, progress=progress)
     evaluation = evaluate(
         model,
         fold,
@@ -186,7 +190,9 @@ def _run(fold: Fold, preset: Preset, plan: Plan, progress: Progress) -> Run:
         progress=progress,
     )
     if fold.given is not None:
-        trained_in = _measure_trained_in(fold, fold.given, parameters, plan, progress)
+        trained_in = _measure_trained_in(
+            fold, fold.given, parameters, plan, trainer=trainer, progress=progress
+        )
         evaluation = replace(
             evaluation,
             lists={**evaluation.lists, **trained_in.lists},
@@ -196,7 +202,9 @@ def _run(fold: Fold, preset: Preset, plan: Plan, progress: Progress) -> Run:
     return Run(fold, model, parameters, evaluation, convergence)
 
 
-def _converge(fold: Fold, preset: Preset, plan: Plan, progress: Progress) -> Convergence | None:
+def _converge(
+    fold: Fold, preset: Preset, plan: Plan, trainer: Trainer, progress: Progress
+) -> Convergence | None:
     """Follows the validation part, if the plan asks for it.
 
     Raises:
@@ -211,18 +219,24 @@ def _converge(fold: Fold, preset: Preset, plan: Plan, progress: Progress) -> Con
             return None
         raise NothingToMeasure(f"early stopping has no validation part: {error}") from error
     return measure_convergence(
-        validation, preset.parameters, patience=plan.patience, progress=progress
+        validation, preset.parameters, patience=plan.patience, trainer=trainer, progress=progress
     )
 
 
 def _measure_trained_in(
-    fold: Fold, given: Interactions, parameters: Parameters, plan: Plan, progress: Progress
+    fold: Fold,
+    given: Interactions,
+    parameters: Parameters,
+    plan: Plan,
+    *,
+    trainer: Trainer,
+    progress: Progress,
 ) -> Evaluation:
     """Measures the held-out users in a model that learned from what is told of them."""
     whole = Fold(fold.train.with_pairs_of(given), fold.test)
     part = PartOf("held-out users trained in", progress)
     return evaluate(
-        fit_model(whole.train, parameters, progress=part),
+        fit_model(whole.train, parameters, trainer=trainer, progress=part),
         whole,
         {TRAINED_IN: Contender(Strategy.AUTO)},
         k=plan.k,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from training.fit import in_threads
+from training.threads import in_threads
 
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95

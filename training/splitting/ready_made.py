@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.filters import Filters, preprocess
+from training.data.interactions import Interactions, gather_records
+from training.data.records import Records
 from training.errors import TrainingError
-from training.interactions import Interactions, gather_records
-from training.preprocessing import Filters, preprocess
-from training.records import Records
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold, Split
 
@@ -72,15 +72,12 @@ class ReadyMade:
 def join_split(train: Records, test: Records) -> ReadyMade:
     """Brings two files onto common indices."""
     users = _union(train.user_ids, test.user_ids)
-    items = _union(train.item_ids, test.item_ids)
-    names = dict(zip(test.item_ids, test.item_names, strict=True))
-    names |= dict(zip(train.item_ids, train.item_names, strict=True))
-    item_names = pl.Series("item_names", [names[item] for item in items], dtype=pl.String)
+    items = train.items.union(test.items)
 
     def part(records: Records) -> Interactions:
         # All are sorted by their bytes, and the union holds every id.
         user_of = users.search_sorted(records.user_ids).to_numpy()
-        item_of = items.search_sorted(records.item_ids).to_numpy()
+        item_of = items.ids.search_sorted(records.item_ids).to_numpy()
         user_items, timed = gather_records(
             user_of[records.user_codes].astype(np.int32),
             item_of[records.item_codes].astype(np.int32),
@@ -89,14 +86,14 @@ def join_split(train: Records, test: Records) -> ReadyMade:
             n_users=len(users),
             n_items=len(items),
         )
-        return Interactions(users, items, item_names, user_items, timed)
+        return Interactions(users, items, user_items, timed)
 
     train_part, test_part = part(train), part(test)
     return ReadyMade(
         train_part,
         test_part,
         users_without_training=len(users) - len(train.user_ids),
-        items_without_training=len(items) - len(train.item_ids),
+        items_without_training=len(items) - len(train.items),
         pairs_in_training=len(np.intersect1d(_keys(train_part), _keys(test_part))),
     )
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Final, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
-from training.interactions import Interactions
 
 # What a seed of a validation part is further on than that of its split.
 VALIDATION_SEED: Final = 100

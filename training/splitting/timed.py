@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.interactions import UserItems
+from training.data.interactions import Interactions, TimedPlays
 from training.errors import NothingToMeasure, TimesMissing, TrainingError
-from training.interactions import Interactions, TimedPlays
 from training.splitting.split import (
     VALIDATION_MIN_ITEMS,
     Fold,

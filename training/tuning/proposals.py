@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from training.als import Parameters
+from training.fitting.hyperparameters import Parameters
 from training.tuning.space import Space
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from app.interactions import UserItems
 from app.weighting import WeightingName
-from training.als import Parameters
 from training.configuration import explain, read_toml
 from training.errors import TrainingError
+from training.fitting.hyperparameters import Parameters
 
 if TYPE_CHECKING:
     import optuna

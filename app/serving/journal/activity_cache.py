@@ -87,7 +87,11 @@ class ActivityCache:
         learned = {one: tracker.learned(opened.store, one, model) for one in stamps if stamps[one]}
         entries = {user_id: self._entries.get(user_id) for user_id in learned}
         stale = [
-            one for one in learned if not self._holds(one, stamps[one], learned[one], prunings, at)
+            one
+            for one, entry in entries.items()
+            if entry is None
+            or (entry.stamp, entry.learned, entry.prunings) != (stamps[one], learned[one], prunings)
+            or not self._use(one, entry, at)
         ]
         if stale:
             entries |= await self._renew(stale, _AsOf(at, stamps, learned, prunings))
@@ -127,13 +131,8 @@ class ActivityCache:
             return replace(entry.activity, units={}, is_erased=False)
         return entry.activity
 
-    def _holds(self, user_id: str, stamp: int, learned: int, prunings: int, at: int) -> bool:
-        """Says whether there is an entry of that stamp and model, which holds at a time."""
-        entry = self._entries.get(user_id)
-        if entry is None:
-            return False
-        if (entry.stamp, entry.learned, entry.prunings) != (stamp, learned, prunings):
-            return False
+    def _use(self, user_id: str, entry: _CacheEntry, at: int) -> bool:
+        """Notes that an entry is used, and says whether it still holds at a time."""
         self._entries.move_to_end(user_id)
         until = None if entry.activity is None else entry.activity.valid_until
         return until is None or at < until

@@ -309,22 +309,30 @@ GUARDS: Final = (
 )
 
 
+def assert_refused(client: TestClient) -> None:
+    for target in HOT:
+        answer = client.get(target)
+        assert answer.status_code == 401
+        assert answer.json()["detail"] == "a guard refuses"
+        assert essence(answer) == essence(behind(client).get(target))
+
+
 @pytest.mark.parametrize("add", GUARDS, ids=lambda add: add.__name__)
-@pytest.mark.parametrize("is_running", [False, True])
-def test_a_guard_is_asked_on_both_ways(
-    app: Service, add: Callable[[FastAPI], None], is_running: bool
-) -> None:
-    if not is_running:
-        add(app)
+def test_a_guard_is_asked_on_both_ways(app: Service, add: Callable[[FastAPI], None]) -> None:
+    add(app)
     with serving(app) as client:
-        if is_running:
+        assert_refused(client)
+
+
+def test_a_guard_is_asked_from_when_it_is_there(app: Service) -> None:
+    with serving(app) as client:
+        for add in (guard_as_override, guard_of_include, guard_as_route_before):
             assert client.get("/recommend/u30").status_code == 200
+            routes = [*app.router.routes]
             add(app)
-        for target in HOT:
-            answer = client.get(target)
-            assert answer.status_code == 401
-            assert answer.json()["detail"] == "a guard refuses"
-            assert essence(answer) == essence(behind(client).get(target))
+            assert_refused(client)
+            app.router.routes[:] = routes
+            app.dependency_overrides.clear()
 
 
 def test_a_guard_that_passes_changes_nothing(app: Service) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from app.artifacts.reading import open_model, read_report
 from app.events import MICROSECONDS, Event, EventType
 from app.recommender import Query, Recommender
 from app.store.address import open_store
+from app.weighting import WEIGHTINGS
 from tests.training.cli.commands import (
     N_USERS,
     QUICK,
@@ -511,3 +513,10 @@ def test_the_help_of_train_says_what_force_does(capsys: pytest.CaptureFixture[st
     assert "less than half of the users, artists or pairs" in shown
     assert "the exit status is 3" in shown
     assert "--no-force" not in shown
+
+
+def test_the_help_of_train_says_what_each_weighting_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    printed = " ".join(re.sub(r"[│\s]+", " ", capsys.readouterr().out).split())
+    for name, rule in WEIGHTINGS.items():
+        assert f"{name}: {rule.words}" in printed

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from training.data.records import Records
 from training.datasets import LoadOptions
 from training.datasets.table import load
-from training.records import Records
 
 
 def write(path: Path, text: str | bytes) -> Path:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from training.data.records import Records
 from training.datasets import LoadOptions
 from training.datasets.hetrec_lastfm_2k import ARTISTS_FILE, PLAYS_FILE, load
 from training.errors import DatasetError
-from training.records import Records
 
 ARTISTS = (
     "id\tname\turl\tpictureURL",
@@ -48,7 +48,7 @@ def test_reads_plays_and_names(tmp_path: Path, header: str, end: str) -> None:
     assert pairs(records) == [("2", "51", 13883.0), ("10", "51", 1.0), ("2", "9", 3.0)]
     assert records.user_ids.to_list() == ["10", "2"]
     assert records.item_ids.to_list() == ["51", "9"]
-    assert records.item_names.to_list() == ['"Duran" Duran', "Morcheeba"]
+    assert records.items.names.to_list() == ['"Duran" Duran', "Morcheeba"]
     assert (records.rows.read, records.rows.dropped, records.rows.noted) == (3, {}, {})
     assert records.dataset == "hetrec-lastfm-2k"
     assert set(records.sources) == {PLAYS_FILE, ARTISTS_FILE}
@@ -88,7 +88,7 @@ def test_broken_rows_are_counted_and_nameless_artists_noted(tmp_path: Path) -> N
     records = load(tmp_path, LoadOptions())
 
     assert pairs(records) == [("2", "77", 4.0), ("3", "8", 5.0)]
-    assert records.item_names.to_list() == ["77", "b\ufffdd"]
+    assert records.items.names.to_list() == ["77", "b\ufffdd"]
     assert records.rows.read == 9
     assert records.rows.dropped == {
         "wrong number of columns": 1,
@@ -137,7 +137,7 @@ def test_the_real_files(hetrec_path: Path) -> None:
     assert (records.rows.read, records.rows.dropped, records.rows.noted) == (92_834, {}, {})
     assert (len(records.user_ids), len(records.item_ids)) == (1892, 17_632)
     assert pairs(records)[0] == ("2", "51", 13883.0)
-    names = dict(zip(records.item_ids, records.item_names, strict=True))
+    names = dict(zip(records.item_ids, records.items.names, strict=True))
     assert names["51"] == "Duran Duran"
     assert names["1686"] == '"Weird Al" Yankovic'
     assert float(records.plays.sum(dtype="float64")) == 69_183_975.0

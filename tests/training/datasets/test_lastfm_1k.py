@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.records import Records
 from training.datasets import LoadOptions
 from training.datasets.lastfm_1k import PLAYS_FILE, load
 from training.errors import DatasetError
-from training.records import Records
 
 ANNA, BERT = "user_000001", "user_000992"
 DOORS = "9efff43b-3b29-4082-824e-bc82f646f93d"
@@ -67,7 +67,7 @@ def test_each_line_is_one_play_with_its_time(tmp_path: Path) -> None:
     ]
     assert records.plays.tolist() == [1, 1, 1, 1]
     assert records.plays.dtype == np.float32
-    assert records.item_names.to_list() == ["The Doors", "Tom Waits"]
+    assert records.items.names.to_list() == ["The Doors", "Tom Waits"]
     assert records.dataset == "lastfm-1k"
     assert (records.rows.read, records.rows.dropped, records.rows.noted) == (4, {}, {})
     assert list(records.sources) == [PLAYS_FILE]
@@ -116,7 +116,7 @@ def test_a_broken_row_is_dropped_for_its_reason(
     records = load(tmp_path, LoadOptions())
 
     assert records.rows.dropped == {reason: 1}
-    assert (records.rows.read, records.rows.kept) == (2, 1)
+    assert (records.rows.read, records.rows.taken) == (2, 1)
     assert rows_of(records) == [(BERT, WAITS, seconds(NOON))]
 
 
@@ -125,7 +125,7 @@ def test_a_row_without_track_is_kept_and_a_blank_line_is_none(tmp_path: Path) ->
 
     records = load(tmp_path, LoadOptions())
 
-    assert (records.rows.read, records.rows.kept) == (1, 1)
+    assert (records.rows.read, records.rows.taken) == (1, 1)
 
 
 def test_quotes_and_carriage_returns_are_characters_like_any_other(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_quotes_and_carriage_returns_are_characters_like_any_other(tmp_path: Pat
 
     records = load(tmp_path, LoadOptions())
 
-    assert records.item_names.to_list() == ['"The Doors', "\rx"]
+    assert records.items.names.to_list() == ['"The Doors', "\rx"]
     assert records.rows.dropped == {}
 
 
@@ -147,7 +147,7 @@ def test_a_time_after_the_documented_end_is_noted(tmp_path: Path) -> None:
 
     records = load(tmp_path, LoadOptions())
 
-    assert records.rows.kept == 3
+    assert records.rows.taken == 3
     assert records.rows.noted == {"time after 5 May 2009, when the data should end": 2}
 
 
@@ -215,7 +215,7 @@ def test_rows_are_conserved(lines: list[bytes]) -> None:
     physical = [text.removesuffix(b"\r") for text in content.split(b"\n")]
     assert records.timestamps is not None
     assert records.rows.read == sum(bool(text) for text in physical)
-    assert len(records) == len(records.timestamps) == records.rows.kept
-    assert records.rows.read == records.rows.kept + sum(records.rows.dropped.values())
+    assert len(records) == len(records.timestamps) == records.rows.taken
+    assert records.rows.read == records.rows.taken + sum(records.rows.dropped.values())
     assert seconds("2002-01-01") <= records.timestamps.min()
     assert records.timestamps.max() < seconds("2010-06-01")

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.records import Records
 from training.datasets import LoadOptions
 from training.datasets.lastfm_360k import PLAYS_FILE, load
 from training.errors import DatasetError
-from training.records import Records
 
 ANNA = "a" * 40
 BERT = "b" * 40
@@ -63,14 +63,14 @@ def test_reads_rows_as_codes_of_sorted_ids(tmp_path: Path) -> None:
 
     assert records.user_ids.to_list() == [ANNA, BERT]
     assert records.item_ids.to_list() == [DOORS, WAITS]
-    assert records.item_names.to_list() == ["the doors", "tom waits"]
+    assert records.items.names.to_list() == ["the doors", "tom waits"]
     assert records.user_codes.tolist() == [1, 0, 0]
     assert records.item_codes.tolist() == [1, 1, 0]
     assert records.plays.tolist() == [7.0, 419157.0, 1.0]
     assert records.user_codes.dtype == records.item_codes.dtype == np.int32
     assert records.plays.dtype == np.float32
     assert records.dataset == "lastfm-360k"
-    assert (records.rows.read, records.rows.kept) == (3, 3)
+    assert (records.rows.read, records.rows.taken) == (3, 3)
     assert records.rows.dropped == {}
     assert records.rows.noted == {}
     content = file.read_bytes()
@@ -133,7 +133,7 @@ def test_a_broken_row_is_dropped_for_its_reason(
     records = load(tmp_path, LoadOptions())
 
     assert records.rows.dropped == {reason: 1}
-    assert (records.rows.read, records.rows.kept) == (2, 1)
+    assert (records.rows.read, records.rows.taken) == (2, 1)
     assert rows_of(records) == [(BERT, WAITS, 7.0)]
     assert records.user_ids.to_list() == [BERT]
     assert records.item_ids.to_list() == [WAITS]
@@ -165,7 +165,7 @@ def test_quotes_are_no_quoting(tmp_path: Path) -> None:
     records = load(tmp_path, LoadOptions())
 
     assert records.item_ids.to_list() == [DOORS, WAITS, 'name:"']
-    assert records.item_names.to_list() == ['"weird al', 'lee "scratch" perry"', '"']
+    assert records.items.names.to_list() == ['"weird al', 'lee "scratch" perry"', '"']
 
 
 def test_odd_characters_stay_and_invalid_utf8_is_noted(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_odd_characters_stay_and_invalid_utf8_is_noted(tmp_path: Path) -> None:
 
     records = load(tmp_path, LoadOptions())
 
-    assert records.item_names.to_list() == ["doors\ufffd", "Ж\0\x07 ￿\u2028"]
+    assert records.items.names.to_list() == ["doors\ufffd", "Ж\0\x07 ￿\u2028"]
     assert records.rows.noted == {
         "artist without MBID, known by name": 1,
         "name with invalid UTF-8, shown with U+FFFD": 1,
@@ -214,7 +214,7 @@ def test_an_artist_without_mbid_is_known_by_name_or_by_the_names_only_mbid(tmp_p
         (ANNA, WAITS, 5.0),
         (BERT, "name:x", 6.0),
     ]
-    assert records.item_names.to_list() == ["the doors", "x", "The Doors", "x"]
+    assert records.items.names.to_list() == ["the doors", "x", "The Doors", "x"]
     assert records.rows.noted == {
         "artist without MBID, known by name": 2,
         "name without MBID matched to its only MBID": 1,
@@ -263,7 +263,7 @@ def test_the_name_of_an_mbid_is_its_most_frequent_ties_by_bytes(tmp_path: Path) 
 
     records = load(tmp_path, LoadOptions())
 
-    names = dict(zip(records.item_ids, records.item_names, strict=True))
+    names = dict(zip(records.item_ids, records.items.names, strict=True))
     assert names == {DOORS: "the doors", WAITS: "Waits", "m": "m"}
 
 
@@ -286,7 +286,7 @@ def test_ids_do_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
     for other, step in ((again, 1), (backward, -1)):
         assert other.user_ids.equals(forward.user_ids)
         assert other.item_ids.equals(forward.item_ids)
-        assert other.item_names.equals(forward.item_names)
+        assert other.items.names.equals(forward.items.names)
         np.testing.assert_array_equal(other.user_codes[::step], forward.user_codes)
         np.testing.assert_array_equal(other.item_codes[::step], forward.item_codes)
         np.testing.assert_array_equal(other.plays[::step], forward.plays)
@@ -386,8 +386,8 @@ def test_rows_are_conserved(lines: list[bytes], windows: bool, drop_items: bool)
 
     physical = [text.removesuffix(b"\r") for text in content.split(b"\n")]
     assert records.rows.read == sum(bool(text) for text in physical)
-    assert len(records) == records.rows.kept
-    assert records.rows.read == records.rows.kept + sum(records.rows.dropped.values())
+    assert len(records) == records.rows.taken
+    assert records.rows.read == records.rows.taken + sum(records.rows.dropped.values())
     assert np.isfinite(records.plays).all()
     assert (records.plays > 0).all()
     assert records.user_ids.is_sorted()

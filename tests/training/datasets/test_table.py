@@ -31,7 +31,7 @@ def test_ids_are_kept_exactly(tmp_path: Path) -> None:
         (" ü ", "NA", 1.0),
     ]
     assert records.user_ids.to_list() == [" ü ", "007", "7"]
-    assert records.item_names.to_list() == records.item_ids.to_list()
+    assert records.items.names.to_list() == records.item_ids.to_list()
     assert records.dataset == "table"
     assert records.timestamps is None
     assert list(records.sources) == ["plays.csv"]
@@ -48,7 +48,7 @@ def test_csv_has_the_usual_quoting(tmp_path: Path) -> None:
     records = read_csv(tmp_path, 'user_id,item_id,name\r\n"a ""b"", c",x,"Tyler,\r\nthe"\r\n')
 
     assert pairs(records) == [('a "b", c', "x", 1.0)]
-    assert records.item_names.to_list() == ["Tyler,\r\nthe"]
+    assert records.items.names.to_list() == ["Tyler,\r\nthe"]
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq", ".CSV"])
@@ -207,7 +207,7 @@ def test_rows_are_conserved(rows: list[tuple[str, str, str]]) -> None:
         records = load(file, LoadOptions(quoting=True))
 
     assert records.rows.read == len(rows)
-    assert len(records) == records.rows.kept == len(rows) - sum(records.rows.dropped.values())
+    assert len(records) == records.rows.taken == len(rows) - sum(records.rows.dropped.values())
     assert {(user, item) for user, item, _ in pairs(records)} <= {row[:2] for row in rows}
 
 
@@ -234,7 +234,7 @@ def test_a_tsv_has_no_quoting_unless_told(tmp_path: Path) -> None:
     records = load(file, LoadOptions())
 
     assert pairs(records) == [("u", "x", 1.0), ('"v"', "y", 1.0)]
-    assert records.item_names.to_list() == ['"Weird Al" Y', '12"']
+    assert records.items.names.to_list() == ['"Weird Al" Y', '12"']
     assert records.rows.noted == {
         "id in quotation marks, taken as they are (--quoting removes them)": 1
     }

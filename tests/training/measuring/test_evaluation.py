@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from app.recommender import PopularityBy, Query, Recommender, Strategy
 from tests.builders import interactions_of, random_plays, small_model
+from training.data.interactions import Interactions
 from training.errors import NothingToMeasure
-from training.interactions import Interactions
 from training.item_knn import ItemKnn
 from training.measuring.evaluation import CUTOFFS, Contender, GivesLists, evaluate, recommend_lists
 from training.measuring.measures import PRECISION, RECALL

@@ -16,13 +16,13 @@ from tests.builders import (
     random_plays,
 )
 from training.convergence import measure_convergence
+from training.data.filters import Filters
+from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
-from training.fit import fit_model
-from training.interactions import Interactions
+from training.fitting.fit import fit_model
 from training.measuring.evaluation import Contender, evaluate
 from training.measuring.experiment import TRAINED_IN, Measured, Plan, measure, validation_of
 from training.measuring.summary import summarise
-from training.preprocessing import Filters
 from training.presets import Preset
 from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
 from training.splitting.split import Fold, Split

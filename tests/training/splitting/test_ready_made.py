@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 
 from tests.builders import PARAMETERS, dense_of
+from training.data.items import ItemTable
+from training.data.records import Records, RowCounts
 from training.errors import NothingToMeasure, TrainingError
 from training.measuring.experiment import Plan, measure
 from training.presets import DEFAULT
-from training.records import Records, RowCounts
 from training.splitting.drawn import RandomPerUser
 from training.splitting.ready_made import join_split, only_training
 
@@ -23,8 +24,9 @@ def records_of(rows: Sequence[tuple[str, str, float]], **names: str) -> Records:
     return Records(
         dataset="table",
         user_ids=users,
-        item_ids=items,
-        item_names=pl.Series([names.get(item, item) for item in items], dtype=pl.String),
+        items=ItemTable.of(
+            items, pl.Series([names.get(item, item) for item in items], dtype=pl.String)
+        ),
         user_codes=np.array([users.to_list().index(user) for user, _, _ in rows], dtype=np.int32),
         item_codes=np.array([items.to_list().index(item) for _, item, _ in rows], dtype=np.int32),
         plays=np.array([plays for _, _, plays in rows], dtype=np.float32),
@@ -72,8 +74,8 @@ def test_names_of_the_training_file_win() -> None:
         records_of([("a", "x", 1)], x="The Doors"),
         records_of([("a", "x", 1), ("a", "y", 1)], x="the doors!", y="Björk"),
     )
-    assert split.train.item_names.to_list() == ["The Doors", "Björk"]
-    assert split.test.item_names.to_list() == ["The Doors", "Björk"]
+    assert split.train.items.names.to_list() == ["The Doors", "Björk"]
+    assert split.test.items.names.to_list() == ["The Doors", "Björk"]
 
 
 def test_the_one_fold_is_what_was_given_whatever_is_asked_of_it() -> None:

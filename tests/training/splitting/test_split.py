@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.builders import dense_of, interactions_of, random_plays
+from training.data.interactions import Interactions, TimedPlays
 from training.errors import NothingToMeasure, TimesMissing, TrainingError
-from training.interactions import Interactions, TimedPlays
 from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
 from training.splitting.split import Fold, Split
 from training.splitting.splits import SPLITS

@@ -17,9 +17,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.id_map import MAX_ID_BYTES
+from training.data.items import ItemTable
+from training.data.records import Records
 from training.datasets.reading.rows import Rows
 from training.errors import DatasetError
-from training.records import Records
 
 USER: Final = "user"
 _USER_HASH: Final = "user hash"
@@ -181,8 +182,7 @@ def records_of(
         item_codes=_positions(item_ids, ids)[item_codes],
         plays=plays[usable],
         user_ids=encoded.users.filter(pl.Series(used_users)).alias("user_id"),
-        item_ids=ids.alias("item_id"),
-        item_names=_names_of(ids, names),
+        items=ItemTable.of(ids, _names_of(ids, names)),
         rows=rows.counts(noted),
         dataset=dataset,
         sources=sources,

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.records import REASON_ZERO, RowCounts
+from training.data.records import REASON_ZERO, RowCounts
 
 REASON_NO_PLAYS: Final = "plays missing or no number"
 REASON_NEGATIVE: Final = "plays are negative"

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from training.data.records import Records
 from training.datasets import lastfm_1k, lastfm_360k
 from training.datasets.dataset import Dataset
 from training.datasets.lastfm import LastfmOptions
 from training.datasets.synthetic.sample_files import CARD, sample_folder
 from training.errors import DatasetError
-from training.records import Records
 
 NAME: Final = "synthetic"
 

@@ -26,7 +26,7 @@ def test_columns_are_named_by_options(tmp_path: Path) -> None:
     )
 
     assert pairs(records) == [("u", "t", 2.0), ("v", "t", 3.0), ("w", "t", 4.0)]
-    assert records.item_names.to_list() == ["tom"]
+    assert records.items.names.to_list() == ["tom"]
     assert records.timestamps is not None
     assert records.timestamps.dtype == np.int64
     assert records.timestamps.tolist() == [1241478560, 1241478620, 1241478680]

@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from training.data.filters import Filters, preprocess
 from training.datasets import LoadOptions, load_dataset
 from training.datasets.lastfm_1k import PLAYS_FILE
 from training.datasets.synthetic.generator import PLAYS, PROFILES, generate
 from training.datasets.synthetic.sample_files import CARD
 from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
-from training.preprocessing import Filters, preprocess
 
 LINE = re.compile(
     r"user_\d{6}\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t([0-9a-f-]{36})?\t[^\t]+\t\tTrack \d+"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.interactions import UserItems
 from tests.builders import dense_of, interactions_of, random_plays
+from training.data.interactions import Interactions, TimedPlays, sum_pairs
 from training.errors import TrainingError
-from training.interactions import Interactions, TimedPlays, sum_pairs
 
 DAY = 24 * 3600
 
@@ -61,28 +61,28 @@ def test_keeping_pairs_conserves_their_place_and_plays(seed: int) -> None:
     plays[rng.random(6) < 0.3] = 0
     interactions = interactions_of(plays)
     keep = rng.random(interactions.user_items.nnz) < rng.choice([0.0, 0.5, 1.0])
-    kept, left = interactions.with_pairs(keep), interactions.with_pairs(~keep)
-    both = dense_of(kept.user_items) + dense_of(left.user_items)
+    some, left = interactions.with_pairs(keep), interactions.with_pairs(~keep)
+    both = dense_of(some.user_items) + dense_of(left.user_items)
     assert both.tolist() == plays.tolist()
-    assert kept.user_items.nnz == keep.sum()
-    assert kept.user_items.nnz + left.user_items.nnz == len(keep)
-    assert kept.user_ids.to_list() == interactions.user_ids.to_list()
-    assert kept.item_ids.to_list() == interactions.item_ids.to_list()
-    assert kept.user_items.n_items == 5
+    assert some.user_items.nnz == keep.sum()
+    assert some.user_items.nnz + left.user_items.nnz == len(keep)
+    assert some.user_ids.to_list() == interactions.user_ids.to_list()
+    assert some.item_ids.to_list() == interactions.item_ids.to_list()
+    assert some.user_items.n_items == 5
 
 
 def test_keeping_pairs_does_not_change_what_they_are_kept_from() -> None:
     interactions = interactions_of([[1, 2], [3, 0]])
-    kept = interactions.with_pairs(np.array([False, True, True]))
-    assert dense_of(kept.user_items).tolist() == [[0, 2], [3, 0]]
+    some = interactions.with_pairs(np.array([False, True, True]))
+    assert dense_of(some.user_items).tolist() == [[0, 2], [3, 0]]
     assert dense_of(interactions.user_items).tolist() == [[1, 2], [3, 0]]
 
 
 def test_pairs_can_be_kept_of_none() -> None:
     # Was wrong: raised IndexError where no user had an item.
     interactions = interactions_of(np.zeros((3, 2)))
-    kept = interactions.with_pairs(np.zeros(0, dtype=bool))
-    assert kept.user_items.indptr.tolist() == [0, 0, 0, 0]
+    some = interactions.with_pairs(np.zeros(0, dtype=bool))
+    assert some.user_items.indptr.tolist() == [0, 0, 0, 0]
 
 
 def test_records_outside_the_matrix_are_refused() -> None:
@@ -156,11 +156,11 @@ def test_keeping_pairs_keeps_their_records(
 ) -> None:
     interactions = timed_interactions(rows)
     keep = np.random.default_rng(seed).random(interactions.user_items.nnz) < 0.5
-    kept, left = interactions.with_pairs(keep), interactions.with_pairs(~keep)
-    assert kept.timed is not None
+    some, left = interactions.with_pairs(keep), interactions.with_pairs(~keep)
+    assert some.timed is not None
     assert left.timed is not None
-    assert len(kept.timed) + len(left.timed) == len(rows)
-    for part in (kept, left):
+    assert len(some.timed) + len(left.timed) == len(rows)
+    for part in (some, left):
         assert part.timed is not None
         summed = part.timed.sum(n_users=5, n_items=6)
         assert dense_of(summed).tolist() == dense_of(part.user_items).tolist()
@@ -184,7 +184,7 @@ def test_the_pairs_of_both_are_summed_and_the_ids_stay() -> None:
     assert dense_of(both.user_items).tolist() == [[1, 5, 5], [0, 4, 0]]
     assert both.user_items.indices.tolist() == [0, 1, 2, 1]
     assert both.user_ids.to_list() == one.user_ids.to_list()
-    assert both.item_names.to_list() == one.item_names.to_list()
+    assert both.items.names.to_list() == one.items.names.to_list()
     assert dense_of(one.user_items).tolist() == [[1, 0, 2], [0, 0, 0]]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.interactions import UserItems
+from training.data.items import ItemTable
 from training.errors import TimesMissing
 
 _DAY_SECONDS: Final = 24 * 3600
@@ -116,17 +117,20 @@ class Interactions:
 
     Attributes:
         user_ids: String, by user index.
-        item_ids: String, by item index.
-        item_names: String, by item index.
-        user_items: summed plays, len(user_ids) x len(item_ids).
+        items: the items table, by item index.
+        user_items: summed plays, len(user_ids) x len(items).
         timed: the records that ``user_items`` sums, None where times are unknown.
     """
 
     user_ids: pl.Series
-    item_ids: pl.Series
-    item_names: pl.Series
+    items: ItemTable
     user_items: UserItems
     timed: TimedPlays | None = None
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """The ids of the items, String, by item index."""
+        return self.items.ids
 
     def with_recency(self, half_life: float | None) -> Interactions:
         """Returns the same pairs with their recency; see ``TimedPlays.recency``.
@@ -157,13 +161,14 @@ class Interactions:
     def with_pairs(self, keep: NDArray[np.bool_]) -> Interactions:
         """Returns the same users and items with only the pairs that ``keep`` (nnz,) marks."""
         old = self.user_items
-        kept_before = np.zeros(old.nnz + 1, dtype=np.int64)
-        np.cumsum(keep, out=kept_before[1:])
-        indptr = kept_before[old.indptr]
+        before = np.zeros(old.nnz + 1, dtype=np.int64)  # how many pairs stay before each
+        np.cumsum(keep, out=before[1:])
         recency = None if old.recency is None else old.recency[keep]
-        kept = UserItems(indptr, old.indices[keep], old.plays[keep], old.n_items, recency)
+        user_items = UserItems(
+            before[old.indptr], old.indices[keep], old.plays[keep], old.n_items, recency
+        )
         timed = None if self.timed is None else self.timed.take(self.timed.spread(keep))
-        return replace(self, user_items=kept, timed=timed)
+        return replace(self, user_items=user_items, timed=timed)
 
     def with_pairs_of(self, other: Interactions) -> Interactions:
         """Returns the pairs of both, of the same users and items."""
@@ -201,7 +206,7 @@ class Interactions:
         user_items = renumbered(old.plays)
         if old.recency is not None:
             user_items = replace(user_items, recency=renumbered(old.recency).plays)
-        return Interactions(self.user_ids, self.item_ids[order], self.item_names[order], user_items)
+        return Interactions(self.user_ids, self.items.take(order), user_items)
 
     def without_times(self) -> Interactions:
         """Returns the same without the records."""

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.filters import Filters, preprocess
+from training.data.items import ItemTable
+from training.data.records import Records, RowCounts
 from training.errors import TrainingError
-from training.preprocessing import Filters, preprocess
-from training.records import Records, RowCounts
 
 
 def records_of(rows: Sequence[tuple[int, int, float]], n_users: int, n_items: int) -> Records:
@@ -20,8 +21,10 @@ def records_of(rows: Sequence[tuple[int, int, float]], n_users: int, n_items: in
         item_codes=np.array(items, dtype=np.int32),
         plays=np.array(plays, dtype=np.float32),
         user_ids=pl.Series([f"u{index:02}" for index in range(n_users)], dtype=pl.String),
-        item_ids=pl.Series(item_ids, dtype=pl.String),
-        item_names=pl.Series([f"name {one}" for one in item_ids], dtype=pl.String),
+        items=ItemTable.of(
+            pl.Series(item_ids, dtype=pl.String),
+            pl.Series([f"name {one}" for one in item_ids], dtype=pl.String),
+        ),
         rows=RowCounts(read=len(rows)),
         dataset="test",
         sources={},
@@ -33,7 +36,7 @@ def test_repeated_pairs_are_summed_and_unused_ids_fall_out() -> None:
     interactions, steps = preprocess(records, Filters())
     assert interactions.user_ids.to_list() == ["u00", "u02"]
     assert interactions.item_ids.to_list() == ["i01", "i03"]
-    assert interactions.item_names.to_list() == ["name i01", "name i03"]
+    assert interactions.items.names.to_list() == ["name i01", "name i03"]
     assert interactions.user_items.indptr.tolist() == [0, 1, 2]
     assert interactions.user_items.indices.tolist() == [1, 0]
     assert interactions.user_items.plays.tolist() == [5, 7]

@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.data.items import ItemTable
+
 REASON_ZERO: Final = "plays are zero"
 REASON_ERASED: Final = "user was erased"
 # Rows that can be read, and are left out by a rule.
@@ -26,7 +28,7 @@ class RowCounts:
     Attributes:
         read: all rows, broken ones included.
         dropped: rows left out, by reason.
-        noted: rows kept although something about them is odd, by what.
+        noted: rows taken although something about them is odd, by what.
         examples: by reason, a value for which a row was dropped, and where it stands.
     """
 
@@ -36,7 +38,7 @@ class RowCounts:
     examples: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def kept(self) -> int:
+    def taken(self) -> int:
         """Rows that became records."""
         return self.read - sum(self.dropped.values())
 
@@ -71,13 +73,12 @@ class Records:
 
     Attributes:
         user_codes: int32, shape (n_records,), positions in ``user_ids``.
-        item_codes: int32, shape (n_records,), positions in ``item_ids``; -1 for a record whose
+        item_codes: int32, shape (n_records,), positions in ``items``; -1 for a record whose
             artist is no item because it has no id: it counts as a row of its user until the filter
             of artists, where it falls out.
         plays: float32, shape (n_records,), above zero, finite.
         user_ids: String, unique, sorted by their bytes.
-        item_ids: String, unique, sorted by their bytes.
-        item_names: String, by item code; the id itself where no name is known.
+        items: the items table by item code, sorted by the bytes of the ids.
         rows: what was read and dropped.
         dataset: the dataset's name.
         sources: what was read, for the manifest: file name to its ``sha256`` and ``bytes``.
@@ -89,13 +90,17 @@ class Records:
     item_codes: NDArray[np.int32]
     plays: NDArray[np.float32]
     user_ids: pl.Series
-    item_ids: pl.Series
-    item_names: pl.Series
+    items: ItemTable
     rows: RowCounts
     dataset: str
     sources: Mapping[str, Any]
     timestamps: NDArray[np.int64] | None = None
     remark: str = ""
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """The ids of the items, String, by item code."""
+        return self.items.ids
 
     @property
     def period(self) -> tuple[int, int] | None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.interactions import Interactions, gather_records
+from training.data.records import Records
 from training.errors import TrainingError
-from training.interactions import Interactions, gather_records
-from training.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def preprocess(records: Records, filters: Filters) -> tuple[Interactions, list[S
         steps.append(_count(f"users with {filters.min_user_records} or more", records, keep))
 
     keep &= items >= 0
-    per_item = np.bincount(items[keep], minlength=len(records.item_ids))
+    per_item = np.bincount(items[keep], minlength=len(records.items))
     keep[keep] = per_item[items[keep]] >= filters.min_item_records
     if filters.min_item_records > 1:
         steps.append(_count(f"artists with {filters.min_item_records} or more", records, keep))
@@ -99,7 +99,7 @@ def preprocess(records: Records, filters: Filters) -> tuple[Interactions, list[S
             "repeated pairs summed",
             interactions.user_items.nnz,
             len(interactions.user_ids),
-            len(interactions.item_ids),
+            len(interactions.items),
         )
     )
     return interactions, steps
@@ -117,7 +117,7 @@ def _count(name: str, records: Records, keep: NDArray[np.bool_]) -> Step:
         name,
         int(keep.sum()),
         _distinct(users, len(records.user_ids)),
-        _distinct(items[items >= 0], len(records.item_ids)),
+        _distinct(items[items >= 0], len(records.items)),
     )
 
 
@@ -128,9 +128,9 @@ def _distinct(codes: NDArray[np.int32], size: int) -> int:
 
 
 def _sum(records: Records, keep: NDArray[np.bool_]) -> Interactions:
-    user_kept, users = _compact(records.user_codes[keep], len(records.user_ids))
-    item_kept, items = _compact(records.item_codes[keep], len(records.item_ids))
-    n_users, n_items = len(user_kept), len(item_kept)
+    users_left, users = _compact(records.user_codes[keep], len(records.user_ids))
+    items_left, items = _compact(records.item_codes[keep], len(records.items))
+    n_users, n_items = len(users_left), len(items_left)
     timestamps = None if records.timestamps is None else records.timestamps[keep]
     user_items, timed = gather_records(
         users, items, records.plays[keep], timestamps, n_users=n_users, n_items=n_items
@@ -140,9 +140,8 @@ def _sum(records: Records, keep: NDArray[np.bool_]) -> Interactions:
             f"the plays of a pair sum to more than {np.finfo(np.float32).max:.3g}; are they plays?"
         )
     return Interactions(
-        records.user_ids.gather(user_kept),
-        records.item_ids.gather(item_kept),
-        records.item_names.gather(item_kept),
+        records.user_ids.gather(users_left),
+        records.items.take(items_left),
         user_items,
         timed,
     )

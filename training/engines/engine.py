@@ -1,0 +1,132 @@
+"""The engine contract: a source and a recipe in, an artifact out.
+
+Nothing in it says where the records lie while an engine works. One that spreads them over many
+machines has them in no one place, so neither records nor matrices are handed over: a source names
+them, and what comes back is ready to be published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from app.activity import DEFAULT_UNIT
+from app.model import Model
+from training.convergence import Convergence
+from training.datasets import LoadOptions
+from training.measuring.experiment import Plan
+from training.measuring.figures import Figures
+from training.pipeline import Provenance
+from training.presets import Preset
+from training.progress import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where records come from: a dataset, the events of a store, or both.
+
+    Attributes:
+        dataset: name of a dataset, None for events alone.
+        path: its folder or file; None for where it is downloaded to.
+        options: how it is read; whether artists without an id are left out is the recipe's affair.
+        allow_unreadable: whether a dataset is taken of which too little can be read.
+        events: URL of the event store, None for none.
+        data_until: up to when the dataset holds the plays of the events already, in seconds since
+            1970 (UTC); None if it holds none.
+    """
+
+    dataset: str | None = None
+    path: Path | None = None
+    options: LoadOptions = field(default_factory=LoadOptions)
+    allow_unreadable: bool = False
+    events: str | None = None
+    data_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is made of a source.
+
+    Attributes:
+        preset: filters, split, hyperparameters and contenders.
+        plan: how a split is measured first; None where nothing is. With patience the measurement
+            decides how many iterations the model is trained.
+        with_report: whether a page shows the measurement.
+        search: the trials of ``tune`` that the page shows; None for none.
+        list_length: items of everyone's precomputed list, 0 for none.
+        event_unit: what an event counts in, in medians of the user's weights, above 0.
+    """
+
+    preset: Preset
+    plan: Plan | None = None
+    with_report: bool = False
+    search: Path | None = None
+    list_length: int = 100
+    event_unit: float = DEFAULT_UNIT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """An artifact that is ready to be published, and what was measured on the way.
+
+    Attributes:
+        model: trained on everything; its arrays may be mapped from files.
+        card: what the manifest says besides the format.
+        report: HTML that travels with the model; None for none.
+        preset: what the model was trained with, early stopping included.
+        figures: on a split of the same data; None where nothing was measured.
+        convergence: on a validation part; None where it was not measured.
+        metrics: both for JSON; None where nothing was measured.
+    """
+
+    model: Model
+    card: Mapping[str, Any]
+    report: str | None
+    preset: Preset
+    figures: Figures | None
+    convergence: Convergence | None
+    metrics: Mapping[str, Any] | None
+
+
+class Loaded(Protocol):
+    """A source that was read and filtered, wherever its records are."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """What was read, and what is left of it."""
+        ...
+
+    def build(self, recipe: Recipe, observer: Observer) -> Built:
+        """Measures on a split, if the recipe asks for it, and trains on everything.
+
+        Args:
+            recipe: its filters are those that the source was read with.
+            observer: told of all steps, and that there was nothing to measure.
+
+        Raises:
+            SearchMismatch: the trials were on other data, or on another split of them.
+            TrainingError: the split cannot be made of these data, or the numbers ran away.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Turns a source and a recipe into an artifact."""
+
+    def read(self, source: Source, preset: Preset, observer: Observer) -> Loaded:
+        """Reads a source and applies the filters.
+
+        Args:
+            source: where the records come from.
+            preset: says which filters.
+            observer: told of all steps, and how the columns were understood.
+
+        Raises:
+            DatasetError: the data cannot be read, or too little of them.
+            StoreUnavailable: the event store cannot be read.
+            TrainingError: the filters leave nothing, or tastes are to fade and nobody knows the
+                times.
+        """
+        ...

@@ -1,0 +1,114 @@
+"""Reading a source into memory: a dataset, events or both, through the filters."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from app.errors import StoreUnavailable
+from app.store.address import open_store
+from app.store.upkeep import MaintainableStore
+from training.data.interactions import Interactions
+from training.data.records import Records
+from training.datasets import ensure_dataset, load_dataset
+from training.engines.engine import Source
+from training.errors import DatasetError, TrainingError
+from training.event_log import EventLog, Merged, merge, read_event_log
+from training.measuring.experiment import validation_of
+from training.pipeline import Prepared, prepare
+from training.presets import Preset
+from training.progress import Observer
+from training.tuning.state import read_search
+from training.tuning.trials import Search
+
+
+def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:
+    """Reads a source and applies the filters; see ``Engine.read``."""
+    log = None if source.events is None else _read_events(source.events, observer)
+    records = None
+    if source.dataset is not None:
+        path = ensure_dataset(source.dataset, source.path)
+        without_id = preset.drop_items_without_id
+        options = replace(source.options, drop_items_without_id=without_id)
+        with observer.busy(f"reading {path}"):
+            records = load_dataset(source.dataset, path, options)
+        check_readable(records, path, observer, allow_unreadable=source.allow_unreadable)
+    if log is not None:
+        data: Records | Merged = merge(log, records, data_until=source.data_until)
+    elif records is not None:
+        data = records
+    else:
+        raise DatasetError("a source names a dataset, an event store or both")
+    return prepare(data, preset)
+
+
+def check_readable(
+    records: Records, path: Path, observer: Observer, *, allow_unreadable: bool
+) -> None:
+    """Says how the columns were understood, and refuses data of which too little can be read.
+
+    Raises:
+        DatasetError: that is so, and nobody has allowed it.
+    """
+    if records.remark:
+        observer.note(f"{path}: {records.remark}")
+    rows = records.rows
+    if not rows.are_mostly_readable and not allow_unreadable:
+        raise DatasetError(
+            f"{path}: {rows.warning}, so nothing is done with the others. Mend the file or the "
+            "options that say how it is read, or give --allow-unreadable"
+        )
+
+
+def read_found(
+    search_file: Path | None, interactions: Interactions, preset: Preset
+) -> Search | None:
+    """Reads a search to show in a report.
+
+    Raises:
+        SearchMismatch: it was on other data, or on another split of them.
+        TrainingError: there is no such search.
+    """
+    if search_file is None:
+        return None
+    fold = next(iter(preset.split.folds(interactions)))
+    seed = preset.parameters.seed
+    return read_search(
+        search_file,
+        of=lambda k, users: validation_of(fold, preset.split, k=k, seed=seed, sample=users),
+    )
+
+
+def open_event_store(
+    url: str | None, *, must_exist: bool = True, is_optional: bool = False
+) -> MaintainableStore:
+    """Opens an event store.
+
+    Args:
+        url: where it is; None where nobody has said.
+        must_exist: whether it is refused, and not made, where it is missing.
+        is_optional: whether the command has ``--no-events``, which the refusal then names.
+
+    Raises:
+        TrainingError: there is no URL, or it names none.
+        StoreUnavailable: it cannot be opened.
+    """
+    if url is None:
+        raise TrainingError(
+            "which event store? Give --events URL, or set ENCORE_DATABASE_URL as for the service"
+        )
+    try:
+        return open_store(url, must_exist=must_exist)
+    except ValueError as error:
+        raise TrainingError(f"--events: {error}") from None
+    except StoreUnavailable as error:
+        if error.reason != "missing" or not is_optional:
+            raise
+        message = f"{error} Or go on without one: --no-events"
+        raise StoreUnavailable(error.reason, message) from None
+
+
+def _read_events(url: str, observer: Observer) -> EventLog:
+    with closing(open_event_store(url, is_optional=True)) as store, observer.bars() as bars:
+        return read_event_log(store, bars.step("events", store.last_sequence()))

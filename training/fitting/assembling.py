@@ -1,0 +1,187 @@
+"""Assembling: the one place that makes a model of factors and what goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from app.activity import EventUnit
+from app.fold_in import fold_in, gramian, regularized_inverse
+from app.id_map import IdMap
+from app.interactions import UserItems
+from app.items import Items
+from app.model import Model, Popularity
+from app.weighting import Weighting
+from training.data.interactions import Interactions
+from training.fitting.hyperparameters import Parameters
+from training.progress import NoProgress, Progress
+from training.threads import in_threads
+
+_USERS_PER_BLOCK: Final = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """What a model holds besides its factors, whatever they are.
+
+    Attributes:
+        users: the ids of the users.
+        items: the items table.
+        user_items: raw plays of those users, n_users x n_items, with their recency.
+        popularity: of the items, among all users of the training part.
+    """
+
+    users: IdMap
+    items: Items
+    user_items: UserItems
+    popularity: Popularity
+
+    @classmethod
+    def of(cls, interactions: Interactions) -> Frame:
+        """Maps the ids and counts popularity.
+
+        Raises:
+            InvalidId: an id is longer than the service carries.
+        """
+        return cls(
+            users=IdMap.build(interactions.user_ids.to_list()),
+            items=interactions.items.mapped(),
+            user_items=interactions.user_items,
+            popularity=Popularity.count(interactions.user_items),
+        )
+
+
+def model_of(
+    frame: Frame,
+    *,
+    user_factors: NDArray[np.float32],
+    item_factors: NDArray[np.float32],
+    item_gramian: NDArray[np.float64],
+    weighting: Weighting,
+    alpha: float,
+    regularization: float,
+) -> Model:
+    """Puts a model together of factors of both sides.
+
+    Args:
+        frame: the rest.
+        user_factors: float32, shape (n_users, factors).
+        item_factors: float32, shape (n_items, factors).
+        item_gramian: float64, shape (factors, factors), of the item factors.
+        weighting: what the confidence was made with.
+        alpha: scale of the weights in the confidence.
+        regularization: that of a fold-in.
+
+    Returns:
+        A model named ``in-memory`` without precomputed lists.
+    """
+    return Model(
+        version="in-memory",
+        card={},
+        users=frame.users,
+        items=frame.items,
+        user_factors=user_factors,
+        item_factors=item_factors,
+        item_gramian=item_gramian,
+        user_items=frame.user_items,
+        popularity=frame.popularity,
+        weighting=weighting,
+        alpha=alpha,
+        regularization=regularization,
+        event_unit=EventUnit.of(frame.user_items, weighting),
+    )
+
+
+def assemble_model(
+    frame: Frame,
+    item_factors: NDArray[np.float32],
+    weighting: Weighting,
+    parameters: Parameters,
+    *,
+    progress: Progress | None = None,
+) -> Model:
+    """Makes a model of item factors: solves the users against them.
+
+    Args:
+        frame: the rest of the model.
+        item_factors: float32, shape (n_items, factors), as of a ``Trainer``.
+        weighting: what the confidence was made with.
+        parameters: the resolved hyperparameters.
+        progress: told of the users solved.
+
+    Returns:
+        A model named ``in-memory`` without precomputed lists.
+    """
+    user_items = frame.user_items
+    # An item that nobody has carries only the noise of its start; it must not enter a list.
+    listened = (frame.popularity.listeners > 0)[:, None]
+    item_factors = np.where(listened, item_factors, np.float32(0))
+    with threadpool_limits(limits=1, user_api="blas"):
+        item_gramian = gramian(item_factors)
+    user_factors = solve_users(
+        user_items,
+        item_factors,
+        item_gramian,
+        weighting,
+        parameters,
+        progress=(progress or NoProgress()).step("user vectors", user_items.n_users),
+    )
+    return model_of(
+        frame,
+        user_factors=user_factors,
+        item_factors=item_factors,
+        item_gramian=item_gramian,
+        weighting=weighting,
+        alpha=parameters.alpha,
+        regularization=parameters.fold_in_regularization,
+    )
+
+
+def solve_users(
+    user_items: UserItems,
+    item_factors: NDArray[np.float32],
+    item_gramian: NDArray[np.float64],
+    weighting: Weighting,
+    parameters: Parameters,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Folds all rows in, on all cores.
+
+    Args:
+        user_items: raw plays, n_users x n_items.
+        item_factors: float32, shape (n_items, factors).
+        item_gramian: float64, shape (factors, factors), of the item factors.
+        weighting: fitted on the training part.
+        parameters: alpha and the resolved regularization are used here.
+        progress: called with the number of users done since the last call.
+
+    Returns:
+        float32, shape (n_users, factors), each row as ``fold_in`` alone gives it.
+    """
+    vectors = np.zeros((user_items.n_users, item_factors.shape[1]), dtype=np.float32)
+    # Its last bits depend on the number of BLAS threads.
+    with threadpool_limits(limits=1, user_api="blas"):
+        inverse = regularized_inverse(item_gramian, parameters.fold_in_regularization)
+
+    def solve(start: int) -> None:
+        users = np.arange(start, min(start + _USERS_PER_BLOCK, user_items.n_users))
+        vectors[users] = fold_in(
+            user_items.take(users),
+            item_factors,
+            item_gramian,
+            weighting,
+            alpha=parameters.alpha,
+            regularization=parameters.fold_in_regularization,
+            inverse=inverse,
+        )
+        if progress:
+            progress(len(users))
+
+    in_threads(solve, range(0, user_items.n_users, _USERS_PER_BLOCK))
+    return vectors

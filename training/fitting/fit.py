@@ -1,0 +1,64 @@
+"""Fitting: from interactions to a model in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.model import Model
+from app.scoring import item_norms
+from training.data.interactions import Interactions
+from training.fitting.assembling import Frame, assemble_model
+from training.fitting.hyperparameters import Parameters
+from training.fitting.implicit_als import ImplicitAls
+from training.fitting.trainer import Trainer
+from training.fitting.weighted import Weighted
+from training.progress import NoProgress, Progress
+
+ALS: Final = ImplicitAls()
+
+
+def fit_model(
+    interactions: Interactions,
+    parameters: Parameters,
+    *,
+    trainer: Trainer = ALS,
+    progress: Progress | None = None,
+    number_by_length: bool = False,
+) -> Model:
+    """Trains on all given pairs.
+
+    Args:
+        interactions: at least one pair; with times, where tastes are to fade.
+        parameters: the hyperparameters.
+        trainer: makes the factors.
+        progress: told of the trainer's iterations and of the final solve.
+        number_by_length: whether the model numbers its items by the length of their vectors,
+            longest first, so that scans end early (``app/scoring.py``), and not as
+            ``interactions`` does.
+
+    Returns:
+        A model named ``in-memory`` without precomputed lists.
+    """
+    progress = progress or NoProgress()
+    interactions = interactions.with_recency(parameters.half_life)
+    weighted = Weighted.of(interactions.user_items, parameters)
+    weighting = weighted.weighting
+    iteration_done = progress.step("ALS iterations", parameters.iterations)
+
+    def watch(_iteration: int, _item_factors: NDArray[np.float32]) -> bool:
+        iteration_done(1)
+        return False
+
+    item_factors = trainer.train(weighted.confidence, weighted.parameters, watch=watch)
+    if number_by_length:
+        order = np.argsort(-item_norms(item_factors), kind="stable")
+        item_factors, interactions = item_factors[order], interactions.with_items_in(order)
+        if len(weighting.idf):
+            weighting = replace(weighting, idf=weighting.idf[order])
+    return assemble_model(
+        Frame.of(interactions), item_factors, weighting, weighted.parameters, progress=progress
+    )

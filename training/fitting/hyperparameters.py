@@ -1,0 +1,97 @@
+"""Hyperparameters of a model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from app.weighting import WeightingName
+from training.errors import TrainingError
+from training.fitting.confidence import noise_scale
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Hyperparameters of a model.
+
+    The confidence of a pair is c_ui = 1 + alpha * weight_ui (Hu, Koren and Volinsky 2008,
+    section 4). implicit 0.7.3 takes c_ui itself, so that is what it is given.
+
+    Attributes:
+        weighting: name of the weighting.
+        k1, b: parameters of the weighting ``bm25``.
+        factors: length of the vectors.
+        regularization: added to the diagonal of every solve; or, where it is relative, its share
+            of ``noise_scale``, so that data of any size are regularized alike.
+        alpha: scale of the weights in the confidence.
+        iterations: rounds of solving users, then items.
+        seed: of the initial factors.
+        regularization_is_relative: which of the two.
+        half_life: days in which the weight of a play in its user's taste halves, counted back from
+            the last record; None where nothing fades. Factors of items are made of whole weights:
+            what tells artists apart does not age as tastes do.
+        fold_in_share: share of the regularization with which users are solved at the end and
+            folded in. The factors need much against chance; a user's vector, one row against
+            factors that are known, needs less, above all that of a user whom they never saw.
+
+    Raises:
+        TrainingError: a value is out of range. Without regularization a user's system may have
+            no solution.
+    """
+
+    weighting: WeightingName
+    k1: float
+    b: float
+    factors: int
+    regularization: float
+    alpha: float
+    iterations: int
+    seed: int
+    regularization_is_relative: bool = False
+    fold_in_share: float = 1.0
+    half_life: float | None = None
+
+    @property
+    def fold_in_regularization(self) -> float:
+        """What a fold-in adds to the diagonal; of resolved parameters."""
+        return self.fold_in_share * self.regularization
+
+    def __post_init__(self) -> None:
+        for name, least in (("factors", 1), ("iterations", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise TrainingError(f"{name} has to be at least {least}, not {getattr(self, name)}")
+        for name in ("regularization", "alpha", "k1"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise TrainingError(f"{name} has to be above 0, not {getattr(self, name)}")
+        if self.half_life is not None and not 0 < self.half_life < math.inf:
+            raise TrainingError(f"half_life has to be above 0 days, not {self.half_life}")
+        if not 0 < self.fold_in_share <= 1:
+            raise TrainingError(
+                f"fold_in_share has to be above 0 and at most 1, not {self.fold_in_share}"
+            )
+        if not 0 <= self.b <= 1:
+            raise TrainingError(f"b has to lie between 0 and 1, not {self.b}")
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Returns the parameters for the manifest, with the convention of the confidence.
+
+        Where the regularization is relative, publishing adds what it came to.
+        """
+        entry = asdict(self) | {"weighting": str(self.weighting)}
+        is_relative = entry.pop("regularization_is_relative")
+        return entry | {
+            "regularization": None if is_relative else self.regularization,
+            "relative_regularization": self.regularization if is_relative else None,
+            "confidence": "1 + alpha * weight",
+        }
+
+    def resolve(self, confidence: sparse.csr_matrix[np.float32]) -> Parameters:
+        """Returns the parameters with the regularization as what is added to the diagonal."""
+        if not self.regularization_is_relative:
+            return self
+        absolute = self.regularization * noise_scale(confidence)
+        return replace(self, regularization=absolute, regularization_is_relative=False)

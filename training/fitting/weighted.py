@@ -1,0 +1,46 @@
+"""A weighted training part: what a trainer is given, and what has to go with its factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from app.interactions import UserItems
+from app.weighting import Weighting
+from training.fitting.confidence import confidence_matrix
+from training.fitting.hyperparameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighted:
+    """The confidence of pairs, and how it came about.
+
+    Attributes:
+        weighting: fitted on the pairs.
+        confidence: c_ui, float32, n_users x n_items.
+        parameters: the hyperparameters, with the regularization as what is added to the diagonal.
+    """
+
+    weighting: Weighting
+    confidence: sparse.csr_matrix[np.float32]
+    parameters: Parameters
+
+    @classmethod
+    def of(cls, user_items: UserItems, parameters: Parameters) -> Weighted:
+        """Weights the pairs of a training part, at least one.
+
+        Args:
+            user_items: raw plays, n_users x n_items; recency is not looked at, since factors of
+                items are made of whole weights.
+            parameters: the hyperparameters.
+
+        Raises:
+            TrainingError: a confidence is too large for float32.
+        """
+        weighting = Weighting.fit(
+            user_items, parameters.weighting, k1=parameters.k1, b=parameters.b
+        )
+        confidence = confidence_matrix(user_items, weighting, parameters.alpha)
+        return cls(weighting, confidence, parameters.resolve(confidence))
