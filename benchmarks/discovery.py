@@ -28,11 +28,11 @@ from app.scoring import Catalogue, item_norms, top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import Parts, load, validation_parts
 from training.datasets.synthetic.generator import generate
-from training.evaluation import evaluate
 from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
+from training.measuring.evaluation import evaluate
 from training.presets import DEFAULT, REFERENCE
-from training.split import Fold
+from training.splitting.split import Fold
 from training.threads import in_threads
 
 RESULT: Final = Path(__file__).parent / "results" / "discovery.json"
@@ -132,7 +132,7 @@ def compare(parts: Parts, parameters: Parameters) -> dict[str, Shares]:
     return {
         name: at_shares(
             [
-                evaluation.figures(f"{name} {strength}") | {"strength": strength}
+                evaluation.values(f"{name} {strength}") | {"strength": strength}
                 for strength in (0.0, *_STRENGTHS)
             ]
         )

@@ -21,13 +21,13 @@ from benchmarks.conditions import conditions
 from training.convergence import follow, is_exhausted
 from training.data.filters import preprocess
 from training.datasets import LoadOptions, load_dataset
-from training.evaluation import evaluate
-from training.experiment import VALIDATION_USERS, validation_of
 from training.fitting.fit import fit_model
+from training.measuring.evaluation import evaluate
+from training.measuring.experiment import VALIDATION_USERS, validation_of
+from training.measuring.summary import summarise
 from training.presets import DEFAULT, REFERENCE
-from training.search import GAIN, PATIENCE
-from training.split import Fold
-from training.summary import summarise
+from training.splitting.split import Fold
+from training.tuning.search import GAIN, PATIENCE
 
 RESULTS: Final = Path(__file__).parent / "results" / "evaluate.json"
 _FACTORS: Final = (128, 512)

@@ -40,10 +40,11 @@ from app.recommend.query import Query
 from benchmarks.conditions import conditions
 from benchmarks.load import HOST, BenchmarkError, Server, encore
 from benchmarks.preset import load
-from training import metrics
 from training.fitting.fit import fit_model
+from training.measuring import measures
 from training.presets import DEFAULT
-from training.split import Fold, RandomPerUser
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold
 
 RESULTS: Final = Path(__file__).parent / "results" / "freshness.json"
 # The first is about what a play adds without a unit, beside a median of 260 plays.
@@ -136,7 +137,7 @@ def _ndcg(lists: list[NDArray[np.int64]], fold: Fold, users: NDArray[np.int64]) 
     hits = np.array(
         [np.isin(one[:_K], tested.row(row)[0]) for row, one in enumerate(lists)], dtype=bool
     )
-    return float(metrics.ndcg(hits, tested.row_lengths()).mean())
+    return float(measures.ndcg(hits, tested.row_lengths()).mean())
 
 
 def measure_served(hetrec: Path) -> dict[str, Any]:

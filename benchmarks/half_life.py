@@ -29,11 +29,13 @@ from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.data.interactions import Interactions
 from training.datasets.synthetic.timed_generator import generate_timed
-from training.evaluation import Contender, evaluate
 from training.fitting.fit import fit_model
+from training.measuring.evaluation import Contender, evaluate
+from training.measuring.measures import NDCG
+from training.measuring.resampling import paired_t_test
 from training.presets import DEFAULT
-from training.resampling import paired_t_test
-from training.split import Fold, GlobalTime
+from training.splitting.split import Fold
+from training.splitting.timed import GlobalTime
 
 RESULTS: Final = Path(__file__).parent / "results" / "half_life.json"
 _HALF_LIVES: Final = (None, 2000.0, 1000.0, 500.0, 250.0, 125.0, 60.0, 30.0)
@@ -73,7 +75,7 @@ def _ndcg(fold: Fold, half_life: float | None) -> NDArray[np.float64]:
     parameters = replace(DEFAULT.parameters, half_life=half_life)
     model = fit_model(fold.train, parameters)
     evaluation = evaluate(model, fold, {_ALS: Contender(Strategy.AUTO)}, k=_K, cutoffs=())
-    return evaluation.per_user(_ALS, "ndcg")[evaluation.n_history > 0]
+    return evaluation.per_user(_ALS, NDCG)[evaluation.n_history > 0]
 
 
 def _ndcg_of_faded_plays(fold: Fold, half_life: float | None) -> NDArray[np.float64]:

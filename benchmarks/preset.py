@@ -35,12 +35,13 @@ from training.data.filters import Filters, preprocess
 from training.data.interactions import Interactions
 from training.datasets import LoadOptions, load_dataset
 from training.datasets.synthetic.generator import generate
-from training.evaluation import Contender, evaluate
 from training.fitting.assembling import Frame, assemble_model
 from training.fitting.fit import ALS
 from training.fitting.hyperparameters import Parameters
 from training.fitting.weighted import Weighted
-from training.split import Fold, HeldOutUsers, RandomPerUser
+from training.measuring.evaluation import Contender, evaluate
+from training.splitting.drawn import HeldOutUsers, RandomPerUser
+from training.splitting.split import Fold
 
 LOG: Final = Path(__file__).parent / "results" / "preset.jsonl"
 _VALIDATION_SEED: Final = 100
@@ -294,7 +295,7 @@ def _ndcg_by_share(fold: Fold, parameters: Parameters) -> list[float]:
         resolved = replace(weighted.parameters, fold_in_share=share)
         model = assemble_model(frame, item_factors, weighted.weighting, resolved)
         evaluation = evaluate(model, fold, {"als": Contender(Strategy.AUTO)}, cutoffs=())
-        values.append(round(evaluation.figures("als")["ndcg"], 5))
+        values.append(round(evaluation.values("als")["ndcg"], 5))
     return values
 
 

@@ -25,16 +25,17 @@ from app.weighting import WeightingName
 from benchmarks.conditions import conditions
 from benchmarks.preset import LOG, load, parameters_of, read_log, winner
 from training.data.interactions import Interactions
-from training.evaluation import evaluate
-from training.experiment import TRAINED_IN, Plan, measure, validation_of
-from training.figures import Figures
 from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
+from training.measuring.evaluation import evaluate
+from training.measuring.experiment import TRAINED_IN, Plan, measure, validation_of
+from training.measuring.figures import Figures
+from training.measuring.summary import summarise
 from training.presets import DEFAULT
-from training.search import Budget, search
-from training.space import Space
-from training.split import Fold, HeldOutUsers, KFold
-from training.summary import summarise
+from training.splitting.drawn import HeldOutUsers, KFold
+from training.splitting.split import Fold
+from training.tuning.search import Budget, search
+from training.tuning.space import Space
 
 RESULTS: Final = Path(__file__).parent / "results" / "study.json"
 _FIGURES: Final = ("precision", "recall", "ndcg", "coverage_items")

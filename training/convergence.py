@@ -15,15 +15,15 @@ from app.model import Popularity
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from app.weighting import Weighting
-from training import metrics
 from training.errors import NothingToMeasure
 from training.fitting.assembling import Frame, assemble_model
 from training.fitting.fit import ALS
 from training.fitting.hyperparameters import Parameters
 from training.fitting.trainer import Trainer
 from training.fitting.weighted import Weighted
+from training.measuring import measures
 from training.progress import NoProgress, Progress
-from training.split import Fold
+from training.splitting.split import Fold
 from training.threads import in_threads
 
 _BLOCK: Final = 128
@@ -122,7 +122,7 @@ class Validation:
                 hits[user, : len(answer.items)] = np.isin(answer.items, self.test.row(user)[0])
 
         in_threads(fill, range(0, len(self.users), _BLOCK))
-        return float(metrics.ndcg(hits, self.test.row_lengths()).mean())
+        return float(measures.ndcg(hits, self.test.row_lengths()).mean())
 
 
 def enough(curve: Sequence[float]) -> int:

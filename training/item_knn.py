@@ -16,7 +16,7 @@ from scipy import sparse
 from app.interactions import UserItems
 from app.model import Model
 from training.errors import TrainingError
-from training.split import Fold
+from training.splitting.split import Fold
 from training.threads import in_threads
 
 Similarity: TypeAlias = Literal["cosine", "bm25"]

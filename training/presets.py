@@ -9,10 +9,11 @@ from typing import Final
 from app.recommend.query import PopularityBy, Strategy
 from app.weighting import WeightingName
 from training.data.filters import Filters
-from training.evaluation import Contender, GivesLists
 from training.fitting.hyperparameters import Parameters
 from training.item_knn import ItemKnn
-from training.split import RandomPerUser, Split
+from training.measuring.evaluation import Contender, GivesLists
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +89,5 @@ REFERENCE: Final = Preset(
     },
 )
 
+# The table of presets: what --preset takes.
 PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in (DEFAULT, REFERENCE)}

@@ -15,16 +15,18 @@ from app.interactions import UserItems
 from app.model import Model
 from app.recommend.query import Strategy
 from training.convergence import Convergence
-from training.evaluation import Contender, Evaluation, evaluate
-from training.experiment import Measured, Run
-from training.figures import Figures
+from training.measuring.evaluation import Contender, Evaluation, evaluate
+from training.measuring.experiment import Measured, Run
+from training.measuring.figures import Figures
 from training.presets import Preset
 from training.progress import Progress
-from training.search import Search
+from training.tuning.trials import Search
 
 # The curve of the discovery dial is measured at these settings, on so many users at most.
 _DIALS: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 _DIAL_USERS: Final = 2000
+# The measures that show what it does.
+DIAL_MEASURES: Final = ("ndcg", "precision", "coverage_items", "coverage", "novelty", "gini")
 _LISTENERS: Final = 4
 _SHOWN: Final = 10
 
@@ -177,7 +179,7 @@ def measure_discovery(
 
 
 def _point(evaluation: Evaluation, dial: float) -> DiscoveryPoint:
-    figures = evaluation.figures(str(dial))
+    figures = evaluation.values(str(dial))
     return DiscoveryPoint(
         discovery=dial,
         ndcg=figures["ndcg"],

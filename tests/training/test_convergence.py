@@ -10,9 +10,10 @@ from app.recommend.query import Strategy
 from tests.builders import PARAMETERS, checkerboard_interactions, interactions_of, random_plays
 from training.convergence import Validation, enough, follow, is_exhausted, measure_convergence
 from training.errors import NothingToMeasure
-from training.evaluation import Contender, evaluate
 from training.fitting.fit import fit_model
-from training.split import Fold, RandomPerUser
+from training.measuring.evaluation import Contender, evaluate
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold
 
 
 def fold_of(rng: np.random.Generator) -> Fold:
@@ -33,7 +34,7 @@ def test_the_curve_ends_at_what_evaluation_measures_of_the_trained_model(
     for iterations in (1, 3, PARAMETERS.iterations):
         model = fit_model(fold.train, replace(PARAMETERS, iterations=iterations))
         evaluation = evaluate(model, fold, {"als": Contender(Strategy.AUTO)}, k=5)
-        assert curve[iterations - 1] == evaluation.figures("als")["ndcg"]
+        assert curve[iterations - 1] == evaluation.values("als")["ndcg"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from tests.builders import dense_of, interactions_of, random_plays, small_model
 from training.data.interactions import Interactions
 from training.errors import TrainingError
 from training.item_knn import ItemKnn, Similarity
-from training.split import Fold, RandomPerUser
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold
 
 
 def nothing(_done: int) -> None:

@@ -14,11 +14,18 @@ from training.data.filters import Filters, preprocess
 from training.data.interactions import Interactions
 from training.datasets import load_dataset
 from training.datasets.synthetic.generator import generate
-from training.evaluation import evaluate
-from training.experiment import Plan, measure
 from training.fitting.fit import fit_model
+from training.measuring.evaluation import evaluate
+from training.measuring.experiment import Plan, measure
 from training.presets import DEFAULT, PRESETS, REFERENCE
-from training.split import Fold, RandomPerUser
+from training.splitting.drawn import RandomPerUser
+from training.splitting.split import Fold
+
+
+def test_the_page_about_evaluation_has_a_column_for_each_preset() -> None:
+    page = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
+    header = page.partition("\n## Presets\n\n")[2].partition("\n")[0]
+    assert header == "| | " + " | ".join(f"`{name}`" for name in PRESETS) + " |"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,7 @@ def test_default_does_not_care_for_the_scale_of_plays(
             (fold,) = RandomPerUser(seed=seed).folds(interactions)
             model = fit_model(fold.train, DEFAULT.parameters)
             result = evaluate(model, fold, {"als": DEFAULT.contenders["als"]})
-            values.append(result.figures("als")["precision"])
+            values.append(result.values("als")["precision"])
         return fmean(values)
 
     changed = precision(with_plays(interactions, factor, power))
@@ -96,7 +103,7 @@ def test_default_finds_the_checkerboard() -> None:
     kept_back = interactions_of(np.eye(40))
     fold = Fold(board, kept_back)
     result = evaluate(model, fold, {"als": DEFAULT.contenders["als"]}, k=1)
-    assert result.figures("als")["precision"] == 1
+    assert result.values("als")["precision"] == 1
 
 
 def test_default_is_the_winner_of_the_committed_search() -> None:

@@ -11,10 +11,10 @@ from app.recommend.query import Query, Strategy
 from tests.builders import PARAMETERS, interactions_of, random_plays
 from training.data.filters import Filters
 from training.data.interactions import Interactions
-from training.evaluation import Contender
-from training.experiment import Measured, Plan, measure
+from training.measuring.evaluation import Contender
+from training.measuring.experiment import Measured, Plan, measure
 from training.presets import Preset
-from training.split import HeldOutUsers, RandomPerUser
+from training.splitting.drawn import HeldOutUsers, RandomPerUser
 from training.study import Study, measure_discovery, study
 
 RECIPE = Preset(
@@ -162,7 +162,7 @@ def test_the_curve_of_the_discovery_dial_begins_at_the_model_itself(measured: Me
     points = measure_discovery(measured.first, k=5, seed=0)
     assert [point.discovery for point in points] == [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]
     first, last = points[0], points[-1]
-    figures = measured.first.evaluation.figures("als")
+    figures = measured.first.evaluation.values("als")
     assert first.to_json() == {
         "discovery": 0.0,
         **{
@@ -180,7 +180,7 @@ def test_the_curve_is_measured_for_held_out_users_as_well(interactions: Interact
     recipe = replace(RECIPE, split=HeldOutUsers(min_items=3))
     measured = measure(interactions, recipe, Plan(k=5))
     first = measure_discovery(measured.first, k=5, seed=0)[0]
-    assert first.ndcg == measured.first.evaluation.figures("als")["ndcg"]
+    assert first.ndcg == measured.first.evaluation.values("als")["ndcg"]
 
 
 def test_the_curve_repeats_with_its_seed(measured: Measured) -> None:

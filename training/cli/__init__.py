@@ -8,13 +8,33 @@ import sys
 from collections.abc import Sequence
 
 from app.errors import EncoreError
-from training.cli import data, events, export, models, study, train  # registers their commands
+from training.cli import (
+    data,
+    evaluate,
+    events,
+    export,
+    models,
+    report,
+    train,
+    tune,
+)  # registers their commands
 from training.cli.app import cli
 from training.cli.console import Output
 from training.datasets import with_times
 from training.errors import TimesMissing
 
-__all__ = ["cli", "data", "events", "export", "main", "models", "study", "train"]
+__all__ = [
+    "cli",
+    "data",
+    "evaluate",
+    "events",
+    "export",
+    "main",
+    "models",
+    "report",
+    "train",
+    "tune",
+]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from training.cli.tables import statistics_table
 from training.engines.reading import open_event_store
 from training.event_data.dump import check_dump, check_name, dump, load
 from training.files import check_place
+from training.numbers import plural
 
 events_cli = App(name="events", help="Shows, moves, prunes and backs up event stores.")
 cli.command(events_cli)
@@ -65,8 +66,8 @@ def export(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> No
     with closing(open_event_store(events)) as store, output.bars() as bars:
         dumped = dump(store, out, bars.step("events", store.last_sequence()))
     output.show(
-        f"{_count(dumped.events, 'event')}, {_count(dumped.erased_users, 'erased user')} and "
-        f"{_count(dumped.unavailable_artists, 'unavailable artist')} are in {out}; only its owner "
+        f"{plural(dumped.events, 'event')}, {plural(dumped.erased_users, 'erased user')} and "
+        f"{plural(dumped.unavailable_artists, 'unavailable artist')} are in {out}; only its owner "
         "can read it"
     )
     output.result({**asdict(dumped), "path": str(out)})
@@ -97,24 +98,24 @@ def import_(
         with closing(open_event_store(events, must_exist=False)) as store:
             loaded = load(store, checked, bars.step("lines", checked.lines + 2))
     absorbed = loaded.absorbed
-    parts = [f"{_count(absorbed.stored, 'event')} stored, {absorbed.repeated:,} there already"]
+    parts = [f"{plural(absorbed.stored, 'event')} stored, {absorbed.repeated:,} there already"]
     if absorbed.of_erased:
         parts.append(f"{absorbed.of_erased:,} left out, from before their users were erased")
     if absorbed.users_erased:
-        had = _count(absorbed.events_erased, "event")
-        parts.append(f"{_count(absorbed.users_erased, 'user')} erased, who had {had} here")
+        had = plural(absorbed.events_erased, "event")
+        parts.append(f"{plural(absorbed.users_erased, 'user')} erased, who had {had} here")
     if loaded.artists_removed:
-        parts.append(f"{_count(loaded.artists_removed, 'artist')} made unavailable")
+        parts.append(f"{plural(loaded.artists_removed, 'artist')} made unavailable")
     output.show("; ".join(parts))
     if absorbed.renumbered:
         output.note(
-            f"{_count(absorbed.renumbered, 'event')} got a new number, since the store held others "
+            f"{plural(absorbed.renumbered, 'event')} got a new number, since the store held others "
             "or had pruned them; models that have learned them count them again until the next "
             "`train --events`"
         )
     if absorbed.conflicts:
         output.error(
-            f"not stored: {_count(absorbed.conflicts, 'event')} of {dump_file}, whose ids belong "
+            f"not stored: {plural(absorbed.conflicts, 'event')} of {dump_file}, whose ids belong "
             "to events with another content here"
         )
     output.result({**asdict(absorbed), "artists_removed": loaded.artists_removed})
@@ -156,7 +157,7 @@ def prune(
                     time.sleep(REST_SECONDS)
             total = deleted
     moment = _text(before)
-    output.show(f"{_count(total, 'event')} from before {moment} {_done(dry_run=dry_run)}")
+    output.show(f"{plural(total, 'event')} from before {moment} {_done(dry_run=dry_run)}")
     output.result({"before": moment, "events": total, "dry_run": dry_run})
 
 
@@ -173,7 +174,7 @@ def backup(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> No
     check_place(out)
     with closing(open_event_store(events)) as store, output.err.status("copying"):
         statistics = store.backup(out)
-    output.show(f"{out} holds {_count(sum(statistics.events.values()), 'event')}, checked")
+    output.show(f"{out} holds {plural(sum(statistics.events.values()), 'event')}, checked")
     output.result({**_describe(statistics), "path": str(out)})
 
 
@@ -218,10 +219,6 @@ def _describe(statistics: Statistics) -> dict[str, Any]:
 
 def _text(microseconds: int) -> str:
     return write_time(microseconds).isoformat(timespec="seconds")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _done(*, dry_run: bool) -> str:

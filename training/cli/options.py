@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -17,9 +17,10 @@ from app.weighting import WEIGHTINGS, WeightingName
 from training.configuration import read_configuration
 from training.datasets import DatasetOptions
 from training.errors import TrainingError
-from training.experiment import Plan
-from training.presets import PRESETS, Preset
-from training.split import SPLITS, RandomPerUser
+from training.measuring.experiment import Plan
+from training.presets import DEFAULT, PRESETS, Preset
+from training.splitting.drawn import Drawn, RandomPerUser
+from training.splitting.splits import SPLITS
 
 Positive = Parameter(validator=validators.Number(gt=0))
 AtLeastOne = Parameter(validator=validators.Number(gte=1))
@@ -36,19 +37,15 @@ Events = Annotated[str | None, _EVENTS]
 EventsOrNone = Annotated[str | None, _EVENTS, Parameter(negative="--no-events")]
 
 
-# Each option of a split, and what the splits call it.
-_FIELDS: Final = {
-    "--test-fraction": ("test_fraction", "user_fraction"),
-    "--folds": ("n_folds",),
-    "--at": ("at",),
-}
+def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Returns the members of an enumeration that a table of names makes."""
+    return [(name.upper().replace("-", "_"), name) for name in names]
 
 
-class PresetName(StrEnum):
-    """What ``--preset`` takes."""
-
-    DEFAULT = "default"
-    REFERENCE = "reference"
+# What --preset and --split take. The type checker wants members that are written out, but then they
+# would stand twice.
+PresetName = StrEnum("PresetName", _choices(PRESETS))  # type: ignore[misc]
+SplitName = StrEnum("SplitName", _choices(SPLITS))  # type: ignore[misc]
 
 
 @Parameter(name="*")
@@ -132,7 +129,7 @@ class BaseOptions:
 
     def recipe(self) -> Preset:
         """Returns the preset with the changes."""
-        base = PRESETS[str(self.preset or PresetName.DEFAULT)]
+        base = PRESETS[str(self.preset or DEFAULT.name)]
         if self.seed is not None and isinstance(base.split, RandomPerUser):
             base = replace(base, split=replace(base.split, seed=self.seed))
         return replace(
@@ -215,16 +212,6 @@ play; wants data with times. Default: nothing fades."
         return replace(self, **{**from_file, **given})
 
 
-class SplitName(StrEnum):
-    """What ``--split`` takes."""
-
-    RANDOM = "random"
-    K_FOLD = "k-fold"
-    GLOBAL_TIME = "global-time"
-    LEAVE_LAST_OUT = "leave-last-out"
-    HELD_OUT_USERS = "held-out-users"
-
-
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
@@ -250,19 +237,17 @@ names a zone. Default: the time that the test fraction gives."
         if self.at is not None and self.test_fraction is not None:
             raise TrainingError("give --at or --test-fraction, not both")
         kind = RandomPerUser if self.split is None else SPLITS[self.split]
-        settable = {one.name for one in fields(kind)}
         given: dict[str, Any] = {}
         for option, value in self._values().items():
-            known = [name for name in _FIELDS[option] if name in settable]
-            if not known:
+            if option not in kind.options:
                 raise TrainingError(
                     f"the split '{kind.name}' takes no {option}; leave it out, or choose another "
                     "--split"
                 )
-            given[known[0]] = value
+            given[kind.options[option]] = value
         if kind is RandomPerUser and isinstance(recipe.split, RandomPerUser):
             return replace(recipe, split=replace(recipe.split, **given))
-        if "seed" in settable:
+        if issubclass(kind, Drawn):
             given["seed"] = recipe.parameters.seed
         return replace(recipe, split=kind(**given))
 

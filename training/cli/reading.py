@@ -26,7 +26,7 @@ from training.errors import DatasetError, TrainingError
 from training.event_data.reactions import check_rules
 from training.pipeline import describe_period
 from training.presets import Preset
-from training.ready_made import ReadyMade, join_split, only_training
+from training.splitting.ready_made import ReadyMade, join_split, only_training
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,27 +17,16 @@ from app.store.entries import Statistics
 from training.convergence import Convergence
 from training.data.records import RowCounts
 from training.datasets import DATASETS
-from training.figures import Comparison, Estimate, Figures
+from training.measuring.figures import Comparison, Estimate, Figures
+from training.measuring.measures import PRECISION, Measure, shown
+from training.numbers import SIGNIFICANT, Form, interval_of, p_value, plainly, plural
 from training.pipeline import Provenance, describe_period
-from training.search import Search, Trial
 from training.study import DiscoveryPoint
+from training.tuning.trials import Search, Trial
 
 _CURVE_COLUMNS: Final = 10
 _BEST: Final = 5
 _SHORT: Final = {"relative_regularization": "regularization (relative)"}
-
-_FIGURES: Final = {
-    "precision": "Precision",
-    "recall": "Recall",
-    "ndcg": "NDCG",
-    "map": "MAP",
-    "mrr": "MRR",
-    "hit_rate": "Hit rate",
-    "coverage_items": "Artists shown",
-    "coverage": "Coverage",
-    "novelty": "Novelty",
-    "gini": "Gini",
-}
 
 _EVENTS: Final = {
     "events in the store": "events",
@@ -46,10 +35,6 @@ _EVENTS: Final = {
     **{f"  {kind.effect.past} artists": kind.plural for kind in OPINION_TYPES},
     **{f"  {kind.plural}": kind.plural for kind in EACH_TYPES},
 }
-
-# Below this p-value a difference is stated as a fact.
-_SURE: Final = 0.05
-_EN_DASH: Final = "\N{EN DASH}"
 
 
 def records_table(provenance: Provenance) -> Group:
@@ -91,7 +76,11 @@ def figures_table(figures: Figures) -> Group:
         Text(
             "± is half of the 95 % bootstrap interval over users; p is of the paired t-test", "dim"
         ),
-        *(Text(_sentence(one)) for one in figures.comparisons if one.figure == "precision"),
+        *(
+            Text(_sentence(one, PRECISION))
+            for one in figures.comparisons
+            if one.figure == PRECISION.name
+        ),
         Text(),
         _titled("Precision / NDCG by cut-off", _cutoffs(figures)),
     ]
@@ -106,48 +95,34 @@ def figures_table(figures: Figures) -> Group:
 
 def _measures(figures: Figures) -> Table:
     table = _compact("", *figures.models)
-    for name, label in _FIGURES.items():
-        estimates = [by_cutoff[figures.k][name] for by_cutoff in figures.models.values()]
-        form = ",.0f" if name == "coverage_items" else ".4f"
-        table.add_row(label, *(_estimate(estimate, form) for estimate in estimates))
+    for one in shown(figures.measures):
+        estimates = [by_cutoff[figures.k][one.name] for by_cutoff in figures.models.values()]
+        table.add_row(one.label, *(_estimate(estimate, one.form) for estimate in estimates))
     return table
 
 
-def _estimate(estimate: Estimate, form: str) -> str:
-    value = f"{estimate.value:{form}}"
+def _estimate(estimate: Estimate, form: Form) -> str:
+    value = plainly(estimate.value, form)
     if estimate.low is None or estimate.high is None:
         return value
-    return f"{value} ±{(estimate.high - estimate.low) / 2:{form}}"
+    return f"{value} ±{plainly((estimate.high - estimate.low) / 2, form)}"
 
 
 def _pair(first: str, second: str) -> str:
     return f"{first} / {second}"
 
 
-def _sentence(comparison: Comparison) -> str:
+def _sentence(comparison: Comparison, measure: Measure) -> str:
     first, second, difference = comparison.first, comparison.second, comparison.difference
-    figure = _FIGURES[comparison.figure]
-    amount = f"{abs(difference.value):.4f}"
-    if comparison.p_value >= _SURE:
-        what = f"{first} and {second} differ by {amount} in {figure}, perhaps by chance"
+    amount = f"{plainly(abs(difference.value), Form.NUMBER)} in {measure.label}"
+    if comparison.p_value >= SIGNIFICANT:
+        what = f"{first} and {second} differ by {amount}, perhaps by chance"
     else:
         verb = "beats" if difference.value > 0 else "falls behind"
-        what = f"{first} {verb} {second} by {amount} in {figure}"
-    return f"{what}{_bounds(difference)}, {_p(comparison.p_value)}"
-
-
-def _bounds(difference: Estimate) -> str:
-    if difference.low is None or difference.high is None:
-        return ""
-    low, high = difference.low, difference.high
-    if difference.value < 0:
-        low, high = -high, -low
-    to = " to " if low < 0 else _EN_DASH
-    return f" ({low:.4f}{to}{high:.4f})"
-
-
-def _p(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+        what = f"{first} {verb} {second} by {amount}"
+    bounds = interval_of(-difference if difference.value < 0 else difference, plain=True)
+    sure = p_value(comparison.p_value, plain=True)
+    return f"{what} ({bounds}), {sure}" if bounds else f"{what}, {sure}"
 
 
 def _cutoffs(figures: Figures) -> Table:
@@ -238,8 +213,7 @@ def trial_line(trial: Trial, so_far: Search) -> str:
     values = ", ".join(
         f"{_SHORT.get(name, name)} {_value(value)}" for name, value in trial.parameters.items()
     )
-    iterations = "1 iteration" if trial.iterations == 1 else f"{trial.iterations} iterations"
-    ending = "given up" if trial.pruned else iterations
+    ending = "given up" if trial.pruned else plural(trial.iterations, "iteration")
     best = f"best {so_far.winner.ndcg:.4f} (trial {so_far.best})"
     return f"trial {trial.number}: {trial.ndcg:.4f}, {best}; {values}; {ending}"
 

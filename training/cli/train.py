@@ -23,10 +23,10 @@ from training.cli.tables import convergence_table, figures_table, records_table
 from training.engines.engine import Built, Engine, Recipe
 from training.engines.in_memory import InMemory
 from training.errors import TrainingError
-from training.experiment import Plan
 from training.files import check_writable
+from training.measuring.experiment import Plan
 from training.publishing import Published, publish
-from training.search import read_search
+from training.tuning.state import read_search
 
 # Enough for intervals of a few thousandths; a nightly training need not wait for more.
 _SAMPLE: Final = 20_000

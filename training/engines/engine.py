@@ -17,8 +17,8 @@ from app.event_types import DEFAULT_RULES, EventRules
 from app.model import Model
 from training.convergence import Convergence
 from training.datasets import LoadOptions
-from training.experiment import Plan
-from training.figures import Figures
+from training.measuring.experiment import Plan
+from training.measuring.figures import Figures
 from training.pipeline import Provenance
 from training.presets import Preset
 from training.progress import Observer

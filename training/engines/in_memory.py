@@ -10,15 +10,15 @@ from app.model import Model
 from training.engines.engine import Built, Recipe, Source
 from training.engines.reading import read_found, read_source
 from training.errors import NothingToMeasure
-from training.experiment import Measured, measure
 from training.fitting.fit import ALS, fit_model
 from training.fitting.top_lists import with_top_lists
 from training.fitting.trainer import Trainer
+from training.measuring.experiment import Measured, measure
 from training.pipeline import Prepared, Provenance
 from training.presets import Preset
 from training.progress import Observer, PartOf, Progress
-from training.search import Search
 from training.study import measure_discovery, study
+from training.tuning.trials import Search
 
 
 @dataclass(frozen=True, slots=True)

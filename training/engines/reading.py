@@ -15,11 +15,12 @@ from training.datasets import ensure_dataset, load_dataset
 from training.engines.engine import Source
 from training.errors import DatasetError, TrainingError
 from training.event_data.merge import EventLog, Merged, merge, read_event_log
-from training.experiment import validation_of
+from training.measuring.experiment import validation_of
 from training.pipeline import Prepared, prepare
 from training.presets import Preset
 from training.progress import Observer
-from training.search import Search, read_search
+from training.tuning.state import read_search
+from training.tuning.trials import Search
 
 
 def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:

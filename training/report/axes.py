@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from training.figures import Estimate
+from training.measuring.figures import Estimate
+from training.numbers import round_percent, tick
 from training.report.contenders import Look
-from training.report.numbers import round_percent, tick
 from training.report.svg import FONT_SIZE, GRID, INK, MODEL_COLOURS, MUTED, PAPER
 
 BEST: Final = MODEL_COLOURS[1]

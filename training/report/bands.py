@@ -8,11 +8,11 @@ from typing import Final
 
 from matplotlib.axes import Axes
 
-from training.figures import Estimate, Figures, ItemBand
+from training.measuring.figures import Estimate, Figures, ItemBand
+from training.numbers import count, interval_of, joined, number, percent, plural, signed
 from training.report.axes import Row, dots, dots_height, label_ticks
 from training.report.contenders import Contenders
 from training.report.elements import Cell, Chart, Column, Section, Table, key_of, mark_key
-from training.report.numbers import count, interval_of, joined, measure, percent, plural, signed
 from training.report.svg import INK, draw, variable_of
 
 _NAN: Final = float("nan")
@@ -56,7 +56,7 @@ def _user_says(figures: Figures, contenders: Contenders) -> str:
     label = contenders.label(main)
     if rival is None:
         values = [
-            f"{measure(_value(band.models, main))} ({band.label})" for band in figures.user_bands
+            f"{number(_value(band.models, main))} ({band.label})" for band in figures.user_bands
         ]
         return f"{label}: {', '.join(values)}."
     gains = {
@@ -159,7 +159,7 @@ def _user_table(figures: Figures, contenders: Contenders) -> Table:
     rows = []
     for band in figures.user_bands:
         estimates = [band.models.get(name, Estimate(_NAN)) for name in contenders.looks]
-        cells = [Cell(measure(one.value), interval_of(one)) for one in estimates]
+        cells = [Cell(number(one.value), interval_of(one)) for one in estimates]
         rows.append([Cell(band.label), Cell(count(band.users)), *cells])
     title = f"The figures by activity of users, NDCG@{figures.k}"
     return Table(title, columns, rows, folded=True)

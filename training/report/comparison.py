@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from training.figures import Comparison, Figures
+from training.measuring.figures import Comparison, Figures
+from training.measuring.measures import OverUsers, compared, shown
+from training.numbers import (
+    MISSING,
+    interval_of,
+    number,
+    p_value,
+    signed,
+    written,
+)
 from training.report import reference_study
 from training.report.axes import from_zero, label_ticks, line, point
 from training.report.contenders import Contenders, figure_of
@@ -23,20 +30,9 @@ from training.report.elements import (
     key_of,
     published_key,
 )
-from training.report.measures import MEASURES
-from training.report.numbers import (
-    MISSING,
-    interval_of,
-    measure,
-    p_value,
-    percent,
-    signed,
-)
 from training.report.svg import draw, variable_of
 from training.report.verdict import is_significant
 from training.study import Study
-
-_CHARTED: Final = ("precision", "recall", "ndcg")
 
 
 def comparison_section(study: Study, contenders: Contenders) -> Section:
@@ -52,7 +48,7 @@ def comparison_section(study: Study, contenders: Contenders) -> Section:
         lead.append(published_note(study))
     tables = [_figures_table(study, contenders)]
     if figures.comparisons:
-        tables.append(_tests_table(figures.comparisons, contenders, figures.k))
+        tables.append(_tests_table(figures, contenders))
     return Section("comparison", "How the models compare", lead, (), tables)
 
 
@@ -86,21 +82,25 @@ def _figures_table(study: Study, contenders: Contenders) -> Table:
         for name in published
     ]
     rows = []
-    for name, kind in MEASURES.items():
-        estimates = [figure_of(figures, contender, name) for contender in contenders.looks]
+    for kind in shown(figures.measures):
+        estimates = [figure_of(figures, contender, kind.name) for contender in contenders.looks]
         values = [one.value for one in estimates if math.isfinite(one.value)]
         if not values:
             continue
         is_contest = len(set(values)) > 1
         best = kind.best(values)
-        cells = [Cell(kind.label.format(k=figures.k))]
+        cells = [Cell(kind.title(figures.k))]
         cells += [
-            Cell(kind.write(one.value), interval_of(one), best=is_contest and one.value == best)
+            Cell(
+                written(one.value, kind.form),
+                interval_of(one),
+                best=is_contest and one.value == best,
+            )
             for one in estimates
         ]
         for contender in published:
-            value = reference_study.MODELS[contender].get(name)
-            cells.append(Cell(MISSING if value is None else kind.write(value)))
+            value = reference_study.MODELS[contender].get(kind.name)
+            cells.append(Cell(MISSING if value is None else written(value, kind.form)))
         rows.append(cells)
     return Table(f"All measures at k = {figures.k}", columns, rows)
 
@@ -112,7 +112,7 @@ def _published(study: Study, contenders: Contenders) -> list[str]:
     return [name for name in contenders.looks if name in reference_study.MODELS]
 
 
-def _tests_table(comparisons: Sequence[Comparison], contenders: Contenders, k: int) -> Table:
+def _tests_table(figures: Figures, contenders: Contenders) -> Table:
     columns = [
         Column("Result", numeric=False),
         Column("Measure", numeric=False),
@@ -120,12 +120,12 @@ def _tests_table(comparisons: Sequence[Comparison], contenders: Contenders, k: i
         Column("Paired test"),
     ]
     rows = []
-    for one in comparisons:
-        kind = MEASURES.get(one.figure)
+    for one in figures.comparisons:
+        kind = figures.measures.get(one.figure)
         rows.append(
             [
                 Cell(_in_words(one, contenders)),
-                Cell(kind.label.format(k=k) if kind else one.figure),
+                Cell(kind.title(figures.k) if kind else one.figure),
                 Cell(signed(one.difference.value), interval_of(one.difference)),
                 Cell(p_value(one.p_value)),
             ]
@@ -149,7 +149,9 @@ def length_section(study: Study, contenders: Contenders) -> Section:
     """Returns precision, recall and NDCG by length of the list."""
     figures = study.figures
     cutoffs = cutoffs_of(figures)
-    charts = [_length_chart(study, contenders, name, cutoffs) for name in _CHARTED]
+    charts = [
+        _length_chart(study, contenders, measure, cutoffs) for measure in compared(figures.measures)
+    ]
     lead = ["How right, how complete and how well ordered lists are. Bands are 95 % intervals."]
     tables = [_cutoffs_table(figures, contenders, cutoffs)] if len(cutoffs) > 1 else []
     return Section("length", "By length of the list", lead, charts, tables)
@@ -160,8 +162,10 @@ def cutoffs_of(figures: Figures) -> list[int]:
     return sorted({k for at_k in figures.models.values() for k in at_k})
 
 
-def _length_chart(study: Study, contenders: Contenders, name: str, cutoffs: list[int]) -> Chart:
-    figures = study.figures
+def _length_chart(
+    study: Study, contenders: Contenders, measure: OverUsers, cutoffs: list[int]
+) -> Chart:
+    figures, name = study.figures, measure.name
     published = [
         contender
         for contender in _published(study, contenders)
@@ -181,7 +185,7 @@ def _length_chart(study: Study, contenders: Contenders, name: str, cutoffs: list
         from_zero(axes)
         label_ticks(axes)
 
-    title = MEASURES[name].label.format(k="k")
+    title = measure.title("k")
     svg = draw(
         paint,
         ident=f"length-{name}",
@@ -190,13 +194,15 @@ def _length_chart(study: Study, contenders: Contenders, name: str, cutoffs: list
     )
     keys: list[Key] = [key_of(look) for look in contenders.looks.values()]
     keys += [published_key(contenders.looks[contender]) for contender in published]
-    return Chart(title, svg, _length_says(figures, contenders, name, cutoffs), keys)
+    return Chart(title, svg, _length_says(figures, contenders, measure, cutoffs), keys)
 
 
-def _length_says(figures: Figures, contenders: Contenders, name: str, cutoffs: list[int]) -> str:
+def _length_says(
+    figures: Figures, contenders: Contenders, measure: OverUsers, cutoffs: list[int]
+) -> str:
     def at(contender: str, k: int) -> str:
-        value = figure_of(figures, contender, name, k).value
-        return measure(value) if name == "ndcg" else percent(value)
+        value = figure_of(figures, contender, measure.name, k).value
+        return written(value, measure.form_in_words or measure.form)
 
     first, last = cutoffs[0], cutoffs[-1]
     ends = [first] if first == last else [first, last]
@@ -207,22 +213,17 @@ def _length_says(figures: Figures, contenders: Contenders, name: str, cutoffs: l
     }
     where = f"k = {first}" if first == last else f"k = {first} and {last}"
     whose = "; ".join(f"{contenders.label(contender)} {text}" for contender, text in told.items())
-    what = {
-        "precision": "Part of the list that is right",
-        "recall": "Part of the hidden artists that is found",
-        "ndcg": "Quality of the order",
-    }[name]
-    return f"{what} at {where}: {whose}."
+    return f"{measure.gist} at {where}: {whose}."
 
 
 def _cutoffs_table(figures: Figures, contenders: Contenders, cutoffs: list[int]) -> Table:
     columns = [Column("", numeric=False), *(Column(f"k = {k}") for k in cutoffs)]
     rows = []
-    for name in _CHARTED:
+    for measure in compared(figures.measures):
         for contender, look in contenders.looks.items():
-            cells = [Cell(f"{MEASURES[name].label.format(k='k')}, {look.label}")]
+            cells = [Cell(f"{measure.title('k')}, {look.label}")]
             for k in cutoffs:
-                one = figure_of(figures, contender, name, k)
-                cells.append(Cell(measure(one.value), interval_of(one)))
+                one = figure_of(figures, contender, measure.name, k)
+                cells.append(Cell(number(one.value), interval_of(one)))
             rows.append(cells)
     return Table("The figures by length of the list", columns, rows, folded=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from training.figures import Estimate, Figures
+from training.measuring.figures import Estimate, Figures
 from training.report.svg import MODEL_COLOURS
 
 _LONGEST: Final = 40

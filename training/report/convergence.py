@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from training.convergence import Convergence
+from training.numbers import number, plural, round_percent
 from training.report import reference_study
 from training.report.axes import BEST, TRIED, best_mark, label_ticks, title_y
 from training.report.contenders import Contenders
 from training.report.elements import Chart, Section, mark_key
-from training.report.numbers import measure, plural, round_percent
 from training.report.svg import PAPER, draw
 from training.study import Study
 
@@ -62,7 +62,7 @@ def _convergence_chart(curve: Convergence) -> Chart:
     )
     best = curve.ndcg[curve.best - 1]
     says = (
-        f"From {measure(curve.ndcg[0])} after the first iteration to {measure(best)} after "
+        f"From {number(curve.ndcg[0])} after the first iteration to {number(best)} after "
         f"{curve.best}, the best"
     )
     nearly = next((i for i, ndcg in enumerate(curve.ndcg, 1) if ndcg >= NEARLY * best), None)
@@ -108,7 +108,7 @@ def _published_chart(curve: Convergence, contenders: Contenders) -> Chart:
         description="Two curves over the iterations, ours and the published one, each as a share "
         "of its best value.",
     )
-    values = ", ".join(f"{measure(p)} ({i})" for i, p in reference_study.CONVERGENCE.items())
+    values = ", ".join(f"{number(p)} ({i})" for i, p in reference_study.CONVERGENCE.items())
     says = (
         f"Published: Precision@{reference_study.K} on test users after so many iterations, "
         f"{values}. Ours is NDCG@{curve.k} on validation users, so only the shapes compare."

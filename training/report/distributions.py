@@ -11,10 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from app.interactions import UserItems
+from training.numbers import amount, count, number, percent, plural
 from training.report import reference_study
 from training.report.axes import from_zero, label_ticks, log_x, title_y, vertical
 from training.report.elements import Chart, Section, mark_key
-from training.report.numbers import amount, count, measure, percent, plural
 from training.report.svg import INK, MODEL_COLOURS, draw
 from training.study import Study
 
@@ -80,7 +80,7 @@ def _users_chart(user_items: UserItems) -> Chart:
     title = "Artists per user"
     svg = _draw_octaves(lengths, median, ident="data-users", title=title, x="artists", y="of users")
     says = (
-        f"A user has {measure(float(lengths.mean()), 1)} artists on average, median "
+        f"A user has {number(float(lengths.mean()), 1)} artists on average, median "
         f"{amount(median)}, from {count(lengths.min())} to {count(lengths.max())}."
     )
     return Chart(title, svg, says)

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
 
-from training.figures import Figures
+from training.measuring.figures import Figures
+from training.numbers import joined, percent, plural
 from training.report.axes import label_ticks, log_x, point, title_y
 from training.report.contenders import Contenders
 from training.report.elements import Chart, Key, Section, key_of, mark_key
-from training.report.numbers import joined, percent, plural
 from training.report.svg import INK, MUTED, draw
 
 _POINTS: Final = 150

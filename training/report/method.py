@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.figures import Figures
+from training.measuring.figures import Figures
+from training.numbers import count, number, plural, setting, settings
 from training.report.comparison import cutoffs_of
 from training.report.contenders import Contenders
 from training.report.elements import Cell, Column, Table
-from training.report.numbers import count, measure, plural, setting, settings
 from training.study import Study
 
 
@@ -95,8 +95,8 @@ def _folds(figures: Figures, contenders: Contenders) -> str:
     text = f"All figures are means over {figures.folds} training and test parts"
     if values:
         text += (
-            f"; NDCG@{figures.k} of {contenders.label(main)} was {measure(min(values))} to "
-            f"{measure(max(values))} in them"
+            f"; NDCG@{figures.k} of {contenders.label(main)} was {number(min(values))} to "
+            f"{number(max(values))} in them"
         )
     return f"{text}."
 

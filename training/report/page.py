@@ -7,14 +7,14 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from training.report import numbers
+from training import numbers
+from training.measuring.measures import shown
 from training.report.bands import bands_section
 from training.report.comparison import comparison_section, length_section
 from training.report.contenders import contenders_of
 from training.report.distributions import data_section
 from training.report.elements import Section
 from training.report.exposure import exposure_section
-from training.report.measures import MEASURES
 from training.report.method import Fact, facts_of, rows_table
 from training.report.svg import variable_of
 from training.report.tuning import tuning_section
@@ -37,9 +37,7 @@ def page(study: Study) -> str:
         data_section(study),
         tuning_section(study, contenders),
     ]
-    definitions = [
-        Fact(kind.label.format(k="k"), kind.means.format(k="k")) for kind in MEASURES.values()
-    ]
+    definitions = [Fact(one.title("k"), one.says.format(k="k")) for one in shown(figures.measures)]
     template = _environment().get_template("report.html.jinja")
     html = template.render(
         study=study,

@@ -10,23 +10,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from training.report import reference_study
-from training.report.axes import BEST, TRIED, best_mark, label_ticks, log_x, title_y
-from training.report.convergence import NEARLY
-from training.report.elements import Cell, Chart, Column, Key, Section, Table, mark_key
-from training.report.numbers import (
+from training.numbers import (
     MISSING,
     duration,
     joined,
-    measure,
+    number,
     plural,
     round_percent,
     setting,
     settings,
 )
+from training.report import reference_study
+from training.report.axes import BEST, TRIED, best_mark, label_ticks, log_x, title_y
+from training.report.convergence import NEARLY
+from training.report.elements import Cell, Chart, Column, Key, Section, Table, mark_key
 from training.report.svg import INK, MUTED, PAPER, draw
-from training.search import Search, Trial
 from training.study import Study
+from training.tuning.trials import Search, Trial
 
 _FEW: Final = 7
 _WIDE: Final = 4  # from here on, listed values are likely steps by a factor
@@ -44,7 +44,7 @@ def search_part(study: Study) -> Section | None:
         f"The search: {plural(len(search.trials), 'trial')} in "
         f"{duration(sum(trial.seconds for trial in search.trials))}{given_up}, judged by "
         f"NDCG@{search.k} on {plural(search.users, 'user')} of a validation part; "
-        f"{_what_it_saw(study)}. The best is trial {best.number} with {measure(best.ndcg)}."
+        f"{_what_it_saw(study)}. The best is trial {best.number} with {number(best.ndcg)}."
     ]
     if not _is_winner(study.parameters, search):
         lead.append("The figures on this page were made with other hyperparameters than the best.")
@@ -52,7 +52,7 @@ def search_part(study: Study) -> Section | None:
         lead.append(
             f"The published study made {reference_study.SEARCH_DRAWS} random draws; the best, "
             f"{settings(reference_study.SEARCH_WINNER)}, had a "
-            f"Precision@{reference_study.K} of {measure(reference_study.SEARCH_BEST)}, measured on "
+            f"Precision@{reference_study.K} of {number(reference_study.SEARCH_BEST)}, measured on "
             "test users."
         )
     charts = []
@@ -255,7 +255,7 @@ def _words_say(name: str, trials: Sequence[Trial]) -> str:
         groups.setdefault(setting(trial.parameters[name]), []).append(trial.ndcg)
     ordered = sorted(groups.items(), key=lambda entry: -max(entry[1]))
     parts = [
-        f"{value} {measure(max(ndcg))} in {plural(len(ndcg), 'trial')}" for value, ndcg in ordered
+        f"{value} {number(max(ndcg))} in {plural(len(ndcg), 'trial')}" for value, ndcg in ordered
     ]
     return f"The best of each: {joined(parts)}."
 

@@ -9,6 +9,8 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from training.measuring.measures import MEASURES
+from training.numbers import count, number, percent, plural, setting, signed, written
 from training.report import reference_study
 from training.report.axes import annotate_along, from_zero, label_ticks, log_x, point, title_y
 from training.report.contenders import Contenders, figure_of
@@ -22,9 +24,8 @@ from training.report.elements import (
     mark_key,
     published_key,
 )
-from training.report.numbers import count, measure, percent, plural, setting, signed
 from training.report.svg import draw
-from training.study import DiscoveryPoint, Study
+from training.study import DIAL_MEASURES, DiscoveryPoint, Study
 
 _KEPT: Final = 0.95
 
@@ -138,7 +139,7 @@ def _coverage_says(study: Study, contenders: Contenders) -> str:
             ndcg = figure_of(study.figures, name, "ndcg").value
             parts.append(
                 f"{contenders.label(name)} shows {plural(shown, 'artist')} "
-                f"at NDCG@{study.figures.k} {measure(ndcg)}"
+                f"at NDCG@{study.figures.k} {number(ndcg)}"
             )
     says = f"{', '.join(parts)}."
     dial = affordable(study.discovery)
@@ -189,32 +190,23 @@ def _dial_chart(study: Study, contenders: Contenders, name: str, x: str) -> Char
     first, last = points[0], points[-1]
     says = (
         f"From {setting(first.discovery)} to {setting(last.discovery)}, "
-        f"{'Gini' if name == 'gini' else name} goes from {measure(xs[0])} to {measure(xs[-1])} and "
-        f"NDCG@{study.figures.k} from {measure(first.ndcg)} to {measure(last.ndcg)} "
+        f"{'Gini' if name == 'gini' else name} goes from {number(xs[0])} to {number(xs[-1])} and "
+        f"NDCG@{study.figures.k} from {number(first.ndcg)} to {number(last.ndcg)} "
         f"({signed(last.ndcg - first.ndcg)})."
     )
     return Chart(title, svg, says)
 
 
 def _dial_table(points: Sequence[DiscoveryPoint], k: int) -> Table:
+    measures = [MEASURES[name] for name in DIAL_MEASURES]
     columns = [
         Column("Discovery", numeric=False),
-        Column(f"NDCG@{k}"),
-        Column(f"Precision@{k}"),
-        Column("Artists shown"),
-        Column("Coverage"),
-        Column("Novelty, bits"),
-        Column("Gini"),
+        *(Column(measure.title(k)) for measure in measures),
     ]
     rows = [
         [
             Cell(setting(point.discovery)),
-            Cell(measure(point.ndcg)),
-            Cell(measure(point.precision)),
-            Cell(count(point.coverage_items)),
-            Cell(percent(point.coverage)),
-            Cell(measure(point.novelty)),
-            Cell(measure(point.gini)),
+            *(Cell(written(getattr(point, measure.name), measure.form)) for measure in measures),
         ]
         for point in points
     ]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from training.figures import Comparison, Estimate, Figures
-from training.report.contenders import Contenders, figure_of
-from training.report.exposure import places_to_reach
-from training.report.numbers import (
+from training.measuring.figures import Comparison, Figures
+from training.numbers import (
     SIGNIFICANT,
     count,
     interval_of,
-    measure,
+    number,
     p_value,
     percent,
     plural,
     signed,
     with_interval,
 )
+from training.report.contenders import Contenders, figure_of
+from training.report.exposure import places_to_reach
 from training.study import Study
 
 
@@ -61,7 +61,7 @@ def verdict_of(study: Study, contenders: Contenders) -> Verdict:
     ndcg = figure_of(figures, main, "ndcg")
     label = contenders.label(main)
     if contenders.personal is None or rival is None:
-        headline = f"{label} reaches an NDCG@{figures.k} of {measure(ndcg.value)}."
+        headline = f"{label} reaches an NDCG@{figures.k} of {number(ndcg.value)}."
         alone = (
             f"The mean over {plural(figures.users, 'user')}"
             + (f", 95 % interval {interval_of(ndcg)}" if interval_of(ndcg) else "")
@@ -85,19 +85,13 @@ def find_comparison(
         if one.figure == figure and (one.first, one.second) == (first, second):
             return one
         if one.figure == figure and (one.first, one.second) == (second, first):
-            return Comparison(first, second, figure, _negative(one.difference), one.p_value)
+            return Comparison(first, second, figure, -one.difference, one.p_value)
     return None
 
 
 def is_significant(comparison: Comparison) -> bool:
     """Whether chance is an unlikely reason for the difference."""
     return comparison.p_value < SIGNIFICANT and comparison.difference.value != 0
-
-
-def _negative(estimate: Estimate) -> Estimate:
-    low = None if estimate.high is None else -estimate.high
-    high = None if estimate.low is None else -estimate.low
-    return replace(estimate, value=-estimate.value, low=low, high=high)
 
 
 def _headline(figures: Figures, main: str, rival: str, comparison: Comparison | None) -> str:
@@ -120,7 +114,7 @@ def _times(larger: float, smaller: float, k: int) -> str:
     ratio = larger / smaller
     if ratio < 1.5:
         return f" by {percent(ratio - 1)} in NDCG@{k}"
-    return f": {measure(ratio, 1 if ratio < 20 else 0)} times its NDCG@{k}"
+    return f": {number(ratio, 1 if ratio < 20 else 0)} times its NDCG@{k}"
 
 
 def _evidence(
@@ -161,10 +155,10 @@ def _better_still(figures: Figures, contenders: Contenders) -> list[str]:
     label = contenders.label(best)
     if comparison is not None and not is_significant(comparison):
         return [
-            f"{label} is level with {contenders.label(main)} at {measure(ahead[best])} "
+            f"{label} is level with {contenders.label(main)} at {number(ahead[best])} "
             f"({p_value(comparison.p_value)})."
         ]
-    return [f"{label} does better still, with {measure(ahead[best])}."]
+    return [f"{label} does better still, with {number(ahead[best])}."]
 
 
 def _variety(figures: Figures, contenders: Contenders) -> list[str]:
@@ -174,7 +168,7 @@ def _variety(figures: Figures, contenders: Contenders) -> list[str]:
     shown = figure_of(figures, main, "coverage_items").value
     if not math.isfinite(shown):
         return []
-    gini = measure(figure_of(figures, main, "gini").value)
+    gini = number(figure_of(figures, main, "gini").value)
     share = percent(figure_of(figures, main, "coverage").value)
     whole = f"{share} of the catalogue"
     if figures.users < figures.users_with_test:
@@ -182,7 +176,7 @@ def _variety(figures: Figures, contenders: Contenders) -> list[str]:
     if rival is None:
         return [f"{label} shows {count(shown)} different artists, {whole}; Gini {gini}."]
     theirs = figure_of(figures, rival, "coverage_items").value
-    their_gini = measure(figure_of(figures, rival, "gini").value)
+    their_gini = number(figure_of(figures, rival, "gini").value)
     start = "Personal lists are more varied" if shown > theirs else "The price is variety"
     if shown == theirs:
         start = "Variety stays as it is"
@@ -199,7 +193,7 @@ def _variety(figures: Figures, contenders: Contenders) -> list[str]:
 
 def _tiles(figures: Figures, contenders: Contenders) -> list[Tile]:
     kinds = (
-        (f"NDCG@{figures.k}", "ndcg", measure),
+        (f"NDCG@{figures.k}", "ndcg", number),
         (f"of a list of {figures.k} are hits", "precision", percent),
         ("of users get a hit", "hit_rate", percent),
         ("artists shown", "coverage_items", count),

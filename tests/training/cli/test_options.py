@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,16 +16,11 @@ from training.cli.options import (
     SplitOptions,
 )
 from training.errors import TrainingError
-from training.experiment import Plan
-from training.presets import DEFAULT, REFERENCE
-from training.split import (
-    SPLITS,
-    GlobalTime,
-    HeldOutUsers,
-    KFold,
-    LeaveLastOut,
-    RandomPerUser,
-)
+from training.measuring.experiment import Plan
+from training.presets import DEFAULT, PRESETS, REFERENCE
+from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
+from training.splitting.splits import SPLITS
+from training.splitting.timed import GlobalTime, LeaveLastOut
 
 
 def config(folder: Path, text: str) -> Path:
@@ -36,7 +31,7 @@ def config(folder: Path, text: str) -> Path:
 
 def test_without_options_the_recipe_is_the_preset() -> None:
     assert RecipeOptions().recipe() == BaseOptions().recipe() == DEFAULT
-    assert RecipeOptions(preset=PresetName.REFERENCE).recipe() == REFERENCE
+    assert RecipeOptions(preset=PresetName("reference")).recipe() == REFERENCE
 
 
 def test_the_seed_is_that_of_the_split_and_of_the_factors() -> None:
@@ -64,7 +59,7 @@ def test_options_change_what_they_name() -> None:
 def test_either_regularization_takes_the_place_of_the_presets() -> None:
     absolute = RecipeOptions(regularization=0.3).recipe().parameters
     assert (absolute.regularization, absolute.regularization_is_relative) == (0.3, False)
-    relative = RecipeOptions(preset=PresetName.REFERENCE, relative_regularization=0.3)
+    relative = RecipeOptions(preset=PresetName("reference"), relative_regularization=0.3)
     assert relative.recipe().parameters.regularization_is_relative
     with pytest.raises(TrainingError, match="not both"):
         RecipeOptions(regularization=0.3, relative_regularization=0.3).recipe()
@@ -105,8 +100,16 @@ def test_a_file_with_two_regularizations_is_refused(tmp_path: Path) -> None:
         RecipeOptions().over(path).recipe()
 
 
-def test_every_split_has_a_name_to_choose_it_by() -> None:
-    assert {str(name) for name in SplitName} == set(SPLITS)
+def test_the_choices_are_those_of_the_tables() -> None:
+    assert [str(name) for name in SplitName] == list(SPLITS)
+    assert [str(name) for name in PresetName] == list(PRESETS)
+
+
+def test_each_option_of_a_split_can_be_given_and_is_a_field_of_it() -> None:
+    known = {f"--{field.name.replace('_', '-')}" for field in fields(SplitOptions)}
+    for kind in SPLITS.values():
+        assert set(kind.options) <= known - {"--split"}
+        assert set(kind.options.values()) <= {field.name for field in fields(kind)}
 
 
 @pytest.mark.parametrize(
@@ -114,26 +117,26 @@ def test_every_split_has_a_name_to_choose_it_by() -> None:
     [
         (SplitOptions(), RandomPerUser(seed=3)),
         (SplitOptions(test_fraction=0.4), RandomPerUser(test_fraction=0.4, seed=3)),
-        (SplitOptions(split=SplitName.RANDOM), RandomPerUser(seed=3)),
-        (SplitOptions(split=SplitName.K_FOLD), KFold(n_folds=5, seed=3)),
-        (SplitOptions(split=SplitName.K_FOLD, folds=4), KFold(n_folds=4, seed=3)),
-        (SplitOptions(split=SplitName.LEAVE_LAST_OUT), LeaveLastOut()),
-        (SplitOptions(split=SplitName.HELD_OUT_USERS), HeldOutUsers(seed=3)),
+        (SplitOptions(split=SplitName("random")), RandomPerUser(seed=3)),
+        (SplitOptions(split=SplitName("k-fold")), KFold(n_folds=5, seed=3)),
+        (SplitOptions(split=SplitName("k-fold"), folds=4), KFold(n_folds=4, seed=3)),
+        (SplitOptions(split=SplitName("leave-last-out")), LeaveLastOut()),
+        (SplitOptions(split=SplitName("held-out-users")), HeldOutUsers(seed=3)),
         (
-            SplitOptions(split=SplitName.HELD_OUT_USERS, test_fraction=0.5),
+            SplitOptions(split=SplitName("held-out-users"), test_fraction=0.5),
             HeldOutUsers(user_fraction=0.5, seed=3),
         ),
         (
-            SplitOptions(split=SplitName.GLOBAL_TIME, test_fraction=0.5),
+            SplitOptions(split=SplitName("global-time"), test_fraction=0.5),
             GlobalTime(test_fraction=0.5),
         ),
         (
-            SplitOptions(split=SplitName.GLOBAL_TIME, at=datetime(2009, 1, 1)),
+            SplitOptions(split=SplitName("global-time"), at=datetime(2009, 1, 1)),
             GlobalTime(at=1_230_768_000),
         ),
         (
             SplitOptions(
-                split=SplitName.GLOBAL_TIME,
+                split=SplitName("global-time"),
                 at=datetime(2009, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))),
             ),
             GlobalTime(at=1_230_768_000),
@@ -175,7 +178,7 @@ def test_an_option_of_another_split_is_refused(name: str, option: str) -> None:
 def test_a_time_and_a_fraction_are_one_too_many() -> None:
     # Was wrong: the fraction was ignored.
     at = datetime(2009, 1, 1, tzinfo=UTC)
-    options = SplitOptions(split=SplitName.GLOBAL_TIME, at=at, test_fraction=0.5)
+    options = SplitOptions(split=SplitName("global-time"), at=at, test_fraction=0.5)
     with pytest.raises(TrainingError, match="--at or --test-fraction, not both"):
         options.apply(DEFAULT)
 

@@ -10,7 +10,7 @@ import pytest
 from app.artifacts.models_folder import ModelsFolder
 from tests.training.cli.commands import error_of, of_sample, of_table, write_pairs
 from training.cli import main
-from training.search import read_search
+from training.tuning.state import read_search
 
 pytestmark = pytest.mark.slow  # all of it makes models or pages
 

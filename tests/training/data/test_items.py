@@ -11,7 +11,7 @@ from tests.builders import interactions_of
 from training.data.filters import Filters, preprocess
 from training.data.items import ItemTable
 from training.data.records import Records, RowCounts
-from training.ready_made import join_split
+from training.splitting.ready_made import join_split
 
 
 def table(**columns: list[str]) -> ItemTable:

@@ -15,11 +15,11 @@ from tests.builders import PARAMETERS, random_plays
 from training.engines.engine import Engine, Recipe, Source
 from training.engines.in_memory import InMemory
 from training.errors import DatasetError
-from training.evaluation import Contender
-from training.experiment import Plan
 from training.fitting.hyperparameters import Parameters
 from training.fitting.implicit_als import ImplicitAls
 from training.fitting.trainer import Watch
+from training.measuring.evaluation import Contender
+from training.measuring.experiment import Plan
 from training.presets import DEFAULT
 from training.progress import Unobserved
 from training.publishing import publish

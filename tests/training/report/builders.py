@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from tests.builders import user_items_of
 from training.convergence import Convergence
-from training.figures import Comparison, Estimate, Figures, ItemBand, UserBand
-from training.search import Search, Trial
+from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
+from training.measuring.measures import MEASURES, OverUsers
 from training.study import DiscoveryPoint, Listed, Listener, Study
+from training.tuning.trials import Search, Trial
 
 MODELS: Final = ("als", "popularity")
 CREATED_AT: Final = datetime(2026, 11, 23, 15, 4, 5, tzinfo=UTC)
@@ -123,13 +124,13 @@ def small_figures(
 
 
 def estimates(value: float, *, items: float = 100) -> dict[str, Estimate]:
-    """Returns every figure: means over users with intervals of a tenth, and the others."""
-    means = ("precision", "recall", "ndcg", "map", "mrr", "hit_rate")
-    return {name: Estimate(value, 0.9 * value, 1.1 * value) for name in means} | {
-        "coverage": Estimate(items / 1000),
-        "coverage_items": Estimate(items),
-        "novelty": Estimate(3.5),
-        "gini": Estimate(0.97),
+    """Returns every measure: means over users with intervals of a tenth, and the others."""
+    others = {"coverage": items / 1000, "coverage_items": items, "novelty": 3.5, "gini": 0.97}
+    return {
+        name: Estimate(value, 0.9 * value, 1.1 * value)
+        if isinstance(measure, OverUsers)
+        else Estimate(others.get(name, value))
+        for name, measure in MEASURES.items()
     }
 
 

@@ -16,8 +16,8 @@ from training.report.elements import Section
 from training.report.search import floor_of
 from training.report.svg import INK, draw
 from training.report.tuning import tuning_section
-from training.search import Trial
 from training.study import Study
+from training.tuning.trials import Trial
 
 
 def says(section: Section | None) -> list[str]:

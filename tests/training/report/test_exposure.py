@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.training.report.builders import dial, exposure, small_study
-from training.metrics import gini
+from training.measuring.measures import gini
 from training.report.contenders import contenders_of
 from training.report.exposure import exposure_section, lorenz, places_to_reach
 from training.report.variety import affordable

@@ -24,9 +24,9 @@ from tests.training.report.builders import (
 from tests.training.report.pages import Page
 from training.convergence import Convergence
 from training.errors import TrainingError, WriteError
-from training.figures import Comparison, Estimate
+from training.measuring.figures import Comparison, Estimate
 from training.report import render, write
-from training.search import Search, Trial
+from training.tuning.trials import Search, Trial
 
 pytestmark = pytest.mark.slow  # all of it makes models or pages
 

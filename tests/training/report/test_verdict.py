@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.training.report.builders import estimates, exposure, small_study
-from training.figures import Comparison, Estimate
+from training.measuring.figures import Comparison, Estimate
 from training.report.contenders import contenders_of, label_of
 from training.report.verdict import Verdict, verdict_of
 

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.weighting import WeightingName
+from tests.builders import interactions_of, random_plays
+from training.errors import TrainingError
+from training.presets import DEFAULT
+from training.tuning.space import Space, rounded
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "space.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
+    space = Space.load(write(tmp_path, 'weighting = ["log"]\nfactors = [8, 16]\n'), Space())
+    assert space.weighting == (WeightingName.LOG,)
+    assert space.factors == (8, 16)
+    assert space.alpha == Space().alpha
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("factor = [8, 16]", "it knows no 'factor'; known are weighting, k1, b, factors"),
+        ("factors = [16, 8]", r"the lower bound comes first: \[8, 16\]"),
+        ("factors = 16", "factors: input should be a valid tuple, found 16"),
+        ("factors = [8, 16, 32]", "factors: tuple should have at most 2 items"),
+        ("alpha = [0, 1]", "alpha.0: input should be greater than 0, found 0"),
+        ("alpha = [1, inf]", "alpha.1: input should be a finite number"),
+        ("b = [0, 2]", "b.1: input should be less than or equal to 1"),
+        ('weighting = ["bm26"]', "weighting.0: input should be 'raw', 'binary'"),
+        ("weighting = []", "weighting: tuple should have at least 1 item"),
+        ("alpha = [1, ", "is no TOML"),
+        ("regularization = [1, 2]\nrelative_regularization = [1, 2]", "not both"),
+    ],
+)
+def test_a_space_with_a_mistake_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(TrainingError, match=message) as refusal:
+        Space.load(path, Space())
+    assert str(path) in str(refusal.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"nowhere\.toml: No such file"):
+        Space.load(tmp_path / "nowhere.toml", Space())
+
+
+def test_absolute_regularization_takes_the_place_of_the_relative_one(tmp_path: Path) -> None:
+    space = Space.load(write(tmp_path, "regularization = [0.01, 100]\n"), Space())
+    parameters = space.parameters(space.clip(DEFAULT.parameters), seed=3)
+    assert not parameters.regularization_is_relative
+    assert parameters.regularization == pytest.approx(1.0)  # the middle of the range
+    assert parameters.seed == 3
+    assert "relative_regularization" not in space.describe()
+
+
+def test_small_data_get_fewer_factors(rng: np.random.Generator) -> None:
+    few = interactions_of(random_plays(rng, n_users=30, n_items=40)).user_items
+    assert Space.for_data(few).factors == (32, 32)
+    many = interactions_of(random_plays(rng, 2400, 1200, density=0.01)).user_items
+    assert Space.for_data(many).factors == (32, 100)
+
+
+def test_bare_pairs_are_not_searched_with_weightings_of_counts(rng: np.random.Generator) -> None:
+    bare = interactions_of(random_plays(rng) > 0).user_items
+    assert Space.for_data(bare).weighting == (WeightingName.BM25, WeightingName.BINARY)
+    counted = interactions_of(random_plays(rng)).user_items
+    assert WeightingName.LOG in Space.for_data(counted).weighting
+
+
+def test_the_preset_lies_in_the_space_as_it_is() -> None:
+    space = Space()
+    parameters = space.parameters(space.clip(DEFAULT.parameters), seed=0)
+    assert parameters.to_manifest() | {"iterations": 0} == DEFAULT.parameters.to_manifest() | {
+        "iterations": 0
+    }
+
+
+def test_a_step_stays_in_the_space_and_moves_something(rng: np.random.Generator) -> None:
+    space = Space()
+    start = space.clip(DEFAULT.parameters)
+    moved = 0
+    for _ in range(200):
+        near = space.near(start, rng)
+        moved += near != start  # not so where a value lies at a bound and steps across it
+        assert near["weighting"] == start["weighting"]
+        assert sum(near[name] != start[name] for name in start) <= 3
+        for name in set(near) - {"weighting"}:
+            low, high = getattr(space, name)
+            assert low <= near[name] <= high
+        assert isinstance(near["factors"], int)
+    assert moved > 150
+
+
+def test_values_are_rounded_to_what_is_shown() -> None:
+    assert rounded({"alpha": 6.123456, "factors": 123456, "weighting": "log"}) == {
+        "alpha": 6.123,
+        "factors": 123456,
+        "weighting": "log",
+    }
+
+
+def test_values_near_absolute_regularization_stay_in_its_range(rng: np.random.Generator) -> None:
+    space = Space(regularization=(0.5, 2.0))
+    start = space.clip(DEFAULT.parameters)
+    assert "relative_regularization" not in start
+    drawn = {space.near(start, rng)["regularization"] for _ in range(60)}
+    assert len(drawn) > 10
+    assert min(drawn) >= 0.5
+    assert max(drawn) <= 2.0
+
+
+def test_a_range_of_one_value_stays_there(rng: np.random.Generator) -> None:
+    space = Space(factors=(16, 16), alpha=(5.0, 5.0), b=(0.5, 0.5), k1=(1.0, 1.0))
+    start = space.clip(DEFAULT.parameters)
+    for _ in range(20):
+        near = space.near(start, rng)
+        assert (near["factors"], near["alpha"], near["b"], near["k1"]) == (16, 5.0, 0.5, 1.0)
+
+
+def test_plays_that_are_all_the_same_number_are_bare_pairs(rng: np.random.Generator) -> None:
+    same = interactions_of(np.where(random_plays(rng) > 0, 7.0, 0.0)).user_items
+    assert WeightingName.LOG not in Space.for_data(same).weighting
+
+
+def test_the_space_of_no_pairs_is_a_space() -> None:
+    assert Space.for_data(interactions_of(np.zeros((3, 4))).user_items).factors == (32, 32)
+
+
+def test_a_file_overrules_what_suits_the_data(tmp_path: Path, rng: np.random.Generator) -> None:
+    bare = Space.for_data(interactions_of(random_plays(rng) > 0).user_items)
+    space = Space.load(write(tmp_path, 'weighting = ["log"]\n'), bare)
+    assert space.weighting == (WeightingName.LOG,)
+    assert space.factors == bare.factors

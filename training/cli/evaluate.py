@@ -1,0 +1,74 @@
+"""The command ``evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from training.cli.app import JsonTo, cli
+from training.cli.console import Output
+from training.cli.options import AtLeastOne, DataOptions, PlanOptions, RecipeOptions
+from training.cli.reading import Data, read_data
+from training.cli.tables import convergence_table, discovery_table, figures_table
+from training.measuring.experiment import Measured, measure
+from training.study import DiscoveryPoint, measure_discovery
+
+Config = Annotated[Path | None, Parameter(name="--config")]
+
+
+@cli.command
+def evaluate(
+    *,
+    data: DataOptions | None = None,
+    plan: PlanOptions | None = None,
+    options: RecipeOptions | None = None,
+    config: Config = None,
+    repeats: Annotated[int, AtLeastOne] = 1,
+    convergence: bool = False,
+    discovery_curve: bool = False,
+    json_to: JsonTo = None,
+) -> None:
+    """Measures popularity, item-kNN and ALS on held-out artists; publishes nothing.
+
+    Args:
+        data: Which data, and how they are split.
+        plan: How to measure.
+        options: The recipe.
+        config: TOML file with options of the recipe, as `tune` writes it.
+        repeats: How many times the split is made, each with the next seed.
+        convergence: Measure NDCG on a validation part after each iteration.
+        discovery_curve: Measure what the discovery dial does to the lists.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
+    """
+    output = Output(json_to)
+    what = read_data(output, (options or RecipeOptions()).over(config), data or DataOptions())
+    how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
+    with output.bars() as bars:
+        measured = measure(what.interactions, what.recipe, how, progress=bars)
+        points: list[DiscoveryPoint] = []
+        if discovery_curve:
+            seed = what.recipe.parameters.seed
+            points = measure_discovery(measured.first, k=how.k, seed=seed, progress=bars)
+    output.show(figures_table(measured.figures))
+    if measured.first.convergence is not None:
+        output.show(convergence_table(measured.first.convergence))
+    if points:
+        output.show(discovery_table(points))
+    output.result(measured_to_json(what, measured, points), "the figures are")
+    output.warn(what.warning)
+
+
+def measured_to_json(
+    data: Data, measured: Measured, points: list[DiscoveryPoint]
+) -> dict[str, Any]:
+    """Returns what was measured, as `evaluate` and `tune` write it."""
+    entry = {
+        "dataset": data.name,
+        **measured.to_json(),
+        "parameters": measured.first.parameters.to_manifest(),
+    }
+    if points:
+        entry["discovery"] = [point.to_json() for point in points]
+    return entry

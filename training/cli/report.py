@@ -1,0 +1,72 @@
+"""The command ``report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from training.cli.app import cli
+from training.cli.console import Output
+from training.cli.evaluate import Config
+from training.cli.options import DataOptions, PlanOptions, RecipeOptions
+from training.cli.reading import read_data
+from training.cli.tables import figures_table
+from training.engines.reading import read_found
+from training.errors import TrainingError
+from training.files import check_place
+from training.measuring.experiment import measure
+from training.study import measure_discovery, study
+from training.tuning.state import read_search
+
+
+@cli.command
+def report(
+    *,
+    out: Path,
+    data: DataOptions | None = None,
+    plan: PlanOptions | None = None,
+    options: RecipeOptions | None = None,
+    config: Config = None,
+    search_file: Annotated[Path | None, Parameter(name="--search")] = None,
+    overwrite: bool = False,
+) -> None:
+    """Measures as `evaluate` does and shows everything on one page of HTML.
+
+    Args:
+        out: File to write, one page that needs nothing else.
+        data: Which data, and how they are split.
+        plan: How to measure.
+        options: The recipe.
+        config: TOML file with options of the recipe, as `tune` writes it.
+        search_file: What `tune` keeps its trials in, to show what it found.
+        overwrite: Replace an earlier file.
+    """
+    from training.report import write  # noqa: PLC0415 - matplotlib takes a second to load
+
+    output = Output()
+    check_place(out)
+    if out.exists() and not overwrite:
+        raise TrainingError(f"{out} is there already; give --overwrite to replace it")
+    if search_file is not None:
+        read_search(search_file)  # refused before work is done for it
+    what = read_data(output, (options or RecipeOptions()).over(config), data or DataOptions())
+    found = read_found(search_file, what.interactions, what.recipe)
+    how = (plan or PlanOptions()).plan(convergence=True)
+    seed = what.recipe.parameters.seed
+    with output.bars() as bars:
+        measured = measure(what.interactions, what.recipe, how, progress=bars)
+        points = measure_discovery(measured.first, k=how.k, seed=seed, progress=bars)
+    shown = study(
+        what.interactions.user_items,
+        what.manifest,
+        what.recipe,
+        measured,
+        search=found,
+        discovery=points,
+    )
+    write(shown, out)
+    output.show(figures_table(measured.figures))
+    output.show(f"the report is in {out}")
+    output.warn(what.warning)

@@ -1,0 +1,170 @@
+"""The command ``tune``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from app.weighting import WeightingName
+from training.cli.app import JsonTo, cli
+from training.cli.console import Output
+from training.cli.evaluate import measured_to_json
+from training.cli.options import (
+    AtLeastOne,
+    BaseOptions,
+    Cutoff,
+    DataOptions,
+    Positive,
+    RecipeOptions,
+)
+from training.cli.reading import Data, read_data
+from training.cli.tables import (
+    figures_table,
+    search_table,
+    trial_line,
+)
+from training.configuration import write_configuration
+from training.convergence import Validation
+from training.errors import TrainingError
+from training.files import check_place
+from training.fitting.hyperparameters import Parameters
+from training.measuring.evaluation import check_cutoff
+from training.measuring.experiment import VALIDATION_USERS, Plan, measure, validation_of
+from training.tuning.search import Budget, search
+from training.tuning.space import Space
+from training.tuning.trials import Search, Trial
+
+# As many as a search gets unless told.
+_TRIALS: Final = 40
+
+
+@cli.command
+def tune(
+    *,
+    out: Path,
+    data: DataOptions | None = None,
+    options: BaseOptions | None = None,
+    k: Cutoff = 10,
+    space: Path | None = None,
+    trials: Annotated[int | None, AtLeastOne] = None,
+    minutes: Annotated[float | None, Positive] = None,
+    state: Path | None = None,
+    validation_users: Annotated[int, AtLeastOne] = VALIDATION_USERS,
+    json_to: JsonTo = None,
+) -> None:
+    """Searches for hyperparameters on a validation part cut from the training part.
+
+    The test part is looked at once, at the end, with the winner. An interrupted search goes on
+    where it was when the same command is given again.
+
+    Args:
+        out: TOML file for the winner, which `train --config` takes.
+        data: Which data, and how they are split; of a ready-made split `--test` may be left out.
+        options: The recipe without hyperparameters, which are what is searched.
+        k: Cut-off of the objective, NDCG@k, and of the measures.
+        space: TOML file with ranges to search instead of those that suit the data.
+        trials: How many hyperparameter sets to try, those of earlier runs included. Default: 40,
+            or no limit with `--minutes`.
+        minutes: How long to search; a trial that has begun is finished.
+        state: File that keeps the finished trials. Default: `out` with the ending `.search`.
+        validation_users: Measure trials on so many users, drawn by the seed.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
+    """
+    output = Output(json_to)
+    check_place(out)
+    state = state or out.with_suffix(".search")
+    _check_places(out, state, *filter(None, [output.json_file]))
+    if space is not None:  # a mistake in it is told before the data are read
+        Space.load(space, Space())
+    options = options or BaseOptions()
+    what = read_data(output, options, data or DataOptions(), test_optional=True)
+    seed = what.recipe.parameters.seed
+    validation = _validation(what, k, validation_users)
+    ranges = Space.for_data(validation.train.user_items)
+    if space is not None:
+        ranges = Space.load(space, ranges)
+    budget = Budget(trials or (None if minutes else _TRIALS), minutes)
+    found = _search(output, validation, ranges, state, budget, seed=seed)
+    write_configuration(out, found.options(), [_remark(found, what)])
+    output.show(search_table(found))
+    output.show(f"the winner is in {out}; `train --config {out}` takes it")
+    entry: dict[str, Any] = {"dataset": what.name, "search": found.to_json()}
+    if what.has_test:
+        best = replace(what.recipe, parameters=_winner(found, seed))
+        how = Plan(k=k, first_fold_only=True)
+        with output.bars() as bars:
+            measured = measure(what.interactions, best, how, progress=bars)
+        output.show(figures_table(measured.figures))
+        entry |= measured_to_json(what, measured, [])
+    output.result(entry, "the figures are")
+    output.warn(what.warning)
+
+
+def _validation(what: Data, k: int, sample: int) -> Validation:
+    """Cuts the validation part of the first fold."""
+    fold = next(iter(what.recipe.split.folds(what.interactions)))
+    check_cutoff(k, int((fold.train.user_items.listeners() > 0).sum()))
+    seed = what.recipe.parameters.seed
+    return validation_of(fold, what.recipe.split, k=k, seed=seed, sample=sample)
+
+
+def _search(
+    output: Output, validation: Validation, space: Space, state: Path, budget: Budget, *, seed: int
+) -> Search:
+    """Searches, and tells of each trial."""
+    finished = 0
+    with output.bars() as bars:
+        trial_done = bars.step("trials", budget.trials)
+
+        def told(trial: Trial, so_far: Search) -> None:
+            nonlocal finished
+            finished = len(so_far.trials)
+            trial_done(1)
+            bars.say(trial_line(trial, so_far))
+
+        try:
+            found = search(validation, space, state, budget, seed=seed, told=told)
+        except KeyboardInterrupt:
+            bars.say(_interrupted(state, finished))
+            raise
+    if found.winner.ndcg == 0:
+        raise TrainingError(
+            f"none of {len(found.trials)} trials put a validation artist into a list, so none is "
+            "the best; search elsewhere with --space and another --state, or use more data"
+        )
+    return found
+
+
+def _check_places(*places: Path) -> None:
+    """Refuses files that cannot be written, and two of the same name."""
+    for number, place in enumerate(places):
+        check_place(place)
+        if place.absolute() in [other.absolute() for other in places[:number]]:
+            raise TrainingError(f"{place} is named for two things; name another file for one")
+
+
+def _interrupted(state: Path, finished: int) -> str:
+    """Says how to go on with a search, or to end it."""
+    if finished == 0:
+        return f"finished trials are kept in {state}: the same command goes on from there"
+    trials = "1 trial is" if finished == 1 else f"{finished} trials are"
+    return (
+        f"{trials} kept in {state}: the same command goes on from there, and with --trials "
+        f"{finished} it takes the best so far"
+    )
+
+
+def _winner(found: Search, seed: int) -> Parameters:
+    """Returns the winner's hyperparameters."""
+    values = found.options() | {"weighting": WeightingName(found.options()["weighting"])}
+    return RecipeOptions(seed=seed, **values).recipe().parameters
+
+
+def _remark(found: Search, data: Data) -> str:
+    when = datetime.now(UTC).strftime("%Y-%m-%d")
+    return (
+        f"The best of {len(found.trials)} trials on {data.name}, {when}: "
+        f"NDCG@{found.k} {found.winner.ndcg:.4f} on {found.users:,} validation users."
+    )

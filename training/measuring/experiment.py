@@ -1,0 +1,246 @@
+"""An experiment: trains on every fold of a split and measures on its test part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from app.model import Model
+from app.recommend.query import Strategy
+from training.convergence import Convergence, Validation, measure_convergence
+from training.data.interactions import Interactions
+from training.errors import NothingToMeasure, TrainingError
+from training.fitting.fit import ALS, fit_model
+from training.fitting.hyperparameters import Parameters
+from training.fitting.trainer import Trainer
+from training.measuring.evaluation import Contender, Evaluation, evaluate
+from training.measuring.figures import Figures
+from training.measuring.summary import summarise
+from training.presets import Preset
+from training.progress import PartOf, Progress
+from training.splitting.drawn import Drawn
+from training.splitting.split import Fold, Split
+
+# The held-out users' lists from a model that learned from them, to compare fold-in with.
+TRAINED_IN: Final = "als, trained in"
+# So many users of a validation part are looked at, at most.
+VALIDATION_USERS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to measure.
+
+    Attributes:
+        k: the main cut-off.
+        sample: at most so many users are measured, the same in all folds; None for all.
+        seed: of that sample; that of the recipe, whatever stands here.
+        repeats: how often a split with a seed is made, each time with the next seed for the split
+            and the factors.
+        convergence: whether the curve on a validation part is measured.
+        first_fold_only: whether the other folds are left out, as they hold what a search on the
+            first one has seen.
+        patience: trains only as many iterations as a validation part asks for, which is followed
+            until so many bring nothing better; None to run all of them.
+    """
+
+    k: int = 10
+    sample: int | None = None
+    seed: int = 0
+    repeats: int = 1
+    convergence: bool = False
+    first_fold_only: bool = False
+    patience: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One fold, trained and measured.
+
+    Attributes:
+        fold: the parts.
+        model: trained on the training part.
+        parameters: what it was trained with, early stopping included.
+        evaluation: on the test part.
+        convergence: on the validation part; None where the plan does not ask for it.
+    """
+
+    fold: Fold
+    model: Model
+    parameters: Parameters
+    evaluation: Evaluation
+    convergence: Convergence | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came out of an experiment.
+
+    Attributes:
+        figures: of all folds.
+        first: the first fold, for a closer look.
+    """
+
+    figures: Figures
+    first: Run
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what ``evaluate --json`` and the manifest give of it."""
+        entry = self.figures.to_json()
+        if self.first.convergence is not None:
+            entry["convergence"] = self.first.convergence.to_json()
+        return entry
+
+
+def measure(
+    interactions: Interactions,
+    preset: Preset,
+    plan: Plan | None = None,
+    *,
+    trainer: Trainer = ALS,
+    progress: Progress | None = None,
+) -> Measured:
+    """Splits, trains on each training part and measures on the test part.
+
+    Args:
+        interactions: everything.
+        preset: split, hyperparameters and contenders.
+        plan: how.
+        trainer: makes the factors.
+        progress: told of all steps.
+
+    Raises:
+        NothingToMeasure: the data are too few for the split or the cut-off.
+        TrainingError: the split cannot be made of these data, or not repeated.
+    """
+    seed = preset.parameters.seed
+    plan = replace(plan or Plan(), seed=seed)
+    if plan.repeats > 1:
+        _refuse_without_seed(preset.split)
+    first: Run | None = None
+    evaluations = []
+    for number, (fold, offset) in enumerate(_folds(interactions, preset.split, plan), start=1):
+        n_runs = 1 if plan.first_fold_only else preset.split.n_folds * plan.repeats
+        part = PartOf("split" if n_runs == 1 else f"split {number} of {n_runs}", progress)
+        parameters = replace(preset.parameters, seed=seed + offset)
+        run = _run(fold, replace(preset, parameters=parameters), plan, trainer, part)
+        first = first or run
+        evaluations.append(run.evaluation)
+    if first is None:
+        raise AssertionError("a split has at least one fold")
+    split = preset.split.to_manifest() | ({"repeats": plan.repeats} if plan.repeats > 1 else {})
+    *_others, subject = preset.contenders
+    figures = summarise(evaluations, split, subject=subject, seed=seed)
+    return Measured(figures, first)
+
+
+def validation_of(
+    fold: Fold, split: Split, *, k: int, seed: int, sample: int | None = VALIDATION_USERS
+) -> Validation:
+    """Cuts a validation part from the training part of a fold.
+
+    Args:
+        fold: a fold of ``split``; its test part is not looked at.
+        split: says how the validation part is cut.
+        k: cut-off of NDCG@k.
+        seed: of the sample.
+        sample: at most so many users.
+    """
+    inner = next(iter(split.validation().folds(fold.train)))
+    return Validation(inner, k=k, sample=sample, seed=seed)
+
+
+def _folds(interactions: Interactions, split: Split, plan: Plan) -> Iterator[tuple[Fold, int]]:
+    """Yields the folds of all repeats, and what each repeat adds to the seeds."""
+    for offset in range(plan.repeats):
+        for fold in _reseeded(split, offset).folds(interactions):
+            yield fold, offset
+            if plan.first_fold_only:
+                return
+
+
+def _reseeded(split: Split, offset: int) -> Split:
+    if isinstance(split, Drawn):
+        return replace(split, seed=split.seed + offset)
+    return split
+
+
+def _refuse_without_seed(split: Split) -> None:
+    if not isinstance(split, Drawn):
+        raise TrainingError(
+            f"the split '{split.to_manifest()['name']}' draws nothing, so its repeats would all be "
+            "the same; leave --repeats out"
+        )
+
+
+def _run(fold: Fold, preset: Preset, plan: Plan, trainer: Trainer, progress: Progress) -> Run:
+    parameters = preset.parameters
+    convergence = _converge(fold, preset, plan, trainer, progress)
+    if convergence is not None and plan.patience is not None:
+        parameters = replace(parameters, iterations=convergence.iterations)
+    model = fit_model(fold.train, parameters, trainer=trainer, progress=progress)
+    evaluation = evaluate(
+        model,
+        fold,
+        preset.contenders,
+        k=plan.k,
+        sample=plan.sample,
+        seed=plan.seed,
+        progress=progress,
+    )
+    if fold.given is not None:
+        trained_in = _measure_trained_in(
+            fold, fold.given, parameters, plan, trainer=trainer, progress=progress
+        )
+        evaluation = replace(
+            evaluation,
+            lists={**evaluation.lists, **trained_in.lists},
+            hits={**evaluation.hits, **trained_in.hits},
+            asked={**evaluation.asked, **trained_in.asked},
+        )
+    return Run(fold, model, parameters, evaluation, convergence)
+
+
+def _converge(
+    fold: Fold, preset: Preset, plan: Plan, trainer: Trainer, progress: Progress
+) -> Convergence | None:
+    """Follows the validation part, if the plan asks for it.
+
+    Raises:
+        NothingToMeasure: there is none, and early stopping needs it; the curve alone is left out.
+    """
+    if not plan.convergence and plan.patience is None:
+        return None
+    try:
+        validation = validation_of(fold, preset.split, k=plan.k, seed=plan.seed)
+    except NothingToMeasure as error:
+        if plan.patience is None:
+            return None
+        raise NothingToMeasure(f"early stopping has no validation part: {error}") from error
+    return measure_convergence(
+        validation, preset.parameters, patience=plan.patience, trainer=trainer, progress=progress
+    )
+
+
+def _measure_trained_in(
+    fold: Fold,
+    given: Interactions,
+    parameters: Parameters,
+    plan: Plan,
+    *,
+    trainer: Trainer,
+    progress: Progress,
+) -> Evaluation:
+    """Measures the held-out users in a model that learned from what is told of them."""
+    whole = Fold(fold.train.with_pairs_of(given), fold.test)
+    part = PartOf("held-out users trained in", progress)
+    return evaluate(
+        fit_model(whole.train, parameters, trainer=trainer, progress=part),
+        whole,
+        {TRAINED_IN: Contender(Strategy.AUTO)},
+        k=plan.k,
+        sample=plan.sample,
+        seed=plan.seed,
+        progress=part,
+    )

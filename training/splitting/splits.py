@@ -1,0 +1,25 @@
+"""The table of splits: what ``--split`` takes, the manifest names and the report says.
+
+A new split is a class with its words, beside those of its kind, and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
+from training.splitting.timed import GlobalTime, LeaveLastOut
+
+MadeHere: TypeAlias = RandomPerUser | KFold | GlobalTime | LeaveLastOut | HeldOutUsers
+
+
+def _by_option(*kinds: type[MadeHere]) -> Mapping[str, type[MadeHere]]:
+    splits = {kind.option: kind for kind in kinds}
+    if len(splits) < len(kinds):
+        raise ValueError("two splits take the same --split")
+    return MappingProxyType(splits)
+
+
+SPLITS: Final = _by_option(RandomPerUser, KFold, GlobalTime, LeaveLastOut, HeldOutUsers)

@@ -1,0 +1,150 @@
+"""Splits that go by time: what comes later is the test part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.interactions import UserItems
+from training.data.interactions import Interactions, TimedPlays
+from training.errors import NothingToMeasure, TimesMissing, TrainingError
+from training.splitting.split import (
+    VALIDATION_MIN_ITEMS,
+    Fold,
+    OneFold,
+    check_fraction,
+    check_min_items,
+    floored,
+    refuse_short_histories,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalTime(OneFold):
+    """Training ends at one point in time; what users discover from then on is the test part.
+
+    Training sums the records before that time. The test part holds the pairs whose first record
+    lies at or after it. A user who begins only then has no history, and is answered by popularity.
+
+    Attributes:
+        test_fraction: the time is chosen so that this share of the records, above 0, below 1, lies
+            at or after it; more where many records share that time.
+        at: the time itself, in seconds since 1970; None to go by ``test_fraction``.
+    """
+
+    option: ClassVar[str] = "global-time"
+    name: ClassVar[str] = "global time"
+    options: ClassVar[Mapping[str, str]] = {"--test-fraction": "test_fraction", "--at": "at"}
+
+    test_fraction: float = 0.2
+    at: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fraction("test_fraction", self.test_fraction)
+        if self.at is not None and self.at.bit_length() > 63:
+            raise TrainingError(f"at has to be a time in seconds since 1970, not {self.at}")
+
+    def folds(self, interactions: Interactions) -> Iterator[Fold]:
+        """Yields the one fold; see ``Split``."""
+        timed = _times_of(interactions, self.name)
+        at = self._time_for(timed.timestamps) if self.at is None else self.at
+        before = timed.timestamps < at
+        if not before.any() or before.all():
+            raise NothingToMeasure(_one_sided(timed.timestamps, at))
+        discovered = timed.first_times() >= at
+        if not discovered.any():
+            raise NothingToMeasure(
+                f"from {_iso(at)} on nobody plays an artist for the first time, so there is "
+                "nothing to find; choose an earlier time"
+            )
+        train = interactions.with_records(timed.take(before))
+        yield Fold(train, interactions.with_pairs(discovered))
+
+    def _time_for(self, timestamps: NDArray[np.int64]) -> int:
+        wanted = max(1, int(floored(self.test_fraction * len(timestamps))))
+        return int(np.partition(timestamps, -wanted)[-wanted])
+
+    def validation(self) -> GlobalTime:
+        """Returns the split at an earlier time, by ``test_fraction`` of what is left."""
+        return replace(self, at=None)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveLastOut(OneFold):
+    """The artist that a user discovered last is the test part.
+
+    That is the artist with the latest first record; of several at the same second the one with the
+    highest index. Training holds the user's records up to that second, without this artist. What
+    the user played later is in neither part, for it would tell the future.
+
+    Attributes:
+        min_items: users with fewer artists, at least 2, stay in training whole.
+    """
+
+    option: ClassVar[str] = "leave-last-out"
+    name: ClassVar[str] = "leave last out"
+
+    min_items: int = 2
+
+    def __post_init__(self) -> None:
+        check_min_items(self.min_items)
+
+    def folds(self, interactions: Interactions) -> Iterator[Fold]:
+        """Yields the one fold; see ``Split``."""
+        timed = _times_of(interactions, self.name)
+        user_items = interactions.user_items
+        lengths = user_items.row_lengths()
+        refuse_short_histories(lengths, self.min_items)
+        takes_part = lengths >= self.min_items
+        first_times = timed.first_times()
+        last = _last_of_each_row(user_items, first_times)[takes_part]
+        is_test = np.zeros(user_items.nnz, dtype=bool)
+        is_test[last] = True
+        until = np.full(user_items.n_users, np.iinfo(np.int64).max)
+        until[takes_part] = first_times[last]
+        keep = (timed.timestamps <= until[timed.user_indices]) & ~timed.spread(is_test)
+        train = interactions.with_records(timed.take(keep))
+        yield Fold(train, interactions.with_pairs(is_test))
+
+    def validation(self) -> LeaveLastOut:
+        """Returns the same split; who has too few artists left is not asked about."""
+        return replace(self, min_items=min(self.min_items, VALIDATION_MIN_ITEMS))
+
+
+def _last_of_each_row(user_items: UserItems, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the pair of each row with the latest time, ties by higher item; shape (n_users,)."""
+    lengths = user_items.row_lengths()
+    filled = lengths > 0
+    latest = np.maximum.reduceat(times, user_items.indptr[:-1][filled])
+    pairs = np.flatnonzero(times == np.repeat(latest, lengths[filled]))
+    last = np.full(user_items.n_users, -1)
+    # Of pairs of the same row the last one stays.
+    last[user_items.row_of_each_pair()[pairs]] = pairs
+    return last
+
+
+def _times_of(interactions: Interactions, split: str) -> TimedPlays:
+    if interactions.timed is None:
+        raise TimesMissing(f"the split '{split}'", " or another split")
+    return interactions.timed
+
+
+def _one_sided(timestamps: NDArray[np.int64], at: int) -> str:
+    first, last = int(timestamps.min()), int(timestamps.max())
+    if first == last:
+        return (
+            f"all records are of one time, {_iso(first)}, which no time parts; take another split"
+        )
+    side = "before" if at <= first else "at or after"
+    return (
+        f"no record lies {side} {_iso(at)}, where training should end; they reach from "
+        f"{_iso(first)} to {_iso(last)}: name a time in between"
+    )
+
+
+def _iso(seconds: int) -> str:
+    return f"{np.datetime64(seconds, 's')}Z"

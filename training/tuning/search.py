@@ -1,0 +1,177 @@
+"""Search: hyperparameters chosen on a validation part of the training part.
+
+Optuna's tree-structured Parzen estimator (Bergstra et al., Algorithms for Hyper-Parameter
+Optimization, 2011) proposes every other trial; the others are small steps away from the best one,
+since forty trials are few for the estimator alone. Each is measured after every iteration: a trial
+whose curve lies below the median of the earlier ones is given up, and one that gets no better
+stops by itself. The number of iterations is therefore no dimension of the search: it is read off
+the curve.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from training.convergence import Validation, follow, is_exhausted
+from training.errors import TrainingError, WriteError
+from training.fitting.hyperparameters import Parameters
+from training.presets import DEFAULT
+from training.tuning.proposals import anchors_of, near_the_best, sampler_of
+from training.tuning.signals import signals_held
+from training.tuning.space import Space
+from training.tuning.state import (
+    alone_in,
+    drop_interrupted,
+    finished_trials,
+    innermost,
+    objective_of,
+    open_state,
+    result_of,
+)
+from training.tuning.trials import Search, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+PATIENCE: Final = 4
+GAIN: Final = 0.002
+
+Told: TypeAlias = Callable[[Trial, Search], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """When a search ends; a trial that has begun is finished.
+
+    Attributes:
+        trials: how many in all, those of earlier runs included; None for no limit.
+        minutes: how long this run may take; None for no limit.
+    """
+
+    trials: int | None
+    minutes: float | None
+
+
+def search(
+    validation: Validation,
+    space: Space,
+    state: Path,
+    budget: Budget,
+    *,
+    start: Parameters = DEFAULT.parameters,
+    seed: int = 0,
+    told: Told | None = None,
+) -> Search:
+    """Searches, or goes on with a search.
+
+    The same data, space and seed give the same trials, whether the search was interrupted or not.
+
+    Args:
+        validation: what decides.
+        space: what is tried.
+        state: file that keeps the finished trials; a search goes on from it.
+        budget: when it ends.
+        start: the hyperparameters of the first trial.
+        seed: of the trials and of the factors.
+        told: called after each trial, and once at the beginning for each trial of earlier runs.
+
+    Raises:
+        SearchMismatch: ``state`` belongs to a search on other data, in another space or by
+            another objective.
+        TrainingError: ``state`` is no such file, another search is at work in it, or no trial could
+            be finished.
+        WriteError: ``state`` cannot be written.
+    """
+    import optuna  # noqa: PLC0415 - takes a second to load
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    if space.half_life is not None:
+        validation.train.records()  # refused before the first trial
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    objective = objective_of(validation, space, start, seed)
+    if not state.parent.is_dir():
+        raise TrainingError(f"{state.parent}: there is no such folder; make it first")
+    try:
+        with alone_in(state), signals_held() as deliver:
+            study = open_state(state, objective)
+            return _search(
+                study, objective, validation, space, budget, start=start, told=told, pause=deliver
+            )
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        raise WriteError(state, innermost(error)) from error
+
+
+def _search(
+    study: optuna.Study,
+    objective: Mapping[str, Any],
+    validation: Validation,
+    space: Space,
+    budget: Budget,
+    *,
+    start: Parameters,
+    told: Told | None,
+    pause: Callable[[], None],
+) -> Search:
+    from optuna.trial import TrialState  # noqa: PLC0415
+
+    seed = objective["seed"]
+    drop_interrupted(study)
+    if told and (before := len(finished_trials(study))):
+        result = result_of(study, objective)
+        for number in range(before):
+            told(result.trials[number], result)
+    anchors = anchors_of(space, start)
+    end = None if budget.minutes is None else time.monotonic() + 60 * budget.minutes
+    while not _is_spent(done := len(finished := finished_trials(study)), budget, end):
+        study.sampler = sampler_of(seed + done)
+        values = anchors[done] if done < len(anchors) else near_the_best(finished, space, seed)
+        if values and not study.get_trials(states=[TrialState.WAITING]):
+            study.enqueue_trial(values)
+        pause()
+        _run(study, validation, space, seed, pause)
+        if told:
+            result = result_of(study, objective)
+            told(result.trials[-1], result)
+    return result_of(study, objective)
+
+
+def _is_spent(done: int, budget: Budget, end: float | None) -> bool:
+    if budget.trials is not None and done >= budget.trials:
+        return True
+    return end is not None and done > 0 and time.monotonic() >= end
+
+
+def _run(
+    study: optuna.Study,
+    validation: Validation,
+    space: Space,
+    seed: int,
+    pause: Callable[[], None],
+) -> None:
+    """Runs one trial, and calls ``pause`` after each iteration."""
+    import optuna  # noqa: PLC0415
+
+    trial = study.ask()
+    start = time.monotonic()
+    parameters = space.parameters(space.suggest(trial), seed=seed)
+    pruned = False
+
+    def judge(curve: Sequence[float]) -> bool:
+        nonlocal pruned
+        pause()
+        trial.report(curve[-1], step=len(curve))
+        pruned = trial.should_prune()
+        return pruned or is_exhausted(curve, PATIENCE, gain=GAIN)
+
+    try:
+        curve = follow(validation, parameters, judge)
+    except TrainingError:  # the numbers ran away: a fact about these values
+        curve = [0.0]
+    trial.set_user_attr("curve", curve)
+    trial.set_user_attr("seconds", round(time.monotonic() - start, 2))
+    state = optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE
+    study.tell(trial, None if pruned else max(curve), state=state)

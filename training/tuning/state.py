@@ -1,0 +1,200 @@
+"""The file in which a search keeps its trials, and who may use it when."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from training.convergence import Validation
+from training.errors import SearchMismatch, TrainingError, WriteError
+from training.fitting.hyperparameters import Parameters
+from training.tuning.proposals import pruner
+from training.tuning.space import Space, rounded
+from training.tuning.trials import Search, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY: Final = "encore"
+
+
+def read_search(state: Path, *, of: Callable[[int, int], Validation] | None = None) -> Search:
+    """Reads what a search has found so far.
+
+    Args:
+        state: the file of the search.
+        of: makes the validation part that the search has to have been on, of the search's cut-off
+            and number of users; None where that does not matter.
+
+    Raises:
+        TrainingError: there is no such file, or no trial is in it.
+        SearchMismatch: it was on other data, or on another split of them.
+    """
+    if not state.exists():
+        raise TrainingError(f"{state}: there is no such search; `tune` makes one")
+    study = _load(state)
+    with _reading(state):
+        objective = study.user_attrs["objective"]
+        result = result_of(study, objective)
+    if of is not None and _fingerprint(of(result.k, result.users)) != objective["data"]:
+        raise SearchMismatch(state, ["data"])
+    return result
+
+
+def objective_of(
+    validation: Validation, space: Space, start: Parameters, seed: int
+) -> dict[str, Any]:
+    """Says what a search decides by; another answer is another search."""
+    objective = {
+        "data": _fingerprint(validation),
+        "space": space.model_dump(mode="json"),
+        "start": space.clip(start),
+        "k": validation.k,
+        "users": len(validation.users),
+        "seed": seed,
+    }
+    return dict(json.loads(json.dumps(objective)))
+
+
+def _fingerprint(validation: Validation) -> str:
+    """Returns a hash of the training and the validation part."""
+    digest = hashlib.sha256()
+    for part in (validation.train.user_items, validation.test):
+        for array in (part.indptr, part.indices, part.plays):
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def open_state(state: Path, objective: dict[str, Any]) -> optuna.Study:
+    """Opens the state, or makes it, and compares what it was made for."""
+    import optuna  # noqa: PLC0415
+
+    if state.stat().st_size == 0:
+        study = optuna.create_study(
+            storage=_storage(state), study_name=STUDY, direction="maximize", pruner=pruner()
+        )
+    else:
+        study = _load(state)
+    if not study.trials and "objective" not in study.user_attrs:
+        study.set_user_attr("objective", objective)
+    with _reading(state):
+        before = study.user_attrs["objective"]
+    other = [name for name, value in objective.items() if before.get(name) != value]
+    if other:
+        raise SearchMismatch(state, other)
+    return study
+
+
+def _load(state: Path) -> optuna.Study:
+    import optuna  # noqa: PLC0415
+
+    try:
+        uri = f"{state.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            connection.execute("select study_name from studies").fetchone()
+    except sqlite3.Error as error:
+        if "locked" in str(error):
+            raise TrainingError(f"{state} is in use by another program; try again later") from error
+        raise TrainingError(f"{state} holds no search ({error}); name another file") from error
+    with _reading(state):
+        return optuna.load_study(storage=_storage(state), study_name=STUDY, pruner=pruner())
+
+
+@contextmanager
+def _reading(state: Path) -> Iterator[None]:
+    """Translates what reading a state that other software wrote may raise."""
+    try:
+        yield
+    except (KeyError, RuntimeError, ValueError) as error:  # of pydantic, too
+        raise TrainingError(
+            f"{state} was written by another version of Encore or Optuna ({type(error).__name__}); "
+            "name another file"
+        ) from error
+
+
+def _storage(state: Path) -> optuna.storages.RDBStorage:
+    """Returns the state as Optuna's storage; its path never becomes part of an address."""
+    import optuna  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(state, check_same_thread=False)
+
+    return optuna.storages.RDBStorage(
+        "sqlite://", engine_kwargs={"creator": connect, "poolclass": NullPool}
+    )
+
+
+@contextmanager
+def alone_in(state: Path) -> Iterator[None]:
+    """Keeps a second search out; the kernel frees the file of a killed one."""
+    try:
+        file = state.open("ab")
+    except OSError as error:
+        raise WriteError(state, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(
+                f"another search is at work in {state}; wait for it, or name another --state"
+            ) from error
+        yield
+
+
+def innermost(error: BaseException) -> Exception:
+    """Returns the error of the database behind those of the layers above it."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error if isinstance(error, Exception) else RuntimeError(str(error))
+
+
+def drop_interrupted(study: optuna.Study) -> None:
+    """Forgets a trial that was running when the search was stopped; it is drawn again."""
+    from optuna.trial import TrialState  # noqa: PLC0415
+
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Returns the trials that ended, the ones that were given up included, in their order."""
+    from optuna.trial import TrialState  # noqa: PLC0415
+
+    return study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+
+
+def result_of(study: optuna.Study, objective: Mapping[str, Any]) -> Search:
+    """Returns what a search has found so far.
+
+    Raises:
+        TrainingError: no trial is finished.
+    """
+    from optuna.trial import TrialState  # noqa: PLC0415
+
+    trials = [
+        Trial(
+            number=number,
+            parameters=rounded(trial.params),
+            ndcg=max(trial.user_attrs["curve"]),
+            curve=trial.user_attrs["curve"],
+            pruned=trial.state is TrialState.PRUNED,
+            seconds=trial.user_attrs["seconds"],
+        )
+        for number, trial in enumerate(finished_trials(study))
+    ]
+    if not trials:
+        raise TrainingError("the search has no finished trial yet")
+    return Search(
+        trials=trials,
+        best=max(range(len(trials)), key=lambda number: trials[number].ndcg),
+        k=objective["k"],
+        users=objective["users"],
+        space=Space.model_validate(objective["space"]).describe(),
+    )

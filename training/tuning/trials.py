@@ -1,0 +1,73 @@
+"""What a search has tried: its trials, and the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.convergence import enough
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One set of hyperparameters that was tried.
+
+    Attributes:
+        number: from 0 on.
+        parameters: the values that were tried, by name (numbers and names of weightings).
+        ndcg: the best value of its curve.
+        curve: NDCG on the validation part after each iteration.
+        pruned: whether it was given up early.
+        seconds: how long it took.
+    """
+
+    number: int
+    parameters: Mapping[str, Any]
+    ndcg: float
+    curve: Sequence[float]
+    pruned: bool
+    seconds: float
+
+    @property
+    def iterations(self) -> int:
+        """After how many iterations to end."""
+        return enough(self.curve)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A finished or interrupted search.
+
+    Attributes:
+        trials: in the order in which they ran.
+        best: number of the best trial.
+        k: cut-off of the objective, NDCG@k.
+        users: validation users that the objective is a mean over.
+        space: what was searched, by name, for people: ``0.03 to 1.2, by logarithm``.
+    """
+
+    trials: Sequence[Trial]
+    best: int
+    k: int
+    users: int
+    space: Mapping[str, str]
+
+    @property
+    def winner(self) -> Trial:
+        """The best trial."""
+        return self.trials[self.best]
+
+    def options(self) -> dict[str, Any]:
+        """Returns the winner as options of the recipe."""
+        return {**self.winner.parameters, "iterations": self.winner.iterations}
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the search for ``tune --json``."""
+        return {
+            "objective": f"NDCG@{self.k}",
+            "users": self.users,
+            "space": dict(self.space),
+            "winner": {"number": self.best, "ndcg": self.winner.ndcg, **self.options()},
+            "trials": [asdict(trial) for trial in self.trials],
+        }
