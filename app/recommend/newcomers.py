@@ -182,7 +182,7 @@ def _bounds(model: Model, vectors: NDArray[np.float32], max_norm: float) -> NDAr
     for start in range(0, n_users, _USERS_AT_ONCE):
         users = model.user_factors[start : start + _USERS_AT_ONCE]
         errors = rounding_error(SLACK * item_norms(users), users.shape[1], max_norm)
-        # Twice: it is rounded once more where it is added, and where it is kept.
+        # Twice: it is rounded once more where it is added, and where it is stored.
         highest = (users @ vectors.T).max(axis=1) + 2 * errors
         highest[errors >= OVERFLOW] = np.nan
         bounds[start : start + _USERS_AT_ONCE] = highest
