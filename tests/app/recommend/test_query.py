@@ -56,7 +56,7 @@ def test_an_option_is_looked_up_where_it_needs_no_step_anew(name: str) -> None:
         assert quick == unlisted.recommend(query)
 
 
-@pytest.mark.parametrize("name", NEEDS.keys() - {"strategy"})
+@pytest.mark.parametrize("name", sorted(NEEDS.keys() - {"strategy"}))
 def test_what_moves_vectors_alone_leaves_the_popular_ones_to_a_look_up(name: str) -> None:
     query = Query("u0", n=5, strategy=Strategy.POPULARITY)
     query = replace(query, **{name: ASKED[name]})
