@@ -12,21 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from app.event_types import DEFAULT_RULES, EventRules, EventType
-
-# Types and rules are part of what an event is, so they are found here as well.
-__all__ = [
-    "DEFAULT_NEWCOMER_RULES",
-    "DEFAULT_RULES",
-    "MICROSECONDS",
-    "Event",
-    "EventRules",
-    "EventType",
-    "NewcomerRules",
-    "StoredEvent",
-    "Watermark",
-    "user_hash",
-]
+from app.event_types import EventType
 
 _DIGEST_BYTES: Final = 16
 MICROSECONDS: Final = 1_000_000
@@ -107,35 +93,6 @@ class StoredEvent:
     def at(self) -> int:
         """When it happened, as far as is known: in microseconds since 1970 (UTC)."""
         return self.received_at if self.event.timestamp is None else self.event.timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class Watermark:
-    """How far a training has read an event store.
-
-    Attributes:
-        store: the store's id.
-        sequence: number of the last event that was read.
-    """
-
-    store: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewcomerRules:
-    """How an artist that the model does not know gets into lists.
-
-    Attributes:
-        min_listeners: how many listeners with a vector it takes.
-        length_quantile: which quantile of the lengths of established artists' vectors it gets.
-    """
-
-    min_listeners: int = 3
-    length_quantile: float = 0.99
-
-
-DEFAULT_NEWCOMER_RULES: Final = NewcomerRules()
 
 
 def _hash(*parts: bytes) -> bytes:

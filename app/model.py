@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import EventUnit
 from app.discovery import log_discount
-from app.events import Watermark
+from app.event_unit import EventUnit
 from app.fold_in import fold_in, regularized_inverse
 from app.id_map import IdMap, ItemCache, StringTable
 from app.interactions import UserItems
 from app.items import Items
 from app.scoring import Catalogue, item_norms
+from app.watermark import Watermark
 from app.weighting import Weighting
 
 

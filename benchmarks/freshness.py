@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 
 from app.activity import activity_of
 from app.artifacts.models_folder import ModelsFolder
-from app.events import Event, EventRules, StoredEvent
+from app.event_types import EventRules
+from app.events import Event, StoredEvent
 from app.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query

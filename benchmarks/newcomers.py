@@ -21,15 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.activity import activity_of
-from app.events import (
-    DEFAULT_NEWCOMER_RULES,
-    Event,
-    EventRules,
-    NewcomerRules,
-    StoredEvent,
-)
+from app.event_types import EventRules
+from app.events import Event, StoredEvent
 from app.model import Model
 from app.recommend.ladder import Recommender
+from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.recommend.newcomers import Newcomers, NewcomerSolver
 from app.recommend.query import Query
 from app.scoring import top_items

@@ -13,7 +13,8 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from threadpoolctl import threadpool_limits
 
-from app.events import DEFAULT_RULES, EventRules, user_hash
+from app.event_types import DEFAULT_RULES, EventRules
+from app.events import user_hash
 from app.model import Model
 from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.ladder import Recommender

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import EventUnit
 from app.artifacts.format import ARRAYS, MANIFEST, REPORT, ArraySpec, array_path
 from app.artifacts.manifest import file_entries, read_manifest, report_entry
 from app.errors import InvalidArtifact, ReportNotFound
-from app.events import Watermark
+from app.event_unit import EventUnit
 from app.id_map import IdMap, StringTable
 from app.interactions import UserItems
 from app.items import Items
 from app.model import Model, Popularity, TopLists
+from app.watermark import Watermark
 from app.weighting import Weighting
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import UnknownUser
-from app.events import DEFAULT_RULES, EventRules
+from app.event_types import DEFAULT_RULES, EventRules
 from app.model import Model
 from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.exact import rank_exactly

@@ -18,8 +18,8 @@ from typing import Final, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.events import NewcomerRules
 from app.model import Model
+from app.recommend.newcomer_rules import NewcomerRules
 from app.scoring import OVERFLOW, SLACK, Ranked, item_norms, rounding_error, top_items
 
 # At most this share of the users may have a newcomer among so many best.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.activity import NO_ACTIVITY, Activity, index_units
-from app.events import EventRules
+from app.event_types import EventRules
 from app.model import Model
 from app.recommend.listens import Row, read_listens
 from app.recommend.query import Query

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.errors import ModelUnavailable, StoreUnavailable
-from app.events import EventRules, NewcomerRules
+from app.event_types import EventRules
 from app.model import Model
 from app.model_watcher import ModelWatcher
 from app.recommend.ladder import Recommender
+from app.recommend.newcomer_rules import NewcomerRules
 from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommend.query import Query
 from app.serving.journal.journal import Journal

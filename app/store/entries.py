@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from app.events import Event, EventType
+from app.event_types import EventType
+from app.events import Event
 
 
 @dataclass(frozen=True, slots=True)

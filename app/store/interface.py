@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from app.events import Event, StoredEvent, Watermark
+from app.events import Event, StoredEvent
+from app.watermark import Watermark
 
 
 class Status(StrEnum):

@@ -5,8 +5,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from app.activity import Activity, EventUnit, activity_of, with_units
-from app.events import MICROSECONDS, Event, EventRules, EventType, StoredEvent
+from app.activity import Activity, activity_of, with_units
+from app.event_types import EventRules, EventType
+from app.event_unit import EventUnit
+from app.events import MICROSECONDS, Event, StoredEvent
 from app.weighting import Weighting, WeightingName
 from tests.builders import user_items_of
 

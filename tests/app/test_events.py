@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events import Event, EventRules, EventType
+from app.event_types import EventRules, EventType
+from app.events import Event
 
 EVENT = Event("u", "a", timestamp=1_000, event_id="e", artist_name="the a")
 

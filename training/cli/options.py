@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter, validators
 
-from app.activity import DEFAULT_UNIT
+from app.event_unit import DEFAULT_UNIT
 from app.weighting import WEIGHTINGS, WeightingName
 from training.configuration import read_configuration
 from training.datasets import DatasetOptions

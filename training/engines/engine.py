@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.activity import DEFAULT_UNIT
 from app.event_types import DEFAULT_RULES, EventRules
+from app.event_unit import DEFAULT_UNIT
 from app.model import Model
 from training.convergence import Convergence
 from training.datasets import LoadOptions

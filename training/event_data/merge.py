@@ -17,9 +17,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.event_types import DEFAULT_RULES, EventRules
-from app.events import MICROSECONDS, StoredEvent, Watermark, user_hash
+from app.events import MICROSECONDS, StoredEvent, user_hash
 from app.schemas.events import MIN_PLAYS
 from app.store.interface import EventStore
+from app.watermark import Watermark
 from training.data.items import ItemTable
 from training.data.records import REASON_ERASED, Records, RowCounts
 from training.event_data.reactions import count_reactions, is_play, moved_plays, reactions_of

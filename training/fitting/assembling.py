@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from app.activity import EventUnit
+from app.event_unit import EventUnit
 from app.fold_in import fold_in, gramian, regularized_inverse
 from app.id_map import IdMap
 from app.interactions import UserItems

@@ -11,7 +11,7 @@ from typing import Final
 
 from app.activity import Activity
 from app.errors import StoreUnavailable
-from app.events import EventRules
+from app.event_types import EventRules
 from app.model import Model
 from app.serving.journal.current_store import CurrentStore
 from app.serving.journal.questions import Questions

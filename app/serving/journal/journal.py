@@ -18,7 +18,8 @@ from typing import Final
 
 from app.activity import Activity
 from app.errors import StoreUnavailable
-from app.events import Event, EventRules, StoredEvent
+from app.event_types import EventRules
+from app.events import Event, StoredEvent
 from app.model import Model
 from app.serving.journal.activity_cache import ActivityCache
 from app.serving.journal.current_store import CurrentStore

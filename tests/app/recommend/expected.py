@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from app.activity import Activity, activity_of
 from app.discovery import discount
-from app.events import Event, EventRules, StoredEvent
+from app.event_types import EventRules
+from app.events import Event, StoredEvent
 from app.model import Model
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender

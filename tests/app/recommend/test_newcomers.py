@@ -9,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from app.activity import Activity, activity_of
-from app.events import Event, EventRules, EventType, NewcomerRules, StoredEvent
+from app.event_types import EventRules, EventType
+from app.events import Event, StoredEvent
 from app.model import Model, TopLists
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
+from app.recommend.newcomer_rules import NewcomerRules
 from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommend.query import Query, Source, Strategy
 from app.scoring import top_items

@@ -7,7 +7,8 @@ import pytest
 
 from app.activity import Activity, activity_of
 from app.errors import UnknownUser
-from app.events import Event, EventRules, StoredEvent
+from app.event_types import EventRules
+from app.events import Event, StoredEvent
 from app.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source, Strategy

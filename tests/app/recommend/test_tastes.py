@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.events import Event, EventType
+from app.event_types import EventType
+from app.events import Event
 from app.interactions import UserItems
 from app.model import Model
 from app.recommend import tastes

@@ -5,7 +5,8 @@ from dataclasses import fields
 import pytest
 from pydantic import ValidationError
 
-from app.events import Event, EventType
+from app.event_types import EventType
+from app.events import Event
 from app.schemas.events import EventIn, EventShown
 
 SENT = {

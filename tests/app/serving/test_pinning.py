@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from app.artifacts.models_folder import ModelsFolder
-from app.events import DEFAULT_RULES
+from app.event_types import DEFAULT_RULES
 from app.model_watcher import ModelWatcher
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import Query

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.events import Event, EventRules
+from app.event_types import EventRules
+from app.events import Event
 from app.store.activity_reading import read_activity
 from app.store.sqlite import SqliteEventStore
 

@@ -18,7 +18,8 @@ from typing import Any, cast
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import Event, EventType
+from app.event_types import EventType
+from app.events import Event
 from app.store.interface import Status
 from app.store.migrations import MIGRATIONS
 from app.store.sqlite import SqliteEventStore

@@ -10,7 +10,8 @@ import pytest
 
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.reading import open_model, read_report
-from app.events import MICROSECONDS, Event, EventType
+from app.event_types import EventType
+from app.events import MICROSECONDS, Event
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from app.store.address import open_store

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.events import Event, EventType
+from app.event_types import EventType
+from app.events import Event
 from app.store.address import open_store
 from app.store.entries import Absorbed
 from app.store.upkeep import MaintainableStore

@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.events import MICROSECONDS, Event, EventType, Watermark
+from app.event_types import EventType
+from app.events import MICROSECONDS, Event
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
+from app.watermark import Watermark
 from app.weighting import USED_UP, Weighting, WeightingName
 from training.data.filters import Filters, preprocess
 from training.data.items import ItemTable

@@ -1,0 +1,22 @@
+"""How new artists get into lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class NewcomerRules:
+    """How an artist that the model does not know gets into lists.
+
+    Attributes:
+        min_listeners: how many listeners with a vector it takes.
+        length_quantile: which quantile of the lengths of established artists' vectors it gets.
+    """
+
+    min_listeners: int = 3
+    length_quantile: float = 0.99
+
+
+DEFAULT_NEWCOMER_RULES: Final = NewcomerRules()

@@ -1,0 +1,58 @@
+"""The layout of the code: sizes of folders, modules and functions; imports are import-linter's."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for folder in ("app", "training") for path in (ROOT / folder).rglob("*.py"))
+MODULES_IN_A_FOLDER = 16
+LINES_IN_A_MODULE = 400
+LINES_IN_A_FUNCTION = 60
+# All of one kind: one module is one dataset, or one section of the report.
+FOLDERS_OF_ONE_KIND = frozenset({"training/datasets", "training/report"})
+TABLES_OF_DATA = frozenset({"training/datasets/artist_names.py"})
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def parametrized(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=named)
+
+
+def test_folders_are_small() -> None:
+    counts = Counter(named(path.parent) for path in SOURCES if path.name != "__init__.py")
+    large = {folder: count for folder, count in counts.items() if count > MODULES_IN_A_FOLDER}
+    assert large.keys() <= FOLDERS_OF_ONE_KIND, large
+
+
+def test_modules_are_short() -> None:
+    lengths = {named(path): len(path.read_text().splitlines()) for path in SOURCES}
+    long = {module: lines for module, lines in lengths.items() if lines > LINES_IN_A_MODULE}
+    assert long.keys() <= TABLES_OF_DATA, long
+
+
+@parametrized(SOURCES)
+def test_functions_are_short(path: Path) -> None:
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = {
+        function.name: lines
+        for function in functions
+        if (lines := (function.end_lineno or 0) - function.lineno + 1) > LINES_IN_A_FUNCTION
+    }
+    assert not long
+
+
+@parametrized([path for path in SOURCES if path.name == "__init__.py"])
+def test_a_folder_says_what_lives_there(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
