@@ -155,7 +155,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     import uvicorn  # noqa: PLC0415 - a refusal should not wait for its import
     from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
-    from app.logs import log_config  # noqa: PLC0415
+    from app.observe.logs import log_config  # noqa: PLC0415
 
     config = uvicorn.Config(
         "app.__main__:create_worker_app",

@@ -30,9 +30,9 @@ from app.http.routers import (
     recommend,
     users,
 )
-from app.model_watcher import ModelWatcher
 from app.serving.batcher import Batcher
 from app.serving.journal.journal import Journal
+from app.serving.model_watcher import ModelWatcher
 from app.serving.newcomer_worker import NewcomerWorker
 from app.settings import Settings, load_settings
 from app.store.address import open_store

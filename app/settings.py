@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import InvalidSettings
-from app.event_types import DEFAULT_RULES, EventRules
+from app.events.event_types import DEFAULT_RULES, EventRules
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.store.address import check_url
 from app.store.deadlines import Deadlines

@@ -22,9 +22,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.discovery import LENGTH_EXPONENT, LISTENERS_EXPONENT, log_discount
-from app.model import Model
-from app.scoring import Catalogue, item_norms, top_items
+from app.model.model import Model
+from app.ranking.discovery import LENGTH_EXPONENT, LISTENERS_EXPONENT, log_discount
+from app.ranking.scoring import Catalogue, item_norms, top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import Parts, load, validation_parts
 from training.datasets.synthetic.generator import generate

@@ -38,7 +38,7 @@ from urllib.parse import quote
 import numpy as np
 
 from app.artifacts.models_folder import ModelsFolder
-from app.model import Model
+from app.model.model import Model
 from benchmarks.load import (
     HOST,
     BenchmarkError,

@@ -31,11 +31,11 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import activity_of
 from app.artifacts.models_folder import ModelsFolder
-from app.event_types import EventRules
-from app.events import Event, StoredEvent
-from app.model import Model
+from app.events.activity import activity_of
+from app.events.event import Event, StoredEvent
+from app.events.event_types import EventRules
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from benchmarks.conditions import conditions

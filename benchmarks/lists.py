@@ -21,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from app.model import Model
-from app.scoring import _Scan
+from app.model.model import Model
+from app.ranking.scoring import _Scan
 from benchmarks.conditions import conditions
 from training.data.filters import preprocess
 from training.data.interactions import Interactions

@@ -25,12 +25,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.fold_in import gramian
-from app.id_map import IdMap, StringTable
-from app.interactions import UserItems
-from app.items import Items
-from app.model import Model, Popularity, TopLists
-from app.weighting import Weighting, WeightingName
+from app.model.fold_in import gramian
+from app.model.id_map import IdMap, StringTable
+from app.model.interactions import UserItems
+from app.model.items import Items
+from app.model.model import Model, Popularity, TopLists
+from app.model.weighting import Weighting, WeightingName
 from training.fitting.assembling import Frame, model_of
 from training.publishing import publish
 

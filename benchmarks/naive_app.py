@@ -17,7 +17,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from app.artifacts.models_folder import ModelsFolder
-from app.model import Model
+from app.model.model import Model
 
 MODELS: Final = "BENCHMARK_MODELS"
 

@@ -20,15 +20,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import activity_of
-from app.event_types import EventRules
-from app.events import Event, StoredEvent
-from app.model import Model
+from app.events.activity import activity_of
+from app.events.event import Event, StoredEvent
+from app.events.event_types import EventRules
+from app.model.model import Model
+from app.ranking.scoring import top_items
 from app.recommend.ladder import Recommender
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.recommend.newcomers import Newcomers, NewcomerSolver
 from app.recommend.query import Query
-from app.scoring import top_items
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.data.interactions import Interactions

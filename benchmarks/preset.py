@@ -27,9 +27,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
+from app.model.weighting import WeightingName
 from app.recommend.query import Strategy
-from app.weighting import WeightingName
 from benchmarks.conditions import conditions
 from training.data.filters import Filters, preprocess
 from training.data.interactions import Interactions

@@ -38,7 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.artifacts.models_folder import ModelsFolder
-from app.model import Model
+from app.model.model import Model
 from benchmarks import constant_app, naive_app
 from benchmarks.load import (
     BenchmarkError,

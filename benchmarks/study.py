@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from app.weighting import WeightingName
+from app.model.weighting import WeightingName
 from benchmarks.conditions import conditions
 from benchmarks.preset import LOG, load, parameters_of, read_log, winner
 from training.data.interactions import Interactions

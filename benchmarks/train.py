@@ -25,7 +25,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
 from benchmarks.conditions import conditions
 from training.data.filters import Filters, preprocess
 from training.datasets import LoadOptions, load_dataset

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.events import MICROSECONDS, Event
+from app.events.event import MICROSECONDS, Event
 from app.store.address import open_store
 from app.store.interface import EventStore
 from benchmarks.conditions import conditions

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from app.interactions import UserItems
-from app.model import Model
-from app.weighting import WeightingName
+from app.model.interactions import UserItems
+from app.model.model import Model
+from app.model.weighting import WeightingName
 from training.data.interactions import Interactions
 from training.data.items import ItemTable
 from training.fitting.fit import fit_model

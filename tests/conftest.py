@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from app.model import Model
+from app.model.model import Model
 from tests.builders import checkerboard_interactions, small_model
 from tests.leftovers import WatchedConnection
 from tests.postgres import PostgresServer

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TYPES, SETTINGS = "app/event_types.py", "app/settings.py"
+TYPES, SETTINGS = "app/events/event_types.py", "app/settings.py"
 BEFORE_TYPES = "    @property\n    def plural(self)"
 SHARE = """    SHARE = (
         "share",
@@ -40,7 +40,7 @@ SETTING = """    share_units: float = Field(
 """
 BEFORE_NAMES = '    "skip_days": "skip_days",\n'
 NAME = '    "share": "share_units",\n'
-EVENTS, BEFORE_FIELDS = "app/events.py", "    artist_name: str | None = None\n"
+EVENTS, BEFORE_FIELDS = "app/events/event.py", "    artist_name: str | None = None\n"
 FIELD = "    device: str | None = None\n"
 COLUMNS, BEFORE_COLUMNS = "app/store/event_columns.py", ")\nREAD_COLUMNS"
 COLUMN = """    EventColumn(
@@ -57,8 +57,8 @@ LOOK = """
 import json
 from contextlib import closing
 from pathlib import Path
-from app.activity import activity_of
-from app.events import Event, EventType
+from app.events.activity import activity_of
+from app.events.event import Event, EventType
 from app.main import create_app
 from app.settings import load_event_rules
 from app.store.address import open_store
@@ -144,12 +144,12 @@ def test_a_type_that_is_added_to_the_table_is_everywhere(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "text", "module", "reason"),
     [
-        (BEFORE_TYPES, '    SHARE = "share"\n', "app.activity", "does not say what it does"),
+        (BEFORE_TYPES, '    SHARE = "share"\n', "app.events.activity", "does not say what it does"),
         (BEFORE_RULES, RULE, "app.settings", "each rule of events wants a setting"),
         (
             BEFORE_TYPES,
             SHARE.replace("EACH", "PLAYS").replace(".share", ".play"),
-            "app.activity",
+            "app.events.activity",
             "only one event type may carry plays, and not play, share",
         ),
     ],

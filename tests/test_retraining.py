@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.writable_folder import WritableModelsFolder
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 from app.main import create_app
 from app.settings import Settings
 from app.store.address import open_store

@@ -9,12 +9,12 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.id_map import IdMap
-from app.interactions import UserItems
-from app.model import Popularity
+from app.model.id_map import IdMap
+from app.model.interactions import UserItems
+from app.model.model import Popularity
+from app.model.weighting import Weighting
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
-from app.weighting import Weighting
 from training.errors import NothingToMeasure
 from training.fitting.assembling import Frame, assemble_model
 from training.fitting.fit import ALS

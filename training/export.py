@@ -13,9 +13,9 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from threadpoolctl import threadpool_limits
 
-from app.event_types import DEFAULT_RULES, EventRules
-from app.events import user_hash
-from app.model import Model
+from app.events.event import user_hash
+from app.events.event_types import DEFAULT_RULES, EventRules
+from app.model.model import Model
 from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.interactions import UserItems
-from app.model import Model
+from app.model.interactions import UserItems
+from app.model.model import Model
 from training.errors import TrainingError
 from training.splitting.split import Fold
 from training.threads import in_threads

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from app.watermark import Watermark
+from app.model.watermark import Watermark
 from training.data.filters import Step, preprocess
 from training.data.interactions import Interactions
 from training.data.records import Records, RowCounts

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from app.model.weighting import WeightingName
 from app.recommend.query import PopularityBy, Strategy
-from app.weighting import WeightingName
 from training.data.filters import Filters
 from training.fitting.hyperparameters import Parameters
 from training.item_knn import ItemKnn

@@ -17,7 +17,7 @@ import numpy as np
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.writable_folder import WritableModelsFolder
 from app.errors import InvalidArtifact, ModelNotFound
-from app.model import Model
+from app.model.model import Model
 from training.errors import TrainingError, WriteError
 from training.shrinkage import Shrinkage, shrinkage
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import __version__
-from app.interactions import UserItems
-from app.model import Model
+from app.model.interactions import UserItems
+from app.model.model import Model
 from app.recommend.query import Strategy
 from training.convergence import Convergence
 from training.measuring.evaluation import Contender, Evaluation, evaluate

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from app.id_map import IdMap, StringTable
-from app.model import Model
+from app.model.id_map import IdMap, StringTable
+from app.model.model import Model
 
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"

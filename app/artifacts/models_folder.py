@@ -15,7 +15,7 @@ from app.artifacts.format import MANIFEST, REPORT
 from app.artifacts.manifest import read_manifest
 from app.artifacts.reading import open_model, read_report, verify_checksums
 from app.errors import ModelNotFound
-from app.model import Model
+from app.model.model import Model
 
 POINTER: Final = "current"
 _VERSION: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)

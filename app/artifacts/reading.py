@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from app.artifacts.format import ARRAYS, MANIFEST, REPORT, ArraySpec, array_path
 from app.artifacts.manifest import file_entries, read_manifest, report_entry
 from app.errors import InvalidArtifact, ReportNotFound
-from app.event_unit import EventUnit
-from app.id_map import IdMap, StringTable
-from app.interactions import UserItems
-from app.items import Items
-from app.model import Model, Popularity, TopLists
-from app.watermark import Watermark
-from app.weighting import Weighting
+from app.model.event_unit import EventUnit
+from app.model.id_map import IdMap, StringTable
+from app.model.interactions import UserItems
+from app.model.items import Items
+from app.model.model import Model, Popularity, TopLists
+from app.model.watermark import Watermark
+from app.model.weighting import Weighting
 
 
 def open_model(folder: Path) -> Model:

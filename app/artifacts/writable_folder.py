@@ -17,7 +17,7 @@ from app.artifacts.reading import open_model, verify_checksums
 from app.artifacts.writing import write_model
 from app.errors import ModelNotFound
 from app.files import sync_folder
-from app.model import Model
+from app.model.model import Model
 
 _LOCK: Final = ".lock"
 

@@ -24,7 +24,7 @@ from app.artifacts.format import (
 )
 from app.artifacts.manifest import version_of
 from app.files import sync_folder
-from app.model import Model
+from app.model.model import Model
 
 
 def write_model(

@@ -6,10 +6,10 @@ from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
 
-from app.model_watcher import ModelWatcher
 from app.recommend.ladder import Recommender
 from app.serving.batcher import Batcher
 from app.serving.journal.journal import Journal
+from app.serving.model_watcher import ModelWatcher
 from app.serving.pinning import pin
 
 # Coroutines, since FastAPI would run plain functions in a thread.

@@ -23,14 +23,14 @@ from app.http.body_limit import has_body
 from app.http.known_route import PREFIX, is_as_known
 from app.http.parameters import check_query, decode, repeatable_parameters
 from app.http.problems import answer_error
-from app.id_map import MAX_ID_BYTES
-from app.model_watcher import ModelWatcher
+from app.model.id_map import MAX_ID_BYTES
 from app.recommend.query import Query
 from app.schemas.options import HOT_OPTIONS, RecommendParameters, arguments_of
 from app.schemas.primitives import MAX_IDS, check_id
 from app.serving import answers
 from app.serving.batcher import Batcher
 from app.serving.journal.journal import Journal
+from app.serving.model_watcher import ModelWatcher
 from app.serving.pinning import pin
 
 PATH: Final = PREFIX.encode()

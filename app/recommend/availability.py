@@ -9,7 +9,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.id_map import IdMap
+from app.model.id_map import IdMap
 
 
 def _none() -> NDArray[np.int64]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from app.ranking.scoring import Catalogue, Ranked, rank, top_items
 from app.recommend.rungs import Case
-from app.scoring import Catalogue, Ranked, rank, top_items
 
 
 def rank_exactly(cases: Sequence[Case]) -> list[Ranked]:

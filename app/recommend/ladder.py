@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import UnknownUser
-from app.event_types import DEFAULT_RULES, EventRules
-from app.model import Model
+from app.events.event_types import DEFAULT_RULES, EventRules
+from app.model.model import Model
+from app.ranking.scoring import Ranked
 from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.exact import rank_exactly
 from app.recommend.exploration import explored
@@ -40,7 +41,6 @@ from app.recommend.resolve import resolve
 from app.recommend.rungs import Case, take_rungs
 from app.recommend.situation import Situation
 from app.recommend.tastes import SolvedVectors, solve
-from app.scoring import Ranked
 
 # Look-ups of up to about so many items take less time than handing them to another thread.
 _QUICK_LENGTH: Final = 1000

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.id_map import IdMap
-from app.interactions import UserItems
+from app.model.id_map import IdMap
+from app.model.interactions import UserItems
 
 # Item indices, sorted and unique, and their plays: one row of a ``UserItems``.
 Row: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]

@@ -18,9 +18,9 @@ from typing import Final, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model import Model
+from app.model.model import Model
+from app.ranking.scoring import OVERFLOW, SLACK, Ranked, item_norms, rounding_error, top_items
 from app.recommend.newcomer_rules import NewcomerRules
-from app.scoring import OVERFLOW, SLACK, Ranked, item_norms, rounding_error, top_items
 
 # At most this share of the users may have a newcomer among so many best.
 _EXPOSURE: Final = 0.1

@@ -8,7 +8,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Final
 
-from app.activity import Activity
+from app.events.activity import Activity
 from app.recommend.newcomers import Newcomers
 
 

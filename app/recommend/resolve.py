@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import NO_ACTIVITY, Activity, index_units
-from app.event_types import EventRules
-from app.model import Model
+from app.events.activity import NO_ACTIVITY, Activity, index_units
+from app.events.event_types import EventRules
+from app.model.model import Model
 from app.recommend.listens import Row, read_listens
 from app.recommend.query import Query
 from app.recommend.situation import Situation

@@ -9,7 +9,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model import Model
+from app.model.model import Model
 from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.newcomers import Newcomers
 

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import Activity, with_units
-from app.model import Model
+from app.events.activity import Activity, with_units
+from app.model.model import Model
 from app.recommend.listens import Row, stack
 from app.recommend.query import Query
 

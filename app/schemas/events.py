@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
     MAX_PLAYS,

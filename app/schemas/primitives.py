@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.id_map import encode_id
+from app.model.id_map import encode_id
 
 MAX_IDS: Final = 1000
 MAX_PLAYS: Final = 1_000_000

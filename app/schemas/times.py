@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
-from app.events import MICROSECONDS
+from app.events.event import MICROSECONDS
 
 TIME_EXAMPLE: Final = "2026-11-26T18:03:59Z"
 # Clocks of senders may be wrong, or in another zone than they say.

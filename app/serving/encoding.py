@@ -12,8 +12,8 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Final
 
-from app.id_map import ItemCache
-from app.model import Model
+from app.model.id_map import ItemCache
+from app.model.model import Model
 from app.recommend.newcomers import Newcomers
 from app.recommend.query import Query, Recommendation, Source
 from app.schemas.lists import Item, Recommendations, UserList

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.errors import ModelUnavailable, StoreUnavailable
-from app.event_types import EventRules
-from app.model import Model
-from app.model_watcher import ModelWatcher
+from app.events.event_types import EventRules
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.newcomer_rules import NewcomerRules
 from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommend.query import Query
 from app.serving.journal.journal import Journal
+from app.serving.model_watcher import ModelWatcher
 from app.store.activity_reading import read_activity
 from app.store.clock import now
 from app.store.interface import EventStore

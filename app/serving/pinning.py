@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.model_watcher import ModelWatcher
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.serving.journal.journal import Journal
+from app.serving.model_watcher import ModelWatcher
 
 
 async def pin(watcher: ModelWatcher, journal: Journal) -> Recommender:

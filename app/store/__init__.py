@@ -1,1 +1,4 @@
-"""The event store: one interface, and an implementation for each database."""
+"""The event store: one interface, and an implementation for each database.
+
+It may import events and models; only ``postgres`` and ``bounded`` know the driver of PostgreSQL.
+"""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.activity import Activity, activity_of
-from app.event_types import EventRules
+from app.events.activity import Activity, activity_of
+from app.events.event_types import EventRules
 from app.store.interface import EventStore
 
 # Of somebody with more, the latest count.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Tombstone:
 
     Attributes:
         sequence: its number in the store that it comes from.
-        user_hash: as of ``app.events.user_hash``.
+        user_hash: as of ``app.events.event.user_hash``.
         stamp_key: as of ``app.store.stamps.stamp_key``.
         erased_at: in microseconds since 1970 (UTC).
     """

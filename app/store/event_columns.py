@@ -8,8 +8,8 @@ from enum import Enum, auto
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 from app.store.entries import KeyedEvent
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from app.events import Event, StoredEvent
-from app.watermark import Watermark
+from app.events.event import Event, StoredEvent
+from app.model.watermark import Watermark
 
 
 class Status(StrEnum):

@@ -10,8 +10,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from app.event_types import EventType
-from app.events import user_hash
+from app.events.event import user_hash
+from app.events.event_types import EventType
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Statistics, Tombstone
 from app.store.interface import EventStore, Status
 from app.store.sql.base import new_id

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.model import Model
+from app.model.model import Model
 from benchmarks.crash import crash
 from tests.builders import publish_small
 from tests.postgres import PostgresServer

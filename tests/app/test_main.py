@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from app.artifacts.writable_folder import WritableModelsFolder
 from app.main import create_app
-from app.model import Model
+from app.model.model import Model
 from app.serving.newcomer_worker import NewcomerWorker
 from app.settings import Settings
 from tests.builders import CREATED_AT, publish_small

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.model import Model
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from tests.app.test_server import PATIENCE, Server, serving

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from app.model import Model
+from app.model.model import Model
 from tests.builders import CREATED_AT, publish_small
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from app.__main__ import main, shown_default
 from app.errors import InvalidSettings
-from app.event_types import DEFAULT_RULES, EventRules
+from app.events.event_types import DEFAULT_RULES, EventRules
 from app.settings import (
     Settings,
     flag,

@@ -13,8 +13,8 @@ from zlib import crc32
 import pytest
 
 from app.errors import StoreUnavailable
-from app.event_types import EventType
-from app.events import Event, StoredEvent, user_hash
+from app.events.event import Event, StoredEvent, user_hash
+from app.events.event_types import EventType
 from app.store.address import open_store
 from app.store.interface import EventStore, Outcome, PlayedArtist, Status
 from app.store.migrations import MIGRATIONS

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from app.errors import StoreUnavailable
-from app.event_types import EventType
-from app.events import Event, StoredEvent, user_hash
+from app.events.event import Event, StoredEvent, user_hash
+from app.events.event_types import EventType
+from app.model.watermark import Watermark
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
 from app.store.interface import Outcome, Status, learned_up_to
 from app.store.upkeep import MaintainableStore
-from app.watermark import Watermark
 from tests.contracts.conftest import OpenStore
 
 FILLED = [

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from app.artifacts.format import FORMAT_VERSION
-from app.model import Model
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Strategy
 from tests.builders import CREATED_AT, interactions_of, random_plays, small_model

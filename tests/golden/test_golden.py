@@ -12,7 +12,7 @@ import pytest
 
 from app.artifacts.format import FORMAT_VERSION
 from app.artifacts.reading import open_model, verify_checksums
-from app.fold_in import fold_in
+from app.model.fold_in import fold_in
 from tests.golden.make import HERE, answers
 
 FORMATS = sorted(path.name for path in HERE.glob("format-*"))

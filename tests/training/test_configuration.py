@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.weighting import WeightingName
+from app.model.weighting import WeightingName
 from training.cli.options import RecipeOptions
 from training.configuration import read_configuration, write_configuration
 from training.errors import TrainingError, WriteError

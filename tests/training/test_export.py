@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.event_types import DEFAULT_RULES, EventRules, EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import DEFAULT_RULES, EventRules, EventType
+from app.model.watermark import Watermark
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from app.store.activity_reading import read_activity
 from app.store.sqlite import SqliteEventStore
-from app.watermark import Watermark
 from tests.builders import publish_small, random_model
 from training.errors import TrainingError
 from training.export import export

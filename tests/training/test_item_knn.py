@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.model import Model
+from app.model.model import Model
 from tests.builders import dense_of, interactions_of, random_plays, small_model
 from training.data.interactions import Interactions
 from training.errors import TrainingError

@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
 from benchmarks.preset import LOG, parameters_of, read_log, winner
 from tests.builders import checkerboard_interactions, interactions_of
 from training.data.filters import Filters, preprocess

@@ -19,7 +19,7 @@ from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.reading import open_model, read_report, verify_checksums
 from app.artifacts.writable_folder import WritableModelsFolder
 from app.errors import InvalidArtifact
-from app.model import Model
+from app.model.model import Model
 from tests.builders import (
     CREATED_AT,
     card_of,

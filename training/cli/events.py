@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter, validators
 
-from app.event_types import OPINION_TYPES, EventType
-from app.events import MICROSECONDS
+from app.events.event import MICROSECONDS
+from app.events.event_types import OPINION_TYPES, EventType
 from app.schemas.times import write_time
 from app.store.entries import Statistics
 from app.store.upkeep import REST_SECONDS

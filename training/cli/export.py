@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from app.artifacts.models_folder import ModelsFolder
-from app.event_types import DEFAULT_RULES
+from app.events.event_types import DEFAULT_RULES
 from app.settings import load_event_rules
 from training.cli.app import JsonTo, Models, cli
 from training.cli.console import Output

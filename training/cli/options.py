@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter, validators
 
-from app.event_unit import DEFAULT_UNIT
-from app.weighting import WEIGHTINGS, WeightingName
+from app.model.event_unit import DEFAULT_UNIT
+from app.model.weighting import WEIGHTINGS, WeightingName
 from training.configuration import read_configuration
 from training.datasets import DatasetOptions
 from training.errors import TrainingError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.event_types import DEFAULT_RULES
+from app.events.event_types import DEFAULT_RULES
 from app.settings import load_event_rules
 from training.cli.console import Output
 from training.cli.options import (

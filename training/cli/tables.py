@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from app.event_types import EACH_TYPES, OPINION_TYPES, EventType
+from app.events.event_types import EACH_TYPES, OPINION_TYPES, EventType
 from app.schemas.times import write_time
 from app.store.entries import Statistics
 from training.convergence import Convergence

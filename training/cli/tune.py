@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from app.weighting import WeightingName
+from app.model.weighting import WeightingName
 from training.cli.app import JsonTo, cli
 from training.cli.console import Output
 from training.cli.evaluate import measured_to_json

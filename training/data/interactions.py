@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
 from training.data.items import ItemTable
 from training.errors import TimesMissing
 

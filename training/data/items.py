@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from app.id_map import IdMap, StringTable
-from app.items import Items
+from app.model.id_map import IdMap, StringTable
+from app.model.items import Items
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.event_types import DEFAULT_RULES, EventRules
-from app.event_unit import DEFAULT_UNIT
-from app.model import Model
+from app.events.event_types import DEFAULT_RULES, EventRules
+from app.model.event_unit import DEFAULT_UNIT
+from app.model.model import Model
 from training.convergence import Convergence
 from training.datasets import LoadOptions
 from training.measuring.experiment import Plan

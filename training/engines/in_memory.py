@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.model import Model
+from app.model.model import Model
 from training.engines.engine import Built, Recipe, Source
 from training.engines.reading import read_found, read_source
 from training.errors import NothingToMeasure

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.events import user_hash
-from app.model import Model
+from app.events.event import user_hash
+from app.model.model import Model
 from app.store.interface import EventStore, learned_up_to
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from app.event_types import DEFAULT_RULES, EventRules
-from app.events import MICROSECONDS, StoredEvent, user_hash
+from app.events.event import MICROSECONDS, StoredEvent, user_hash
+from app.events.event_types import DEFAULT_RULES, EventRules
+from app.model.watermark import Watermark
 from app.schemas.events import MIN_PLAYS
 from app.store.interface import EventStore
-from app.watermark import Watermark
 from training.data.items import ItemTable
 from training.data.records import REASON_ERASED, Records, RowCounts
 from training.event_data.reactions import count_reactions, is_play, moved_plays, reactions_of

@@ -1,6 +1,6 @@
 """Reactions: what users did with artists beyond playing them, in arrays.
 
-The array form of ``app.event_types``, as ``app.activity`` is the scalar one.
+The array form of ``app.events.event_types``, as ``app.events.activity`` is the scalar one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from app.event_types import EACH_TYPES, OPINION_TYPES, PLAY_TYPES, Counting, EventRules, EventType
-from app.weighting import USED_UP
+from app.events.event_types import (
+    EACH_TYPES,
+    OPINION_TYPES,
+    PLAY_TYPES,
+    Counting,
+    EventRules,
+    EventType,
+)
+from app.model.weighting import USED_UP
 from training.errors import TrainingError
 
 # More is beyond any taste, and what is squared on the way to factors has to be a number.

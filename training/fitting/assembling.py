@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from app.event_unit import EventUnit
-from app.fold_in import fold_in, gramian, regularized_inverse
-from app.id_map import IdMap
-from app.interactions import UserItems
-from app.items import Items
-from app.model import Model, Popularity
-from app.weighting import Weighting
+from app.model.event_unit import EventUnit
+from app.model.fold_in import fold_in, gramian, regularized_inverse
+from app.model.id_map import IdMap
+from app.model.interactions import UserItems
+from app.model.items import Items
+from app.model.model import Model, Popularity
+from app.model.weighting import Weighting
 from training.data.interactions import Interactions
 from training.fitting.hyperparameters import Parameters
 from training.progress import NoProgress, Progress

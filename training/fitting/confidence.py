@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from app.interactions import UserItems
-from app.weighting import Weighting
+from app.model.interactions import UserItems
+from app.model.weighting import Weighting
 from training.errors import TrainingError
 
 

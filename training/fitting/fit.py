@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model import Model
-from app.scoring import item_norms
+from app.model.model import Model
+from app.ranking.scoring import item_norms
 from training.data.interactions import Interactions
 from training.fitting.assembling import Frame, assemble_model
 from training.fitting.hyperparameters import Parameters
@@ -37,7 +37,7 @@ def fit_model(
         trainer: makes the factors.
         progress: told of the trainer's iterations and of the final solve.
         number_by_length: whether the model numbers its items by the length of their vectors,
-            longest first, so that scans end early (``app/scoring.py``), and not as
+            longest first, so that scans end early (``app/ranking/scoring.py``), and not as
             ``interactions`` does.
 
     Returns:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from app.weighting import WeightingName
+from app.model.weighting import WeightingName
 from training.errors import TrainingError
 from training.fitting.confidence import noise_scale
 

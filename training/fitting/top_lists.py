@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.model import Model, TopLists
-from app.scoring import USERS_PER_SCAN, top_items
+from app.model.model import Model, TopLists
+from app.ranking.scoring import USERS_PER_SCAN, top_items
 from training.progress import NoProgress, Progress
 from training.threads import in_threads
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from app.interactions import UserItems
-from app.weighting import Weighting
+from app.model.interactions import UserItems
+from app.model.weighting import Weighting
 from training.fitting.confidence import confidence_matrix
 from training.fitting.hyperparameters import Parameters
 

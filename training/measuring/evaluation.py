@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from app.interactions import UserItems
-from app.model import Model
+from app.model.interactions import UserItems
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Strategy
 from training.errors import NothingToMeasure

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from app.model import Model
+from app.model.model import Model
 from app.recommend.query import Strategy
 from training.convergence import Convergence, Validation, measure_convergence
 from training.data.interactions import Interactions

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
 from training.numbers import amount, count, number, percent, plural
 from training.report import reference_study
 from training.report.axes import from_zero, label_ticks, log_x, title_y, vertical

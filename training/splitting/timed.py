@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
 from training.data.interactions import Interactions, TimedPlays
 from training.errors import NothingToMeasure, TimesMissing, TrainingError
 from training.splitting.split import (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from app.interactions import UserItems
-from app.weighting import WeightingName
+from app.model.interactions import UserItems
+from app.model.weighting import WeightingName
 from training.configuration import explain, read_toml
 from training.errors import TrainingError
 from training.fitting.hyperparameters import Parameters

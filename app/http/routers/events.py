@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 
 from app.errors import EventConflict
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 from app.http.dependencies import CurrentJournal
 from app.http.problems import problem_responses, summary
 from app.http.security import require_key

@@ -16,7 +16,7 @@ from app.errors import InvalidArtifact, ReportUnavailable
 from app.http.dependencies import CurrentRecommender
 from app.http.problems import problem_responses
 from app.http.strict_route import StrictRoute
-from app.model import Model
+from app.model.model import Model
 from app.schemas.model import EventUnitShown, ModelCard, Sizes, WatermarkShown
 from app.settings import Settings
 

@@ -9,18 +9,18 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query
 
 from app.errors import ModelUnavailable, UnknownUser
-from app.events import StoredEvent
+from app.events.event import StoredEvent
 from app.http.dependencies import CurrentJournal, Watcher
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
 from app.http.security import require_key
 from app.http.strict_route import StrictRoute
-from app.model import Model
-from app.model_watcher import ModelWatcher
+from app.model.model import Model
+from app.model.weighting import is_used_up
 from app.schemas.events import EventShown
 from app.schemas.times import write_time
 from app.schemas.users import PlayedInHistory, UserCard, UserErased, UserParameters
-from app.weighting import is_used_up
+from app.serving.model_watcher import ModelWatcher
 
 router = APIRouter(
     prefix="/users",

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from app.activity import Activity
 from app.errors import StoreUnavailable
-from app.event_types import EventRules
-from app.model import Model
+from app.events.activity import Activity
+from app.events.event_types import EventRules
+from app.model.model import Model
 from app.serving.journal.current_store import CurrentStore
 from app.serving.journal.questions import Questions
 from app.serving.journal.tracker import StoreTracker

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from app.activity import Activity
 from app.errors import StoreUnavailable
-from app.event_types import EventRules
-from app.events import Event, StoredEvent
-from app.model import Model
+from app.events.activity import Activity
+from app.events.event import Event, StoredEvent
+from app.events.event_types import EventRules
+from app.model.model import Model
 from app.serving.journal.activity_cache import ActivityCache
 from app.serving.journal.current_store import CurrentStore
 from app.serving.journal.keeper import Keeper

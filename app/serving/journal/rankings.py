@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Final
 
-from app.events import MICROSECONDS
+from app.events.event import MICROSECONDS
 from app.serving.journal.current_store import CurrentStore
 from app.serving.journal.questions import Questions
 from app.store.clock import now

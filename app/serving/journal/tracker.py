@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from app.model import Model
+from app.model.model import Model
 from app.serving.journal.current_store import Opened
 from app.store.interface import EventStore, learned_up_to
 from app.store.keepsake import Keepsake, StoreKnowledge

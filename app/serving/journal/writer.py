@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from app.errors import Overloaded, StoreUnavailable
-from app.events import Event
+from app.events.event import Event
 from app.serving.journal.current_store import CurrentStore
 from app.serving.journal.tracker import StoreTracker
 from app.serving.journal.troubles import Troubles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.event_types import SEEN_TYPES, EventType
+from app.events.event_types import SEEN_TYPES, EventType
 from app.store.interface import PlayedArtist
 from app.store.sql.base import SqlBase
 from app.store.sql.connection import Connection

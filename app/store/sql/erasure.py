@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.events import user_hash
+from app.events.event import user_hash
 from app.store.entries import Tombstone
 from app.store.sql.base import SqlBase
 from app.store.sql.connection import Connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from app.events import Event, StoredEvent
+from app.events.event import Event, StoredEvent
 from app.store.event_columns import NewRow
 from app.store.interface import Outcome, Status
 from app.store.sql.base import NO_LIMIT, SqlBase

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from app.events import Event, StoredEvent
+from app.events.event import Event, StoredEvent
 from app.store.event_columns import EVENT_COLUMNS, READ_COLUMNS, NewRow
 
 COLUMNS: Final = ", ".join(name for name, _ in READ_COLUMNS)

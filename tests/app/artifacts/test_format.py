@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.artifacts.format import ARRAYS, ArraySpec, arrays_of
-from app.model import Model
+from app.model.model import Model
 from tests.builders import random_model
 
 PAGE = Path(__file__).parents[3] / "docs" / "artifact.md"

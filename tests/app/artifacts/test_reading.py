@@ -19,10 +19,10 @@ from app.artifacts.format import ARRAYS, MANIFEST, arrays_of
 from app.artifacts.manifest import read_manifest, total_bytes, version_of
 from app.artifacts.reading import open_model, read_report, verify_checksums
 from app.errors import InvalidArtifact, ReportNotFound
-from app.model import Model
+from app.model.model import Model
+from app.model.weighting import WeightingName
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
-from app.weighting import WeightingName
 from tests.builders import (
     card_of,
     interactions_of,

@@ -10,7 +10,7 @@ from app.artifacts.format import MANIFEST
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.writable_folder import Workspace, WritableModelsFolder
 from app.errors import ModelNotFound
-from app.model import Model
+from app.model.model import Model
 from tests.builders import CREATED_AT, card_of, random_model
 
 OLD, NEW = "20261123T150405Z-3f9c2a1b", "20261124T000000Z-00000000"

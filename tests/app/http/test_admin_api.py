@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.main import create_app
-from app.model import Model
+from app.model.model import Model
 from app.settings import Settings
 from tests.builders import CREATED_AT, publish_small
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.main import create_app
-from app.model import Model
+from app.model.model import Model
 from app.settings import Settings
 from tests.builders import publish_small
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from app.artifacts.writable_folder import WritableModelsFolder
 from app.main import create_app
-from app.model import Model
+from app.model.model import Model
 from app.settings import Settings
 from tests.app.conftest import LIST_LENGTH
 from tests.builders import card_of

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from app.discovery import discount
 from app.main import create_app
-from app.model import Model
+from app.model.model import Model
+from app.ranking.discovery import discount
 from app.settings import Settings
 from tests.builders import interactions_of, publish_small, random_plays, small_model
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from app.model import Model
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Strategy
 from tests.app.conftest import LIST_LENGTH, ODD_ITEMS, ODD_USERS

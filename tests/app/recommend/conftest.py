@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.model import Model
+from app.model.model import Model
 from tests.app.recommend.expected import (
     PLAYS,
     large_model,

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.activity import Activity, activity_of
-from app.discovery import discount
-from app.event_types import EventRules
-from app.events import Event, StoredEvent
-from app.model import Model
+from app.events.activity import Activity, activity_of
+from app.events.event import Event, StoredEvent
+from app.events.event_types import EventRules
+from app.model.model import Model
+from app.ranking.discovery import discount
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Recommendation, Strategy

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.model import Model
+from app.model.model import Model
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source, Strategy

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.model import Model
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source, Strategy
 from tests.app.recommend.expected import (

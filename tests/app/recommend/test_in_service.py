@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.model import Model
+from app.model.model import Model
 from app.recommend.availability import ALL_AVAILABLE, Availability
 from app.recommend.in_service import InService
 from app.recommend.ladder import Recommender

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import scoring
 from app.errors import UnknownUser
-from app.model import Model
+from app.model.model import Model
+from app.ranking import scoring
 from app.recommend import ladder
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source, Strategy

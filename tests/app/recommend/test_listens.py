@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.id_map import IdMap
+from app.model.id_map import IdMap
 from app.recommend.listens import Row, read_listens, stack
 
 ITEMS = IdMap.build(["a", "b", "c", "d"])

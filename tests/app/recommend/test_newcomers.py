@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.activity import Activity, activity_of
-from app.event_types import EventRules, EventType
-from app.events import Event, StoredEvent
-from app.model import Model, TopLists
+from app.events.activity import Activity, activity_of
+from app.events.event import Event, StoredEvent
+from app.events.event_types import EventRules, EventType
+from app.model.model import Model, TopLists
+from app.ranking.scoring import top_items
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.newcomer_rules import NewcomerRules
 from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommend.query import Query, Source, Strategy
-from app.scoring import top_items
 from tests.builders import random_model
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.model import Model
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Source, Strategy
 from tests.app.recommend.expected import (

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import id_map
-from app.activity import Activity
-from app.model import Model, TopLists
+from app.events.activity import Activity
+from app.model import id_map
+from app.model.model import Model, TopLists
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source
 from tests.app.recommend.expected import (

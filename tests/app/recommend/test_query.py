@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from app.activity import Activity
-from app.model import Model
+from app.events.activity import Activity
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import NEEDS, Query, Step, Strategy, check_needs, steps_asked

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.activity import Activity, activity_of
 from app.errors import UnknownUser
-from app.event_types import EventRules
-from app.events import Event, StoredEvent
-from app.model import Model
+from app.events.activity import Activity, activity_of
+from app.events.event import Event, StoredEvent
+from app.events.event_types import EventRules
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source, Strategy
 from tests.app.recommend.expected import (

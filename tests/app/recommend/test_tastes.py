@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.event_types import EventType
-from app.events import Event
-from app.interactions import UserItems
-from app.model import Model
+from app.events.event import Event
+from app.events.event_types import EventType
+from app.model.interactions import UserItems
+from app.model.model import Model
 from app.recommend import tastes
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source, Strategy

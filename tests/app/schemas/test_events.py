@@ -5,8 +5,8 @@ from dataclasses import fields
 import pytest
 from pydantic import ValidationError
 
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 from app.schemas.events import EventIn, EventShown
 
 SENT = {

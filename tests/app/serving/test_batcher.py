@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from app.errors import Overloaded, UnknownUser
-from app.model import Model
+from app.model.model import Model
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Recommendation, Strategy

@@ -9,11 +9,11 @@ import pytest
 
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import StoreUnavailable
-from app.event_types import DEFAULT_RULES, EventType
-from app.events import Event
-from app.model_watcher import ModelWatcher
+from app.events.event import Event
+from app.events.event_types import DEFAULT_RULES, EventType
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES
 from app.serving.journal.journal import Journal
+from app.serving.model_watcher import ModelWatcher
 from app.serving.newcomer_worker import NewcomerWorker
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore

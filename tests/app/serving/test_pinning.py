@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from app.artifacts.models_folder import ModelsFolder
-from app.event_types import DEFAULT_RULES
-from app.model_watcher import ModelWatcher
+from app.events.event_types import DEFAULT_RULES
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import Query
 from app.serving.journal.journal import Journal
+from app.serving.model_watcher import ModelWatcher
 from app.serving.pinning import pin
 from app.store.sqlite import SqliteEventStore
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.event_types import EventRules
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventRules
 from app.store.activity_reading import read_activity
 from app.store.sqlite import SqliteEventStore
 

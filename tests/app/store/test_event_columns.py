@@ -4,8 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 from app.store.event_columns import EVENT_COLUMNS
 from app.store.migrations import MIGRATIONS
 from app.store.sqlite import SqliteEventStore

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import Event
+from app.events.event import Event
 from app.store import deadlines as deadlines_module
 from app.store.deadlines import Deadlines
 from app.store.postgres import PostgresEventStore

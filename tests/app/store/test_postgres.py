@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import Event
+from app.events.event import Event
 from app.store.deadlines import Deadlines
 from app.store.postgres import PostgresEventStore
 from app.store.sql.connection import Connection

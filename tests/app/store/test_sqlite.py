@@ -18,8 +18,8 @@ from typing import Any, cast
 import pytest
 
 from app.errors import StoreUnavailable
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 from app.store.interface import Status
 from app.store.migrations import MIGRATIONS
 from app.store.sqlite import SqliteEventStore
@@ -387,7 +387,7 @@ FULL_DISK = """
 import json, resource, signal, sys
 from pathlib import Path
 from app.errors import StoreUnavailable
-from app.events import Event, EventType
+from app.events.event import Event, EventType
 from app.store.sqlite import SqliteEventStore
 
 path, is_limited = Path(sys.argv[1]), sys.argv[2] == "limit"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.event_types import EventType
-from app.events import MICROSECONDS, Event
+from app.events.event import MICROSECONDS, Event
+from app.events.event_types import EventType
 from app.store.address import open_store
 from app.store.upkeep import MaintainableStore
 from tests.postgres import PostgresServer

@@ -11,7 +11,7 @@ import pytest
 from cyclopts import App
 
 from app.artifacts.models_folder import ModelsFolder
-from app.events import Event
+from app.events.event import Event
 from app.store.address import open_store
 from tests.training.cli.commands import QUICK, of_sample, of_table
 from training.cli import cli, main

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.weighting import WeightingName
+from app.model.weighting import WeightingName
 from training.cli.options import (
     BaseOptions,
     PlanOptions,

@@ -10,12 +10,12 @@ import pytest
 
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.reading import open_model, read_report
-from app.event_types import EventType
-from app.events import MICROSECONDS, Event
+from app.events.event import MICROSECONDS, Event
+from app.events.event_types import EventType
+from app.model.weighting import WEIGHTINGS
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from app.store.address import open_store
-from app.weighting import WEIGHTINGS
 from tests.training.cli.commands import (
     N_USERS,
     QUICK,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
 from tests.builders import dense_of, interactions_of, random_plays
 from training.data.interactions import Interactions, TimedPlays, sum_pairs
 from training.errors import TrainingError

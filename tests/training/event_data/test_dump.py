@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.event_types import EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventType
 from app.store.address import open_store
 from app.store.entries import Absorbed
 from app.store.upkeep import MaintainableStore

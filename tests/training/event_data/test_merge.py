@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.event_types import EventType
-from app.events import MICROSECONDS, Event
+from app.events.event import MICROSECONDS, Event
+from app.events.event_types import EventType
+from app.model.watermark import Watermark
+from app.model.weighting import USED_UP, Weighting, WeightingName
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
-from app.watermark import Watermark
-from app.weighting import USED_UP, Weighting, WeightingName
 from training.data.filters import Filters, preprocess
 from training.data.items import ItemTable
 from training.data.records import REASON_ERASED, Records, RowCounts

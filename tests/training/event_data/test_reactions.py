@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.activity import activity_of
-from app.event_types import DEFAULT_RULES, EventRules, EventType
-from app.events import Event, StoredEvent
-from app.weighting import USED_UP
+from app.events.activity import activity_of
+from app.events.event import Event, StoredEvent
+from app.events.event_types import DEFAULT_RULES, EventRules, EventType
+from app.model.weighting import USED_UP
 from training.errors import TrainingError
 from training.event_data.reactions import check_rules, is_play, moved_plays, reactions_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from app.weighting import Weighting, WeightingName
+from app.model.weighting import Weighting, WeightingName
 from tests.builders import user_items_of
 from training.fitting.confidence import confidence_matrix, noise_scale
 

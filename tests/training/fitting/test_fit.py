@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.activity import Activity
 from app.artifacts.format import arrays_of
 from app.errors import InvalidId
-from app.interactions import UserItems
+from app.events.activity import Activity
+from app.model.interactions import UserItems
+from app.model.weighting import WeightingName
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
-from app.weighting import WeightingName
 from tests.builders import (
     PARAMETERS,
     dense_of,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.fold_in import fold_in, gramian
-from app.weighting import Weighting, WeightingName
+from app.model.fold_in import fold_in, gramian
+from app.model.weighting import Weighting, WeightingName
 from tests.builders import PARAMETERS, checkerboard_interactions, random_plays, user_items_of
 from training.errors import TrainingError
 from training.fitting.confidence import confidence_matrix

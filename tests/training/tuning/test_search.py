@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 import pytest
 
-from app.weighting import WeightingName
+from app.model.weighting import WeightingName
 from tests.builders import interactions_of, random_plays
 from training.convergence import Validation, enough, follow
 from training.errors import SearchMismatch, TrainingError, WriteError

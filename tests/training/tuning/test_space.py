@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.weighting import WeightingName
+from app.model.weighting import WeightingName
 from tests.builders import interactions_of, random_plays
 from training.errors import TrainingError
 from training.presets import DEFAULT

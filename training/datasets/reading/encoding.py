@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from app.id_map import MAX_ID_BYTES
+from app.model.id_map import MAX_ID_BYTES
 from training.data.items import ItemTable
 from training.data.records import Records
 from training.datasets.reading.rows import Rows

@@ -11,15 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
-from app.event_types import EventRules
-from app.events import Event, StoredEvent
-from app.model import Model
+from app.events.event import Event, StoredEvent
+from app.events.event_types import EventRules
+from app.model.model import Model
+from app.model.watermark import Watermark
 from app.serving.journal.journal import Journal
 from app.store.address import open_store
 from app.store.deadlines import Deadlines
 from app.store.interface import Outcome, PlayedArtist
 from app.store.sqlite import SqliteEventStore
-from app.watermark import Watermark
 from tests.builders import interactions_of, small_model
 from tests.postgres import PostgresServer
 

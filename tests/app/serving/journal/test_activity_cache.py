@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.event_types import EventType
-from app.events import MICROSECONDS, Event
+from app.events.event import MICROSECONDS, Event
+from app.events.event_types import EventType
+from app.model.watermark import Watermark
 from app.serving.journal.journal import Journal
 from app.store.clock import now
 from app.store.sqlite import SqliteEventStore
-from app.watermark import Watermark
 from tests.app.serving.journal.harness import (
     eventually,
     learned_by,

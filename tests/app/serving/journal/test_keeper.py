@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import Event
+from app.events.event import Event
 from app.serving.journal.journal import Journal
 from app.store.address import open_store
 from app.store.clock import now

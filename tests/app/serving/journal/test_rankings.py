@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import Event
+from app.events.event import Event
 from app.serving.journal.journal import Journal
 from tests.app.serving.journal.harness import (
     PATIENCE,

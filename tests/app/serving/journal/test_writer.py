@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Overloaded
-from app.events import Event
+from app.events.event import Event
 from app.serving.journal.journal import Journal
 from app.store.clock import now
 from app.store.deadlines import Deadlines

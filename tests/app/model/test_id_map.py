@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app import id_map
 from app.errors import InvalidId
-from app.id_map import MAX_ID_BYTES, IdMap, ItemCache, StringTable, encode_id
+from app.model import id_map
+from app.model.id_map import MAX_ID_BYTES, IdMap, ItemCache, StringTable, encode_id
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

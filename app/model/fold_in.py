@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.interactions import UserItems
-from app.weighting import Weighting
+from app.model.interactions import UserItems
+from app.model.weighting import Weighting
 
 _BLOCK: Final = 16_384
 # A regularization below this share of the Gramian's trace makes its inverse inexact.

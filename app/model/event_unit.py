@@ -8,8 +8,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.interactions import UserItems
-from app.weighting import Weighting
+from app.model.interactions import UserItems
+from app.model.weighting import Weighting
 
 DEFAULT_UNIT: Final = 3.0
 # A median of so many pairs is close enough to that of all.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.event_types import DEFAULT_RULES, Counting, Effect, EventType
+from app.events.event_types import DEFAULT_RULES, Counting, Effect, EventType
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_types_are_found_by_their_names() -> None:

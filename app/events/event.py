@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from app.event_types import EventType
+from app.events.event_types import EventType
 
 _DIGEST_BYTES: Final = 16
 MICROSECONDS: Final = 1_000_000

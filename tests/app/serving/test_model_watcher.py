@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from app import model_watcher
 from app.artifacts import models_folder
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.writable_folder import WritableModelsFolder
 from app.errors import ModelUnavailable
 from app.main import create_app
-from app.model import Model
-from app.model_watcher import ModelWatcher
+from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import Query, Recommendation
+from app.serving import model_watcher
+from app.serving.model_watcher import ModelWatcher
 from app.settings import Settings
 from tests.builders import CREATED_AT, card_of, publish_small, random_model
 from training.publishing import Published, publish

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.discovery import log_discount
-from app.event_unit import EventUnit
-from app.fold_in import fold_in, regularized_inverse
-from app.id_map import IdMap, ItemCache, StringTable
-from app.interactions import UserItems
-from app.items import Items
-from app.scoring import Catalogue, item_norms
-from app.watermark import Watermark
-from app.weighting import Weighting
+from app.model.event_unit import EventUnit
+from app.model.fold_in import fold_in, regularized_inverse
+from app.model.id_map import IdMap, ItemCache, StringTable
+from app.model.interactions import UserItems
+from app.model.items import Items
+from app.model.watermark import Watermark
+from app.model.weighting import Weighting
+from app.ranking.discovery import log_discount
+from app.ranking.scoring import Catalogue, item_norms
 
 
 @dataclass(frozen=True, slots=True)

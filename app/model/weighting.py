@@ -16,7 +16,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
 
 # The plays of a pair that was seen, and whose preference skips have used up: enough to be there,
 # and too few to weigh anything.

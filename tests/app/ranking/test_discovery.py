@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.discovery import discount, log_discount
+from app.ranking.discovery import discount, log_discount
 from tests.builders import random_model
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.model import Model, Popularity
+from app.model.model import Model, Popularity
 from tests.builders import interactions_of, small_model, user_items_of
 
 

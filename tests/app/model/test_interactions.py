@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from app.interactions import UserItems
+from app.model.interactions import UserItems
 from tests.builders import dense_of, user_items_of
 
 tables = hnp.arrays(

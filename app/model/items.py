@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from app.id_map import IdMap, StringTable
+from app.model.id_map import IdMap, StringTable
 
 
 @dataclass(frozen=True, slots=True)

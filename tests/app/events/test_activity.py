@@ -5,12 +5,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from app.activity import Activity, activity_of, with_units
-from app.event_types import EventRules, EventType
-from app.event_unit import EventUnit
-from app.events import MICROSECONDS, Event, StoredEvent
-from app.weighting import Weighting, WeightingName
-from tests.builders import user_items_of
+from app.events.activity import Activity, activity_of, with_units
+from app.events.event import MICROSECONDS, Event, StoredEvent
+from app.events.event_types import EventRules, EventType
+from app.model.event_unit import EventUnit
 
 DAY = 24 * 3600 * MICROSECONDS
 NOW = 100 * DAY
@@ -140,20 +138,6 @@ def test_somebody_without_a_history_counts_by_the_median_of_all() -> None:
     nothing = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
     items, weights = with_units(*nothing, {3: 1.0}, (), 15.0)
     assert (items.tolist(), weights.tolist()) == ([3], [15.0])
-
-
-def test_the_median_is_that_of_the_trained_weights() -> None:
-    user_items = user_items_of([[1, 2, 0], [0, 4, 3], [0, 0, 10]])
-    weighting = Weighting.fit(user_items, WeightingName.LINEAR)
-    unit = EventUnit.of(user_items, weighting, 2.0)
-    assert unit == EventUnit(2.0, float(np.median(weighting.weigh(user_items))))
-
-
-def test_of_many_pairs_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.activity._SAMPLED_PAIRS", 3)
-    user_items = user_items_of([[1, 1], [2, 2], [2, 2], [9, 9]])
-    weighting = Weighting.fit(user_items, WeightingName.RAW)
-    assert EventUnit.of(user_items, weighting).median_weight == 5.0
 
 
 def test_what_a_training_has_learned_adds_no_units_but_still_hides() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.id_map import IdMap, StringTable
-from app.items import Items
+from app.model.id_map import IdMap, StringTable
+from app.model.items import Items
 
 
 def test_items_are_looked_up_by_id_and_shown_by_name() -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from app.artifacts.manifest import total_bytes
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import EncoreError, ModelUnavailable
-from app.event_types import DEFAULT_RULES, EventRules
+from app.events.event_types import DEFAULT_RULES, EventRules
 from app.recommend.in_service import InService
 from app.recommend.ladder import Recommender
 

@@ -1,6 +1,6 @@
 """The types of events, and what they count for: one table, which everybody reads.
 
-The scalar form, for one user, is ``app.activity``; the array form, for a training, is
+The scalar form, for one user, is ``app.events.activity``; the array form, for a training, is
 ``training.event_data.reactions``. Both interpret the same declarations.
 """
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app import scoring
-from app.discovery import discount
-from app.scoring import USERS_PER_SCAN, Catalogue, Ranked, item_norms, rank, top_items
+from app.ranking import scoring
+from app.ranking.discovery import discount
+from app.ranking.scoring import USERS_PER_SCAN, Catalogue, Ranked, item_norms, rank, top_items
 
 Hidden = Sequence[NDArray[np.integer]]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.event_types import EventRules, EventType
-from app.events import Event
+from app.events.event import Event
+from app.events.event_types import EventRules, EventType
 
 EVENT = Event("u", "a", timestamp=1_000, event_id="e", artist_name="the a")
 

@@ -13,9 +13,9 @@ from typing import Final, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from app.event_types import EACH_TYPES, Counting, EventRules, EventType
-from app.events import MICROSECONDS, StoredEvent
-from app.id_map import IdMap
+from app.events.event import MICROSECONDS, StoredEvent
+from app.events.event_types import EACH_TYPES, Counting, EventRules, EventType
+from app.model.id_map import IdMap
 
 _DAY: Final = 24 * 3600 * MICROSECONDS
 # Each look into an enumeration takes a moment, and there is one for each event.

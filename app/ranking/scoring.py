@@ -20,7 +20,7 @@ from typing import Final, Self, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.discovery import discount
+from app.ranking.discovery import discount
 
 # So many users are scanned together, so that memory stays bounded.
 USERS_PER_SCAN: Final = 128

@@ -8,10 +8,10 @@ from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from app.fold_in import fold_in, gramian, regularized_inverse
-from app.interactions import UserItems
-from app.model import Model
-from app.weighting import Weighting, WeightingName
+from app.model.fold_in import fold_in, gramian, regularized_inverse
+from app.model.interactions import UserItems
+from app.model.model import Model
+from app.model.weighting import Weighting, WeightingName
 from tests.builders import (
     interactions_of,
     random_model,

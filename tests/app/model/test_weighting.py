@@ -7,8 +7,8 @@ from math import log
 import numpy as np
 import pytest
 
-from app.interactions import UserItems
-from app.weighting import WEIGHTINGS, Weighting, WeightingName
+from app.model.interactions import UserItems
+from app.model.weighting import WEIGHTINGS, Weighting, WeightingName
 from tests.builders import random_plays, user_items_of
 
 # Two users, three items; median of the plays 2, so t = plays / 2:
