@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.conditions import conditions
-from training.convergence import follow, is_exhausted
 from training.data.filters import preprocess
 from training.datasets import LoadOptions, load_dataset
 from training.fitting.fit import fit_model
+from training.measuring.convergence import follow, is_exhausted
 from training.measuring.evaluation import evaluate
 from training.measuring.experiment import VALIDATION_USERS, validation_of
 from training.measuring.summary import summarise

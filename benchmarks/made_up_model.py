@@ -32,7 +32,7 @@ from app.model.items import Items
 from app.model.model import Model, Popularity, TopLists
 from app.model.weighting import Weighting, WeightingName
 from training.fitting.assembling import Frame, model_of
-from training.publishing import publish
+from training.publishing.publish import publish
 
 FACTORS: Final = 64
 PRESET: Final = "made-up"

@@ -21,7 +21,7 @@ from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
 from training.fitting.implicit_als import ImplicitAls
 from training.fitting.top_lists import with_top_lists
-from training.publishing import publish
+from training.publishing.publish import publish
 
 PARAMETERS: Final = Parameters(
     weighting=WeightingName.BM25,

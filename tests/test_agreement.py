@@ -15,12 +15,12 @@ from tests.builders import interactions_of, publish_small, random_plays, small_m
 from training.data.filters import Filters, preprocess
 from training.data.interactions import Interactions
 from training.datasets import load_dataset
-from training.export import export
 from training.fitting.fit import fit_model
 from training.fitting.top_lists import with_top_lists
 from training.measuring.evaluation import Contender, recommend_lists
 from training.presets import DEFAULT
-from training.publishing import publish
+from training.publishing.export import export
+from training.publishing.publish import publish
 
 AUTO = Contender(Strategy.AUTO)
 

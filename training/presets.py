@@ -10,8 +10,8 @@ from app.model.weighting import WeightingName
 from app.recommend.query import PopularityBy, Strategy
 from training.data.filters import Filters
 from training.fitting.hyperparameters import Parameters
-from training.item_knn import ItemKnn
 from training.measuring.evaluation import Contender, GivesLists
+from training.measuring.item_knn import ItemKnn
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Split
 

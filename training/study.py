@@ -14,7 +14,7 @@ from app import __version__
 from app.model.interactions import UserItems
 from app.model.model import Model
 from app.recommend.query import Strategy
-from training.convergence import Convergence
+from training.measuring.convergence import Convergence
 from training.measuring.evaluation import Contender, Evaluation, evaluate
 from training.measuring.experiment import Measured, Run
 from training.measuring.figures import Figures

@@ -22,7 +22,7 @@ from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Strategy
 from tests.builders import CREATED_AT, interactions_of, random_plays, small_model
-from training.publishing import publish
+from training.publishing.publish import publish
 
 HERE: Final = Path(__file__).parent
 

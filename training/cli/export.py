@@ -12,7 +12,7 @@ from training.cli.app import JsonTo, Models, cli
 from training.cli.console import Output
 from training.cli.options import Cutoff, EventsOrNone
 from training.engines.reading import open_event_store
-from training.export import export as export_lists
+from training.publishing.export import export as export_lists
 
 
 @cli.command

@@ -15,8 +15,8 @@ from training.cli.options import Events
 from training.cli.tables import versions_table
 from training.engines.reading import open_event_store
 from training.errors import TrainingError
-from training.pruning import Pruned, prune_erased
-from training.shrinkage import Shrinkage
+from training.publishing.pruning import Pruned, prune_erased
+from training.publishing.shrinkage import Shrinkage
 
 
 @models_cli.command(name="list")

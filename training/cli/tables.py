@@ -14,9 +14,9 @@ from rich.text import Text
 from app.events.event_types import EACH_TYPES, OPINION_TYPES, EventType
 from app.schemas.times import write_time
 from app.store.entries import Statistics
-from training.convergence import Convergence
 from training.data.records import RowCounts
 from training.datasets import DATASETS
+from training.measuring.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate, Figures
 from training.measuring.measures import PRECISION, Measure, shown
 from training.numbers import SIGNIFICANT, Form, interval_of, p_value, plainly, plural

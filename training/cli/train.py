@@ -25,7 +25,7 @@ from training.engines.in_memory import InMemory
 from training.errors import TrainingError
 from training.files import check_writable
 from training.measuring.experiment import Plan
-from training.publishing import Published, publish
+from training.publishing.publish import Published, publish
 from training.tuning.state import read_search
 
 # Enough for intervals of a few thousandths; a nightly training need not wait for more.

@@ -26,10 +26,10 @@ from training.cli.tables import (
     trial_line,
 )
 from training.configuration import write_configuration
-from training.convergence import Validation
 from training.errors import TrainingError
 from training.files import check_place
 from training.fitting.hyperparameters import Parameters
+from training.measuring.convergence import Validation
 from training.measuring.evaluation import check_cutoff
 from training.measuring.experiment import VALIDATION_USERS, Plan, measure, validation_of
 from training.tuning.search import Budget, search

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from app.events.event_types import DEFAULT_RULES, EventRules
 from app.model.event_unit import DEFAULT_UNIT
 from app.model.model import Model
-from training.convergence import Convergence
 from training.datasets import LoadOptions
+from training.measuring.convergence import Convergence
 from training.measuring.experiment import Plan
 from training.measuring.figures import Figures
 from training.pipeline import Provenance

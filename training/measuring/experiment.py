@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from app.model.model import Model
 from app.recommend.query import Strategy
-from training.convergence import Convergence, Validation, measure_convergence
 from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
 from training.fitting.fit import ALS, fit_model
 from training.fitting.hyperparameters import Parameters
 from training.fitting.trainer import Trainer
+from training.measuring.convergence import Convergence, Validation, measure_convergence
 from training.measuring.evaluation import Contender, Evaluation, evaluate
 from training.measuring.figures import Figures
 from training.measuring.summary import summarise

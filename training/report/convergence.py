@@ -9,7 +9,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from training.convergence import Convergence
+from training.measuring.convergence import Convergence
 from training.numbers import number, plural, round_percent
 from training.report import reference_study
 from training.report.axes import BEST, TRIED, best_mark, label_ticks, title_y

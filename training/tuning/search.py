@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from training.convergence import Validation, follow, is_exhausted
 from training.errors import TrainingError, WriteError
 from training.fitting.hyperparameters import Parameters
+from training.measuring.convergence import Validation, follow, is_exhausted
 from training.presets import DEFAULT
 from training.tuning.proposals import anchors_of, near_the_best, sampler_of
 from training.tuning.signals import signals_held

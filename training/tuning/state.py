@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from training.convergence import Validation
 from training.errors import SearchMismatch, TrainingError, WriteError
 from training.fitting.hyperparameters import Parameters
+from training.measuring.convergence import Validation
 from training.tuning.proposals import pruner
 from training.tuning.space import Space, rounded
 from training.tuning.trials import Search, Trial

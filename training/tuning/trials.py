@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.convergence import enough
+from training.measuring.convergence import enough
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from app.artifacts.format import MANIFEST
 from app.artifacts.models_folder import ModelsFolder, is_version
 from app.errors import InvalidArtifact, ModelNotFound
 from tests.builders import card_of, random_model
-from training.publishing import publish
+from training.publishing.publish import publish
 
 OLD, NEW = "20261123T150405Z-3f9c2a1b", "20261124T000000Z-00000000"
 

@@ -30,7 +30,7 @@ from tests.builders import (
     random_plays,
     small_model,
 )
-from training.publishing import publish
+from training.publishing.publish import publish
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from app.settings import Settings
 from tests.app.conftest import LIST_LENGTH
 from tests.builders import card_of
 from tests.golden.make import HERE as GOLDEN
-from training.publishing import publish
+from training.publishing.publish import publish
 
 REPORT: Final = "<!DOCTYPE html><title>Sigur Rós</title>\r\n<p>坂本龍一\n"
 

@@ -26,7 +26,7 @@ from app.serving import model_watcher
 from app.serving.model_watcher import ModelWatcher
 from app.settings import Settings
 from tests.builders import CREATED_AT, card_of, publish_small, random_model
-from training.publishing import Published, publish
+from training.publishing.publish import Published, publish
 
 NEVER = 3600.0
 VERIFY_ALL = 2**40

@@ -15,7 +15,7 @@ from training.cli.tables import (
     search_table,
     trial_line,
 )
-from training.convergence import Convergence
+from training.measuring.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
 from training.measuring.measures import MEASURES, OfExposure
 from training.study import DiscoveryPoint

@@ -22,7 +22,7 @@ from training.measuring.evaluation import Contender
 from training.measuring.experiment import Plan
 from training.presets import DEFAULT
 from training.progress import Unobserved
-from training.publishing import publish
+from training.publishing.publish import publish
 
 PRESET = replace(DEFAULT, parameters=PARAMETERS, contenders={"als": Contender(Strategy.AUTO)})
 

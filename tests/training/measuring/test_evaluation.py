@@ -10,8 +10,8 @@ from app.recommend.query import PopularityBy, Query, Strategy
 from tests.builders import interactions_of, random_plays, small_model
 from training.data.interactions import Interactions
 from training.errors import NothingToMeasure
-from training.item_knn import ItemKnn
 from training.measuring.evaluation import CUTOFFS, Contender, GivesLists, evaluate, recommend_lists
+from training.measuring.item_knn import ItemKnn
 from training.measuring.measures import PRECISION, RECALL
 from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
 from training.splitting.split import Fold

@@ -16,11 +16,11 @@ from tests.builders import (
     interactions_of,
     random_plays,
 )
-from training.convergence import measure_convergence
 from training.data.filters import Filters
 from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
 from training.fitting.fit import fit_model
+from training.measuring.convergence import measure_convergence
 from training.measuring.evaluation import Contender, evaluate
 from training.measuring.experiment import TRAINED_IN, Measured, Plan, measure, validation_of
 from training.measuring.summary import summarise

@@ -10,9 +10,9 @@ from scipy import stats
 
 from app.recommend.query import Strategy
 from tests.builders import interactions_of, random_plays, small_model
-from training.item_knn import ItemKnn
 from training.measuring.evaluation import Contender, Evaluation, GivesLists, evaluate
 from training.measuring.figures import Figures
+from training.measuring.item_knn import ItemKnn
 from training.measuring.measures import MEASURES, NDCG, OverPlaces
 from training.measuring.resampling import Bootstrap
 from training.measuring.summary import summarise

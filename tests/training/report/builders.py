@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.builders import user_items_of
-from training.convergence import Convergence
+from training.measuring.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate, Figures, ItemBand, UserBand
 from training.measuring.measures import MEASURES, OverUsers
 from training.study import DiscoveryPoint, Listed, Listener, Study

@@ -22,8 +22,8 @@ from tests.training.report.builders import (
     small_study,
 )
 from tests.training.report.pages import Page
-from training.convergence import Convergence
 from training.errors import TrainingError, WriteError
+from training.measuring.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate
 from training.report import render, write
 from training.tuning.trials import Search, Trial

@@ -17,8 +17,8 @@ import pytest
 
 from app.model.weighting import WeightingName
 from tests.builders import interactions_of, random_plays
-from training.convergence import Validation, enough, follow
 from training.errors import SearchMismatch, TrainingError, WriteError
+from training.measuring.convergence import Validation, enough, follow
 from training.presets import DEFAULT
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold

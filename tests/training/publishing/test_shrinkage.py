@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from training.shrinkage import Shrinkage, shrinkage
+from training.publishing.shrinkage import Shrinkage, shrinkage
 
 BEFORE = {"name": "table", "users": 1000, "artists": 500, "pairs": 9001}
 

@@ -12,7 +12,7 @@ from app.errors import ModelNotFound
 from app.store.address import open_store
 from app.store.interface import EventStore
 from tests.builders import CREATED_AT, publish_small, random_model
-from training.pruning import Pruned, prune_erased
+from training.publishing.pruning import Pruned, prune_erased
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from app.model.model import Model
 from tests.builders import dense_of, interactions_of, random_plays, small_model
 from training.data.interactions import Interactions
 from training.errors import TrainingError
-from training.item_knn import ItemKnn, Similarity
+from training.measuring.item_knn import ItemKnn, Similarity
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
 

@@ -18,7 +18,7 @@ from app.store.activity_reading import read_activity
 from app.store.sqlite import SqliteEventStore
 from tests.builders import publish_small, random_model
 from training.errors import TrainingError
-from training.export import export
+from training.publishing.export import export
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".tsv"])

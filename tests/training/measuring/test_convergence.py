@@ -8,9 +8,15 @@ import pytest
 
 from app.recommend.query import Strategy
 from tests.builders import PARAMETERS, checkerboard_interactions, interactions_of, random_plays
-from training.convergence import Validation, enough, follow, is_exhausted, measure_convergence
 from training.errors import NothingToMeasure
 from training.fitting.fit import fit_model
+from training.measuring.convergence import (
+    Validation,
+    enough,
+    follow,
+    is_exhausted,
+    measure_convergence,
+)
 from training.measuring.evaluation import Contender, evaluate
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold

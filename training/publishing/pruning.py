@@ -10,7 +10,7 @@ from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact
 from app.store.interface import EventStore
 from training.event_data.erasure import count_erased
-from training.publishing import remove
+from training.publishing.publish import remove
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from tests.builders import (
     small_model,
 )
 from training.errors import TrainingError, WriteError
-from training.publishing import Published, publish
-from training.shrinkage import Shrinkage
+from training.publishing.publish import Published, publish
+from training.publishing.shrinkage import Shrinkage
 
 ROOT = Path(__file__).parents[2]
 

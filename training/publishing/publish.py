@@ -19,7 +19,7 @@ from app.artifacts.writable_folder import WritableModelsFolder
 from app.errors import InvalidArtifact, ModelNotFound
 from app.model.model import Model
 from training.errors import TrainingError, WriteError
-from training.shrinkage import Shrinkage, shrinkage
+from training.publishing.shrinkage import Shrinkage, shrinkage
 
 
 @dataclass(frozen=True, slots=True)
