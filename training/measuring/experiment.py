@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from app.model.model import Model
 from app.recommend.query import Strategy
@@ -14,10 +14,9 @@ from training.fitting.fit import ALS, fit_model
 from training.fitting.hyperparameters import Parameters
 from training.fitting.trainer import Trainer
 from training.measuring.convergence import Convergence, Validation, measure_convergence
-from training.measuring.evaluation import Contender, Evaluation, evaluate
+from training.measuring.evaluation import Contender, Evaluation, GivesLists, evaluate
 from training.measuring.figures import Figures
 from training.measuring.summary import summarise
-from training.presets import Preset
 from training.progress import PartOf, Progress
 from training.splitting.drawn import Drawn
 from training.splitting.split import Fold, Split
@@ -26,6 +25,22 @@ from training.splitting.split import Fold, Split
 TRAINED_IN: Final = "als, trained in"
 # So many users of a validation part are looked at, at most.
 VALIDATION_USERS: Final = 2000
+
+
+class Measurable(Protocol):
+    """What an experiment takes of a recipe."""
+
+    @property
+    def split(self) -> Split:
+        """How the test part is cut."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """Hyperparameters."""
+
+    @property
+    def contenders(self) -> Mapping[str, GivesLists]:
+        """What is measured; the last one is what the others are compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,7 @@ class Measured:
 
 def measure(
     interactions: Interactions,
-    preset: Preset,
+    recipe: Measurable,
     plan: Plan | None = None,
     *,
     trainer: Trainer = ALS,
@@ -105,7 +120,7 @@ def measure(
 
     Args:
         interactions: everything.
-        preset: split, hyperparameters and contenders.
+        recipe: split, hyperparameters and contenders.
         plan: how.
         trainer: makes the factors.
         progress: told of all steps.
@@ -114,23 +129,23 @@ def measure(
         NothingToMeasure: the data are too few for the split or the cut-off.
         TrainingError: the split cannot be made of these data, or not repeated.
     """
-    seed = preset.parameters.seed
+    seed = recipe.parameters.seed
     plan = replace(plan or Plan(), seed=seed)
     if plan.repeats > 1:
-        _refuse_without_seed(preset.split)
+        _refuse_without_seed(recipe.split)
     first: Run | None = None
     evaluations = []
-    for number, (fold, offset) in enumerate(_folds(interactions, preset.split, plan), start=1):
-        n_runs = 1 if plan.first_fold_only else preset.split.n_folds * plan.repeats
+    for number, (fold, offset) in enumerate(_folds(interactions, recipe.split, plan), start=1):
+        n_runs = 1 if plan.first_fold_only else recipe.split.n_folds * plan.repeats
         part = PartOf("split" if n_runs == 1 else f"split {number} of {n_runs}", progress)
-        parameters = replace(preset.parameters, seed=seed + offset)
-        run = _run(fold, replace(preset, parameters=parameters), plan, trainer, part)
+        parameters = replace(recipe.parameters, seed=seed + offset)
+        run = _run(fold, recipe, parameters, plan, trainer=trainer, progress=part)
         first = first or run
         evaluations.append(run.evaluation)
     if first is None:
         raise AssertionError("a split has at least one fold")
-    split = preset.split.to_manifest() | ({"repeats": plan.repeats} if plan.repeats > 1 else {})
-    *_others, subject = preset.contenders
+    split = recipe.split.to_manifest() | ({"repeats": plan.repeats} if plan.repeats > 1 else {})
+    *_others, subject = recipe.contenders
     figures = summarise(evaluations, split, subject=subject, seed=seed)
     return Measured(figures, first)
 
@@ -174,16 +189,25 @@ def _refuse_without_seed(split: Split) -> None:
         )
 
 
-def _run(fold: Fold, preset: Preset, plan: Plan, trainer: Trainer, progress: Progress) -> Run:
-    parameters = preset.parameters
-    convergence = _converge(fold, preset, plan, trainer, progress)
+def _run(
+    fold: Fold,
+    recipe: Measurable,
+    parameters: Parameters,
+    plan: Plan,
+    *,
+    trainer: Trainer,
+    progress: Progress,
+) -> Run:
+    convergence = _converge(
+        fold, recipe.split, parameters, plan, trainer=trainer, progress=progress
+    )
     if convergence is not None and plan.patience is not None:
         parameters = replace(parameters, iterations=convergence.iterations)
     model = fit_model(fold.train, parameters, trainer=trainer, progress=progress)
     evaluation = evaluate(
         model,
         fold,
-        preset.contenders,
+        recipe.contenders,
         k=plan.k,
         sample=plan.sample,
         seed=plan.seed,
@@ -203,7 +227,13 @@ def _run(fold: Fold, preset: Preset, plan: Plan, trainer: Trainer, progress: Pro
 
 
 def _converge(
-    fold: Fold, preset: Preset, plan: Plan, trainer: Trainer, progress: Progress
+    fold: Fold,
+    split: Split,
+    parameters: Parameters,
+    plan: Plan,
+    *,
+    trainer: Trainer,
+    progress: Progress,
 ) -> Convergence | None:
     """Follows the validation part, if the plan asks for it.
 
@@ -213,13 +243,13 @@ def _converge(
     if not plan.convergence and plan.patience is None:
         return None
     try:
-        validation = validation_of(fold, preset.split, k=plan.k, seed=plan.seed)
+        validation = validation_of(fold, split, k=plan.k, seed=plan.seed)
     except NothingToMeasure as error:
         if plan.patience is None:
             return None
         raise NothingToMeasure(f"early stopping has no validation part: {error}") from error
     return measure_convergence(
-        validation, preset.parameters, patience=plan.patience, trainer=trainer, progress=progress
+        validation, parameters, patience=plan.patience, trainer=trainer, progress=progress
     )
 
 
