@@ -115,11 +115,7 @@ def merge(
     """
     base = _nothing() if records is None else records
     is_erased = _erased_rows(base, log.erased)
-    are_plays = is_play(log.events)
-    # The data hold nothing of who was erased.
-    is_new = _of_users(log.events, log.erased)
-    is_known = are_plays & (log.events["at"] <= _microseconds(data_until)) & ~is_new
-    plays = log.events.filter(are_plays & ~is_known)
+    plays, n_in_data = _new_plays(log, data_until)
     reactions = reactions_of(log.events)
 
     users = _Union(base.user_ids, log.events["user"])
@@ -154,11 +150,20 @@ def merge(
     counts = {
         "events": len(log),
         "plays": len(plays),
-        "plays_in_data": int(is_known.sum()),
+        "plays_in_data": n_in_data,
         **count_reactions(reactions),
         "users_erased": len(np.unique(base.user_codes[is_erased])),
     }
     return Merged(merged, log.watermark, counts)
+
+
+def _new_plays(log: EventLog, data_until: int | None) -> tuple[pl.DataFrame, int]:
+    """Returns the plays that are not in the dataset, and how many are."""
+    are_plays = is_play(log.events)
+    # The data hold nothing of who was erased.
+    is_new = _of_users(log.events, log.erased)
+    is_known = are_plays & (log.events["at"] <= _microseconds(data_until)) & ~is_new
+    return log.events.filter(are_plays & ~is_known), int(is_known.sum())
 
 
 def _times(
