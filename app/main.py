@@ -32,7 +32,7 @@ from app.http.routers import (
 )
 from app.serving.batcher import Batcher
 from app.serving.journal.journal import Journal
-from app.serving.model_watcher import ModelWatcher
+from app.serving.model_follower import ModelFollower
 from app.serving.newcomer_worker import NewcomerWorker
 from app.settings import Settings, load_settings
 from app.store.address import open_store
@@ -134,25 +134,25 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
     deadlines = settings.deadlines
     opening = partial(open_store, url, deadlines=deadlines)
     async with AsyncExitStack() as ending:  # in reverse, each one whatever becomes of the others
-        watcher = ModelWatcher(
+        follower = ModelFollower(
             ModelsFolder(settings.models),
             poll_seconds=settings.poll_seconds,
             verify_bytes=settings.verify_bytes,
             rules=settings.event_rules,
         )
-        ending.push_async_callback(to_thread.run_sync, watcher.close)
+        ending.push_async_callback(to_thread.run_sync, follower.close)
         journal = Journal(opening, settings.event_rules, keepsake, deadlines)
         newcomer_worker = NewcomerWorker(
-            watcher, journal, settings.event_rules, settings.newcomer_rules
+            follower, journal, settings.event_rules, settings.newcomer_rules
         )
         ending.push_async_callback(to_thread.run_sync, newcomer_worker.close)
         # The store before the newcomer worker, whose questions that ends as well.
         ending.push_async_callback(journal.close)
         batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
         ending.push_async_callback(batcher.close)
-        app.state.watcher, app.state.journal, app.state.batcher = watcher, journal, batcher
-        await to_thread.run_sync(watcher.start)
+        app.state.follower, app.state.journal, app.state.batcher = follower, journal, batcher
+        await to_thread.run_sync(follower.start)
         await to_thread.run_sync(journal.start)
         newcomer_worker.start()
-        app.hot_route.open(watcher, journal, batcher)
+        app.hot_route.open(follower, journal, batcher)
         yield

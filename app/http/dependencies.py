@@ -9,20 +9,20 @@ from fastapi import Depends, Request
 from app.recommend.ladder import Recommender
 from app.serving.batcher import Batcher
 from app.serving.journal.journal import Journal
-from app.serving.model_watcher import ModelWatcher
+from app.serving.model_follower import ModelFollower
 from app.serving.pinning import pin
 
 # Coroutines, since FastAPI would run plain functions in a thread.
 
 
-async def _watcher(request: Request) -> ModelWatcher:
-    watcher: ModelWatcher = request.app.state.watcher
-    return watcher
+async def _follower(request: Request) -> ModelFollower:
+    follower: ModelFollower = request.app.state.follower
+    return follower
 
 
 async def _recommender(request: Request) -> Recommender:
     """Pins the model in service for the whole request."""
-    return (await _watcher(request)).recommender
+    return (await _follower(request)).recommender
 
 
 async def _batcher(request: Request) -> Batcher:
@@ -37,7 +37,7 @@ async def _journal(request: Request) -> Journal:
 
 async def _pinned(request: Request) -> Recommender:
     """Pins the situation for the whole request, with what is available by now."""
-    return await pin(await _watcher(request), await _journal(request))
+    return await pin(await _follower(request), await _journal(request))
 
 
 class Serving(NamedTuple):
@@ -52,7 +52,7 @@ async def _serving(request: Request) -> Serving:
     return Serving(await _pinned(request), await _journal(request), await _batcher(request))
 
 
-Watcher = Annotated[ModelWatcher, Depends(_watcher)]
+Follower = Annotated[ModelFollower, Depends(_follower)]
 CurrentRecommender = Annotated[Recommender, Depends(_recommender)]
 PinnedRecommender = Annotated[Recommender, Depends(_pinned)]
 CurrentJournal = Annotated[Journal, Depends(_journal)]

@@ -30,7 +30,7 @@ from app.schemas.primitives import MAX_IDS, check_id
 from app.serving import answers
 from app.serving.batcher import Batcher
 from app.serving.journal.journal import Journal
-from app.serving.model_watcher import ModelWatcher
+from app.serving.model_follower import ModelFollower
 from app.serving.pinning import pin
 
 PATH: Final = PREFIX.encode()
@@ -57,14 +57,14 @@ class HotRoute:
         self._service = service
         self._framework = framework
         # Not in the state of the application, where a look takes longer than finding a user.
-        self._serving: tuple[ModelWatcher, Journal, Batcher] | None = None
+        self._serving: tuple[ModelFollower, Journal, Batcher] | None = None
         # The application's when they were last looked at, and what that came to.
         self._routes: list[BaseRoute] = []
         self._is_known = False
 
-    def open(self, watcher: ModelWatcher, journal: Journal, batcher: Batcher) -> None:
+    def open(self, follower: ModelFollower, journal: Journal, batcher: Batcher) -> None:
         """Begins to answer; before that, the framework gets all requests."""
-        self._serving = watcher, journal, batcher
+        self._serving = follower, journal, batcher
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -83,9 +83,9 @@ class HotRoute:
         if serving is None or query is None:
             await self._framework(scope, receive, send)
             return
-        watcher, journal, batcher = serving
+        follower, journal, batcher = serving
         try:
-            recommender = await pin(watcher, journal)
+            recommender = await pin(follower, journal)
             body = await answers.recommend(recommender, journal, batcher, query, receive)
         except Exception as error:
             await answer_error(error, service, scope, receive, send)

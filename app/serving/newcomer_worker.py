@@ -20,7 +20,7 @@ from app.recommend.newcomer_rules import NewcomerRules
 from app.recommend.newcomers import Newcomer, Newcomers, NewcomerSolver
 from app.recommend.query import Query
 from app.serving.journal.journal import Journal
-from app.serving.model_watcher import ModelWatcher
+from app.serving.model_follower import ModelFollower
 from app.store.activity_reading import read_activity
 from app.store.clock import now
 from app.store.interface import EventStore
@@ -54,7 +54,7 @@ class NewcomerWorker:
     """Follows the events and the model in service.
 
     Args:
-        watcher: says which recommender is in service.
+        follower: says which recommender is in service.
         journal: has the store.
         rules: what events count for.
         newcomer_rules: what makes a newcomer.
@@ -62,12 +62,12 @@ class NewcomerWorker:
 
     def __init__(
         self,
-        watcher: ModelWatcher,
+        follower: ModelFollower,
         journal: Journal,
         rules: EventRules,
         newcomer_rules: NewcomerRules,
     ) -> None:
-        self._watcher = watcher
+        self._follower = follower
         self._journal = journal
         self._rules = rules
         self._newcomer_rules = newcomer_rules
@@ -111,7 +111,7 @@ class NewcomerWorker:
             ModelUnavailable: no model is in service.
             StoreUnavailable: the events cannot be read.
         """
-        recommender, store = self._watcher.recommender, self._journal.store
+        recommender, store = self._follower.recommender, self._journal.store
         if self._solver is None or recommender.model is not self._model:
             self._model = recommender.model
             self._solver = NewcomerSolver(recommender.model, self._newcomer_rules)
@@ -168,7 +168,7 @@ class NewcomerWorker:
         chosen = [one.newcomer for one in most[:_MOST_NEWCOMERS]]
         if chosen or recommender.newcomers.artists:
             newcomers = Newcomers.of(recommender.model, chosen)
-            self._watcher.in_service.update(
+            self._follower.in_service.update(
                 recommender, lambda situation: situation.with_newcomers(newcomers)
             )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
 from app.serving.journal.journal import Journal
-from app.serving.model_watcher import ModelWatcher
+from app.serving.model_follower import ModelFollower
 
 
-async def pin(watcher: ModelWatcher, journal: Journal) -> Recommender:
+async def pin(follower: ModelFollower, journal: Journal) -> Recommender:
     """Returns the recommender in service, which knows what is available by now.
 
     Where the store is away, it knows what was available when the store was read last.
@@ -16,19 +16,19 @@ async def pin(watcher: ModelWatcher, journal: Journal) -> Recommender:
     Raises:
         ModelUnavailable: no model is in service.
     """
-    recommender = watcher.recommender
+    recommender = follower.recommender
     if recommender.availability.version < journal.stamps.assortment[0]:
-        return await _renew_availability(watcher, recommender, journal)
+        return await _renew_availability(follower, recommender, journal)
     return recommender
 
 
 async def _renew_availability(
-    watcher: ModelWatcher, recommender: Recommender, journal: Journal
+    follower: ModelFollower, recommender: Recommender, journal: Journal
 ) -> Recommender:
     version, unavailable = await journal.unavailable_artists()
     if version <= recommender.availability.version:
         return recommender
     availability = Availability.of(version, unavailable, recommender.model.items)
-    return watcher.in_service.update(
+    return follower.in_service.update(
         recommender, lambda situation: situation.with_availability(availability)
     )

@@ -82,5 +82,5 @@ def test_whatever_fails_when_it_starts_or_ends_all_else_is_ended(
     with pytest.raises(ZeroDivisionError), TestClient(create_app(settings)):
         pass
     left = {thread.name for thread in set(threading.enumerate()) - before}
-    ours = ("batcher", "newcomer-worker", "store-", "model-watcher")
+    ours = ("batcher", "newcomer-worker", "store-", "model-follower")
     assert not {name for name in left if name.startswith(ours)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from anyio import to_thread
 from fastapi import APIRouter, Depends
 
-from app.http.dependencies import Watcher
+from app.http.dependencies import Follower
 from app.http.problems import problem_responses
 from app.http.security import require_key
 from app.http.strict_route import StrictRoute
@@ -26,11 +26,11 @@ router = APIRouter(
     response_description="The version in service.",
     responses=problem_responses(401, 413, 503),
 )
-async def reload(watcher: Watcher) -> ModelVersion:
+async def reload(follower: Follower) -> ModelVersion:
     """Looks at `models/current` at once, also at a version that was refused before.
 
     Answers the version in service. 503 where the pointer names one that is not usable; what was in
     service stays. The worker process that takes the call reloads at once, the others within the
     poll interval.
     """
-    return ModelVersion(model_version=await to_thread.run_sync(watcher.reload))
+    return ModelVersion(model_version=await to_thread.run_sync(follower.reload))

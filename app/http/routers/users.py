@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query
 
 from app.errors import ModelUnavailable, UnknownUser
 from app.events.event import StoredEvent
-from app.http.dependencies import CurrentJournal, Watcher
+from app.http.dependencies import CurrentJournal, Follower
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
 from app.http.security import require_key
@@ -20,7 +20,7 @@ from app.model.weighting import is_used_up
 from app.schemas.events import EventShown
 from app.schemas.times import write_time
 from app.schemas.users import PlayedInHistory, UserCard, UserErased, UserParameters
-from app.serving.model_watcher import ModelWatcher
+from app.serving.model_follower import ModelFollower
 
 router = APIRouter(
     prefix="/users",
@@ -40,7 +40,7 @@ router = APIRouter(
 async def user(
     user_id: UserIdInPath,
     parameters: Annotated[UserParameters, Query()],
-    watcher: Watcher,
+    follower: Follower,
     journal: CurrentJournal,
 ) -> UserCard:
     """The history that the model was trained on, and the events since and before, latest first.
@@ -50,7 +50,7 @@ async def user(
     count, events, names = await journal.events_of(
         user_id, limit=parameters.n, before=parameters.before
     )
-    model = _model(watcher)
+    model = _model(follower)
     activity = await journal.activity_of(user_id, model)
     is_known = model is not None and not (activity is not None and activity.is_erased)
     user_index = model.users.index(user_id) if model is not None and is_known else None
@@ -84,9 +84,9 @@ async def erase_user(user_id: UserIdInPath, journal: CurrentJournal) -> UserEras
     return UserErased(user_id=user_id, events_erased=await journal.erase(user_id))
 
 
-def _model(watcher: ModelWatcher) -> Model | None:
+def _model(follower: ModelFollower) -> Model | None:
     try:
-        return watcher.recommender.model
+        return follower.recommender.model
     except ModelUnavailable:
         return None
 

@@ -197,7 +197,7 @@ def test_the_route_in_openapi_is_the_one_that_is_hot() -> None:
 def test_a_fault_is_a_500_on_both_ways_and_raised_for_the_server_s_log(models: Path) -> None:
     app = create_app(Settings(models=models))
     with TestClient(app, raise_server_exceptions=False) as client:
-        in_service = app.state.watcher.in_service
+        in_service = app.state.follower.in_service
         broken = replace(in_service.recommender.model, users=None)  # as no published one is
         in_service.put(Recommender(broken))
         response = client.get("/recommend/u30%0Aall%20is%20well")
@@ -228,8 +228,8 @@ def test_a_client_that_has_gone_costs_nothing(models: Path) -> None:
     async def ask() -> None:
         scope = scope_of("/recommend/u30?include_seen=true") | {"path": "/recommend/u30"}
         async with app.router.lifespan_context(app):
-            held = Held(app.state.watcher.recommender.model)
-            app.state.watcher.in_service.put(held)
+            held = Held(app.state.follower.recommender.model)
+            app.state.follower.in_service.put(held)
             busy = asyncio.create_task(app(scope, stays, send))
             assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
             await app(scope, receive, send)

@@ -164,7 +164,7 @@ def test_a_middleware_sees_both_ways(app: Service) -> None:
 def test_a_middleware_sees_faults_on_both_ways(app: Service) -> None:
     app.add_middleware(SetsHeader)
     with serving(app) as client:
-        app.state.watcher.recommender.model = None
+        app.state.follower.recommender.model = None
         for one in (client, behind(client)):
             answer = one.get("/recommend/u30")
             assert answer.status_code == 500
@@ -203,7 +203,7 @@ def test_handlers_of_exceptions_hold_on_both_ways(app: Service) -> None:
         unknown = client.get("/recommend/nobody?strategy=als")
         assert unknown.status_code == 418
         assert essence(unknown) == essence(behind(client).get("/recommend/nobody?strategy=als"))
-        app.state.watcher.recommender.model = None
+        app.state.follower.recommender.model = None
         fault = client.get("/recommend/u30")
         assert fault.text.startswith("handled: 'NoneType'")
         assert essence(fault) == essence(behind(client).get("/recommend/u30"))

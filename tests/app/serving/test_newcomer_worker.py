@@ -13,7 +13,7 @@ from app.events.event import Event
 from app.events.event_types import DEFAULT_RULES, EventType
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES
 from app.serving.journal.journal import Journal
-from app.serving.model_watcher import ModelWatcher
+from app.serving.model_follower import ModelFollower
 from app.serving.newcomer_worker import NewcomerWorker
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
@@ -34,43 +34,43 @@ class Faltering(SqliteEventStore):
 def following(
     models: Path,
     open_store: Callable[[], EventStore],
-    use: Callable[[ModelWatcher, Journal, NewcomerWorker], None],
+    use: Callable[[ModelFollower, Journal, NewcomerWorker], None],
 ) -> None:
     """Uses a newcomer worker beside a journal and a model in service."""
 
     async def main() -> None:
-        watcher = ModelWatcher(ModelsFolder(models), poll_seconds=3600, verify_bytes=2**30)
-        watcher.start()
+        follower = ModelFollower(ModelsFolder(models), poll_seconds=3600, verify_bytes=2**30)
+        follower.start()
         journal = Journal(open_store, DEFAULT_RULES)
         await asyncio.to_thread(journal.start)
         try:
-            worker = NewcomerWorker(watcher, journal, DEFAULT_RULES, DEFAULT_NEWCOMER_RULES)
-            use(watcher, journal, worker)
+            worker = NewcomerWorker(follower, journal, DEFAULT_RULES, DEFAULT_NEWCOMER_RULES)
+            use(follower, journal, worker)
         finally:
             await journal.close()
-            watcher.close()
+            follower.close()
 
     asyncio.run(main())
 
 
-def played_by(watcher: ModelWatcher, count: int) -> list[Event]:
-    users = watcher.recommender.model.users
+def played_by(follower: ModelFollower, count: int) -> list[Event]:
+    users = follower.recommender.model.users
     return [Event(users.id(user), "brand new", timestamp=1) for user in range(count)]
 
 
-def newcomers(watcher: ModelWatcher) -> list[tuple[str, bool]]:
-    artists = watcher.recommender.newcomers.artists
+def newcomers(follower: ModelFollower) -> list[tuple[str, bool]]:
+    artists = follower.recommender.newcomers.artists
     return [(one.artist_id, one.is_ranked) for one in artists]
 
 
 def test_a_new_artist_is_not_forgotten_when_the_store_falters(models: Path, tmp_path: Path) -> None:
-    def use(watcher: ModelWatcher, journal: Journal, worker: NewcomerWorker) -> None:
-        journal.store.append(played_by(watcher, 5), 1)
+    def use(follower: ModelFollower, journal: Journal, worker: NewcomerWorker) -> None:
+        journal.store.append(played_by(follower, 5), 1)
         cast(Faltering, journal.store).has_faltered = False  # the keeper may have met it
         with pytest.raises(StoreUnavailable, match="connection reset"):
             worker.look()
         worker.look()
-        assert newcomers(watcher) == [("brand new", True)]
+        assert newcomers(follower) == [("brand new", True)]
 
     following(models, lambda: Faltering(tmp_path / "encore.db"), use)
 
@@ -89,12 +89,12 @@ class Forgetful(SqliteEventStore):
 def test_a_new_artist_is_not_forgotten_when_others_cannot_be_looked_up(
     models: Path, tmp_path: Path
 ) -> None:
-    def use(watcher: ModelWatcher, journal: Journal, worker: NewcomerWorker) -> None:
+    def use(follower: ModelFollower, journal: Journal, worker: NewcomerWorker) -> None:
         store = cast(Forgetful, journal.store)
         store.append(
             [
-                *played_by(watcher, 5),
-                Event("v", watcher.recommender.model.items.id(0), timestamp=1),
+                *played_by(follower, 5),
+                Event("v", follower.recommender.model.items.id(0), timestamp=1),
             ],
             10**6,
         )
@@ -107,7 +107,7 @@ def test_a_new_artist_is_not_forgotten_when_others_cannot_be_looked_up(
             worker.look()
         store.falters = False
         worker.look()
-        assert {name for name, _ in newcomers(watcher)} == {"brand new", "newest"}
+        assert {name for name, _ in newcomers(follower)} == {"brand new", "newest"}
 
     following(models, lambda: Forgetful(tmp_path / "encore.db"), use)
 
@@ -118,39 +118,39 @@ def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
     # Was wrong: all artists were made anew first.
     monkeypatch.setattr("app.serving.newcomer_worker._ARTISTS_PER_LOOK", 2)
 
-    def use(watcher: ModelWatcher, journal: Journal, worker: NewcomerWorker) -> None:
+    def use(follower: ModelFollower, journal: Journal, worker: NewcomerWorker) -> None:
         store = cast(SqliteEventStore, journal.store)
         for number in range(6):
             store.append([Event("u", f"new {number}")], 10**6)
         for _ in range(3):
             worker.look()
-        assert len(newcomers(watcher)) == 6
+        assert len(newcomers(follower)) == 6
         store.append(
-            [Event("v", watcher.recommender.model.items.id(0), timestamp=1), Event("u", "newest")],
+            [Event("v", follower.recommender.model.items.id(0), timestamp=1), Event("u", "newest")],
             10**6,
         )
         assert store.prune(2, [EventType.PLAY], limit=9) == 1
         store.last_sequence()
         worker.look()
-        assert len(newcomers(watcher)) == 7
+        assert len(newcomers(follower)) == 7
 
     following(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)
 
 
 def test_a_new_artist_goes_with_the_events_that_told_of_it(models: Path, tmp_path: Path) -> None:
     # Was wrong: it stayed until the service was started again.
-    def use(watcher: ModelWatcher, journal: Journal, worker: NewcomerWorker) -> None:
+    def use(follower: ModelFollower, journal: Journal, worker: NewcomerWorker) -> None:
         store = cast(SqliteEventStore, journal.store)
-        store.append([*played_by(watcher, 5), Event("somebody", "brand new")], 10**6)
+        store.append([*played_by(follower, 5), Event("somebody", "brand new")], 10**6)
         worker.look()
-        assert newcomers(watcher) == [("brand new", True)]
+        assert newcomers(follower) == [("brand new", True)]
         assert store.prune(2, [EventType.PLAY], limit=9) == 5
         store.last_sequence()
         worker.look()
-        assert newcomers(watcher) == [("brand new", False)]
+        assert newcomers(follower) == [("brand new", False)]
         assert store.prune(10**7, [EventType.PLAY], limit=9) == 1
         store.last_sequence()
         worker.look()
-        assert newcomers(watcher) == []
+        assert newcomers(follower) == []
 
     following(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)

@@ -22,8 +22,8 @@ from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import Query, Recommendation
-from app.serving import model_watcher
-from app.serving.model_watcher import ModelWatcher
+from app.serving import model_follower
+from app.serving.model_follower import ModelFollower
 from app.settings import Settings
 from tests.builders import CREATED_AT, card_of, publish_small, random_model
 from training.publishing.publish import Published, publish
@@ -35,15 +35,15 @@ VERIFY_ALL = 2**40
 @contextmanager
 def watching(
     models: Path, *, poll_seconds: float = 0.01, verify_bytes: int = VERIFY_ALL
-) -> Iterator[ModelWatcher]:
-    watcher = ModelWatcher(
+) -> Iterator[ModelFollower]:
+    follower = ModelFollower(
         ModelsFolder(models), poll_seconds=poll_seconds, verify_bytes=verify_bytes
     )
     try:
-        watcher.start()
-        yield watcher
+        follower.start()
+        yield follower
     finally:
-        watcher.close()
+        follower.close()
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -96,34 +96,34 @@ def publish_edited(
 
 @pytest.fixture(autouse=True)
 def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_watcher, "_FIRST_RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(model_watcher, "_LONGEST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(model_follower, "_FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(model_follower, "_LONGEST_RETRY_SECONDS", 0.05)
 
 
 def test_the_current_version_is_open_when_start_returns(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:
     version = publish_next()
-    with watching(tmp_path, poll_seconds=NEVER) as watcher:
-        assert watcher.recommender.model.version == watcher.version == version
+    with watching(tmp_path, poll_seconds=NEVER) as follower:
+        assert follower.recommender.model.version == follower.version == version
 
 
 def test_a_folder_that_comes_later_is_found(model: Model, tmp_path: Path) -> None:
     models = tmp_path / "not" / "yet"
-    with watching(models) as watcher:
+    with watching(models) as follower:
         with pytest.raises(ModelUnavailable, match=r"no model is published in .*: run `python -m"):
-            _ = watcher.recommender
+            _ = follower.recommender
         version = publish_small(model, models)
-        eventually(lambda: watcher.version == version)
+        eventually(lambda: follower.version == version)
 
 
 def test_each_new_version_is_followed(tmp_path: Path, publish_next: Callable[[], str]) -> None:
     first = publish_next()
-    with watching(tmp_path) as watcher:
+    with watching(tmp_path) as follower:
         second = publish_next()
-        eventually(lambda: watcher.version == second)
+        eventually(lambda: follower.version == second)
         WritableModelsFolder(tmp_path).set_current(first)
-        eventually(lambda: watcher.version == first)
+        eventually(lambda: follower.version == first)
 
 
 def test_a_version_that_was_not_made_current_is_not_taken_up(model: Model, tmp_path: Path) -> None:
@@ -132,28 +132,28 @@ def test_a_version_that_was_not_made_current_is_not_taken_up(model: Model, tmp_p
         return publish(model, tmp_path, card=card)
 
     first = publish_users(100).version
-    with watching(tmp_path, poll_seconds=NEVER) as watcher:
+    with watching(tmp_path, poll_seconds=NEVER) as follower:
         assert not publish_users(10).is_current
-        assert watcher.reload() == first
-    with watching(tmp_path, poll_seconds=NEVER) as watcher:
-        assert watcher.version == first
+        assert follower.reload() == first
+    with watching(tmp_path, poll_seconds=NEVER) as follower:
+        assert follower.version == first
     (tmp_path / "current").unlink()
-    with watching(tmp_path, poll_seconds=NEVER) as watcher:
-        assert watcher.version is None
+    with watching(tmp_path, poll_seconds=NEVER) as follower:
+        assert follower.version is None
 
 
 def test_who_has_taken_a_recommender_keeps_it(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:
     first = publish_next()
-    with watching(tmp_path, poll_seconds=NEVER) as watcher:
-        pinned = watcher.recommender
+    with watching(tmp_path, poll_seconds=NEVER) as follower:
+        pinned = follower.recommender
         before = pinned.recommend(Query("u30", n=500, include_seen=True))
         publish_next()
-        watcher.reload()
+        follower.reload()
         shutil.rmtree(tmp_path / first)
         after = pinned.recommend(Query("u30", n=500, include_seen=True))
-        assert pinned.model.version == first != watcher.version
+        assert pinned.model.version == first != follower.version
         assert after.items == before.items
         assert after.scores == pytest.approx(before.scores, abs=0, nan_ok=True)
 
@@ -168,11 +168,11 @@ def test_an_edited_version_is_refused_once_and_the_old_one_stays(
 ) -> None:
     caplog.set_level(logging.ERROR)
     good = publish_next()
-    with watching(tmp_path, poll_seconds=0.001) as watcher:
+    with watching(tmp_path, poll_seconds=0.001) as follower:
         bad = publish_edited(file)
         eventually(lambda: bool(caplog.records))
         time.sleep(0.2)  # several more looks and retries
-        assert watcher.version == good
+        assert follower.version == good
     (record,) = caplog.records
     assert bad in record.getMessage()
     assert f"version {good} stays in service" in record.getMessage()
@@ -185,10 +185,10 @@ def test_a_truncated_only_version_leaves_the_service_without_a_model(
     file = tmp_path / version / "top_items.npy"
     file.write_bytes(file.read_bytes()[:-1])
     with (
-        watching(tmp_path) as watcher,
+        watching(tmp_path) as follower,
         pytest.raises(ModelUnavailable, match=r"no model is usable: .*top_items\.npy: expected"),
     ):
-        _ = watcher.recommender
+        _ = follower.recommender
 
 
 def test_a_missing_version_is_refused_and_taken_once_it_is_there(
@@ -196,20 +196,20 @@ def test_a_missing_version_is_refused_and_taken_once_it_is_there(
 ) -> None:
     version = publish_next()
     (tmp_path / version).rename(tmp_path / "away")
-    with watching(tmp_path) as watcher:
-        assert watcher.version is None
+    with watching(tmp_path) as follower:
+        assert follower.version is None
         (tmp_path / "away").rename(tmp_path / version)
-        eventually(lambda: watcher.version == version)
+        eventually(lambda: follower.version == version)
 
 
 def test_a_good_version_after_a_broken_one_is_taken(
     tmp_path: Path, publish_next: Callable[[], str], publish_edited: Callable[[str], str]
 ) -> None:
     publish_edited("item_factors.npy")
-    with watching(tmp_path) as watcher:
-        assert watcher.version is None
+    with watching(tmp_path) as follower:
+        assert follower.version is None
         good = publish_next()
-        eventually(lambda: watcher.version == good)
+        eventually(lambda: follower.version == good)
 
 
 def test_a_pointer_that_is_no_version_is_logged_once(
@@ -217,7 +217,7 @@ def test_a_pointer_that_is_no_version_is_logged_once(
 ) -> None:
     caplog.set_level(logging.ERROR)
     version = publish_next()
-    with watching(tmp_path, poll_seconds=0.001) as watcher:
+    with watching(tmp_path, poll_seconds=0.001) as follower:
         (tmp_path / "next").write_bytes(b"\xff" * 10_000)
         (tmp_path / "next").replace(tmp_path / "current")
         eventually(lambda: bool(caplog.records))
@@ -225,7 +225,7 @@ def test_a_pointer_that_is_no_version_is_logged_once(
         assert len(caplog.records) == 1
         (tmp_path / "current").unlink()
         time.sleep(0.05)
-        assert watcher.version == version
+        assert follower.version == version
 
 
 def test_a_large_version_serves_before_its_checksums_are_compared(
@@ -238,12 +238,12 @@ def test_a_large_version_serves_before_its_checksums_are_compared(
     may_verify = threading.Event()
     monkeypatch.setattr(models_folder, "verify_checksums", lambda _folder, **_: may_verify.wait(20))
     version = publish_next()
-    with watching(tmp_path, verify_bytes=0) as watcher:
-        assert watcher.version == version
+    with watching(tmp_path, verify_bytes=0) as follower:
+        assert follower.version == version
         assert "agree" not in caplog.text
         may_verify.set()
         eventually(lambda: f"checksums of model {version} agree" in caplog.text)
-        assert watcher.version == version
+        assert follower.version == version
 
 
 def test_a_mismatch_found_in_the_background_takes_the_version_out_of_service(
@@ -251,12 +251,12 @@ def test_a_mismatch_found_in_the_background_takes_the_version_out_of_service(
 ) -> None:
     caplog.set_level(logging.ERROR)
     bad = publish_edited("top_scores.npy")
-    with watching(tmp_path, verify_bytes=0) as watcher:
-        eventually(lambda: watcher.version is None)
+    with watching(tmp_path, verify_bytes=0) as follower:
+        eventually(lambda: follower.version is None)
         time.sleep(0.2)  # retries must not bring it back
-        assert watcher.version is None
+        assert follower.version is None
         with pytest.raises(ModelUnavailable, match=r"top_scores\.npy: expected SHA-256"):
-            _ = watcher.recommender
+            _ = follower.recommender
     assert [bad in record.getMessage() for record in caplog.records] == [True]
 
 
@@ -268,14 +268,14 @@ def test_a_mismatch_found_in_the_background_brings_the_last_good_version_back(
 ) -> None:
     caplog.set_level(logging.INFO)
     good = publish_next()
-    with watching(tmp_path, verify_bytes=0) as watcher:
+    with watching(tmp_path, verify_bytes=0) as follower:
         eventually(lambda: f"checksums of model {good} agree" in caplog.text)
         bad = publish_edited("top_scores.npy")
         eventually(lambda: f"serving model {bad}" in caplog.text)
-        eventually(lambda: watcher.version == good)
+        eventually(lambda: follower.version == good)
         with pytest.raises(ModelUnavailable, match=f"Version {good} stays in service"):
-            watcher.reload()
-        assert watcher.version == good
+            follower.reload()
+        assert follower.version == good
 
 
 def test_a_version_that_comes_back_has_its_newcomers_still(
@@ -286,25 +286,25 @@ def test_a_version_that_comes_back_has_its_newcomers_still(
 ) -> None:
     caplog.set_level(logging.INFO)
     good = publish_next()
-    with watching(tmp_path, verify_bytes=0) as watcher:
+    with watching(tmp_path, verify_bytes=0) as follower:
         eventually(lambda: f"checksums of model {good} agree" in caplog.text)
-        recommender = watcher.recommender
+        recommender = follower.recommender
         vector = recommender.model.user_factors[0]
         found = Newcomers.of(recommender.model, [Newcomer("new", "New", vector)])
-        watcher.in_service.update(recommender, lambda situation: situation.with_newcomers(found))
+        follower.in_service.update(recommender, lambda situation: situation.with_newcomers(found))
         bad = publish_edited("top_scores.npy")
         eventually(lambda: f"serving model {bad}" in caplog.text)
-        eventually(lambda: watcher.version == good)
-        assert watcher.recommender.newcomers is found
+        eventually(lambda: follower.version == good)
+        assert follower.recommender.newcomers is found
 
 
 def test_close_may_be_called_twice_and_lets_the_model_go(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:
     publish_next()
-    with watching(tmp_path) as watcher:
-        watcher.close()
-        assert watcher.version is None
+    with watching(tmp_path) as follower:
+        follower.close()
+        assert follower.version is None
 
 
 @pytest.mark.slow

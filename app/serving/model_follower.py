@@ -32,7 +32,7 @@ class _Rejection:
     retry_at: float
 
 
-class ModelWatcher:
+class ModelFollower:
     """Holds the recommender in service and exchanges it when another version becomes current.
 
     A request takes ``recommender`` once and stays with it.
@@ -93,7 +93,7 @@ class ModelWatcher:
     def start(self) -> None:
         """Opens the current version, if there is one, and begins to follow the pointer."""
         self._check()
-        self._poller = threading.Thread(target=self._poll, name="model-watcher", daemon=True)
+        self._poller = threading.Thread(target=self._poll, name="model-follower", daemon=True)
         self._poller.start()
 
     def close(self) -> None:
