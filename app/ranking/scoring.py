@@ -268,8 +268,8 @@ class _Scan:
             )
         users, items, products = (np.concatenate(parts) for parts in zip(*self.found, strict=True))
         # Much of what came early is below the floors by now.
-        kept = products >= _round_down(self.floors - 2 * self.errors)[users]
-        users, items = users[kept], items[kept]
+        may_belong = products >= _round_down(self.floors - 2 * self.errors)[users]
+        users, items = users[may_belong], items[may_belong]
         scores = _exact_scores(self.vectors, self.catalogue, users, items)
         order = np.lexsort((items, -scores, users))
         items, scores = items[order], scores[order]

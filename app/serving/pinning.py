@@ -17,7 +17,7 @@ async def pin(follower: ModelFollower, journal: Journal) -> Recommender:
         ModelUnavailable: no model is in service.
     """
     recommender = follower.recommender
-    if recommender.availability.version < journal.stamps.assortment[0]:
+    if recommender.availability.version < journal.stamps.availability[0]:
         return await _renew_availability(follower, recommender, journal)
     return recommender
 

@@ -114,7 +114,7 @@ class Statistics:
         first: when the first event happened, in microseconds since 1970 (UTC); None without any.
         last: when the last one did.
         erased_users: how many users were erased.
-        unavailable_artists: how many artists are out of the assortment.
+        unavailable_artists: how many artists are unavailable.
         origins: up to which numbers it holds the events of stores with other ids.
     """
 

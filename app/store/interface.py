@@ -178,19 +178,19 @@ class EventStore(Protocol):
         ...
 
     def set_available(self, artist_id: str, *, is_available: bool) -> int:
-        """Takes an artist out of the assortment, or back into it; durable when this returns.
+        """Makes an artist unavailable, or available again; durable when this returns.
 
         Returns:
-            The version of the assortment, which is raised by each change.
+            The version of availability, which each change raises.
         """
         ...
 
-    def assortment_version(self) -> int:
-        """Returns the version of the assortment, 0 while nothing was ever changed."""
+    def availability_version(self) -> int:
+        """Returns the version of availability, 0 before the first change."""
         ...
 
     def unavailable_artists(self) -> tuple[int, list[str]]:
-        """Returns the version of the assortment, and the ids of all artists that are out of it."""
+        """Returns the version of availability, and the ids of all unavailable artists."""
         ...
 
     def check_writable(self) -> None:

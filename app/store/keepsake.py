@@ -23,12 +23,12 @@ class StoreKnowledge:
 
     Attributes:
         erased: stamp keys of who was erased.
-        assortment_version: of the assortment.
-        unavailable: the artists that are out of it.
+        availability_version: the version of availability.
+        unavailable: the unavailable artists.
     """
 
     erased: frozenset[int] = frozenset()
-    assortment_version: int = 0
+    availability_version: int = 0
     unavailable: tuple[str, ...] = ()
 
 
@@ -79,7 +79,7 @@ class Keepsake:
             return True
         content = {
             "erased": sorted(knowledge.erased),
-            "assortment_version": knowledge.assortment_version,
+            "assortment_version": knowledge.availability_version,
             "unavailable": knowledge.unavailable,
         }
         try:

@@ -1,4 +1,4 @@
-"""Who has events, and how new the assortment is, in memory that all workers of a host share.
+"""Who has events, and the version of availability, in memory that all workers of a host share.
 
 A table of numbers: a user's slot holds the number of the latest event that anybody in that slot
 has, 0 for none. It is raised before an event is acknowledged. So a worker finds out with one look
@@ -41,12 +41,12 @@ class NoStamps:
 
     Args:
         erased: stamp keys of users whom nobody may recognise.
-        assortment_version: of the assortment.
+        availability_version: the version of availability.
     """
 
-    def __init__(self, erased: Container[int] = (), assortment_version: int = 0) -> None:
+    def __init__(self, erased: Container[int] = (), availability_version: int = 0) -> None:
         self._erased = erased
-        self.assortment: Final = memoryview(array("Q", [assortment_version]))
+        self.availability: Final = memoryview(array("Q", [availability_version]))
 
     def is_touched(self, user_id: str) -> bool:
         """Says whether a user may have been erased."""
@@ -60,7 +60,7 @@ class Stamps:
         place: as of ``EventStore.place``.
 
     Attributes:
-        assortment: its only number is the version of the assortment; read for every request, which
+        availability: its only number is the version of availability; read for every request, which
             a property would make slower.
 
     Raises:
@@ -86,7 +86,7 @@ class Stamps:
         whole = memoryview(self._map).cast("Q")
         # The number up to which all events are in the table.
         self._covered = whole[:1]
-        self.assortment = whole[1:2]
+        self.availability = whole[1:2]
         self._slots = whole[_HEADER_BYTES // 8 :]
         whole.release()
         self._is_closed = False
@@ -102,10 +102,10 @@ class Stamps:
         """Returns the stamp of a user: 0 where nobody in their slot has events."""
         return self._slots[crc32(user_id.encode()) & _MASK]
 
-    def raise_assortment(self, version: int) -> None:
-        """Notes a version of the assortment."""
+    def raise_availability(self, version: int) -> None:
+        """Notes a version of availability."""
         with self._locked():
-            self.assortment[0] = max(self.assortment[0], version)
+            self.availability[0] = max(self.availability[0], version)
 
     def raise_to(self, latest: Iterable[tuple[str, int]]) -> None:
         """Notes users with the numbers of their latest events."""
@@ -134,7 +134,7 @@ class Stamps:
                 return
             self._is_closed = True
             self._covered.release()
-            self.assortment.release()
+            self.availability.release()
             self._slots.release()
             self._map.close()
             with suppress(OSError):

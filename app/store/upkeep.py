@@ -165,7 +165,7 @@ class SqlUpkeep(SqlEventStore):
             self._learn_identity(connection)
             # Whether all numbers so far are the source's, so that they can go on as there.
             is_mirror = source.store_id != self.id and before == self.shared_up_to(source.store_id)
-            absorption = _Absorption(before, keeps_numbers=is_mirror)
+            absorption = _Absorption(before, same_numbers=is_mirror)
             erased = self._erasures(connection, entries)
             events: list[KeyedEvent] = []
             for entry in entries:
@@ -182,7 +182,7 @@ class SqlUpkeep(SqlEventStore):
                     self._absorb_tombstone(connection, erasures[entry.user_hash], absorption)
             self._absorb_events(connection, events, absorption)
             last = absorption.last
-            if absorption.keeps_numbers:
+            if absorption.same_numbers:
                 last = max(last, up_to)
                 for store_id, shared in {**source.origins, source.store_id: last}.items():
                     self._set_origin(connection, store_id, min(shared, last))
@@ -202,7 +202,7 @@ class SqlUpkeep(SqlEventStore):
         for event, outcome in zip(events, outcomes, strict=True):
             if outcome.status is Status.STORED:
                 absorption.has_got(event, outcome.sequence)
-                absorption.counts.renumbered += not absorption.keeps_numbers
+                absorption.counts.renumbered += not absorption.same_numbers
             name = _COUNTS[outcome.status]
             setattr(absorption.counts, name, getattr(absorption.counts, name) + 1)
 
@@ -345,21 +345,21 @@ class _Absorption:
 
     Attributes:
         last: number of the last event or tombstone.
-        keeps_numbers: whether all numbers are still those of the source.
+        same_numbers: whether all numbers are still those of the source.
         counts: what became of the entries.
     """
 
     last: int
-    keeps_numbers: bool
+    same_numbers: bool
     counts: Absorbed = field(default_factory=Absorbed)
 
     def number_for(self, entry: Entry) -> int:
         """Returns the lowest number that an entry should get, 0 for any."""
-        return entry.sequence if self.keeps_numbers else 0
+        return entry.sequence if self.same_numbers else 0
 
     def has_got(self, entry: Entry, number: int) -> None:
         """Takes note of the number that an entry has got, or had."""
-        self.keeps_numbers = self.keeps_numbers and number == entry.sequence
+        self.same_numbers = self.same_numbers and number == entry.sequence
 
 
 def _keyed(rows: Sequence[Sequence[Any]]) -> list[Entry]:

@@ -195,7 +195,7 @@ def test_the_next_list_reflects_an_event_whichever_worker_takes_it(
                 answers[user] = seen[0]
 
 
-def test_events_are_kept_through_an_orderly_end(models: Path, tmp_path: Path) -> None:
+def test_events_survive_an_orderly_end(models: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/encore.db"
     with serving(models, ENCORE_DATABASE_URL=url) as server:
         assert server.tell({"user_id": "newcomer", "artist_id": "i30"})[0] == 200

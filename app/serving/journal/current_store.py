@@ -53,7 +53,7 @@ class CurrentStore:
 
     def remember(self, knowledge: StoreKnowledge) -> None:
         """Lets the stamps say what is known of a store that is not open yet."""
-        self.stamps = NoStamps(knowledge.erased, knowledge.assortment_version)
+        self.stamps = NoStamps(knowledge.erased, knowledge.availability_version)
 
     def put(self, opened: Opened) -> None:
         """Puts a store here that has just been opened."""

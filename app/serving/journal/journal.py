@@ -166,7 +166,7 @@ class Journal:
         return await self._writer.append(events)
 
     async def set_available(self, artist_id: str, *, is_available: bool) -> None:
-        """Takes an artist out of the assortment, or back; it holds on this host on returning.
+        """Makes an artist unavailable, or available again; on this host from the return on.
 
         Raises:
             StoreUnavailable: the store cannot be written.
@@ -177,10 +177,10 @@ class Journal:
 
         version = await self._questions.ask(change, tried="write")
         if (opened := self._current.opened) is not None:
-            opened.stamps.raise_assortment(version)
+            opened.stamps.raise_availability(version)
 
     async def unavailable_artists(self) -> tuple[int, list[str]]:
-        """Returns the version of the assortment, and the artists that are out of it.
+        """Returns the version of availability, and the unavailable artists.
 
         Where the store cannot be read, it is what was known before.
         """

@@ -30,7 +30,7 @@ class StoreTracker:
         keepsake: what the host remembers; None for nothing.
 
     Attributes:
-        unavailable: version of the assortment, and the artists that are out of it.
+        unavailable: the version of availability, and the unavailable artists.
         last_sequence: number of the store's last event.
     """
 
@@ -52,7 +52,7 @@ class StoreTracker:
             return StoreKnowledge()
         knowledge = self._keepsake.load()
         self._erased = set(knowledge.erased)
-        self.unavailable = knowledge.assortment_version, list(knowledge.unavailable)
+        self.unavailable = knowledge.availability_version, list(knowledge.unavailable)
         return knowledge
 
     def is_erased(self, user_id: str) -> bool:
@@ -89,10 +89,10 @@ class StoreTracker:
             self._erased_up_to = end
             self._is_saved = self._is_saved and not erased
         stamps.catch_up(end, lambda after: _changes_after(store, after))
-        version = store.assortment_version()
+        version = store.availability_version()
         if version != self.unavailable[0] or not self._is_of_store:
             self.unavailable, self._is_saved = store.unavailable_artists(), False
-        stamps.raise_assortment(version)
+        stamps.raise_availability(version)
         self._is_of_store = True
         if self._keepsake is not None and not self._is_saved:
             version, artists = self.unavailable

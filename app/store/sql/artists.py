@@ -67,7 +67,7 @@ class SqlArtists(SqlBase):
         ]
 
     def set_available(self, artist_id: str, *, is_available: bool) -> int:
-        """Takes an artist out of the assortment, or back into it."""
+        """Makes an artist unavailable, or available again."""
         with self._writing() as connection:
             self._lock_sequence(connection)
             self._execute(
@@ -83,22 +83,22 @@ class SqlArtists(SqlBase):
                 connection, "UPDATE event_store SET assortment_version = assortment_version + 1"
             )
             self._announce(connection)
-            return self._assortment_version(connection)
+            return self._availability_version(connection)
 
-    def assortment_version(self) -> int:
-        """Returns the version of the assortment."""
+    def availability_version(self) -> int:
+        """Returns the version of availability."""
         with self._reading() as connection:
-            return self._assortment_version(connection)
+            return self._availability_version(connection)
 
     def unavailable_artists(self) -> tuple[int, list[str]]:
-        """Returns the version of the assortment, and the artists that are out of it."""
+        """Returns the version of availability, and the unavailable artists."""
         with self._following() as connection:
             # The version first: what is read is at least as new.
-            version = self._assortment_version(connection)
+            version = self._availability_version(connection)
             rows = self._execute(connection, "SELECT artist_id FROM unavailable_artists").fetchall()
         return version, sorted(bytes(artist).decode() for (artist,) in rows)
 
-    def _assortment_version(self, connection: Connection) -> int:
+    def _availability_version(self, connection: Connection) -> int:
         row = self._execute(connection, "SELECT assortment_version FROM event_store").fetchone()
         return int(row[0])
 

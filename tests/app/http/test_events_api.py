@@ -267,7 +267,7 @@ def test_a_body_over_the_limit_is_refused(client: TestClient) -> None:
     problem_of(client, 413, b'{"events": [' + b" " * 2**22 + b"]}")
 
 
-def test_odd_ids_and_names_are_kept_as_they_came(client: TestClient) -> None:
+def test_odd_ids_and_names_are_stored_as_they_came(client: TestClient) -> None:
     odd = [("nul\0byte", "it's"), ("🎸", "é" * 128), ("..", "name:AC/DC")]
     for user, artist in odd:
         send(client, play(user, artist, artist_name="Ünï “x”\n"))
@@ -365,7 +365,7 @@ def test_a_file_that_was_damaged_is_left_as_it_is(models: Path, tmp_path: Path) 
     assert database.read_bytes() == content
 
 
-def test_a_store_that_vanishes_degrades_and_kept_lists_stay(
+def test_a_store_that_vanishes_degrades_and_cached_lists_stay(
     models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -90,7 +90,7 @@ def test_the_card_gives_the_sizes(
     }
 
 
-def test_the_card_keeps_the_files_to_itself(client: TestClient) -> None:
+def test_the_card_does_not_list_the_files(client: TestClient) -> None:
     assert "sha256" not in client.get("/model").text
 
 

@@ -87,7 +87,7 @@ def test_maps_around_a_power_of_two_find_everyone(size: int) -> None:
     assert (len(id_map.buckets) - 1).bit_count() == 1
 
 
-def test_indices_keeps_the_order_asked_and_leaves_out_missing_ids() -> None:
+def test_indices_have_the_order_asked_and_leaves_out_missing_ids() -> None:
     id_map = IdMap.build(["a", "b", "c"])
     found = id_map.indices(["c", "nobody", "a", "c"])
     assert found.dtype == np.int64

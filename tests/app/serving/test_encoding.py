@@ -103,7 +103,7 @@ def test_scores_have_six_decimals_whatever_their_size(model: Model) -> None:
     assert [item["score"] for item in items] == [round(score, 6) for score in scores]
 
 
-def test_what_is_kept_of_a_model_goes_with_it(model: Model) -> None:
+def test_what_is_cached_of_a_model_goes_with_it(model: Model) -> None:
     copy = replace(model, version="copy")
     query = Query("u30")
     assert b'"model_version":"copy"' in encode_list(copy, query, Recommender(copy).recommend(query))

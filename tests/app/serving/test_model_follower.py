@@ -142,7 +142,7 @@ def test_a_version_that_was_not_made_current_is_not_taken_up(model: Model, tmp_p
         assert follower.version is None
 
 
-def test_who_has_taken_a_recommender_keeps_it(
+def test_a_request_goes_on_with_the_recommender_it_took(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:
     first = publish_next()

@@ -112,7 +112,7 @@ def test_a_new_artist_is_not_forgotten_when_others_cannot_be_looked_up(
     following(models, lambda: Forgetful(tmp_path / "encore.db"), use)
 
 
-def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
+def test_what_was_pruned_elsewhere_delays_no_new_artist(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Was wrong: all artists were made anew first.

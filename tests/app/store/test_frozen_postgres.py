@@ -76,7 +76,7 @@ def test_every_question_to_a_frozen_server_ends_and_says_why(
         assert f"127.0.0.1:{server.port}/" in str(reading)
         for use in (
             store.last_sequence,
-            store.assortment_version,
+            store.availability_version,
             store.check_writable,
             lambda: store.append([Event("u", "b")], 1),
             lambda: store.erase("u", 1),
@@ -104,7 +104,7 @@ def test_an_answer_that_was_given_up_is_not_taken_for_that_of_the_next_question(
     assert eventually(lambda: store.events_of("u", limit=9))[0].event.artist_id == "a"
 
 
-def test_a_server_that_freezes_in_the_middle_of_a_transaction_keeps_nothing_of_it(
+def test_a_server_that_freezes_in_the_middle_of_a_transaction_stores_nothing_of_it(
     server: PostgresServer, store: PostgresEventStore
 ) -> None:
     def use() -> None:

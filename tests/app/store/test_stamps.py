@@ -54,12 +54,12 @@ def test_all_that_use_a_place_see_the_same(stamps: Stamps, place: str) -> None:
         one.close()
 
 
-def test_the_assortment_has_a_version_that_never_goes_back(stamps: Stamps, place: str) -> None:
-    assert stamps.assortment[0] == 0
+def test_availability_has_a_version_that_never_goes_back(stamps: Stamps, place: str) -> None:
+    assert stamps.availability[0] == 0
     other = Stamps(place)
-    other.raise_assortment(3)
-    other.raise_assortment(2)
-    assert stamps.assortment[0] == 3
+    other.raise_availability(3)
+    other.raise_availability(2)
+    assert stamps.availability[0] == 3
     other.close()
 
 

@@ -88,7 +88,7 @@ class Unreadable(SqliteEventStore):
 
     defect: ClassVar[Exception]
 
-    def assortment_version(self) -> int:
+    def availability_version(self) -> int:
         raise self.defect
 
 
