@@ -40,11 +40,11 @@ from app.store.keepsake import Keepsake
 
 
 class Service(FastAPI):
-    """The application, with one door: what is added as middleware stands before both ways.
+    """The application: added middleware sees every request, whether the hot route answers or not.
 
     The hot route answers the commonest call, FastAPI with its own layers everything else::
 
-        what was added -> hot route -> reading -> FastAPI's exception handlers -> routes
+        added middleware -> hot route -> reading -> FastAPI's exception handlers -> routes
 
     A middleware sees a request as the server hands it over; ``encoded_path`` is its path as sent.
 
@@ -66,7 +66,7 @@ class Service(FastAPI):
         scope["app"] = self
         has_begun = False
 
-        # No coroutine of its own, which would take longer than what it does.
+        # A plain function: a coroutine of its own would take longer than the work.
         def watched_send(message: Message) -> Awaitable[None]:
             nonlocal has_begun
             has_begun = True
@@ -74,7 +74,7 @@ class Service(FastAPI):
 
         try:
             await self._door(scope, receive, watched_send)
-        except Exception as error:  # of a middleware, or one that has its answer already
+        except Exception as error:  # raised by a middleware, or answered and raised again
             if scope["type"] != "http" or has_begun:
                 raise
             await answer_error(error, self, scope, receive, send)
@@ -100,10 +100,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Builds the service; nothing is opened before its lifespan begins.
 
     Args:
-        settings: how it is set up; by default as the environment says.
+        settings: the settings; read from the environment by default.
 
     Raises:
-        InvalidSettings: the environment says something that cannot be.
+        InvalidSettings: a variable in the environment is invalid.
     """
     settings = settings or load_settings()
     app = Service(
@@ -114,7 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Encore",
         version=__version__,
         lifespan=_lifespan,
-        docs_url=None,  # the page is our own
+        docs_url=None,  # install_documentation adds a page of its own
         redoc_url=None,
         redirect_slashes=False,  # a slash at the end is another path
     )
@@ -133,7 +133,7 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
     keepsake = Keepsake(url, settings.state)
     deadlines = settings.deadlines
     opening = partial(open_store, url, deadlines=deadlines)
-    async with AsyncExitStack() as ending:  # in reverse, each one whatever becomes of the others
+    async with AsyncExitStack() as ending:  # in reverse order, each even if another one fails
         follower = ModelFollower(
             ModelsFolder(settings.models),
             poll_seconds=settings.poll_seconds,
@@ -146,7 +146,7 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
             follower, journal, settings.event_rules, settings.newcomer_rules
         )
         ending.push_async_callback(to_thread.run_sync, newcomer_worker.close)
-        # The store before the newcomer worker, whose questions that ends as well.
+        # Closed before the newcomer worker: closing the store ends the questions of that worker.
         ending.push_async_callback(journal.close)
         batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
         ending.push_async_callback(batcher.close)

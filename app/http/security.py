@@ -21,7 +21,7 @@ _HEADER: Final = APIKeyHeader(
 
 
 async def require_key(request: Request, key: Annotated[str | None, Security(_HEADER)]) -> None:
-    """Lets a request pass that carries the key, or any while no key is set.
+    """Lets requests with the key pass, or all requests while no key is set.
 
     Raises:
         Unauthorized: the key is missing or wrong.

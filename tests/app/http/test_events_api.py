@@ -159,7 +159,7 @@ def test_an_id_that_another_event_has_is_refused(client: TestClient) -> None:
     send(client, play(event_id="e1"))
     problem = problem_of(client, 409, {"events": [play(event_id="e1", plays=2)]})
     assert problem["type"] == "urn:encore:problem:event-conflict"
-    assert "belongs to event 1, which has another content" in problem["detail"]
+    assert "belongs to event 1, which has different content" in problem["detail"]
     mixed = send(client, play(event_id="e1", plays=2), play(event_id="e2"))
     assert [one["status"] for one in mixed["results"]] == ["refused", "stored"]
     assert client.get("/users/u30").json()["event_count"] == 2
@@ -206,7 +206,7 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "blank name": ({"artist_name": " "}, "artist_name", "should not be blank"),
     "long name": ({"artist_name": "x" * 501}, "artist_name", "at most 500 characters"),
     "surrogate in a name": ({"artist_name": "\udfff"}, "artist_name", ""),
-    "unknown field": ({"album": "x"}, "album", "is no field of this call"),
+    "unknown field": ({"album": "x"}, "album", "is not a field of this call"),
 }
 
 
@@ -229,8 +229,8 @@ def test_a_bad_event_is_refused_with_the_reason(client: TestClient, name: str) -
         (b"{}", "body.events", "is required"),
         (b'{"events": {}}', "body.events", "valid list"),
         (b'{"events": [' + b"1," * 10_000 + b"1]}", "body.events", "at most 10000 items"),
-        (b'{"events": [{"user_id": "u", "user_id": "v"}]}', "body", "stands there twice"),
-        (b'{"events": [1], "event": 1}', "body.event", "is no field of this call"),
+        (b'{"events": [{"user_id": "u", "user_id": "v"}]}', "body", "is given twice"),
+        (b'{"events": [1], "event": 1}', "body.event", "is not a field of this call"),
     ],
 )
 def test_a_bad_body_is_refused_with_the_reason(

@@ -82,11 +82,11 @@ def test_events_come_in_pages(client: TestClient) -> None:
     assert pages == [[5, 4], [3, 2], [1]]
 
 
-def test_somebody_of_whom_nothing_is_known_is_not_found(client: TestClient) -> None:
+def test_an_unknown_user_is_not_found(client: TestClient) -> None:
     response = client.get("/users/nobody")
     assert response.status_code == 404
     assert response.json()["type"] == "urn:encore:problem:unknown-user"
-    assert "nothing is known" in response.json()["detail"]
+    assert "this user is unknown" in response.json()["detail"]
 
 
 def test_a_user_with_events_only_is_shown(client: TestClient) -> None:

@@ -67,7 +67,7 @@ def test_building_with_a_lone_surrogate_raises_invalid_id() -> None:
 
 
 def test_an_id_that_stands_there_twice_is_refused_by_name() -> None:
-    with pytest.raises(InvalidId, match="'b' stands in the map twice"):
+    with pytest.raises(InvalidId, match="'b' is given twice"):
         IdMap.build(["a", "b", "c", "b"])
 
 
