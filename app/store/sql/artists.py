@@ -1,4 +1,4 @@
-"""What events say of artists, and which artists are available."""
+"""The artists of events, and their availability, in SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SqlArtists(SqlBase):
     """Artists in SQL; see ``EventStore`` for what its methods do."""
 
     def latest_of_artists(self, after: int) -> list[tuple[str, int]]:
-        """Returns which artists have events with numbers above ``after``."""
+        """Returns the artists with events numbered above ``after``."""
         with self._following() as connection:
             rows = self._execute(
                 connection,
@@ -24,7 +24,7 @@ class SqlArtists(SqlBase):
         return [(bytes(artist).decode(), int(sequence)) for artist, sequence in rows]
 
     def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
-        """Returns whose events say that they have seen an artist, latest first."""
+        """Returns users whose events count an artist as seen, latest first."""
         marks = ", ".join("?" * len(SEEN_TYPES))
         with self._following() as connection:
             rows = self._execute(
@@ -38,7 +38,7 @@ class SqlArtists(SqlBase):
         return [bytes(user).decode() for (user,) in rows]
 
     def names_of(self, artist_ids: Sequence[str]) -> dict[str, str]:
-        """Returns the names of artists as the latest event has them."""
+        """Returns the names of artists from their latest events."""
         with self._reading() as connection:
             encoded = [artist_id.encode() for artist_id in artist_ids]
             names = list(self._latest_names(connection, encoded))
@@ -93,7 +93,7 @@ class SqlArtists(SqlBase):
     def unavailable_artists(self) -> tuple[int, list[str]]:
         """Returns the version of availability, and the unavailable artists."""
         with self._following() as connection:
-            # The version first: what is read is at least as new.
+            # The version first: the artists are then at least as new.
             version = self._availability_version(connection)
             rows = self._execute(connection, "SELECT artist_id FROM unavailable_artists").fetchall()
         return version, sorted(bytes(artist).decode() for (artist,) in rows)
