@@ -37,9 +37,9 @@ class Item(BaseModel):
     artist_id: str = Field(description="The artist's id.", examples=[ARTIST_ID_EXAMPLE])
     name: str = Field(description="The artist's display name.", examples=["the doors"])
     score: float | None = Field(
-        description="Orders the artists of one source; no probability. Of `als` a dot product, "
-        "discounted as `discovery` asks; of `popularity` a count; null for one that filled a list "
-        "which ran short.",
+        description="Orders the artists of one source; not a probability. For `als` and `fold_in` "
+        "a dot product, discounted as `discovery` asks; for `popularity` a count; null for an "
+        "artist from another source than the list's.",
         examples=[1.404213],
     )
     source: Source = Field(

@@ -353,7 +353,7 @@ def test_lists_are_answered_while_the_store_cannot_be_opened(
         metrics = client.get("/metrics").text
         assert "encore_event_store_up 0.0" in metrics
         assert 'encore_event_store_failures_total{reason="' in metrics
-    assert [one.levelname for one in caplog.records if "trouble" in one.message] == ["ERROR"]
+    assert [one.levelname for one in caplog.records if "event store fails" in one.message] == ["ERROR"]
 
 
 def test_a_file_that_was_damaged_is_left_as_it_is(models: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_trouble_is_logged_once_and_its_end_when_nothing_is_wrong_any_more(
         noted.troubles.note("write", FULL)
     noted.troubles.note("read", SLOW)
     noted.troubles.clear("write")
-    assert caplog.messages == [f"events are in trouble: {one}" for one in (FULL, SLOW)]
+    assert caplog.messages == [f"the event store fails: {one}" for one in (FULL, SLOW)]
     noted.troubles.clear("read")
     noted.troubles.clear("read")
     assert caplog.messages[2:] == ["the event store works again"]
