@@ -77,6 +77,7 @@ def test_training_commands_are_understood(arguments: list[str]) -> None:
     cli.parse_args(arguments, exit_on_error=False, print_error=False)
 
 
+@pytest.mark.slow
 def test_options_that_the_pages_about_training_name_exist() -> None:
     # Was wrong: docs/datasets.md went on naming an option that had been taken away.
     known = set()
