@@ -82,7 +82,7 @@ def test_the_page_about_events_has_the_table_of_types() -> None:
     words = {Counting.PLAYS: "as plays", Counting.OPINION: "as an opinion", Counting.EACH: "each"}
     shown = rows(section("events.md", "Types"))
     assert [row[0] for row in shown] == [f"`{kind}`" for kind in EventType]
-    for (_, adds_up, units, seen, hides), effect in zip(
+    for (_, _, adds_up, units, seen, hides), effect in zip(
         shown, [kind.effect for kind in EventType], strict=True
     ):
         assert adds_up.startswith(words[effect.counting])
