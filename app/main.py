@@ -106,7 +106,7 @@ class Service(FastAPI):
         return door
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Returns what stands behind the hot route."""
+        """Builds the layers behind the hot route."""
         added, self.user_middleware = self.user_middleware, self._reading
         try:
             return super().build_middleware_stack()

@@ -26,10 +26,10 @@ Ids are strings of at most 256 bytes of UTF-8; in a path they are percent-encode
 `application/problem+json` (RFC 9457). Unknown parameters and fields are refused.
 """
 _TAGS: Final = [
-    {"name": "recommend", "description": "Lists made for somebody."},
+    {"name": "recommend", "description": "Lists made for a user."},
     {"name": "events", "description": "What was just played; the next list reflects it."},
-    {"name": "users", "description": "What is known of somebody; behind the key."},
-    {"name": "artists", "description": "What is said of an artist; behind the key."},
+    {"name": "users", "description": "The history and events of a user; behind the key."},
+    {"name": "artists", "description": "The availability of an artist; behind the key."},
     {"name": "browse", "description": "The same for everyone."},
     {"name": "model", "description": "What answers, and how good it is."},
     {"name": "health", "description": "Probes for load balancers and orchestrators."},

@@ -262,7 +262,7 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
     401: _example(
         401,
         KINDS[errors.Unauthorized],
-        "this call wants the API key in the header X-API-Key",
+        "this call needs the API key in the header X-API-Key",
         "/admin/reload",
     ),
     404: _example(

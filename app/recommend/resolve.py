@@ -1,4 +1,4 @@
-"""The first step: the user of a query, and what is known of their taste."""
+"""The first step: the user of a query and their taste."""
 
 from __future__ import annotations
 

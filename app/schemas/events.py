@@ -174,7 +174,7 @@ class EventsBody(BaseModel):
 
 
 class EventResult(BaseModel):
-    """What became of one event."""
+    """The outcome of one event."""
 
     status: Literal["stored", "repeated", "refused"] = Field(
         description="`stored`: it is on disk and counts; `repeated`: it was there already and "
@@ -196,13 +196,13 @@ class EventResult(BaseModel):
 
 
 class EventsAnswer(BaseModel):
-    """What became of the events of a request."""
+    """The outcomes of the events of a request."""
 
     stored: int = Field(description="How many were stored.", examples=[1])
     repeated: int = Field(description="How many were there already.", examples=[0])
     refused: int = Field(description="How many were refused.", examples=[0])
     results: list[EventResult] = Field(
-        description="What became of each, in the order of `events`.",
+        description="The outcome of each event, in the order of `events`.",
         examples=[[{"status": "stored", "event_id": EVENT_ID_EXAMPLE, "sequence": 17}]],
     )
 

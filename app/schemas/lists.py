@@ -52,7 +52,7 @@ class Item(BaseModel):
 ListOwner = Annotated[
     str | None,
     Field(
-        description="Whom the list is for; null where the request named nobody.",
+        description="The user of the list; null if the request named none.",
         examples=[USER_ID_EXAMPLE],
     ),
 ]

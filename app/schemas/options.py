@@ -170,7 +170,7 @@ class RecommendBody(ListOptions):
 
     user_id: Id | None = Field(
         default=None,
-        description="Whom the list is for; left out or null for somebody unknown.",
+        description="The user of the list; left out or null for an unknown user.",
         examples=[USER_ID_EXAMPLE],
     )
     exclude: Excluded = Field(
@@ -187,8 +187,8 @@ class RecommendBody(ListOptions):
     listens: list[Listen] | None = Field(
         default=None,
         max_length=MAX_IDS,
-        description="What they listen to; nothing of it is stored. For somebody unknown it is the "
-        "history; for a user with a history it counts as events of type `play` would.",
+        description="What the user listens to; it is not stored. For an unknown user it is the "
+        "history; for a user with a history it counts like events of type `play`.",
         examples=[[{"artist_id": OTHER_ARTIST_ID_EXAMPLE, "plays": 12}]],
     )
 
@@ -199,7 +199,7 @@ class _ManyLists(BaseModel):
     user_ids: list[Id] = Field(
         min_length=1,
         max_length=MAX_IDS,
-        description="Whom the lists are for, in this order; unknown users get popular artists.",
+        description="The users of the lists, in order; unknown users get popular artists.",
         examples=[[USER_ID_EXAMPLE, "b77d01c4aa"]],
     )
     n: PlainInteger = Field(

@@ -30,7 +30,7 @@ async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
 
     def leave(watching: asyncio.Task[None]) -> None:
         nonlocal is_gone
-        if watching.exception() is None:  # an exception is the refusal of a body, not a closed one
+        if watching.exception() is None:  # else a body was refused; the client is there
             is_gone = True
             task.cancel()
 

@@ -60,7 +60,7 @@ class Keepsake:
             return self._saved
         try:
             if os.fstat(descriptor).st_uid != os.getuid():
-                raise ValueError("it belongs to somebody else")
+                raise ValueError("it belongs to another user of this host")
             # Closed below: if the path is a folder, fdopen fails and leaves its descriptor open.
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 self._saved = _parse(json.load(file))

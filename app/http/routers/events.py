@@ -26,8 +26,8 @@ router = APIRouter(tags=["events"], route_class=StrictRoute, dependencies=[Depen
 @router.post(
     "/events",
     operation_id="add_events",
-    summary=f"Tell what somebody just {', '.join(_DEEDS[:-1])} or {_DEEDS[-1]}",
-    response_description="What became of each event.",
+    summary=f"Tell what a user just {', '.join(_DEEDS[:-1])} or {_DEEDS[-1]}",
+    response_description="The outcome of each event.",
     response_model_exclude_none=True,
     responses=problem_responses(401, 409, 413, 503),
 )

@@ -97,7 +97,7 @@ def test_all_list_calls_reflect_events(client: TestClient) -> None:
     assert results[1] == results[2] == {key: one[key] for key in ("user_id", "source", "items")}
 
 
-def test_somebody_new_has_a_list_of_their_own_after_one_play(client: TestClient) -> None:
+def test_a_new_user_has_a_personal_list_after_one_play(client: TestClient) -> None:
     assert source(client, "newcomer") == "popularity"
     send(client, play("newcomer"))
     assert source(client, "newcomer") == "fold_in"
@@ -127,7 +127,7 @@ def test_a_skip_hides_the_artist_for_the_days_that_are_set(models: Path, tmp_pat
         assert second in artists(client, n=60)
 
 
-def test_what_counts_for_how_much_is_a_setting(models: Path, tmp_path: Path) -> None:
+def test_units_of_events_are_settings(models: Path, tmp_path: Path) -> None:
     with service(models, tmp_path / "encore.db", play_units=0) as client:
         before = artists(client, n=12)
         send(client, play())
@@ -353,7 +353,8 @@ def test_lists_are_answered_while_the_store_cannot_be_opened(
         metrics = client.get("/metrics").text
         assert "encore_event_store_up 0.0" in metrics
         assert 'encore_event_store_failures_total{reason="' in metrics
-    assert [one.levelname for one in caplog.records if "event store fails" in one.message] == ["ERROR"]
+    failures = [one for one in caplog.records if "event store fails" in one.message]
+    assert [one.levelname for one in failures] == ["ERROR"]
 
 
 def test_a_file_that_was_damaged_is_left_as_it_is(models: Path, tmp_path: Path) -> None:
@@ -386,7 +387,7 @@ def test_a_store_that_vanishes_degrades_and_cached_lists_stay(
         assert source(client, "u31") == "fold_in"
 
 
-def test_metrics_count_what_became_of_events(client: TestClient) -> None:
+def test_metrics_count_events_by_outcome(client: TestClient) -> None:
     send(client, play(event_id="e1"), play(event_id="e1"), play(plays=-1), play(event_id="e2"))
     response = client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")

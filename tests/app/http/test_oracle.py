@@ -1,4 +1,4 @@
-"""Answers over HTTP, looked up or scored live, against the plainest ranking one could write."""
+"""Answers over HTTP, looked up or scored live, against a simple reference ranking."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def test_a_filled_item_has_no_score(client: TestClient, model: Model) -> None:
 
 
 @pytest.mark.parametrize("user_id", ["nobody", NO_HISTORY])
-def test_somebody_without_history_gets_popular_artists(client: TestClient, user_id: str) -> None:
+def test_a_user_without_history_gets_popular_artists(client: TestClient, user_id: str) -> None:
     answer = client.get(path_of(user_id)).json()
     popular = client.get("/popular").json()
     assert answer["source"] == "popularity"
@@ -190,7 +190,7 @@ def test_somebody_without_history_gets_popular_artists(client: TestClient, user_
 
 
 @pytest.mark.parametrize("user_id", ["nobody", NO_HISTORY])
-def test_als_for_somebody_without_history_is_404(client: TestClient, user_id: str) -> None:
+def test_als_for_a_user_without_history_is_404(client: TestClient, user_id: str) -> None:
     for response in (
         client.get(path_of(user_id), params={"strategy": "als"}),
         client.post("/recommend", json={"user_id": user_id, "strategy": "als"}),
@@ -200,7 +200,7 @@ def test_als_for_somebody_without_history_is_404(client: TestClient, user_id: st
         assert "strategy=auto" in response.json()["detail"]
 
 
-def test_a_query_without_a_user_is_for_somebody_unknown(client: TestClient) -> None:
+def test_a_query_without_a_user_is_for_an_unknown_user(client: TestClient) -> None:
     answer = client.post("/recommend", json={}).json()
     assert answer["user_id"] is None
     assert answer["source"] == "popularity"

@@ -140,7 +140,7 @@ def test_an_erased_user_is_unknown_from_the_next_answer_on(
         assert other.get("/recommend/u31").json()["source"] == "popularity"
 
 
-def test_events_after_an_erasure_are_those_of_somebody_new(client: TestClient) -> None:
+def test_events_after_an_erasure_are_those_of_a_new_user(client: TestClient) -> None:
     client.delete("/users/u30")
     send(client, artist_id="i50")
     card = client.get("/users/u30").json()
@@ -151,7 +151,7 @@ def test_events_after_an_erasure_are_those_of_somebody_new(client: TestClient) -
     assert lists[0]["source"] == "fold_in"
 
 
-def test_erasing_somebody_unknown_is_fine_and_ids_are_any(client: TestClient) -> None:
+def test_erasing_an_unknown_user_succeeds_with_any_id(client: TestClient) -> None:
     for path in ("/users/nobody", "/users/a%2Fb%20c", "/users/%F0%9F%8E%B8"):
         assert client.delete(path).json()["events_erased"] == 0
 

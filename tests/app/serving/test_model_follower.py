@@ -212,7 +212,7 @@ def test_a_good_version_after_a_broken_one_is_taken(
         eventually(lambda: follower.version == good)
 
 
-def test_a_pointer_that_is_no_version_is_logged_once(
+def test_a_pointer_that_is_not_a_version_is_logged_once(
     tmp_path: Path, publish_next: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)

@@ -26,7 +26,7 @@ def stamps(place: str) -> Iterator[Stamps]:
     stamps.close()
 
 
-def test_nobody_has_a_stamp_at_first(stamps: Stamps) -> None:
+def test_no_user_has_a_stamp_at_first(stamps: Stamps) -> None:
     assert [stamps.of(user) for user in ("u", "", "🎸", "nul\0")] == [0, 0, 0, 0]
 
 
@@ -76,9 +76,7 @@ def test_another_process_sees_the_same(stamps: Stamps, place: str) -> None:
     assert stamps.of("v") == 8
 
 
-def test_what_others_stored_is_caught_up_with_from_where_it_ended(
-    stamps: Stamps, place: str
-) -> None:
+def test_catching_up_begins_after_the_last_number(stamps: Stamps, place: str) -> None:
     asked = []
 
     def latest_after(after: int) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from tests.app.serving.journal.harness import (
 
 
 @pytest.mark.slow
-def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_without_its_store(
+def test_a_service_that_starts_without_its_store_knows_erased_users_and_unavailable_artists(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "encore.db"
