@@ -13,10 +13,14 @@ from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import NEEDS, Query, Step, Strategy, check_needs, steps_asked
+from app.schemas.options import RecommendBody
 from tests.builders import random_model
 
-# For each option something that may be asked.
+OPTIONS: Final = RecommendBody.model_fields
+
+# For each option something that may be asked: the example of the table, or what suits the model.
 ASKED: Final[Mapping[str, Any]] = {
+    **{name: option.examples[0] for name, option in OPTIONS.items() if option.examples},
     "user_id": "u1",
     "n": 4,
     "offset": 2,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
 
-from app.recommend.query import Query, Strategy
+from app.recommend.query import NEEDS, Query, Strategy
 from app.schemas.options import (
     HOT_OPTIONS,
     BatchBody,
@@ -56,7 +58,7 @@ def test_every_way_builds_the_query_by_name() -> None:
 
 
 def test_each_option_of_a_body_arrives_as_it_was_sent() -> None:
-    sent = {
+    sent: dict[str, Any] = {
         "user_id": "u1",
         "n": 3,
         "offset": 2,
@@ -69,7 +71,8 @@ def test_each_option_of_a_body_arrives_as_it_was_sent() -> None:
         "explore": 0.2,
         "seed": 9,
     }
-    assert sent.keys() == RecommendBody.model_fields.keys()
+    for name, option in RecommendBody.model_fields.items():
+        sent.setdefault(name, (option.examples or [None])[0])
     query = Query(**arguments_of(RecommendBody.model_validate(sent)))
     expected = sent | {"strategy": Strategy.ALS, "listens": [("c", 4)], "activity": None}
     assert {one.name: getattr(query, one.name) for one in fields(query)} == expected
@@ -78,6 +81,24 @@ def test_each_option_of_a_body_arrives_as_it_was_sent() -> None:
 def test_nothing_asked_is_the_query_s_own_default() -> None:
     assert arguments_of(RecommendParameters()) == {}
     assert arguments_of(BatchBody(user_ids=["u1"])) == {}
+
+
+def test_the_page_of_calls_says_what_may_be_asked() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (?:`?([\w.]+)`?)? *\| \S", page, re.MULTILINE)
+    for name, option in RecommendParameters.model_fields.items():
+        default = option.get_default(call_default_factory=True)
+        assert (name, f"{default:g}" if isinstance(default, float) else shown(default)) in rows
+    of_a_batch = " ".join(page.partition("`POST /recommend/batch` takes")[2].split())
+    for name in SharedOptions.model_fields:
+        assert f"`{name}`" in of_a_batch.partition(" for all of them")[0]
+    live = page.partition("\n### Lists and live scoring\n")[2].partition("\n\n")[0]
+    for name, step in NEEDS.items():
+        assert step is None or f"`{name}`" in live
+
+
+def shown(default: object) -> str:
+    return "" if default in (None, []) else str(default).lower()
 
 
 def test_an_option_without_a_field_of_the_query_is_refused() -> None:
@@ -108,7 +129,7 @@ def test_a_hot_option_that_nobody_can_ask_is_refused() -> None:
 OF_THE_TABLE = ("    seed: ExploreSeed = None\n", "    diversity: Discovery = 0.0\n")
 OF_THE_QUERY = ("    seed: int | None = None\n", "    diversity: float = 0.0\n")
 OF_ITS_NEEDS = ('    "seed": None,\n', '    "diversity": Step.ADJUST,\n')
-OF_THE_HOT_ROUTE = ('    {"n", ', '"diversity", ')
+OF_THE_HOT_ROUTE = ("HOT_OPTIONS: Final = frozenset(\n    {", '"diversity", ')
 ASK = """
 import sys
 from pathlib import Path
