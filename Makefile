@@ -13,7 +13,8 @@ ARGS ?=
 # sample must never be trained on under the name of real data.
 TRAINED := $(or $(DATASET),$(if $(DATA),table,synthetic))
 LIES_AT := $(or $(DATA),$(if $(filter synthetic,$(TRAINED)),$(SAMPLE)))
-JOBS ?= auto
+# Half as many again as there are cores, since tests also wait for disks and for other processes.
+JOBS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)))
 COVERAGE_FLOOR ?= 90
 # The tool that makes the locks, the same one everywhere.
 UV ?= build/lock/bin/uv

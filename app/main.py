@@ -39,6 +39,35 @@ from app.store.address import open_store
 from app.store.keepsake import Keepsake
 
 
+class _AnsweringFaults:
+    """Answers what a middleware raises; what is behind the middleware answers its own exceptions.
+
+    Args:
+        door: the middleware, and what is behind it.
+        app: has the handlers of exceptions.
+    """
+
+    def __init__(self, door: ASGIApp, app: FastAPI) -> None:
+        self._door = door
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        # No coroutine of its own, which would take longer than what it does.
+        def watched_send(message: Message) -> Awaitable[None]:
+            nonlocal has_begun
+            has_begun = True
+            return send(message)
+
+        try:
+            await self._door(scope, receive, watched_send)
+        except Exception as error:
+            if scope["type"] != "http" or has_begun:
+                raise
+            await answer_error(error, self._app, scope, receive, send)
+
+
 class Service(FastAPI):
     """The application, with one door: what is added as middleware stands before both ways.
 
@@ -61,30 +90,19 @@ class Service(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
-        if self._door is None:
-            self._door = self._build_door()
+        door = self._door or self._build_door()
         scope["app"] = self
-        has_begun = False
-
-        # No coroutine of its own, which would take longer than what it does.
-        def watched_send(message: Message) -> Awaitable[None]:
-            nonlocal has_begun
-            has_begun = True
-            return send(message)
-
-        try:
-            await self._door(scope, receive, watched_send)
-        except Exception as error:  # of a middleware, or one that has its answer already
-            if scope["type"] != "http" or has_begun:
-                raise
-            await answer_error(error, self, scope, receive, send)
+        await door(scope, receive, send)
 
     def _build_door(self) -> ASGIApp:
         door: ASGIApp = self.hot_route
         for middleware, args, kwargs in reversed(self.user_middleware):
             door = middleware(door, *args, **kwargs)
+        if self.user_middleware:
+            door = _AnsweringFaults(door, self)
         # From now on FastAPI refuses to take more middleware.
         self.middleware_stack = self.middleware_stack or self.build_middleware_stack()
+        self._door = door
         return door
 
     def build_middleware_stack(self) -> ASGIApp:

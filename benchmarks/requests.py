@@ -192,7 +192,9 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--against", default="5832281", help="commit to compare with")
     parser.add_argument("--turns", type=int, default=40)
+    parser.add_argument("--kind", choices=KINDS, help="one kind alone; nothing is written")
     options = parser.parse_args()
+    kinds = [options.kind] if options.kind else list(KINDS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "before").mkdir()
@@ -201,11 +203,13 @@ def main() -> None:
             before = Server(there, options.models, folder / "before")
             now = Server(Path(__file__).parents[1], options.models, folder / "now")
             results = {}
-            for kind in KINDS:
+            for kind in kinds:
                 results[kind] = compare(before, now, kind, options.turns)
                 print(kind, json.dumps(results[kind]), flush=True)
             before.close()
             now.close()
+    if options.kind:
+        return
     entry = {"conditions": conditions(), "against": options.against, "turns": options.turns}
     RESULTS.write_text(json.dumps({**entry, "requests": results}, indent=2) + "\n")
 

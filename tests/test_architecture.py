@@ -48,6 +48,7 @@ def test_the_policy_loads_no_framework() -> None:
     assert not loaded & {*FOREIGN, "fastapi", "starlette", "pydantic", "uvicorn", "anyio"}
 
 
+@pytest.mark.slow
 def test_the_schemas_load_no_framework_and_no_store() -> None:
     modules = ", ".join(f"app.schemas.{path.stem}" for path in (ROOT / "app/schemas").glob("*.py"))
     loaded = loaded_by(f"import {modules.replace('.__init__', '')}")

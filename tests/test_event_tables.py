@@ -121,6 +121,7 @@ def run(
     )
 
 
+@pytest.mark.slow
 def test_a_type_that_is_added_to_the_table_is_everywhere(copied: Path) -> None:
     insert(copied, TYPES, BEFORE_TYPES, HUM)
     insert(copied, TYPES, BEFORE_RULES, RULE)
@@ -166,6 +167,7 @@ def test_a_type_that_is_not_whole_is_refused_at_import(
     assert reason in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "module", "reason"),
     [

@@ -6,8 +6,6 @@ import ast
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("app", "training") for path in (ROOT / folder).rglob("*.py"))
 MODULES_IN_A_FOLDER = 16
@@ -22,10 +20,6 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def parametrized(paths: list[Path]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("path", paths, ids=named)
-
-
 def test_folders_are_small() -> None:
     counts = Counter(named(path.parent) for path in SOURCES if path.name != "__init__.py")
     large = {folder: count for folder, count in counts.items() if count > MODULES_IN_A_FOLDER}
@@ -38,21 +32,18 @@ def test_modules_are_short() -> None:
     assert long.keys() <= TABLES_OF_DATA, long
 
 
-@parametrized(SOURCES)
-def test_functions_are_short(path: Path) -> None:
-    functions = [
-        node
+def test_functions_are_short() -> None:
+    lengths = {
+        f"{named(path)}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in SOURCES
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    long = {
-        function.name: lines
-        for function in functions
-        if (lines := (function.end_lineno or 0) - function.lineno + 1) > LINES_IN_A_FUNCTION
     }
+    long = {name: lines for name, lines in lengths.items() if lines > LINES_IN_A_FUNCTION}
     assert not long
 
 
-@parametrized([path for path in SOURCES if path.name == "__init__.py"])
-def test_a_folder_says_what_lives_there(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_folders_say_what_lives_there() -> None:
+    folders = [path for path in SOURCES if path.name == "__init__.py"]
+    silent = [named(path) for path in folders if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not silent

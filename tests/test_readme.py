@@ -25,6 +25,16 @@ from training.cli.train import train
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "models/README.md"])
+ABOUT_TRAINING = (
+    "artifact",
+    "datasets",
+    "design",
+    "evaluation",
+    "events",
+    "model",
+    "search",
+    "synthetic",
+)
 ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 
 
@@ -67,13 +77,14 @@ def test_training_commands_are_understood(arguments: list[str]) -> None:
     cli.parse_args(arguments, exit_on_error=False, print_error=False)
 
 
+@pytest.mark.slow
 def test_options_that_the_pages_about_training_name_exist() -> None:
     # Was wrong: docs/datasets.md went on naming an option that had been taken away.
     known = set()
     commands = ("train", "evaluate", "tune", "report", "generate", "export", "models verify")
     for words in map(str.split, commands):
         known |= set(re.findall(r"--[a-z0-9-]+", help_of(words)))
-    for page in ("datasets", "evaluation", "search", "synthetic", "artifact", "design"):
+    for page in ABOUT_TRAINING:
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text))
         assert named - known - {"--hetrec", "--minutes"} == set(), page  # of benchmarks.preset

@@ -192,10 +192,8 @@ class Recommender:
 
     def _steps_anew(self, query: Query) -> Set[Step]:
         """Returns the steps that have to be taken anew for a query, by its options."""
-        steps = steps_asked(query)
-        if not self.newcomers.has_unranked:
-            steps.discard(Step.PLACE)  # there is nobody to give a place to
-        return steps
+        # Without unranked newcomers there is nobody to give a place to.
+        return steps_asked(query, without=() if self.newcomers.has_unranked else ("explore",))
 
     def _case_of(self, query: Query) -> Case:
         return Case.of(resolve(query, self.situation, self._rules))

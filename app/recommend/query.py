@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
@@ -135,10 +135,16 @@ needy_options: Final = attrgetter(*_NEEDY)
 NONE_ASKED: Final[tuple[Any, ...]] = needy_options(Query())
 
 
-def steps_asked(query: Query) -> set[Step]:
-    """Returns the steps that have to be taken anew for a query."""
+def steps_asked(query: Query, *, without: Collection[str] = ()) -> set[Step]:
+    """Returns the steps that have to be taken anew for a query.
+
+    Args:
+        query: the query.
+        without: names of options that change nothing in the situation at hand.
+    """
     values = zip(_NEEDY, needy_options(query), NONE_ASKED, strict=True)
     asked = {name for name, value, default in values if value != default}
+    asked.difference_update(without)
     if not query.listens:
         asked.discard("listens")  # none were sent
     return {step for name in asked if (step := NEEDS[name]) is not None}

@@ -268,6 +268,7 @@ def test_writers_do_not_wait_for_a_reader(
     assert [one.event.artist_id for one in store.events_of("u", limit=9)] == ["b"]
 
 
+@pytest.mark.slow
 def test_pruning_and_erasing_at_once_both_succeed(
     store: MaintainableStore, open_another: OpenStore
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_study_says_how_it_came_about(interactions: Interactions, measured: Me
     assert (shown.convergence, list(shown.discovery), shown.search) == (None, [], None)
 
 
+@pytest.mark.slow
 def test_a_study_shows_the_hyperparameters_that_early_stopping_left(
     interactions: Interactions,
 ) -> None:
@@ -176,6 +177,7 @@ def test_the_curve_of_the_discovery_dial_begins_at_the_model_itself(measured: Me
     ]
 
 
+@pytest.mark.slow
 def test_the_curve_is_measured_for_held_out_users_as_well(interactions: Interactions) -> None:
     recipe = replace(RECIPE, split=HeldOutUsers(min_items=3))
     measured = measure(interactions, recipe, Plan(k=5))

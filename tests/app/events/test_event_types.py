@@ -1,13 +1,8 @@
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 from app.events.event_types import DEFAULT_RULES, Counting, Effect, EventType
-
-ROOT = Path(__file__).parents[3]
 
 
 def test_types_are_found_by_their_names() -> None:
@@ -32,15 +27,3 @@ def test_a_type_that_rejects_has_to_end_some_time() -> None:
             is_seen=False,
             rejects=True,
         )
-
-
-def test_the_page_of_calls_says_what_each_type_does() -> None:
-    page = (ROOT / "docs" / "api.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| \w", page, re.MULTILINE)
-    assert {kind.value for kind in EventType} <= set(rows)
-    names = [f"`{kind}`" for kind in EventType]
-    assert f"| {', '.join(names[:-1])} or {names[-1]} |" in page
-    deeds = [kind.effect.past for kind in EventType]
-    told = f"just {', '.join(deeds[:-1])} or {deeds[-1]}"
-    assert told in page
-    assert told in (ROOT / "README.md").read_text()

@@ -161,6 +161,7 @@ def test_a_middleware_sees_both_ways(app: Service) -> None:
         assert client.post("/recommend", json={}).headers["x-plain"] == "/recommend"
 
 
+@pytest.mark.slow
 def test_a_middleware_sees_faults_on_both_ways(app: Service) -> None:
     app.add_middleware(SetsHeader)
     with serving(app) as client:
@@ -317,6 +318,7 @@ def assert_refused(client: TestClient) -> None:
         assert essence(answer) == essence(behind(client).get(target))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("add", GUARDS, ids=lambda add: add.__name__)
 def test_a_guard_is_asked_on_both_ways(app: Service, add: Callable[[FastAPI], None]) -> None:
     add(app)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -61,6 +62,7 @@ def test_rows_are_views_so_a_mapped_matrix_is_not_copied() -> None:
     assert np.shares_memory(plays, user_items.plays)
 
 
+@pytest.mark.slow
 @given(tables, st.data())
 def test_taken_rows_are_those_of_the_table_in_their_order(
     table: np.ndarray, data: st.DataObject

@@ -205,6 +205,7 @@ def test_any_ranking_is_ordered_unique_unhidden_full_and_a_prefix_of_the_longer(
     assert longer[:n] == ranked
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_discounted_lists_are_those_of_a_brute_force_ranking_alone_and_batched(

@@ -165,6 +165,7 @@ def test_a_page_is_the_slice_of_the_longer_list_on_every_rung(
             assert page[1:] == tuple(column[offset : offset + n] for column in whole[1:])
 
 
+@pytest.mark.slow
 def test_a_batch_answers_exactly_as_one_by_one_whatever_the_mix(
     rng: np.random.Generator, many: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

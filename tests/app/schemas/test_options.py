@@ -182,6 +182,7 @@ def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_hot", [False, True])
 def test_one_more_option_reaches_the_query_on_every_way(
     models: Path, tmp_path: Path, is_hot: bool
@@ -200,6 +201,7 @@ def test_one_more_option_reaches_the_query_on_every_way(
     assert asked.stdout == f"[0.5, 0.0, 0.25, 0.75] {handed_over}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [

@@ -367,6 +367,7 @@ def test_closing_refuses_the_turns_that_have_not_begun(model: Model) -> None:
     run(work)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_replaced_is_let_go(model: Model) -> None:
     # Was wrong: the thread kept the last turn, and so its model, until the next one came.
     async def work(batcher: Batcher) -> None:

@@ -84,6 +84,7 @@ def test_a_link_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert "is not used" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_folder_in_its_place_is_told_and_leaves_nothing_open(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -438,6 +438,7 @@ def full_disk(path: Path, how: str) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_nothing_acknowledged_is_lost_and_it_goes_on_when_there_is_room(
     tmp_path: Path,
 ) -> None:

@@ -39,6 +39,7 @@ def test_generate_does_not_replace_a_sample_unasked(
     assert "holds a sample already" in error_of(capsys)
 
 
+@pytest.mark.slow
 def test_generate_makes_plays_with_times(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def evaluate(capsys: pytest.CaptureFixture[str], *tokens: str) -> dict[str, Any]
     return result
 
 
+@pytest.mark.slow
 def test_the_json_has_all_that_was_measured(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +132,7 @@ def test_splits_by_time(
     assert result["models"]["als"]["ndcg"] > 0
 
 
+@pytest.mark.slow
 def test_held_out_users_are_measured_folded_in_and_trained_in(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +183,7 @@ def test_patience_ends_the_training_early(sample: Path, capsys: pytest.CaptureFi
     assert result["parameters"]["iterations"] == result["convergence"]["iterations"] < 50
 
 
+@pytest.mark.slow
 def test_a_file_of_options_is_taken_and_the_command_line_wins(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,6 +206,7 @@ def test_a_file_of_options_with_a_typo_is_refused_before_the_data_are_read(
     assert f"{config}: there is no option 'factor'; known are preset, " in error_of(capsys)
 
 
+@pytest.mark.slow
 def test_reference_preset_takes_the_studys_steps(
     sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,7 @@ def test_an_empty_variable_counts_as_unset(
     assert ModelsFolder(tmp_path / "models").current() is not None
 
 
+@pytest.mark.slow
 def test_brackets_in_a_path_are_no_markup(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,7 @@ def test_models_list_marks_the_current_one(
     assert "current" in shown
 
 
+@pytest.mark.slow
 def test_models_list_says_what_was_not_made_current_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ def read(train: Path, test: Path | None, *, test_optional: bool = True) -> Data:
     return read_data(Output(STDOUT), BaseOptions(), data, test_optional=test_optional)
 
 
+@pytest.mark.slow
 def test_evaluate_measures_a_ready_made_split(
     parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +123,7 @@ def test_filters_that_leave_nothing_are_named(
     assert "--min-user-records 50" in error_of(capsys)
 
 
+@pytest.mark.slow
 def test_test_pairs_that_training_has_as_well_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +145,7 @@ def write_plays(path: Path, rows: int, unreadable: int, *, zero: int = 0) -> Pat
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unreadable", "zero", "warned"),
     [(1, 150, False), (2, 0, False), (3, 150, True), (40, 0, True)],
@@ -200,6 +203,7 @@ def test_of_both_parts_of_a_ready_made_split_most_rows_have_to_be_readable(
     assert f"{test}: 41 of 200 rows" in error_of(capsys)
 
 
+@pytest.mark.slow
 def test_how_columns_were_understood_is_said_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,6 +234,7 @@ def test_the_period_is_shown_and_stands_in_manifest_and_report(
     assert "2009-05-04T23:08:57Z to 2009-07-02T23:08:57Z" in report
 
 
+@pytest.mark.slow
 def test_a_half_life_says_which_time_took_the_times_away(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_report_is_published_with_the_model(
     assert main(["models", "verify", "--models", str(tmp_path)]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--no-report", "--no-evaluation"])
 def test_a_report_can_be_left_out(sample: Path, tmp_path: Path, option: str) -> None:
     assert train(sample, tmp_path, option) == 0
@@ -344,6 +345,7 @@ def test_rules_that_cannot_be_used_are_refused_before_anything_is_read(
     assert main(["train", *of_table(table), *models, *QUICK, "--no-evaluation"]) == 0
 
 
+@pytest.mark.slow
 def test_events_of_the_service_are_trained_on_unless_told_otherwise(
     store_url: str, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,6 +464,7 @@ def test_a_truncated_export_does_not_go_live(
     assert ModelsFolder(models).current() == version
 
 
+@pytest.mark.slow
 def test_force_makes_a_shrunk_model_current_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -502,6 +505,7 @@ def test_json_says_that_a_model_is_not_current_and_why(
     assert result["shrinkage"]["version"] == former
 
 
+@pytest.mark.slow
 def test_half_of_an_export_and_the_same_once_more_go_live(tmp_path: Path) -> None:
     for rows in (1000, 500, 500):
         assert train_rows(tmp_path, rows) == 0
@@ -509,6 +513,7 @@ def test_half_of_an_export_and_the_same_once_more_go_live(tmp_path: Path) -> Non
         assert (dataset["users"], dataset["pairs"]) == (rows // 10, rows)
 
 
+@pytest.mark.slow
 def test_the_sample_replaces_a_larger_table_and_a_table_a_larger_sample(
     sample: Path, tmp_path: Path
 ) -> None:
@@ -542,6 +547,7 @@ def test_a_training_on_events_alone_is_compared_with_another_such(
     assert "1 instead of 10 users" in error_of(capsys)
 
 
+@pytest.mark.slow
 def test_a_current_model_that_cannot_be_read_is_replaced_with_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,7 @@ def test_without_times_none_are_made_up() -> None:
     assert preprocess(records_of([(0, 0, 1)], 1, 1), Filters())[0].timed is None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(
     rows=st.lists(

@@ -131,6 +131,7 @@ def test_a_header_alone_and_the_wrong_file_are_refused(tmp_path: Path) -> None:
         load(tmp_path, LoadOptions())
 
 
+@pytest.mark.slow
 def test_the_real_files(hetrec_path: Path) -> None:
     records = load(hetrec_path, LoadOptions())
 

@@ -54,6 +54,7 @@ def source(tmp_path: Path, rng: np.random.Generator) -> Source:
     return Source("table", path)
 
 
+@pytest.mark.slow
 def test_a_source_and_a_recipe_become_what_is_published(source: Source, tmp_path: Path) -> None:
     engine: Engine = InMemory()
     loaded = engine.read(source, PRESET, Unobserved())
@@ -73,6 +74,7 @@ def test_a_source_and_a_recipe_become_what_is_published(source: Source, tmp_path
         assert arrays_of(opened)[name].tobytes() == array.tobytes(), name
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_made_by_the_trainer_that_trains(source: Source) -> None:
     trainer = Counting()
     loaded = InMemory(trainer).read(source, PRESET, Unobserved())

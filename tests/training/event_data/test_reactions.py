@@ -47,6 +47,7 @@ def reaction(kind: EventType, times: int = 1) -> pl.DataFrame:
     return reactions_of(frame_of([StoredEvent(n, n, Event("u", "a", kind)) for n in range(times)]))
 
 
+@pytest.mark.slow
 @given(events=events_of_few, rules=rules_of_all_kinds)
 def test_arrays_and_single_events_come_to_the_same(events: list[Event], rules: EventRules) -> None:
     stored = [

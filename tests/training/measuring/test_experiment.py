@@ -97,6 +97,7 @@ def test_the_same_seed_gives_the_same_figures(interactions: Interactions) -> Non
     assert measure(interactions, recipe(KFold(2), seed=8), PLAN).to_json() != one
 
 
+@pytest.mark.slow
 def test_figures_of_several_folds_are_their_means(interactions: Interactions) -> None:
     recorder = Recorder()
     measured = measure(interactions, recipe(KFold(3)), PLAN, progress=recorder)
@@ -174,6 +175,7 @@ def test_convergence_is_measured_on_a_validation_part_of_the_training_part(
     assert entry == measure(interactions, preset, PLAN).to_json()
 
 
+@pytest.mark.slow
 def test_patience_trains_as_many_iterations_as_the_validation_part_asks_for(
     interactions: Interactions,
 ) -> None:
@@ -221,6 +223,7 @@ def test_a_validation_part_has_no_more_users_than_asked_for(interactions: Intera
     assert few.train.user_items.nnz == other.train.user_items.nnz
 
 
+@pytest.mark.slow
 def test_held_out_users_are_folded_in_from_what_is_told_of_them(interactions: Interactions) -> None:
     measured = measure(interactions, recipe(HeldOutUsers(seed=2)), PLAN)
     run = measured.first
@@ -235,6 +238,7 @@ def test_held_out_users_are_folded_in_from_what_is_told_of_them(interactions: In
         assert run.evaluation.lists["als"][row, :5].tolist() == answer.items
 
 
+@pytest.mark.slow
 def test_held_out_users_are_compared_with_themselves_trained_in(interactions: Interactions) -> None:
     recorder = Recorder()
     measured = measure(interactions, recipe(HeldOutUsers(seed=2)), PLAN, progress=recorder)
@@ -299,6 +303,7 @@ def test_data_of_a_single_pair_are_refused_with_a_reason(split: Split) -> None:
         measure(interactions_of([[1.0]]), recipe(split), Plan(k=1))
 
 
+@pytest.mark.slow
 def test_all_repeats_measure_the_same_sample(interactions: Interactions) -> None:
     measured = measure(interactions, recipe(), Plan(sample=4, repeats=3))
     assert measured.figures.users <= 4

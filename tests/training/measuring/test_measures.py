@@ -108,6 +108,7 @@ def trec_eval(
     }
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1), k=st.sampled_from([1, 2, 5, 10, 20]))
 def test_measures_agree_with_trec_eval(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
@@ -153,6 +154,7 @@ EXTRA: list[Measure] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", EXTRA, ids=lambda one: one.name)
 def test_a_measure_is_shown_wherever_the_table_is(extra: Measure, rng: np.random.Generator) -> None:
     # Was wrong: it came out in JSON only, not on the terminal and not in the report.

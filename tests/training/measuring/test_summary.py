@@ -134,6 +134,7 @@ def test_users_are_resampled_once_for_all_folds() -> None:
     assert interval == pytest.approx(np.percentile(means, [2.5, 97.5]))
 
 
+@pytest.mark.slow
 def test_folds_of_different_users_come_together(rng: np.random.Generator) -> None:
     first, second = (
         evaluations_of(HeldOutUsers(seed=seed), np.random.default_rng(3))[0] for seed in (0, 1)

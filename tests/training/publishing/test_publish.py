@@ -102,6 +102,7 @@ def test_without_a_time_it_is_now(model: Model, tmp_path: Path) -> None:
     assert before <= stamp <= datetime.now(UTC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_two_trainings_on_the_same_data_publish_the_same_bytes(
     rng: np.random.Generator, tmp_path: Path, threads: int

@@ -29,6 +29,7 @@ def test_the_lorenz_curve_of_four_artists() -> None:
     np.testing.assert_allclose(ys, [0, 0, 0.2, 0.5, 1])
 
 
+@pytest.mark.slow
 @given(COUNTS.filter(lambda counts: counts.sum() > 0))
 def test_the_lorenz_curve_bends_one_way_and_encloses_the_gini(counts: np.ndarray) -> None:
     xs, ys = lorenz(counts)

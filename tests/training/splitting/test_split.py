@@ -200,6 +200,7 @@ def test_records_of_the_same_second_are_not_parted() -> None:
     assert records_in(fold.train) == [(0, 0, 1, 1)]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(rows=records_lists, at=st.integers(0, 12))
 def test_nothing_after_the_point_in_time_is_trained_on(rows: list[Record], at: int) -> None:

@@ -192,6 +192,7 @@ def test_a_file_that_is_no_search_is_refused_and_kept(tmp_path: Path) -> None:
     assert state.read_text() == "my diary"
 
 
+@pytest.mark.slow
 def test_a_database_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
     state = tmp_path / "x.search"
     with sqlite3.connect(state) as connection:
@@ -337,6 +338,7 @@ def test_bare_pairs_are_searched_without_weightings_of_counts(tmp_path: Path) ->
     assert found.winner.ndcg > 0
 
 
+@pytest.mark.slow
 def test_values_that_make_the_numbers_run_away_are_a_bad_trial_and_no_error(
     tmp_path: Path,
 ) -> None:
@@ -368,6 +370,7 @@ def test_a_state_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> Non
         run(tmp_path / "nowhere" / "x.search", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a?mode=ro#b.search", "50%41.search", "ünï :memory:"])
 def test_a_state_may_have_any_name(tmp_path: Path, name: str) -> None:
     state = tmp_path / name

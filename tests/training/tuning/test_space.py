@@ -62,6 +62,7 @@ def test_absolute_regularization_takes_the_place_of_the_relative_one(tmp_path: P
     assert "relative_regularization" not in space.describe()
 
 
+@pytest.mark.slow
 def test_small_data_get_fewer_factors(rng: np.random.Generator) -> None:
     few = interactions_of(random_plays(rng, n_users=30, n_items=40)).user_items
     assert Space.for_data(few).factors == (32, 32)

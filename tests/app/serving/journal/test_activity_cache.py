@@ -113,6 +113,7 @@ def test_who_was_erased_is_not_recognised_while_the_store_is_away() -> None:
     run_beside_a_server(use)
 
 
+@pytest.mark.slow
 def test_events_that_the_model_has_learned_count_no_longer(path: Path) -> None:
     async def use(journal: Journal) -> None:
         await journal.append([Event("u", "a"), Event("v", "a"), Event("u", "b", EventType.LIKE)])
