@@ -29,21 +29,21 @@ ROOT = Path(__file__).parents[3]
 CALLS = (RecommendParameters, RecommendBody, BatchBody)
 
 
-class WithDiversity(BaseModel):
-    diversity: float = Field(default=0.0, ge=0, le=1)
+class WithMood(BaseModel):
+    mood: float = Field(default=0.0, ge=0, le=1)
 
 
-class MoreParameters(WithDiversity, RecommendParameters):
+class MoreParameters(WithMood, RecommendParameters):
     pass
 
 
-class MoreBody(WithDiversity, RecommendBody):
+class MoreBody(WithMood, RecommendBody):
     pass
 
 
 @dataclass(slots=True)
 class MoreQuery(Query):
-    diversity: float = 0.0
+    mood: float = 0.0
 
 
 def test_every_way_builds_the_query_by_name() -> None:
@@ -102,13 +102,13 @@ def shown(default: object) -> str:
 
 
 def test_an_option_without_a_field_of_the_query_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"no fields of Query: options \['diversity'\]"):
+    with pytest.raises(TypeError, match=r"no fields of Query: options \['mood'\]"):
         check_options([*CALLS, MoreParameters], Query, HOT_OPTIONS)
     check_options([*CALLS, MoreParameters], MoreQuery, HOT_OPTIONS)
 
 
 def test_a_field_of_the_query_without_an_option_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"no options of any call: fields \['diversity'\]"):
+    with pytest.raises(TypeError, match=r"no options of any call: fields \['mood'\]"):
         check_options(CALLS, MoreQuery, HOT_OPTIONS)
 
 
@@ -121,15 +121,15 @@ def test_two_defaults_are_refused() -> None:
 
 
 def test_a_hot_option_that_nobody_can_ask_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"named as hot: \['diversity'\]"):
-        check_options(CALLS, Query, {*HOT_OPTIONS, "diversity"})
+    with pytest.raises(TypeError, match=r"named as hot: \['mood'\]"):
+        check_options(CALLS, Query, {*HOT_OPTIONS, "mood"})
 
 
 # What one more option takes in the sources, but for its behaviour.
-OF_THE_TABLE = ("    seed: ExploreSeed = None\n", "    diversity: Discovery = 0.0\n")
-OF_THE_QUERY = ("    seed: int | None = None\n", "    diversity: float = 0.0\n")
-OF_ITS_NEEDS = ('    "seed": None,\n', '    "diversity": Step.ADJUST,\n')
-OF_THE_HOT_ROUTE = ("HOT_OPTIONS: Final = frozenset(\n    {", '"diversity", ')
+OF_THE_TABLE = ("    seed: ExploreSeed = None\n", "    mood: Discovery = 0.0\n")
+OF_THE_QUERY = ("    seed: int | None = None\n", "    mood: float = 0.0\n")
+OF_ITS_NEEDS = ('    "seed": None,\n', '    "mood": Step.ADJUST,\n')
+OF_THE_HOT_ROUTE = ("HOT_OPTIONS: Final = frozenset(\n    {", '"mood", ')
 ASK = """
 import sys
 from pathlib import Path
@@ -143,7 +143,7 @@ make = Query.__init__
 
 def observed(self, *args, **options):
     make(self, *args, **options)
-    asked.append(self.diversity)
+    asked.append(self.mood)
 
 Query.__init__ = observed
 app = create_app(Settings(models=Path(sys.argv[1]), state=Path(sys.argv[2])))
@@ -157,15 +157,18 @@ async def counting(scope, receive, send):
 app.hot_route._framework = counting
 with TestClient(app) as client:
     for answer in (
-        client.get("/recommend/u30?diversity=0.5"),
+        client.get("/recommend/u30?mood=0.5"),
         client.get("/recommend/u31"),
-        client.post("/recommend", json={"user_id": "u30", "diversity": 0.25}),
-        client.post("/recommend/batch", json={"user_ids": ["u30"], "diversity": 0.75}),
+        client.post("/recommend", json={"user_id": "u30", "mood": 0.25}),
+        client.post("/recommend/batch", json={"user_ids": ["u30"], "mood": 0.75}),
     ):
         assert answer.status_code == 200, answer.text
-    assert client.get("/recommend/u30?diversity=2").status_code == 422
-operation = app.openapi()["paths"]["/recommend/{user_id}"]["get"]
-assert "diversity" in {one["name"] for one in operation["parameters"]}
+    assert client.get("/recommend/u30?mood=2").status_code == 422
+page = app.openapi()
+operation = page["paths"]["/recommend/{user_id}"]["get"]
+assert "mood" in {one["name"] for one in operation["parameters"]}
+for body in ("RecommendBody", "BatchBody"):
+    assert "mood" in page["components"]["schemas"][body]["properties"]
 print(asked, handed_over[:-1])
 """
 
@@ -220,4 +223,4 @@ def test_one_more_option_in_some_places_only_is_a_failure_at_import(
         edit(tmp_path, of, *row)
     imported = run(tmp_path, "-c", "import app.main")
     assert imported.returncode == 1
-    assert "['diversity']" in imported.stderr.splitlines()[-1]
+    assert "['mood']" in imported.stderr.splitlines()[-1]
