@@ -79,10 +79,10 @@ def test_what_comes_to_nothing_needs_no_step() -> None:
 def test_an_option_that_says_nothing_of_its_steps_is_an_error() -> None:
     @dataclass(slots=True)
     class More(Query):
-        diversity: float = 0.0
+        rhythm: float = 0.0
 
-    with pytest.raises(TypeError, match=r"NEEDS and More differ in \['diversity'\]"):
+    with pytest.raises(TypeError, match=r"NEEDS and More differ in \['rhythm'\]"):
         check_needs(NEEDS, More)
-    check_needs({**NEEDS, "diversity": Step.ADJUST}, More)
+    check_needs({**NEEDS, "rhythm": Step.ADJUST}, More)
     with pytest.raises(TypeError, match=r"differ in \['mood'\]"):
         check_needs({**NEEDS, "mood": None}, Query)
