@@ -16,30 +16,32 @@ from typing import Any
 
 import pytest
 
+from app.events.event_types import EventType
+
 ROOT = Path(__file__).parents[1]
 TYPES, SETTINGS = "app/events/event_types.py", "app/settings.py"
 BEFORE_TYPES = "    @property\n    def plural(self)"
-SHARE = """    SHARE = (
-        "share",
+HUM = """    HUM = (
+        "hum",
         Effect(
-            past="shared",
+            past="hummed",
             words="as much as a play",
             counting=Counting.EACH,
-            units=lambda rules: rules.share,
+            units=lambda rules: rules.hum,
             is_seen=True,
         ),
     )
 
 """
 BEFORE_RULES = "    skip_days: float = 30.0\n"
-RULE = "    share: float = 1.0\n"
+RULE = "    hum: float = 1.0\n"
 BEFORE_SETTINGS = "    skip_days: float = Field(\n"
-SETTING = """    share_units: float = Field(
-        default=DEFAULT_RULES.share, ge=0, le=100, description="What a share counts for."
+SETTING = """    hum_units: float = Field(
+        default=DEFAULT_RULES.hum, ge=0, le=100, description="What a hum counts for."
     )
 """
 BEFORE_NAMES = '    "skip_days": "skip_days",\n'
-NAME = '    "share": "share_units",\n'
+NAME = '    "hum": "hum_units",\n'
 EVENTS, BEFORE_FIELDS = "app/events/event.py", "    artist_name: str | None = None\n"
 FIELD = "    device: str | None = None\n"
 COLUMNS, BEFORE_COLUMNS = "app/store/event_columns.py", ")\nREAD_COLUMNS"
@@ -69,16 +71,16 @@ from training.event_data.merge import merge, read_event_log
 
 api = create_app().openapi()
 sent = api["components"]["schemas"]["EventIn"]["properties"]["type"]
-share, rules = EventType("share"), load_event_rules()
+hum, rules = EventType("hum"), load_event_rules()
 with closing(open_store("sqlite:///one.db")) as one, closing(open_store("sqlite:///two.db")) as two:
-    one.append([Event("u", "a", share), Event("u", "a", share), Event("v", "b")], 1)
+    one.append([Event("u", "a", hum), Event("u", "a", hum), Event("v", "b")], 1)
     dump(one, Path("dump.jsonl"))
     load(two, check_dump(Path("dump.jsonl")))
     activity = activity_of(two.events_of("u", limit=9), rules, 2)
     merged = merge(read_event_log(two), rules=rules)
     listeners = two.listeners_of("a", limit=9)
 print(json.dumps({
-    "sent": [sent["enum"], "a `share` as much as a play" in sent["description"]],
+    "sent": [sent["enum"], "a `hum` as much as a play" in sent["description"]],
     "shown": api["components"]["schemas"]["EventType"]["enum"],
     "summary": api["paths"]["/events"]["post"]["summary"],
     "units": dict(activity.units),
@@ -86,7 +88,7 @@ print(json.dumps({
     "barred": sorted(activity.barred),
     "listeners": listeners,
     "plays": merged.records.plays.tolist(),
-    "shares": [merged.counts["shares"], _EVENTS["  shares"], share in _PASSING],
+    "hums": [merged.counts["hums"], _EVENTS["  hums"], hum in _PASSING],
 }))
 """
 
@@ -121,37 +123,38 @@ def run(
 
 @pytest.mark.slow
 def test_a_type_that_is_added_to_the_table_is_everywhere(copied: Path) -> None:
-    insert(copied, TYPES, BEFORE_TYPES, SHARE)
+    insert(copied, TYPES, BEFORE_TYPES, HUM)
     insert(copied, TYPES, BEFORE_RULES, RULE)
     insert(copied, SETTINGS, BEFORE_SETTINGS, SETTING)
     insert(copied, SETTINGS, BEFORE_NAMES, NAME)
-    ended = run(copied, LOOK, {"ENCORE_SHARE_UNITS": "1.5"})
+    ended = run(copied, LOOK, {"ENCORE_HUM_UNITS": "1.5"})
     assert ended.returncode == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout)
-    types = ["play", "skip", "like", "dislike", "share"]
+    types = [*map(str, EventType), "hum"]
+    deeds = ", ".join(kind.effect.past for kind in EventType)
     assert found == {
         "sent": [types, True],
         "shown": types,
-        "summary": "Tell what a user just played, skipped, liked, disliked or shared",
+        "summary": f"Tell what a user just {deeds} or hummed",
         "units": {"a": 3.0},
         "seen": ["a"],
         "barred": [],
         "listeners": ["u"],
         "plays": [1.0, 7.0],
-        "shares": [2, "shares", True],
+        "hums": [2, "hums", True],
     }
 
 
 @pytest.mark.parametrize(
     ("before", "text", "module", "reason"),
     [
-        (BEFORE_TYPES, '    SHARE = "share"\n', "app.events.activity", "does not say what it does"),
+        (BEFORE_TYPES, '    HUM = "hum"\n', "app.events.activity", "does not say what it does"),
         (BEFORE_RULES, RULE, "app.settings", "each field of EventRules needs a setting"),
         (
             BEFORE_TYPES,
-            SHARE.replace("EACH", "PLAYS").replace(".share", ".play"),
+            HUM.replace("EACH", "PLAYS").replace(".hum", ".play"),
             "app.events.activity",
-            "only one event type may carry plays, and not play, share",
+            "only one event type may carry plays, and not play, hum",
         ),
     ],
 )

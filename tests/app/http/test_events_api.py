@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from app.events.event_types import EventType
 from app.main import create_app
 from app.settings import Settings
 
@@ -176,8 +177,9 @@ def test_one_bad_event_does_not_lose_the_others(client: TestClient) -> None:
     assert (answer["stored"], answer["refused"]) == (2, 2)
     details = [(one["status"], one.get("event_id")) for one in answer["results"]]
     assert details == [("stored", "e1"), ("refused", "e2"), ("refused", None), ("stored", "e3")]
+    *names, last = (f"'{kind}'" for kind in EventType)
     assert answer["results"][1]["detail"] == (
-        "type: should be 'play', 'skip', 'like' or 'dislike', found 'listen'"
+        f"type: should be {', '.join(names)} or {last}, found 'listen'"
     )
     assert client.get("/users/u30").json()["event_count"] == 2
 

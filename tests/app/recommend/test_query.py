@@ -13,10 +13,14 @@ from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import NEEDS, Query, Step, Strategy, check_needs, steps_asked
+from app.schemas.options import RecommendBody
 from tests.builders import random_model
 
-# For each option a value that may be asked for.
+OPTIONS: Final = RecommendBody.model_fields
+
+# For each option a value that may be asked for: the example of the table, or what suits the model.
 ASKED: Final[Mapping[str, Any]] = {
+    **{name: option.examples[0] for name, option in OPTIONS.items() if option.examples},
     "user_id": "u1",
     "n": 4,
     "offset": 2,
@@ -75,10 +79,10 @@ def test_options_without_effect_need_no_step() -> None:
 def test_an_option_that_says_nothing_of_its_steps_is_an_error() -> None:
     @dataclass(slots=True)
     class More(Query):
-        diversity: float = 0.0
+        rhythm: float = 0.0
 
-    with pytest.raises(TypeError, match=r"NEEDS and More differ in \['diversity'\]"):
+    with pytest.raises(TypeError, match=r"NEEDS and More differ in \['rhythm'\]"):
         check_needs(NEEDS, More)
-    check_needs({**NEEDS, "diversity": Step.ADJUST}, More)
+    check_needs({**NEEDS, "rhythm": Step.ADJUST}, More)
     with pytest.raises(TypeError, match=r"differ in \['mood'\]"):
         check_needs({**NEEDS, "mood": None}, Query)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
 
-from app.recommend.query import Query, Strategy
+from app.recommend.query import NEEDS, Query, Strategy
 from app.schemas.options import (
     HOT_OPTIONS,
     BatchBody,
@@ -27,21 +29,21 @@ ROOT = Path(__file__).parents[3]
 CALLS = (RecommendParameters, RecommendBody, BatchBody)
 
 
-class WithDiversity(BaseModel):
-    diversity: float = Field(default=0.0, ge=0, le=1)
+class WithMood(BaseModel):
+    mood: float = Field(default=0.0, ge=0, le=1)
 
 
-class MoreParameters(WithDiversity, RecommendParameters):
+class MoreParameters(WithMood, RecommendParameters):
     pass
 
 
-class MoreBody(WithDiversity, RecommendBody):
+class MoreBody(WithMood, RecommendBody):
     pass
 
 
 @dataclass(slots=True)
 class MoreQuery(Query):
-    diversity: float = 0.0
+    mood: float = 0.0
 
 
 def test_every_way_builds_the_query_by_name() -> None:
@@ -56,7 +58,7 @@ def test_every_way_builds_the_query_by_name() -> None:
 
 
 def test_each_option_of_a_body_arrives_as_it_was_sent() -> None:
-    sent = {
+    sent: dict[str, Any] = {
         "user_id": "u1",
         "n": 3,
         "offset": 2,
@@ -69,7 +71,8 @@ def test_each_option_of_a_body_arrives_as_it_was_sent() -> None:
         "explore": 0.2,
         "seed": 9,
     }
-    assert sent.keys() == RecommendBody.model_fields.keys()
+    for name, option in RecommendBody.model_fields.items():
+        sent.setdefault(name, (option.examples or [None])[0])
     query = Query(**arguments_of(RecommendBody.model_validate(sent)))
     expected = sent | {"strategy": Strategy.ALS, "listens": [("c", 4)], "activity": None}
     assert {one.name: getattr(query, one.name) for one in fields(query)} == expected
@@ -80,14 +83,32 @@ def test_nothing_asked_is_the_query_s_own_default() -> None:
     assert arguments_of(BatchBody(user_ids=["u1"])) == {}
 
 
+def test_the_page_of_calls_says_what_may_be_asked() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (?:`?([\w.]+)`?)? *\| \S", page, re.MULTILINE)
+    for name, option in RecommendParameters.model_fields.items():
+        default = option.get_default(call_default_factory=True)
+        assert (name, f"{default:g}" if isinstance(default, float) else shown(default)) in rows
+    of_a_batch = " ".join(page.partition("`POST /recommend/batch` takes")[2].split())
+    for name in SharedOptions.model_fields:
+        assert f"`{name}`" in of_a_batch.partition(" for all of them")[0]
+    live = page.partition("\n### Lists and live scoring\n")[2].partition("\n\n")[0]
+    for name, step in NEEDS.items():
+        assert step is None or f"`{name}`" in live
+
+
+def shown(default: object) -> str:
+    return "" if default in (None, []) else str(default).lower()
+
+
 def test_an_option_without_a_field_of_the_query_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"no fields of Query: \['diversity'\]"):
+    with pytest.raises(TypeError, match=r"no fields of Query: \['mood'\]"):
         check_options([*CALLS, MoreParameters], Query, HOT_OPTIONS)
     check_options([*CALLS, MoreParameters], MoreQuery, HOT_OPTIONS)
 
 
 def test_a_field_of_the_query_without_an_option_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"no call has as options: \['diversity'\]"):
+    with pytest.raises(TypeError, match=r"no call has as options: \['mood'\]"):
         check_options(CALLS, MoreQuery, HOT_OPTIONS)
 
 
@@ -100,15 +121,15 @@ def test_two_defaults_are_refused() -> None:
 
 
 def test_a_hot_option_that_no_call_has_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"hot options that no call has: \['diversity'\]"):
-        check_options(CALLS, Query, {*HOT_OPTIONS, "diversity"})
+    with pytest.raises(TypeError, match=r"hot options that no call has: \['mood'\]"):
+        check_options(CALLS, Query, {*HOT_OPTIONS, "mood"})
 
 
 # The changes of the sources for one more option, except its behaviour.
-OF_THE_TABLE = ("    seed: ExploreSeed = None\n", "    diversity: Discovery = 0.0\n")
-OF_THE_QUERY = ("    seed: int | None = None\n", "    diversity: float = 0.0\n")
-OF_ITS_NEEDS = ('    "seed": None,\n', '    "diversity": Step.ADJUST,\n')
-OF_THE_HOT_ROUTE = ('    {"n", ', '"diversity", ')
+OF_THE_TABLE = ("    seed: ExploreSeed = None\n", "    mood: Discovery = 0.0\n")
+OF_THE_QUERY = ("    seed: int | None = None\n", "    mood: float = 0.0\n")
+OF_ITS_NEEDS = ('    "seed": None,\n', '    "mood": Step.ADJUST,\n')
+OF_THE_HOT_ROUTE = ("HOT_OPTIONS: Final = frozenset(\n    {", '"mood", ')
 ASK = """
 import sys
 from pathlib import Path
@@ -122,7 +143,7 @@ make = Query.__init__
 
 def observed(self, *args, **options):
     make(self, *args, **options)
-    asked.append(self.diversity)
+    asked.append(self.mood)
 
 Query.__init__ = observed
 app = create_app(Settings(models=Path(sys.argv[1]), state=Path(sys.argv[2])))
@@ -136,15 +157,18 @@ async def counting(scope, receive, send):
 app.hot_route._framework = counting
 with TestClient(app) as client:
     for answer in (
-        client.get("/recommend/u30?diversity=0.5"),
+        client.get("/recommend/u30?mood=0.5"),
         client.get("/recommend/u31"),
-        client.post("/recommend", json={"user_id": "u30", "diversity": 0.25}),
-        client.post("/recommend/batch", json={"user_ids": ["u30"], "diversity": 0.75}),
+        client.post("/recommend", json={"user_id": "u30", "mood": 0.25}),
+        client.post("/recommend/batch", json={"user_ids": ["u30"], "mood": 0.75}),
     ):
         assert answer.status_code == 200, answer.text
-    assert client.get("/recommend/u30?diversity=2").status_code == 422
-operation = app.openapi()["paths"]["/recommend/{user_id}"]["get"]
-assert "diversity" in {one["name"] for one in operation["parameters"]}
+    assert client.get("/recommend/u30?mood=2").status_code == 422
+page = app.openapi()
+operation = page["paths"]["/recommend/{user_id}"]["get"]
+assert "mood" in {one["name"] for one in operation["parameters"]}
+for body in ("RecommendBody", "BatchBody"):
+    assert "mood" in page["components"]["schemas"][body]["properties"]
 print(asked, handed_over[:-1])
 """
 
@@ -199,4 +223,4 @@ def test_one_more_option_in_some_places_only_is_a_failure_at_import(
         edit(tmp_path, of, *row)
     imported = run(tmp_path, "-c", "import app.main")
     assert imported.returncode == 1
-    assert "['diversity']" in imported.stderr.splitlines()[-1]
+    assert "['mood']" in imported.stderr.splitlines()[-1]

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 from app.events.event import MICROSECONDS, Event
-from app.events.event_types import EventType
+from app.events.event_types import OPINION_TYPES, EventType
 from app.store.address import open_store
 from app.store.upkeep import MaintainableStore
 from tests.postgres import PostgresServer
 from tests.training.cli.commands import error_of, exit_code
 from training.cli import main
 
+ROOT = Path(__file__).parents[3]
+PASSING_TYPES = set(EventType) - set(OPINION_TYPES)
 DAY = 86_400 * MICROSECONDS
 
 
@@ -52,14 +55,34 @@ def test_show_says_what_there_is(
 ) -> None:
     assert main(["events", "show", "--events", url]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "plays 19 skips 0 likes 0 dislikes 19 users 19 artists 2 first event 20" in shown
+    numbers = dict.fromkeys(EventType, 0) | {EventType.PLAY: 19, EventType.DISLIKE: 19}
+    listed = " ".join(f"{kind.plural} {number}" for kind, number in numbers.items())
+    assert f"{listed} users 19 artists 2 first event 20" in shown
     assert "erased users 1 unavailable artists 0 last number 41" in shown
     # Where the service looks is where the commands look.
     monkeypatch.setenv("ENCORE_DATABASE_URL", url)
     assert main(["events", "show", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["events"] == {"play": 19, "skip": 0, "like": 0, "dislike": 19}
+    assert shown["events"] == numbers
     assert (shown["users"], shown["last_sequence"], shown["origins"]) == (19, 41, {})
+
+
+def test_what_is_pruned_is_said_of_every_type(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["events", "prune", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    page = " ".join((ROOT / "docs" / "operations.md").read_text().split())
+    deleted = shown.partition("Deletes old ")[2].partition(" permanently.")[0]
+    spared = shown.partition("--all-types")[2].partition("--dry-run")[0].lower()
+    by_page = re.search(r"`prune` deletes (.+?) for good\W+(.+?) stay\b", page)
+    assert by_page is not None
+    for words, types in (
+        (deleted, PASSING_TYPES),
+        (by_page[1], PASSING_TYPES),
+        (spared, OPINION_TYPES),
+        (by_page[2].lower(), OPINION_TYPES),
+    ):
+        said = set(re.findall(r"\w+", words))
+        assert {kind for kind in EventType if kind.plural in said} == set(types), words
 
 
 @pytest.mark.parametrize(

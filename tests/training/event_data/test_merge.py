@@ -162,7 +162,7 @@ def test_opinions_move_the_plays_as_they_move_units(store: EventStore) -> None:
             ("v", "only liked"): 3,
         }
     )
-    assert merged.counts == {
+    assert merged.counts == {kind.plural: 0 for kind in EventType} | {
         "events": 14,
         "plays": 2,
         "plays_in_data": 0,

@@ -215,3 +215,6 @@ def test_the_page_about_evaluation_has_the_table() -> None:
     expected = [(one.title("k"), one.name) for one in measures.shown(MEASURES)]
     assert [(title, name) for title, name, _ in rows] == expected
     assert [name for _, name, says in rows if MEASURES[name].paper not in says] == []
+    in_json = re.search(r"^\| `models` \| by contender at k: (.+) \|$", page, re.M)
+    assert in_json is not None
+    assert re.findall(r"`(\w+)`", in_json[1]) == list(MEASURES)

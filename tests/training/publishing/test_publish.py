@@ -33,7 +33,7 @@ from training.errors import TrainingError, WriteError
 from training.publishing.publish import Published, publish
 from training.publishing.shrinkage import Shrinkage
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
