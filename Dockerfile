@@ -1,12 +1,12 @@
-# Two images: `--target serve` answers requests, `--target train` publishes models (and holds
+# Two images: `--target serve` answers requests, `--target train` publishes models (and contains
 # everything of the first). docker-compose.yml shows how they work together.
 #
-# Pinned by tag only: the digest of a tag could not be looked up where this file was written. Where
-# it can, append it as @sha256:... Python 3.13 is what every locked package has a wheel for.
+# The base image is pinned by tag only; append a digest as @sha256:... to pin it fully. Every locked
+# package has a wheel for Python 3.13.
 ARG PYTHON_IMAGE=python:3.13.16-slim-trixie
 
-# Environments are made here and copied, so that neither pip's cache nor a compiler gets further.
-# pip runs from the base image: the environments themselves hold no installer.
+# Environments are made here and copied, so that the images have neither pip's cache nor a compiler.
+# pip runs from the base image: the environments themselves have no installer.
 FROM ${PYTHON_IMAGE} AS serve-environment
 WORKDIR /build
 COPY requirements/postgres.txt requirements/
@@ -26,7 +26,7 @@ LABEL org.opencontainers.image.title="Encore" \
       org.opencontainers.image.description="Music recommendations behind one REST call" \
       org.opencontainers.image.vendor="The Encore authors" \
       org.opencontainers.image.licenses="MIT"
-# The root may be mounted read-only: bytecode is not written, and all state is in /models and /events.
+# The root may be read-only: bytecode is not written, and all state is in /models and /events.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -42,7 +42,7 @@ WORKDIR /srv/encore
 STOPSIGNAL SIGTERM
 
 FROM base AS train
-# implicit's wheel links the OpenMP runtime of the system and does not carry it.
+# The wheel of implicit links the OpenMP runtime of the system and does not include it.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
@@ -50,7 +50,7 @@ RUN apt-get update \
 COPY --from=train-environment /opt/venv /opt/venv
 COPY app app
 COPY training training
-# matplotlib keeps a list of the fonts there is; the user has no home to keep it in.
+# matplotlib caches a list of fonts; the user has no home folder for it.
 ENV MPLCONFIGDIR=/tmp/matplotlib
 USER 10001:10001
 CMD ["python", "-m", "training", "--help"]
@@ -59,7 +59,7 @@ CMD ["python", "-m", "training", "--help"]
 FROM base AS serve
 COPY --from=serve-environment /opt/venv /opt/venv
 COPY app app
-# Beyond loopback the service wants ENCORE_API_KEY, or ENCORE_ALLOW_UNAUTHENTICATED=true.
+# Beyond loopback the service requires ENCORE_API_KEY, or ENCORE_ALLOW_UNAUTHENTICATED=true.
 ENV ENCORE_HOST=0.0.0.0 \
     ENCORE_PORT=8000
 USER 10001:10001

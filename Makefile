@@ -1,34 +1,34 @@
-# The two commands: `make serve` and `make test`. Everything else: `make help`.
+# The main commands are `make serve` and `make test`; `make help` lists all.
 
 PYTHON ?= python3
 VENV ?= .venv
-# Where the service looks for models; an empty variable counts as unset, as it does there.
+# The models folder of the service; an empty variable counts as unset, as in the service.
 MODELS := $(or $(ENCORE_MODELS),models)
 SAMPLE := data/synthetic
-# What `make train` trains on; ARGS takes more options of `python -m training train`.
+# The data of `make train`; ARGS holds more options for `python -m training train`.
 DATASET ?=
 DATA ?=
 ARGS ?=
-# DATA alone is a table, and neither is the sample. No other dataset has a path unless told one: the
-# sample must never be trained on under the name of real data.
+# DATA alone means a table; without DATA and DATASET the sample is used. Only the sample has a default
+# path: it must never be trained on under the name of real data.
 TRAINED := $(or $(DATASET),$(if $(DATA),table,synthetic))
 LIES_AT := $(or $(DATA),$(if $(filter synthetic,$(TRAINED)),$(SAMPLE)))
 # Half as many again as there are cores, since tests also wait for disks and for other processes.
 JOBS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)))
 COVERAGE_FLOOR ?= 90
-# The tool that makes the locks, the same one everywhere.
+# The tool that makes the locks, in one version for all.
 UV ?= build/lock/bin/uv
 UV_VERSION := 0.13.9
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all:
-# It links the OpenMP runtime of the system, which pip cannot install.
+# implicit links the OpenMP runtime of the system, which pip cannot install.
 LOAD_IMPLICIT = $(BIN)/python -c 'import implicit.cpu.als' || { \
 	echo "encore: implicit does not load; where libgomp.so.1 is missing: apt-get install libgomp1" >&2; exit 1; }
 TRAINING_READY := $(VENV)/.training-installed
 DEV_READY := $(VENV)/.dev-installed
 
-# BLAS threads fight with those of the training and of the workers.
+# BLAS threads would compete with those of training and of workers.
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
@@ -38,7 +38,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-serve: $(TRAINING_READY) ## Serve on http://localhost:8000; first trains on made-up data if no model is there
+serve: $(TRAINING_READY) ## Serve on http://localhost:8000; without a model, train on made-up data first
 	@if [ ! -f "$(MODELS)/current" ]; then \
 		echo "encore: no model in $(MODELS), training one on made-up data"; \
 		$(MAKE) --no-print-directory train DATASET=synthetic DATA=$(SAMPLE) ARGS=--no-events; \
@@ -67,12 +67,13 @@ lint: $(DEV_READY) ## Format, lint, types, import rules, Dockerfile; changes not
 	@$(BIN)/lint-imports
 	@$(BIN)/hadolint Dockerfile
 
-format: $(DEV_READY) ## Format the code and mend what the linter can
+format: $(DEV_READY) ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-# Each lock is cut from the larger one, so that what is tested is what is served. Extras stay in it:
-# without them pip takes "coverage[toml]" for another, unpinned requirement once a newer one is out.
+# Each lock is a part of the larger one, so that served versions are the tested ones. Extras stay in
+# the locks: without them pip takes "coverage[toml]" for another, unpinned requirement when a newer
+# version appears.
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --quiet $(if $(UPGRADE),--upgrade) \
 	--universal --python-version 3.11 --fork-strategy fewest --only-binary :all: \
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links
@@ -84,13 +85,13 @@ lock: $(UV) ## Pin what pyproject.toml asks for; UPGRADE=1 takes the newest of e
 	@$(LOCK) --extra postgres --constraint requirements/dev.txt --output-file requirements/postgres.txt
 	@$(LOCK) --constraint requirements/training.txt --output-file requirements/serve.txt
 
-clean: ## Remove the environment, caches and builds; keeps data and models
+clean: ## Remove the environment, caches and builds, but not data and models
 	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find app training tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-# pip is the last thing that venv makes, so a half-made environment is made again.
+# venv makes pip last, so an incomplete environment is made again.
 $(BIN)/pip:
-	@command -v "$(PYTHON)" >/dev/null || { echo "encore: $(PYTHON) is not there; Encore needs Python 3.11 or newer" >&2; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "encore: $(PYTHON) is not installed; Encore needs Python 3.11 or newer" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "encore: needs Python 3.11 or newer, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1); name another one, as in: make PYTHON=python3.13 serve" >&2; exit 1; }
 	@echo "encore: making the environment $(VENV) with $$("$(PYTHON)" --version)"
@@ -102,7 +103,7 @@ $(TRAINING_READY): requirements/training.txt | $(BIN)/pip
 	@$(LOAD_IMPLICIT)
 	@touch $@
 
-# The dev lock holds all of the training lock.
+# The dev lock contains the training lock.
 $(DEV_READY): requirements/dev.txt | $(BIN)/pip
 	@echo "encore: installing requirements/dev.txt (about 40 s)"
 	@$(INSTALL) -r requirements/dev.txt

@@ -1,1 +1,1 @@
-"""Runnable comparisons; their committed results lie in ``results/``."""
+"""Runnable benchmarks; their committed results are in ``results/``."""

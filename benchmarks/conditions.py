@@ -1,4 +1,4 @@
-"""When and on what a benchmark ran, for its committed result."""
+"""Date, machine and versions of a benchmark run, for its committed result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def conditions() -> dict[str, str]:
-    """Returns date, machine and the versions that matter."""
+    """Returns the date, the machine and the relevant versions."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{_processor()}, {os.cpu_count()} cores",

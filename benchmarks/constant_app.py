@@ -1,7 +1,7 @@
-"""The least that a web framework can do: the same bytes for every request, at one fixed path.
+"""The least work of a web framework: the same bytes for every request, at one fixed path.
 
-The answer is made once and handed out again and again, so what is left is what the framework and
-its server cost. The bytes are read from the file that the variable ``BENCHMARK_BODY`` names.
+The answer is made once and sent for every request, so that only the framework and its server cost
+time. The bytes are read from the file that the variable ``BENCHMARK_BODY`` names.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def starlette_app() -> Starlette:
 
 
 def asgi_app() -> ASGIApp:
-    """Builds an app without any framework: what the server itself costs."""
+    """Builds an app without any framework, for the cost of the server itself."""
     body = _answer().body
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
 

@@ -1,11 +1,12 @@
-"""Kills the service while events are coming in, again and again, and counts what is left.
+"""Kills the service repeatedly while events come in, and counts the events that are left.
 
     python -m benchmarks.crash --models models --rounds 30
     python -m benchmarks.crash --models models --rounds 30 --database postgresql://localhost/encore
 
-In every other round the whole service is killed (SIGKILL) and started again as a supervisor would;
-in the others one of its two workers is, which the service replaces by itself. Senders repeat what
-was not acknowledged, as they should. In the end every acknowledged event has to be there once.
+In every other round the whole service is killed (SIGKILL) and started again, as by a supervisor. In
+the other rounds one of its two workers is killed, which the service replaces by itself. Senders
+send again what was not acknowledged, as clients should. In the end the store has to hold every
+acknowledged event once.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ _PATIENCE_S: Final = 60.0
 
 @dataclass(slots=True)
 class Tally:
-    """What senders know.
+    """Counts of the senders.
 
     Attributes:
         acknowledged: ids of the events that were answered as stored or repeated.
-        unanswered: how often a batch got no answer, or 503, and was sent again.
+        unanswered: number of times that a batch got no answer, or 503, and was sent again.
         lock: held for changes.
     """
 
@@ -64,11 +65,11 @@ def crash(models: Path, url: str, rounds: int, seed: int = 0) -> dict[str, Any]:
     Args:
         models: a models folder.
         url: of the event store, which should be empty.
-        rounds: how often something is killed.
-        seed: of when.
+        rounds: number of kills.
+        seed: of the times of the kills.
 
     Returns:
-        The counts: ``acknowledged``, ``missing`` of them, ``twice`` in the store…
+        The counts: ``acknowledged``, how many of them are ``missing`` or ``twice`` in the store…
     """
     rng = random.Random(seed)
     port = free_port()
@@ -108,7 +109,7 @@ def crash(models: Path, url: str, rounds: int, seed: int = 0) -> dict[str, Any]:
 
 
 def _send(port: int, sender: int, tally: Tally, ended: threading.Event) -> None:
-    """Sends batches until it is over, each until it is acknowledged."""
+    """Sends batches until the end, each repeatedly until it is acknowledged."""
     number = 0
     while not ended.is_set():
         ids = [f"{sender}-{number + one}" for one in range(_BATCH)]
@@ -147,7 +148,7 @@ def _ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]
 
 
 def _answers_from_events(port: int) -> int:
-    """Returns how many of the users have events, as the service shows them."""
+    """Returns the number of users with events, as the service shows them."""
     shown = [_ask(port, "GET", f"/users/crash%20{user}")[0] for user in range(_USERS)]
     return shown.count(200)
 
@@ -165,7 +166,7 @@ def _stored(url: str) -> Counter[str]:
 
 
 class Supervised:
-    """The service with a supervisor that starts it again whenever it ends, as systemd would."""
+    """The service with a supervisor that restarts it whenever it ends, as systemd does."""
 
     def __init__(self, models: Path, url: str, port: int) -> None:
         self._port = port
@@ -190,7 +191,7 @@ class Supervised:
         self._supervisor.join(_PATIENCE_S)
 
     def kill(self) -> None:
-        """Kills all of it but the workers, which then end by themselves."""
+        """Kills all processes except the workers, which then end by themselves."""
         process = self.process
         process.kill()
         _wait_until(lambda: self.process is not process)
@@ -213,11 +214,11 @@ class Supervised:
         return found
 
     def wait_until_ready(self) -> None:
-        """Waits until all workers are there and one of them answers."""
+        """Waits until all workers exist and one of them answers."""
         _wait_until(self._is_ready)
 
     def _is_ready(self) -> bool:
-        # What a killed service leaves behind may answer for another moment.
+        # Workers of a killed service may answer for a moment longer.
         with suppress(OSError, HTTPException, ValueError):
             if len(self.workers()) == _WORKERS:
                 status, answer = _ask(self._port, "GET", "/health/ready")
@@ -273,9 +274,9 @@ def main() -> None:
         result = crash(given.models, url, given.rounds, given.seed)
     kind = url.partition(":")[0]
     print(json.dumps({kind: result}, indent=2))
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept |= {"conditions": conditions(), kind: result}
-    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+    written = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    written |= {"conditions": conditions(), kind: result}
+    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Compares discounts for the discovery dial by what they give for the NDCG that they cost.
+"""Compares discounts for the discovery dial: their gain in variety at a given loss of NDCG.
 
     python -m benchmarks.discovery --hetrec ../shared/data/hetrec2011-lastfm-2k
 
 A discount multiplies an artist's score by a negative power of its listeners, of the length of its
-vector, or of both. Each is turned up until NDCG@10 has fallen to given shares of what it is without
-one; there coverage, novelty and Gini are read off, in between the two nearest strengths. A good
-discount has high figures, and reaches a share at about the same strength on all data. As for the
-preset, only validation parts that are cut from training parts are looked at.
+vector, or of both. Its strength is raised until NDCG@10 has fallen to given shares of its value
+without a discount; coverage, novelty and Gini at each share are interpolated between the two
+nearest strengths. A good discount has high values, and reaches a share at about the same strength
+on all data. As for the preset, only validation parts cut from training parts are used.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Discounted:
 
     Attributes:
         length_exponent, listeners_exponent: the powers at strength 1.
-        strength: what both are multiplied by; 0 for no discount.
+        strength: factor of both powers; 0 for no discount.
     """
 
     length_exponent: float
@@ -120,7 +120,7 @@ def data_sets(hetrec: Path, folder: Path) -> Iterator[tuple[str, Parts, Paramete
 
 
 def compare(parts: Parts, parameters: Parameters) -> dict[str, Shares]:
-    """Returns what each discount gives."""
+    """Returns the measures of each discount."""
     train, test = parts
     model = fit_model(train, parameters)
     contenders = {
@@ -141,7 +141,10 @@ def compare(parts: Parts, parameters: Parameters) -> dict[str, Shares]:
 
 
 def at_shares(curve: list[dict[str, float]]) -> Shares:
-    """Reads a curve, off first, where its NDCG falls below each share; no entry if it does not."""
+    """Interpolates a curve, which begins without a discount, at each share of its NDCG.
+
+    A share that the NDCG does not fall below has no entry.
+    """
     ndcg = np.array([point["ndcg"] for point in curve]) / curve[0]["ndcg"]
     result = {}
     for share in _SHARES:

@@ -1,11 +1,11 @@
-"""What evaluation and trials cost at the size of the study (20,000 users, 67,000 artists).
+"""The cost of evaluation and of trials at the size of the study (20,000 users, 67,000 artists).
 
     python -m training generate --users 358868 --artists 160112 --out /tmp/full
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.evaluate --data /tmp/full
 
-Evaluation: all contenders and all users, with intervals, tests and bands, without the training of
-ALS. A trial: the preset's hyperparameters with some numbers of factors, followed on the validation
-part as a search does, never given up early.
+Evaluation: all contenders and all users, with intervals, tests and bands, but without the training
+of ALS. A trial: the hyperparameters of the preset with several numbers of factors, measured on the
+validation part as in a search, and never given up early.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def measure_evaluation(fold: Fold) -> dict[str, Any]:
 
 
 def measure_trial(fold: Fold, factors: int) -> dict[str, Any]:
-    """Returns the seconds of one trial, as of a search."""
+    """Returns the seconds of one trial, as in a search."""
     validation = validation_of(fold, DEFAULT.split, k=10, seed=0)
     parameters = replace(DEFAULT.parameters, factors=factors, iterations=_ITERATIONS)
     start = time.perf_counter()

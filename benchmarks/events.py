@@ -1,21 +1,21 @@
-"""What live events cost: their writing, the lists that follow them, and those of everybody else.
+"""The cost of live events: writing them, the lists that depend on them, and all other lists.
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.events --models models [--before CHECKOUT]
 
 - ``fold-in``: lists of users with an event that is new to the service, so that the events are read
-  and the user's row is solved; ``kept``: some of the same users again, without another event;
-  against lists that are scored live (``include_seen=true``) for users without events. One
+  and the row of the user is solved; ``kept``: some of the same users again, without another event;
+  compared with lists that are scored live (``include_seen=true``) for users without events. One
   connection, medians of latency.
 - ``untouched``: precomputed lists of users without events, while the store holds 10,000 events of
-  2,000 others, against the same lists from a checkout of before there were events, if one is given.
-- ``newcomers``: precomputed lists of users without events, while five others each have played some
-  artists that the model does not know, against the same lists without any events; with the share
-  of the lists that such an artist is in.
-- ``ingest``: events a second in batches of 100, from two senders, each durable in SQLite when it is
-  acknowledged; alone, and while precomputed lists are asked for over 16 connections. Only what
-  was acknowledged while both loads ran counts for the latter.
+  2,000 others, compared with the same lists from a checkout without events, if one is given.
+- ``newcomers``: precomputed lists of users without events, while some artists that are not in the
+  model have been played by five users each, compared with the same lists without any events; with
+  the share of the lists that have such an artist.
+- ``ingest``: events per second in batches of 100 from two senders, each batch durable in SQLite
+  when it is acknowledged; alone, and while precomputed lists are requested over 16 connections. For
+  the latter, only batches that were acknowledged while both loads ran count.
 
-Every server is one process on one CPU. Ratios are taken between turns that follow each other.
+Every server is one process on one CPU. Ratios are those of consecutive turns.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from benchmarks.load import (
 
 RESULTS: Final = Path(__file__).parent / "results" / "events.json"
 _TOUCHED: Final = 2_000
-# So few that all of them were asked for in the second before.
+# Few enough that all of them were asked for in the second before.
 _ASKED_AGAIN: Final = 200
 _STORED: Final = 10_000
 _BATCH: Final = 100
@@ -66,7 +66,7 @@ _LEAD_SECONDS: Final = 0.5
 _NEW: Final = "new artist"
 _NEW_ARTISTS: Final = (10, 100, 1000)
 _LISTENERS: Final = 5
-# Lists that are looked at for new artists: every second, until as many have some five times over.
+# Lists that are checked for new artists every second, until the same number has some five times.
 _LOOKED_AT: Final = 1000
 _SETTLED: Final = 5
 _LONGEST_WAIT: Final = 120
@@ -77,10 +77,10 @@ class Sender:
     """Sends batches of events over one connection, each as soon as the last is acknowledged.
 
     Attributes:
-        server: where to.
-        users, artists: whom and what the events are about.
+        server: the server.
+        users, artists: the users and artists of the events.
         seed: of the choice.
-        acknowledged: when each batch of ``send_until`` was, and the seconds that it took.
+        acknowledged: the time of each batch of ``send_until``, and the seconds that it took.
     """
 
     server: Server
@@ -144,7 +144,7 @@ class Sender:
 
 
 def measure_fold_in(models: Path, model: Model, turns: int) -> dict[str, Any]:
-    """Returns what lists of users with new events cost, against live scoring."""
+    """Returns the latency of lists of users with new events, compared with live scoring."""
     users = _ids(model)
     touched, others = users[:_TOUCHED], users[_TOUCHED:]
     fold_in = Load("fold-in", [_target(user) for user in touched], lists_by("fold_in"))
@@ -164,8 +164,8 @@ def measure_fold_in(models: Path, model: Model, turns: int) -> dict[str, Any]:
                 raise BenchmarkError("some users were asked for twice; touch more of them")
             if folded.throughput < 2 * _ASKED_AGAIN:
                 raise BenchmarkError("some users were not asked for; ask fewer of them again")
-            kept = drive(server, again, connections=1, seconds=1)
-            found.append((scored, folded, kept))
+            repeated = drive(server, again, connections=1, seconds=1)
+            found.append((scored, folded, repeated))
     figures = [Figures.median(column) for column in zip(*found, strict=True)]
     return {
         "live": figures[0].to_json(),
@@ -179,7 +179,7 @@ def measure_fold_in(models: Path, model: Model, turns: int) -> dict[str, Any]:
 def measure_untouched(
     models: Path, model: Model, before: Path, starts: int, turns: int
 ) -> dict[str, Any]:
-    """Returns the throughput of users without events, against a checkout without events."""
+    """Returns the throughput for users without events, compared with a checkout without events."""
     users = _ids(model)
     load = Load("untouched", [_target(user) for user in users[_TOUCHED:]], lists_by("als"))
     ratios, figures = [], []
@@ -201,7 +201,7 @@ def measure_untouched(
         "before": Figures.median([one for one, _ in figures]).to_json(),
         "with events": Figures.median([one for _, one in figures]).to_json(),
         "with events / before": _spread(ratios),
-        # Steadier than the throughput where others take time from the machine.
+        # Steadier than the throughput if other tenants use the machine.
         "processor time, before / with events": _spread(
             [old.cpu_us / new.cpu_us for old, new in figures]
         ),
@@ -209,7 +209,7 @@ def measure_untouched(
 
 
 def measure_newcomers(models: Path, model: Model, turns: int) -> dict[str, Any]:
-    """Returns the throughput beside some new artists, against that without any events."""
+    """Returns the throughput with some new artists, compared with that without any events."""
     users = _ids(model)
     load = Load("newcomers", [_target(user) for user in users[_TOUCHED:]], lists_by("als"))
     found: dict[str, Any] = {}
@@ -248,7 +248,7 @@ def _plays_of_new(model: Model, users: Sequence[str], n_artists: int) -> list[tu
 
 
 def _settled_share(server: Server, targets: Sequence[str]) -> float:
-    """Waits until no more new artists come into lists; returns the share of lists with some."""
+    """Waits until new artists stop entering lists; returns the share of lists with some."""
     counts: list[int] = []
     while len(counts) < _SETTLED or len(set(counts[-_SETTLED:])) > 1 or not counts[-1]:
         if len(counts) > _LONGEST_WAIT:
@@ -264,7 +264,7 @@ def _settled_share(server: Server, targets: Sequence[str]) -> float:
 
 
 def measure_ingest(models: Path, model: Model, turns: int) -> dict[str, Any]:
-    """Returns events a second, alone and while lists are asked for, in turns."""
+    """Returns the events per second, alone and while lists are requested, in turns."""
     users = _ids(model)
     load = Load("lists", [_target(user) for user in users[_TOUCHED:]], lists_by("als"))
     alone, beside, lists = [], [], []
@@ -325,7 +325,7 @@ def _sending(senders: Sequence[Sender]) -> Iterator[None]:
 
 
 def _ingested(senders: Sequence[Sender], start: float, end: float) -> dict[str, float]:
-    """Returns what was acknowledged in a span of time."""
+    """Returns the batches that were acknowledged in a span of time."""
     taken = [
         seconds for sender in senders for at, seconds in sender.acknowledged if start <= at < end
     ]

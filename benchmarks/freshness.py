@@ -1,16 +1,15 @@
-"""What one play does to a list, and to its quality.
+"""The effect of one play on the list of its user, and on the quality of the list.
 
     python -m benchmarks.freshness --hetrec ../shared/data/hetrec2011-lastfm-2k
 
-Every user of a test part plays one artist that is new to them, in neither part of the split, and is
-asked for a list before and after, by the recommender of the service. Of interest are the share of
-users whose list of ten differs, apart from that artist, and what becomes of NDCG@10; for several
-sizes of the unit that events count in. The artist is drawn from all, by popularity, or from the
-user's own fifty best.
+Every user of a test part plays one artist that is new to them, in neither part of the split. The
+recommender of the service makes a list before and after. Measured are the share of users whose list
+of ten differs, apart from that artist, and NDCG@10, for several sizes of the unit that events count
+in. The artist is drawn from all artists, by popularity, or from the fifty best of the user.
 
-Then the same over HTTP, of a service of two workers: a model of all the data, an event of every
-user with an artist that is new to them, and the list after it asked for four times, each call over
-a connection of its own, so that either worker takes some.
+Then the same over HTTP, with a service of two workers and a model of all data: every user sends an
+event with a new artist and requests the list four times, each time over a new connection, so that
+both workers answer some of the requests.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
 
 RESULTS: Final = Path(__file__).parent / "results" / "freshness.json"
-# The first is about what a play adds without a unit, beside a median of 260 plays.
+# The first is about the effect of a play without a unit, at a median of 260 plays.
 _MULTIPLES: Final = (0.02, 1.0, 2.0, 3.0, 5.0, 8.0)
 _SEEDS: Final = (0, 1, 2)
 _K: Final = 10
@@ -58,7 +57,7 @@ _WORKERS: Final = 2
 _ASKED: Final = 4
 _STORED: Final = re.compile(rb'encore_events_total\{result="stored"\} ([0-9.]+)')
 
-# Draws an artist for a user, given what to draw from and those best for the user.
+# Draws an artist for a user, given the candidates and the best artists of the user.
 Draw = Callable[[np.random.Generator, NDArray[np.int64], NDArray[np.int64]], int]
 
 
@@ -79,7 +78,7 @@ def draws(model: Model) -> Mapping[str, Draw]:
 
 
 def measure(fold: Fold, model: Model, seed: int) -> dict[str, Any]:
-    """Returns the figures by way of drawing and size of the unit."""
+    """Returns the measured values by way of drawing and size of the unit."""
     users = np.flatnonzero(fold.test.user_items.row_lengths() > 0)
     before = _lists(
         Recommender(model), [Query(model.users.id(user), n=_OWN_BEST) for user in users.tolist()]
@@ -142,7 +141,7 @@ def _ndcg(lists: list[NDArray[np.int64]], fold: Fold, users: NDArray[np.int64]) 
 
 
 def measure_served(hetrec: Path) -> dict[str, Any]:
-    """Returns the share of users whose next list differs, whichever worker is asked."""
+    """Returns the share of users whose next list differs, for whichever worker answers."""
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
         command = [sys.executable, "-m", "training", "train", "--dataset", "hetrec-lastfm-2k"]

@@ -1,13 +1,13 @@
-"""What clients wait for while the PostgreSQL server of the events is frozen.
+"""Waiting times of clients while the PostgreSQL server of the events is frozen.
 
     python -m benchmarks.frozen
 
 Starts a PostgreSQL server and a service with its default settings, stores events, stops the server
-with SIGSTOP and asks for lists at once: of users without events, with events that the service has
+with SIGSTOP and requests lists at once: of users without events, with events that the service has
 read, with events that it has not read, and unknown ones; one after the other and with 16
-connections. Then it asks the calls that need the store, lets the server go on,
-freezes it again, and ends the service. Printed and written are the median and the longest time of
-each, from the client's side.
+connections. Then it makes the calls that need the store, continues the server, freezes it again,
+and ends the service. Printed and written are the median and the longest time of each, as clients
+see them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _USERS: Final = 50
 
 @contextmanager
 def database() -> Iterator[PostgresServer]:
-    """Starts a server; lets it go on and removes it afterwards."""
+    """Starts a server; continues it, if it is frozen, and removes it afterwards."""
     server = PostgresServer()
     try:
         yield server
@@ -46,7 +46,7 @@ def database() -> Iterator[PostgresServer]:
 
 
 def seconds(ask: Callable[[], tuple[int, Any]], expected: int) -> float:
-    """Returns how long an answer takes, which has to have a status."""
+    """Returns the seconds that an answer takes, which must have the expected status."""
     start = time.perf_counter()
     status, body = ask()
     if status != expected:
@@ -55,12 +55,12 @@ def seconds(ask: Callable[[], tuple[int, Any]], expected: int) -> float:
 
 
 def figures(times: Sequence[float]) -> dict[str, float]:
-    """Returns what is said of some times, in seconds."""
+    """Returns the summary of some times, in seconds."""
     return {"n": len(times), "median_s": round(median(times), 4), "max_s": round(max(times), 4)}
 
 
 def until(server: Server, status: str) -> float:
-    """Returns how long it takes until ``ready`` says something."""
+    """Returns the seconds until ``ready`` has an expected status."""
     start = time.perf_counter()
     while server.get("/health/ready")[1]["status"] != status:
         time.sleep(0.01)
@@ -68,7 +68,7 @@ def until(server: Server, status: str) -> float:
 
 
 def lists(server: Server, groups: dict[str, list[str]], connections: int) -> dict[str, Any]:
-    """Asks for everyone's list, in turns of the groups."""
+    """Requests the lists of all users, with the groups in turn."""
     targets = [
         (group, user)
         for users in zip(*groups.values(), strict=True)

@@ -1,13 +1,13 @@
-"""What a half-life is worth: lists for the time to come, from tastes that fade with their age.
+"""The value of a half-life: lists for future plays, from tastes that fade with age.
 
     python -m benchmarks.half_life --hetrec ../shared/data/hetrec2011-lastfm-2k
 
-Training ends at one point in time, and the artists that users discover from then on are the test.
-The half-life is chosen on a validation part, cut from the training part at an earlier time; the
-test part is asked once for that choice, and then for all others, to show what there was to choose.
-Data: HetRec's tags, each with the month in which a user gave it to an artist, the only real times
-at hand; and made-up plays of listeners whose tastes stand still, drift, and drift fast. For
-comparison, all plays fade before anything is made of them.
+Training ends at one point in time, and artists that users discover later are the test part. The
+half-life is chosen on a validation part, cut from the training part at an earlier time. It is
+measured on the test part; then all other half-lives are measured there too, to show the choice.
+Data: the tags of HetRec, each with the month in which a user gave it to an artist, which are the
+only real times available; and made-up plays of listeners whose tastes do not change, drift, and
+drift fast. For comparison, all plays fade before factors are trained.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _ndcg(fold: Fold, half_life: float | None) -> NDArray[np.float64]:
 
 
 def _ndcg_of_faded_plays(fold: Fold, half_life: float | None) -> NDArray[np.float64]:
-    """Returns the same where plays fade before anything is made of them, factors of items too."""
+    """Returns the same for plays that fade before training, so that item factors fade too."""
     user_items = fold.train.with_recency(half_life).user_items
     if user_items.recency is not None:
         faded = user_items.plays * user_items.recency
@@ -111,7 +111,7 @@ def _data(hetrec: Path, folder: Path, users: int) -> Iterator[tuple[str, Interac
 
 
 def _write_tags(hetrec: Path, path: Path) -> Path:
-    """Writes who tagged which artist when; a few tags bear years before there was Last.fm."""
+    """Writes user, artist and time of each tag; a few tags are dated before Last.fm existed."""
     tags = pl.read_csv(hetrec / "user_taggedartists.dat", separator="\t")
     tags.filter(pl.col("year") >= 2005).select(
         user_id="userID",

@@ -1,11 +1,11 @@
-"""How soon what one host was told holds on another one.
+"""The delay until a change on one host takes effect on another one.
 
     python -m benchmarks.hosts --models models --database postgresql://encore@127.0.0.1/encore
 
 Two services share a PostgreSQL. One of them calls its address 127.0.0.1 and the other localhost, so
-each has a table of stamps of its own, as two hosts have. What is told to the first is looked for at
-the second, which is asked again and again, from the moment of the acknowledgement on: an event, an
-artist that is unavailable now, and a user who is erased.
+each has a table of stamps of its own, as two hosts have. A change is sent to the first service;
+from its acknowledgement on, the second one is asked repeatedly until the change takes effect.
+Changes are an event, an artist that becomes unavailable, and the erasure of a user.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Host:
         self._connection = HTTPConnection("127.0.0.1", port, timeout=10)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Returns the answer, which has to be a good one."""
+        """Returns the answer, which must be a success."""
         headers = {"Content-Type": "application/json"}
         content = None if body is None else json.dumps(body)
         self._connection.request(method, path, content, headers)
@@ -59,10 +59,10 @@ def measure(models: Path, url: str, rounds: int) -> dict[str, Any]:
     Args:
         models: a models folder.
         url: of the event store, which should be empty, with 127.0.0.1 as its host.
-        rounds: how often each thing is told.
+        rounds: number of times that each change is made.
 
     Returns:
-        By what was told: median, 95th percentile and maximum of the delay in milliseconds.
+        Kind of change to median, 95th percentile and maximum of the delay in milliseconds.
     """
     if "127.0.0.1" not in url:
         raise SystemExit("the address has to name 127.0.0.1, of which localhost is another name")
@@ -107,7 +107,7 @@ def _erased(here: Host, there: Host, users: list[str]) -> Iterator[float]:
 
 
 def _until(host: Host, user: str, holds: Callable[[str, str], bool]) -> float:
-    """Returns after how many milliseconds something holds of a user's best artist."""
+    """Returns the milliseconds until a condition holds for the best artist of a user."""
     start = time.perf_counter()
     while not holds(*host.best(user)):
         if time.perf_counter() - start > _PATIENCE_S:

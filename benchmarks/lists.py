@@ -1,11 +1,11 @@
-"""Everyone's precomputed list at the size of the study: what it costs, and whether it is right.
+"""The precomputed lists of all users at the size of the study: their cost and correctness.
 
     python -m training generate --users 358868 --artists 160112 --out /tmp/full
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.lists --data /tmp/full
 
 The lists of all users are timed in turns with ALS iterations on the same data, and every single
-list is held against a brute-force ranking: all products in float64, the items of the user left out,
-sorted. Where two lists differ in a place, their scores there have to be the same float32.
+list is compared with a brute-force ranking: all products in float64, without the items of the user,
+sorted. Where two lists differ in a place, their scores there must be the same float32.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def measure_time(interactions: Interactions, model: Model, preset: Preset, turns
 
 
 def compare(model: Model) -> dict[str, int]:
-    """Holds every list against a brute-force ranking in float64.
+    """Compares every list with a brute-force ranking in float64.
 
     Raises:
         SystemExit: a list differs by more than float32 can tell.

@@ -1,11 +1,11 @@
-"""Parts of the benchmarks of the service: starts a server, drives it with wrk, reads what came.
+"""Common parts of the benchmarks of the service: starts a server and drives it with wrk.
 
-The server is pinned to one CPU and wrk to another, where there are two, so that neither takes time
-from the other and one process is compared with one process. An answer that is not the right one
-ends a benchmark: errors are quick, and must not count as throughput. Needs Linux and wrk.
+If there are two CPUs, the server is pinned to one and wrk to the other, so that neither takes time
+from the other and one process is compared with one process. A wrong answer ends a benchmark: errors
+are quick, and must not count as throughput. Needs Linux and wrk.
 
-Latencies are as wrk 4.1 gives them: it counts a request that took long as several, as if others had
-been waiting behind it, so that one stall of the machine shows in the 99th percentile.
+Latencies are those of wrk 4.1: it counts a slow request several times, as if others had waited
+behind it, so that one stall of the machine shows in the 99th percentile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from benchmarks.conditions import conditions
 HOST: Final = "127.0.0.1"
 _ROOT: Final = Path(__file__).parents[1]
 _SCRIPT: Final = Path(__file__).with_suffix(".lua")
-# Which of the CPUs that this process may use.
+# Indices of the CPUs that this process may use.
 _SERVER_CPU: Final = 0
 _CLIENT_CPU: Final = 1
 _POLL_SECONDS: Final = 0.005
@@ -46,7 +46,7 @@ _TIMEOUT: Final = 10
 # Between the opening of the connections and the first request; see the script.
 _PAUSE_SECONDS: Final = 0.2
 _SETTLE_SECONDS: Final = 0.1
-# From here on wrk itself may be what limits.
+# From this share on, wrk itself may be the limit.
 _BUSY_CLIENT: Final = 0.9
 # Many connections keep a server busy all the time, unless others take the CPU from it.
 _BUSY_SERVER: Final = 0.8
@@ -54,7 +54,7 @@ _MANY_CONNECTIONS: Final = 16
 
 
 class BenchmarkError(Exception):
-    """A figure would mean nothing: wrong answers, or a server that does not start."""
+    """There is no valid result: an answer is wrong, or a server does not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Server:
     Attributes:
         process: started by this benchmark.
         port: on loopback.
-        log: what it prints.
+        log: its output.
         ready_s: seconds from the start of the process to the first 200.
     """
 
@@ -99,13 +99,13 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> dict[str, float]:
-        """Returns megabytes that are the server's own, and of files that it has mapped.
+        """Returns the megabytes of the server's own memory, and of the files that it has mapped.
 
-        ``Anonymous`` is what belongs to the process alone: heap, stacks, and mapped pages that it
-        wrote to. The rest of ``Rss`` are pages of files, the model's and the libraries', which are
-        in memory once for all workers and which the kernel may drop. ``Private_Clean`` would not
-        tell them apart: as long as there is one worker, all it has mapped counts as private. With
-        several processes ``file_mb`` counts a page for each of them, ``file_once_mb`` but once.
+        ``Anonymous`` belongs to the process alone: heap, stacks, and mapped pages that it wrote
+        to. The rest of ``Rss`` are pages of files of the model and of libraries, which are in
+        memory once for all workers and which the kernel may drop. ``Private_Clean`` does not
+        distinguish them: with one worker, all mapped pages count as private. With several
+        processes, ``file_mb`` counts a page for each of them, ``file_once_mb`` only once.
         """
         own = resident = once = 0
         for pid in _processes(self.process.pid):
@@ -120,13 +120,13 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one drive of wrk gave, or the median of several.
+    """The result of one run of wrk, or the median of several.
 
     Attributes:
-        throughput: answers a second.
-        p50_us, p99_us, max_us: latency.
-        cpu_us: processor time of the server for one answer; steadier than the throughput where
-            other tenants take time from the machine.
+        throughput: answers per second.
+        p50_us, p99_us, max_us: latency in microseconds.
+        cpu_us: processor time of the server for one answer, in microseconds; steadier than the
+            throughput if other tenants use the machine.
     """
 
     throughput: float
@@ -141,18 +141,18 @@ class Figures:
         return cls(*(median(values) for values in zip(*map(astuple, figures), strict=True)))
 
     def to_json(self) -> dict[str, float]:
-        """Returns the figures to a tenth."""
+        """Returns the values with one decimal."""
         return {name: round(value, 1) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests to drive a server with.
+    """The requests that a server is driven with.
 
     Attributes:
         name: for the tables.
         targets: paths with their queries, percent-encoded.
-        check: raises ``BenchmarkError`` for a body that is not a right answer.
+        check: raises ``BenchmarkError`` for a wrong answer.
     """
 
     name: str
@@ -185,19 +185,19 @@ def drive(
     start: int = 0,
     settled: bool = True,
 ) -> Figures:
-    """Drives a server over kept-alive connections, each with one request under way at a time.
+    """Drives a server over keep-alive connections, each with one request at a time.
 
     Args:
-        server: what to drive.
-        load: the requests; wrk goes through them in a circle.
-        connections: how many.
-        seconds: how long.
-        start: where in the circle to begin.
-        settled: whether to wait first until the server is idle. With another load under way that
-            would be a wait for its end.
+        server: the server.
+        load: the requests; wrk repeats them in a cycle.
+        connections: number of connections.
+        seconds: duration.
+        start: index of the first request in the cycle.
+        settled: whether to wait first until the server is idle. With another load at the same time
+            that would wait for its end.
 
     Raises:
-        BenchmarkError: an answer was no 2xx, a connection broke, or wrk failed.
+        BenchmarkError: an answer was not 2xx, a connection broke, or wrk failed.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.writelines(f"{target}\n" for target in load.targets)
@@ -248,14 +248,14 @@ def running(
     """Starts a server, waits until it answers, and ends it afterwards.
 
     Args:
-        command: what starts it.
-        port: where it will listen.
-        env: variables besides those of this process; ``ENCORE_*`` are not handed on.
+        command: the command that starts it.
+        port: the port that it will listen on.
+        env: variables besides those of this process; ``ENCORE_*`` of this process are not used.
         ready: a target that answers 200 as soon as the server is ready.
-        root: where to run it.
+        root: the working directory.
 
     Raises:
-        BenchmarkError: it ends, or does not answer in time.
+        BenchmarkError: the server ends, or does not answer in time.
     """
     variables = {name: text for name, text in os.environ.items() if not name.startswith("ENCORE_")}
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -293,12 +293,12 @@ def encore(
 
     Args:
         models: the models folder.
-        verified: whether to wait until the checksums of a large model, which the service compares
-            in the background, no longer take time.
-        ready: a target that answers 200 as soon as it is ready.
+        verified: whether to wait until the service, which compares the checksums of a large model
+            in the background, has finished that.
+        ready: a target that answers 200 as soon as the service is ready.
         settings: more variables.
-        workers: how many processes answer.
-        root: of the checkout that answers.
+        workers: number of processes that answer.
+        root: the checkout that answers.
     """
     with tempfile.TemporaryDirectory() as folder:
         database = {"ENCORE_DATABASE_URL": f"sqlite:///{folder}/encore.db"}
@@ -334,12 +334,12 @@ def _encore(  # noqa: PLR0917 - in the order of the function above
 
 @contextmanager
 def uvicorn(factory: str, *, env: Mapping[str, str], ready: str) -> Iterator[Server]:
-    """Runs another app as one process, set up as the service sets up its own server.
+    """Runs another app as one process, with the server settings of the service.
 
     Args:
         factory: ``module:function``.
-        env: as of ``running``.
-        ready: as of ``running``.
+        env: as in ``running``.
+        ready: as in ``running``.
     """
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", factory, "--factory", "--host", HOST]
@@ -372,7 +372,7 @@ def free_port() -> int:
 
 
 def serving_conditions() -> dict[str, str]:
-    """Returns when and on what the benchmark runs, with the versions that matter to serving."""
+    """Returns date, machine and versions of the benchmark, with those relevant to serving."""
     if shutil.which("wrk") is None:
         raise SystemExit("error: wrk is not installed (Debian and Ubuntu: apt-get install wrk)")
     said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
@@ -387,7 +387,7 @@ def serving_conditions() -> dict[str, str]:
 
 
 def _settle(server: Server) -> None:
-    """Waits until a server is done with what a former drive left behind."""
+    """Waits until a server has finished the work of an earlier run."""
     used, now = -1.0, server.cpu_seconds()
     while now - used > _SETTLE_SECONDS / 4:
         time.sleep(_SETTLE_SECONDS)
@@ -412,7 +412,7 @@ def _wait(server: Server, is_done: Callable[[], bool], what: str) -> None:
 
 
 def _answers(port: int, target: str) -> bool:
-    """Says whether a target answers 200; whoever listens but is not ready is waited for."""
+    """Returns whether a target answers 200; a server that listens may need time to be ready."""
     try:
         with socket.create_connection((HOST, port), timeout=_LONGEST_START) as connection:
             head = f"GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
@@ -441,7 +441,7 @@ def _is_verified_later(models: Path) -> bool:
 
 
 def _processes(pid: int) -> Iterator[int]:
-    """Yields a process and all that it started."""
+    """Yields a process and all processes that it started."""
     yield pid
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in file.read_text().split():

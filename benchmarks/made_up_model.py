@@ -1,4 +1,4 @@
-"""Makes and publishes a model of any size without training, to see what size costs the service.
+"""Makes and publishes a model of any size without training, to measure the cost of size.
 
     python -m benchmarks.made_up_model --users 200000 --artists 180000 --models /tmp/made-up
 

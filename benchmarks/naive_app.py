@@ -1,7 +1,7 @@
-"""What serving implicit looks like at first: a handler that calls ``recommend`` for each request.
+"""The simplest way to serve implicit: a handler that calls ``recommend`` for each request.
 
-The factors of a published model are handed to implicit, copied into memory, and every request is
-answered by implicit's own ranking. The variable ``BENCHMARK_MODELS`` names the models folder.
+The factors of a published model are copied into memory and given to implicit, and implicit ranks
+for every request. The variable ``BENCHMARK_MODELS`` names the models folder.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _open() -> Model:
 
 
 def _recommender(model: Model) -> Callable[[str, bool], Answer]:
-    # One thread: a request is one vector, which implicit does not divide.
+    # One thread: a request is one vector, which implicit does not divide among threads.
     als = AlternatingLeastSquares(factors=model.item_factors.shape[1], num_threads=1)
     als.user_factors, als.item_factors = np.array(model.user_factors), np.array(model.item_factors)
     rows = model.user_items

@@ -1,4 +1,4 @@
-"""Whom artists that the model has never seen are shown to, after five listeners played them.
+"""The users who get artists that are not in the model, after five listeners played them.
 
     python -m benchmarks.newcomers --hetrec ../shared/data/hetrec2011-lastfm-2k
 
@@ -47,7 +47,7 @@ _BLOCK: Final = 256
 
 
 def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]]:
-    """Returns the figures by quantile of the length."""
+    """Returns the measured values by quantile of the length."""
     rng = np.random.default_rng(seed)
     user_items = interactions.user_items
     listeners = user_items.listeners()
@@ -81,7 +81,7 @@ def _alone(
     fans: dict[int, NDArray[np.int64]],
     played: dict[int, NDArray[np.int64]],
 ) -> dict[str, float]:
-    """Returns the figures of artists one at a time, each shown to exactly ``_EXPOSURE``."""
+    """Returns the measured values of single artists, each shown to exactly ``_EXPOSURE``."""
     n_users = len(model.users)
     seen = [model.user_items.row(user)[0] for user in range(n_users)]
     ranked = top_items(model.user_factors, model.catalogue, n=_AMONG, hidden=seen)
@@ -104,7 +104,7 @@ def _alone(
 
 
 def _queries(interactions: Interactions, played: dict[int, NDArray[np.int64]]) -> list[Query]:
-    """Returns everyone's query, with the events of those who played something."""
+    """Returns the queries of all users, with the events of those who played something."""
     events: defaultdict[int, list[StoredEvent]] = defaultdict(list)
     for item, users in played.items():
         for user in users.tolist():

@@ -1,4 +1,4 @@
-"""Live scoring under ten times the load that is admitted.
+"""Live scoring under ten times the admitted load.
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.overload --models models
 
@@ -42,11 +42,11 @@ _LENGTH: Final = re.compile(rb"content-length: (\d+)\r\n", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Tally:
-    """What came back.
+    """Counts of answers.
 
     Attributes:
-        seconds: how long was counted.
-        answers: by status.
+        seconds: duration of the count.
+        answers: status to number of answers.
         accepted_s: seconds to each answer of status 200.
     """
 
@@ -66,11 +66,11 @@ class Tally:
 
 
 class Client(asyncio.Protocol):
-    """One connection that asks again and again.
+    """One connection that sends requests continuously.
 
     Args:
-        requests: whole requests, in turn.
-        tally: where answers are counted while ``counts`` is set.
+        requests: complete requests, sent in turn.
+        tally: counts the answers while ``counts`` is set.
     """
 
     counts = False
@@ -88,7 +88,7 @@ class Client(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Counts an answer once it is whole, and asks again."""
+        """Counts an answer when it is complete, and sends the next request."""
         self._answer += data
         head, separator, body = self._answer.partition(b"\r\n\r\n")
         length = _LENGTH.search(head + b"\r\n")
@@ -114,7 +114,7 @@ class Client(asyncio.Protocol):
 
 
 async def drive(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Tally:
-    """Drives a server after a second of warming up."""
+    """Drives a server after one second of warm-up."""
     loop, tally = asyncio.get_running_loop(), Tally(seconds)
     clients = []
     for number in range(connections):
@@ -137,7 +137,7 @@ async def drive(port: int, requests: Sequence[bytes], connections: int, seconds:
 
 
 def measure(server: Server, requests: Sequence[bytes], seconds: float) -> list[dict[str, Any]]:
-    """Returns what came back at the peak and under overload, in turns."""
+    """Returns the counts at the peak and under overload, in turns."""
     results = []
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {client_cpu()})
@@ -152,7 +152,7 @@ def measure(server: Server, requests: Sequence[bytes], seconds: float) -> list[d
 
 
 def summarise(rounds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Returns the goodput as a share of the peaks before and after it, and what else is asked."""
+    """Returns the goodput as a share of the peaks before and after it, and the other targets."""
     goodput, late, refused = [], [], []
     for turns in rounds:
         for before, overload, after in zip(turns[::2], turns[1::2], turns[2::2], strict=False):

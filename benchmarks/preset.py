@@ -59,7 +59,7 @@ _LARGE: Final = (
     "hetrec, bare pairs",
     "hetrec, a third of the pairs",
 )
-# What fold-in has to reach of training: 0.98, and a margin for the chance in these figures.
+# The share of training that fold-in has to reach: 0.98, and a margin for chance.
 _LEAST_RATIO: Final = 0.99
 # Shares of the regularization that a fold-in is tried with.
 _SHARES: Final = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.1)
@@ -73,17 +73,17 @@ def load(name: str, path: Path) -> Interactions:
     return preprocess(load_dataset(name, path, LoadOptions()), Filters())[0]
 
 
-def validation_parts(interactions: Interactions, keep: float = 1.0) -> Parts:
-    """Cuts a validation part from the training part; the test part is never looked at.
+def validation_parts(interactions: Interactions, share: float = 1.0) -> Parts:
+    """Cuts a validation part from the training part; the test part is never used.
 
     Args:
         interactions: everything.
-        keep: share of the training part's pairs that take part, to see how sparse data do.
+        share: share of the pairs of the training part to use, to measure sparse data.
     """
     train, _test = RandomPerUser(seed=0).split(interactions)
-    if keep < 1:
+    if share < 1:
         rng = np.random.default_rng(_VALIDATION_SEED)
-        train = train.with_pairs(rng.random(train.user_items.nnz) < keep)
+        train = train.with_pairs(rng.random(train.user_items.nnz) < share)
     return RandomPerUser(min_items=3, seed=_VALIDATION_SEED).split(train)
 
 
@@ -95,7 +95,7 @@ def bare(interactions: Interactions) -> Interactions:
 
 
 def some_users(interactions: Interactions, count: int) -> Interactions:
-    """Keeps the histories of a few users only, to see how small data do."""
+    """Returns the histories of a few users, to measure small data."""
     user_items = interactions.user_items
     chosen = np.random.default_rng(_VALIDATION_SEED).permutation(user_items.n_users)[:count]
     return interactions.with_pairs(np.isin(user_items.row_of_each_pair(), chosen))
@@ -112,7 +112,7 @@ def data_sets(hetrec: Path, folder: Path) -> dict[str, Parts]:
     return generated | {
         "hetrec": validation_parts(real),
         "hetrec, bare pairs": validation_parts(bare(real)),
-        "hetrec, a third of the pairs": validation_parts(real, keep=1 / 3),
+        "hetrec, a third of the pairs": validation_parts(real, share=1 / 3),
         "hetrec, 100 of its users": validation_parts(some_users(real, 100)),
     }
 
@@ -176,8 +176,8 @@ def parameters_of(trial: Trial, share: float = 1.0) -> Parameters:
 def relative(log: list[dict[str, Any]]) -> NDArray[np.float64]:
     """Returns each trial's mean share of the best NDCG@10 of each part, shape (trials, shares).
 
-    Those whose held-out users fall short of the same users trained in by too much come after all
-    others: less 1.
+    If held-out users reach too little of what they get when they are trained in, 1 is subtracted,
+    so that the trial comes after all others.
     """
     ndcg = [line["ndcg"] for line in log]
     decides = [name for name in ndcg[0] if not name.endswith(_TRAINED_IN)]
@@ -210,11 +210,11 @@ def winner(log: list[dict[str, Any]]) -> tuple[dict[str, Any], float]:
 
 
 def next_trial(lines: list[dict[str, Any]], first: list[Trial]) -> Trial:
-    """Draws a trial that has not been run: at first from the whole space, then near the best.
+    """Draws a new trial: at first from the whole space, then near the best.
 
     Args:
-        lines: the trials that have been run.
-        first: trials to begin with, instead of the first random ones.
+        lines: the finished trials.
+        first: trials to run first, instead of random ones.
     """
     tried = [line["trial"] for line in lines]
     if len(lines) < len(first):

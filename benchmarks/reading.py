@@ -1,11 +1,11 @@
-"""What reading costs, against another commit, in alternating turns.
+"""The cost of reading, compared with another commit in alternating turns.
 
     python -m training generate --users 358868 --artists 160112 --out /tmp/full
     python -m benchmarks.reading --data /tmp/full --against d3182f2 --turns 3
 
-Reads the sample as it is, and as tables made of it: CSV, CSV with every field in quotation marks,
-and TSV with times. Each turn is a process of its own in the code of either commit, which reads,
-filters and builds the matrix. Printed and written are the medians of processor time and time, and
+Reads the sample itself, and tables made from it: CSV, CSV with every field in quotation marks, and
+TSV with times. Each turn is a process of its own with the code of one commit, which reads, filters
+and builds the matrix. Printed and written are the medians of processor time and elapsed time, and
 the medians of the ratios of pairs of turns.
 """
 
@@ -72,7 +72,7 @@ def write_tables(data: Path) -> dict[str, tuple[str, Path]]:
 
 
 def turn(code: Path, dataset: str, file: Path) -> dict[str, Any]:
-    """Reads once in the code of a checkout."""
+    """Reads once with the code of a checkout."""
     ended = subprocess.run(
         [sys.executable, "-c", _TURN, dataset, file.resolve()],
         cwd=code,
@@ -85,7 +85,7 @@ def turn(code: Path, dataset: str, file: Path) -> dict[str, Any]:
 
 
 def compare(there: Path, dataset: str, file: Path, turns: int) -> dict[str, Any]:
-    """Reads in turns, here and in the other checkout."""
+    """Reads in turns, with this checkout and the other one."""
     here = Path(__file__).parents[1]
     pairs = [(turn(there, dataset, file), turn(here, dataset, file)) for _ in range(turns)]
     if pairs[0][0]["pairs"] != pairs[0][1]["pairs"]:

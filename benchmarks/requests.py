@@ -1,11 +1,11 @@
-"""What requests cost the service, against another commit, in alternating turns.
+"""The cost of requests to the service, compared with another commit in alternating turns.
 
     python -m training generate --users 3000 --artists 5000 --out /tmp/sample
     python -m training train --dataset synthetic --data /tmp/sample --models /tmp/models --no-events
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.requests --models /tmp/models --against 5832281
 
-Each commit has a process with the application and no socket, which is asked in turns for the same
-requests. Printed and written are processor times, of all threads of the process: the median of each
+Each commit has a process with the application and without a socket. Both get the same requests in
+turns. Printed and written are processor times of all threads of the process: the median of each
 commit, and the median of the ratios of pairs of turns.
 """
 
@@ -26,7 +26,7 @@ from typing import IO, Final
 from benchmarks.conditions import conditions
 
 RESULTS: Final = Path(__file__).parent / "results" / "requests.json"
-# Kinds of requests, and how many of each are a turn of some tenths of a second.
+# Kind of request to the number of requests in a turn of some tenths of a second.
 KINDS: Final = {
     "list": 10_000,
     "list, excluding": 6_000,
@@ -135,7 +135,7 @@ class Server:
         self._line()
 
     def turn(self, kind: str, count: int) -> float:
-        """Asks so many requests of a kind; returns the processor time of one, in seconds."""
+        """Makes several requests of a kind; returns the processor time of one, in seconds."""
         print(json.dumps([kind, count]), file=self._pipe(self._process.stdin), flush=True)
         return float(self._line())
 
@@ -158,7 +158,7 @@ class Server:
 
 @contextmanager
 def checkout(commit: str, folder: Path) -> Iterator[Path]:
-    """Gives the code of a commit as a folder."""
+    """Yields a folder with the code of a commit."""
     git = ["git", "worktree"]
     subprocess.run([*git, "add", "--detach", folder, commit], check=True)
     try:
@@ -168,7 +168,7 @@ def checkout(commit: str, folder: Path) -> Iterator[Path]:
 
 
 def compare(before: Server, now: Server, kind: str, turns: int) -> dict[str, float]:
-    """Asks for requests of a kind in turns, whoever began last being the second."""
+    """Makes requests of a kind in turns; which commit begins alternates."""
     count = KINDS[kind]
     for server in (before, now):
         server.turn(kind, count)  # warms up

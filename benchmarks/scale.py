@@ -1,4 +1,4 @@
-"""What the size of a model costs the service: a ladder from 2,000 to 2,000,000 users.
+"""The cost of the size of a model: models from 2,000 to 2,000,000 users.
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.scale --work /tmp/scale --chart docs/scale.svg
     python -m benchmarks.scale --chart docs/scale.svg     # draws the committed results
@@ -70,11 +70,11 @@ class Size:
     artists: int
 
     def models(self, work: Path) -> Path:
-        """Returns its models folder, with a model as of this version of Encore."""
+        """Returns its models folder, with a model of this version of Encore."""
         models = work / f"{self.users}x{self.artists}x{FACTORS}"
         folder = ModelsFolder(models)
         version = folder.current()
-        # One that is made up has no half-life, and so none of what is essential where it is there.
+        # A made-up model has no half-life, and so none of the parts that a half-life needs.
         arrays = {name for name, spec in ARRAYS.items() if not spec.essential}
         if version is None or folder.manifest(version)["files"].keys() != arrays:
             command = [sys.executable, "-m", "benchmarks.made_up_model", "--models", str(models)]
@@ -95,10 +95,10 @@ REFERENCE: Final = LADDER[1]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one server gave in one round.
+    """The results of one server in one round.
 
     Attributes:
-        figures: by load.
+        figures: load to its result.
         idle, driven: memory before and after all loads.
     """
 
@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Returns the results of all sizes up to the largest that is wanted."""
+    """Returns the results of all sizes up to a largest one."""
     said = serving_conditions()
     sizes = [size for size in LADDER if size.users <= max(given.largest, REFERENCE.users)]
     folders = {size: size.models(given.work) for size in sizes}
@@ -151,7 +151,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure_empty(models: Path) -> dict[str, Any]:
-    """Returns start and memory of the service without a model."""
+    """Returns starting time and memory of the service without a model."""
     models.mkdir(parents=True, exist_ok=True)
     seconds, memory = [], []
     for _ in range(_STARTS):
@@ -171,7 +171,7 @@ def _ready_seconds(models: Path) -> list[float]:
 
 
 def _measure_workers(models: Path, workers: int, given: argparse.Namespace) -> dict[str, Any]:
-    """Returns what all processes of a service take after its lists were asked for."""
+    """Returns the memory of all processes of a service after its lists were requested."""
     load = _loads(models, seed=0)["precomputed"]
     with encore(models, workers=workers) as server:
         drive(server, load, connections=CONNECTIONS * workers, seconds=given.seconds)
@@ -182,7 +182,7 @@ def _measure_workers(models: Path, workers: int, given: argparse.Namespace) -> d
 def _drive_pair(
     pair: Sequence[Size], folders: dict[Size, Path], given: argparse.Namespace, number: int
 ) -> Pair:
-    """Drives two fresh servers in turns, load by load; whoever waits takes no time."""
+    """Drives two new servers in turns, load by load; the other one is idle meanwhile."""
     first, second = pair
     with encore(folders[first]) as one, encore(folders[second]) as other:
         servers = {first: one, second: other}
@@ -252,7 +252,7 @@ def _summarise(
 
 
 def _ratios(size: Size, pairs: dict[Size, list[Pair]]) -> dict[str, Any]:
-    """Returns throughput as a share of the reference's in the same round."""
+    """Returns throughput as a share of that of the reference in the same round."""
     if size == REFERENCE:
         return {}
     shares = {

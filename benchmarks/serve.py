@@ -1,4 +1,4 @@
-"""The service under load, beside bare frameworks and beside implicit behind a plain handler.
+"""The service under load, compared with bare frameworks and with implicit in a plain handler.
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.serve --models models
 
@@ -11,11 +11,11 @@ Every server is one process on one CPU, started afresh; wrk drives it from anoth
 - the service itself: lists of random users, the same with 20 artists excluded (5 of them from the
   user's own list), scored live (``include_seen=true``), popular ones, and those for unknown users.
 
-The whole series is repeated, servers in another order each time. A figure is the median over these
-rounds; a ratio is taken within a round, and its median is given. Lists with and without exclusions
-come from one server, which is driven with both in turns for their ratio, and started afresh several
-times. Before all that, answers of the service and of implicit are held against each other. The
-results of several models stand in one file, by label.
+The whole series is repeated, with the servers in another order each time. A figure is the median
+over these rounds; a ratio is taken within a round, and its median is shown. Lists with and without
+exclusions come from one server, which is driven with both in turns for their ratio and is restarted
+several times. Before that, answers of the service and of implicit are compared. The results of
+several models are in one file, by label.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ Start: TypeAlias = Callable[[], AbstractContextManager[Server]]
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server to be measured.
+    """A server to measure.
 
     Attributes:
         name: for the tables.
         start: starts and ends it.
-        loads: what it is driven with.
+        loads: its loads.
     """
 
     name: str
@@ -91,14 +91,14 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """What is held against what.
+    """A ratio of two loads with its target.
 
     Attributes:
-        over, under: loads; ``naive`` stands for the faster of the two.
-        connections: at how many.
-        figure: which figure.
-        target: what the median should be, at least, or at most for a latency; None to inform only.
-        stretch: what would be better still.
+        over, under: numerator and denominator; ``naive`` stands for the faster of the two.
+        connections: number of connections.
+        figure: name of the figure.
+        target: least median, or largest for a latency; None for no target.
+        stretch: a better median than the target.
     """
 
     over: str
@@ -110,11 +110,11 @@ class Ratio:
 
     @property
     def name(self) -> str:
-        """How the ratio is called in the results."""
+        """The name of the ratio in the results."""
         return f"{self.over} / {self.under}, {self.figure} at {self.connections}"
 
     def is_met(self, value: float) -> bool:
-        """Says whether a value reaches the target."""
+        """Returns whether a value reaches the target."""
         if self.target is None:
             return True
         return value <= self.target if self.figure.endswith("_us") else value >= self.target
@@ -166,7 +166,7 @@ def main() -> None:
 
 
 def compare_answers(models: Path, model: Model, users: Sequence[int]) -> bytes:
-    """Holds the answers of the service against those of implicit.
+    """Compares the answers of the service with those of implicit.
 
     Returns:
         The answer of middle length from the precomputed lists.
@@ -336,7 +336,7 @@ def _contenders(
         start = partial(_constant, f"{name}_app", constant)
         contenders.insert(0, Contender(name, start, [load]))
         if name == "asgi":
-            # What the server and the kernel take for so long a request, whoever answers it.
+            # The cost of such a long request to the server and the kernel, for any app.
             queries = [target.partition("?")[2] for target in excluding]
             targets = [f"{constant_app.PATH}?{query}" for query in queries]
             contenders[0].loads.append(Load(_LONG_QUERY, targets, load.check))
@@ -364,7 +364,7 @@ def _same_check(expected: bytes, body: bytes) -> None:
 
 
 def _target(model: Model, user: int, **parameters: str) -> str:
-    """Returns the path and query that ask for a user's list."""
+    """Returns the path and query of the list of a user."""
     user_id = quote(model.users.id(user), safe="")
     return f"/recommend/{user_id}?{urlencode({'n': _N, **parameters})}"
 
@@ -380,7 +380,7 @@ def _draw_users(model: Model) -> list[int]:
 def targets_with_exclusions(
     model: Model, users: Sequence[int], rng: np.random.Generator
 ) -> Iterator[str]:
-    """Yields targets with excluded artists, as for somebody who has just been shown some."""
+    """Yields targets with excluded artists, as for a user who has just seen some."""
     if model.top_lists is None:
         raise SystemExit("error: the model has no precomputed lists")
     for user in users[:_EXCLUDING]:
@@ -394,7 +394,7 @@ def targets_with_exclusions(
 def _compare(
     what: str, ours: Sequence[Mapping[str, Any]], naive: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Holds two lists against each other; artists of the same score may have changed places."""
+    """Compares two lists; artists with the same score may have changed places."""
     scores = {one["artist_id"]: one["score"] for one in naive}
     agree = len(ours) == len(naive) and all(
         math.isclose(mine["score"], other["score"], rel_tol=_TOLERANCE)
@@ -419,7 +419,7 @@ def _facts(model: Model) -> dict[str, Any]:
 
 
 def _merge(path: Path, label: str, result: Mapping[str, Any]) -> None:
-    """Writes a result beside those of other labels."""
+    """Writes a result under its label; results of other labels stay."""
     results = json.loads(path.read_text()) if path.exists() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**results, label: result}, indent=2) + "\n")

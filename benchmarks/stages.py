@@ -1,4 +1,4 @@
-"""Where the time of a precomputed list goes: the steps of the hot route, one by one.
+"""The time of each step of the hot route, for a precomputed list.
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.stages --models models
 
@@ -40,7 +40,7 @@ _USERS: Final = 20_000
 
 
 def scope_of(target: str) -> Scope:
-    """Returns what a server hands over for a request."""
+    """Returns the scope of a request, as a server passes it."""
     path, _, query = target.partition("?")
     return {
         "type": "http",

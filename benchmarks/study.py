@@ -1,4 +1,4 @@
-"""The honest study of HetRec: five folds, each with a search of its own, and held-out users.
+"""The study of HetRec without leakage: five folds, each with its own search, and held-out users.
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.study --hetrec PATH
 
@@ -52,7 +52,7 @@ def of_generated_data() -> Parameters:
 
 
 def search_fold(fold: Fold, split: KFold, state: Path, trials: int) -> dict[str, Any]:
-    """Returns the options that win on the fold's validation part, and how long it took."""
+    """Returns the best options on the validation part of a fold, and the seconds of the search."""
     start = time.perf_counter()
     validation = validation_of(fold, split, k=10, seed=0)
     space = Space.for_data(validation.train.user_items)
@@ -118,7 +118,7 @@ def shown(figures: Figures) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs all of it, prints and writes the results."""
+    """Runs all parts, prints and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--hetrec", type=Path, required=True, help="folder of user_artists.dat")
     parser.add_argument("--trials", type=int, default=40)

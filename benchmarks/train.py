@@ -4,8 +4,8 @@
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.train --data /tmp/full
 
 Reading (parse, filter, matrix) runs in a process of its own, so that its peak memory is its own.
-ALS is timed in turns, ours and implicit called directly on the same matrix, and the ratio of each
-pair of turns is printed with the median.
+ALS is timed in turns, in Encore and in implicit called directly, on the same matrix. The ratio of
+each pair of turns is printed with the median.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def measure_reading(data: Path, filters: Filters) -> tuple[dict[str, Any], UserI
     process = context.Process(target=read, args=(data, filters, theirs))
     process.start()
     figures = ours.recv()
-    # Copies, since implicit wants arrays that it could write to.
+    # Copies, since implicit requires writable arrays.
     indptr = np.frombuffer(ours.recv_bytes(), dtype=np.int64).copy()
     indices = np.frombuffer(ours.recv_bytes(), dtype=np.int32).copy()
     plays = np.frombuffer(ours.recv_bytes(), dtype=np.float32).copy()
@@ -111,7 +111,7 @@ def measure_als(user_items: UserItems, turns: int, iterations: int) -> dict[str,
     weighting_s = time.perf_counter() - start
     ours, direct = [], []
     for turn in range(turns):
-        # Who goes first changes, so that neither always meets the warmer machine.
+        # The order alternates, so that neither always runs on the warmer machine.
         for ours_now in (turn % 2 == 0, turn % 2 == 1):
             if ours_now:
                 ours.append(time_ours(confidence, parameters))

@@ -1,4 +1,4 @@
-"""How long a service waits for pruning.
+"""The delay of a service during pruning.
 
     python -m benchmarks.upkeep --database sqlite:////tmp/upkeep.db
     python -m benchmarks.upkeep --database postgresql://encore@127.0.0.1/encore
@@ -39,7 +39,7 @@ _OLDER_THAN_DAYS: Final = 30
 
 
 def measure(url: str) -> dict[str, Any]:
-    """Returns how long appending and reading took while events were pruned, and alone.
+    """Returns the times of appending and reading while events are pruned, and alone.
 
     Args:
         url: of an empty event store.
@@ -82,7 +82,7 @@ def _prune(url: str) -> None:
 
 
 def _beside(store: EventStore, work: Callable[[], None]) -> dict[str, Any]:
-    """Returns how long appending and reading took while something was done."""
+    """Returns the times of appending and reading while something else runs."""
     ended, numbers = threading.Event(), count()
 
     def append() -> None:

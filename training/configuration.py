@@ -1,4 +1,4 @@
-"""Configuration: hyperparameters in a TOML file, as a search writes and ``--config`` reads them."""
+"""Configuration: a TOML file of hyperparameters; ``tune`` writes it, ``--config`` reads it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_configuration(path: Path, options: type) -> dict[str, Any]:
     """Reads the options that a file gives.
 
     Args:
-        path: a TOML file with one ``name = value`` a line; names are those of the options, with
+        path: a TOML file with ``name = value`` in each line; names are those of the options, with
             underscores.
         options: the dataclass of the options.
 
@@ -27,7 +27,7 @@ def read_configuration(path: Path, options: type) -> dict[str, Any]:
         The values by name.
 
     Raises:
-        TrainingError: the file cannot be read, or holds what is no option.
+        TrainingError: the file cannot be read, or has an unknown name or a wrong value.
     """
     given = read_toml(path)
     known = [field.name for field in fields(options)]
@@ -47,18 +47,18 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Reads a TOML file.
 
     Raises:
-        TrainingError: it cannot be read, or is no TOML.
+        TrainingError: the file cannot be read, or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"{path}: {error.strerror}") from error
-    except ValueError as error:  # no UTF-8, or no TOML
-        raise TrainingError(f"{path} is no TOML: {error}") from error
+    except ValueError as error:  # neither UTF-8 nor TOML
+        raise TrainingError(f"{path} is not TOML: {error}") from error
 
 
 def explain(error: ValidationError) -> str:
-    """Says what is wrong with the first value that is."""
+    """Returns what is wrong with the first wrong value."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}, found {first['input']!r}"

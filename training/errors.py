@@ -1,12 +1,12 @@
 """The exceptions of the offline side.
 
-EncoreError
+EncoreError (``app.errors``)
 ├── DatasetError        a dataset cannot be read: which file, what is wrong, what to do
 ├── DownloadError       a dataset cannot be fetched: which file to put where instead
-├── TrainingError       the data are read but cannot be trained on as asked
-│   ├── NothingToMeasure    they can be trained on, but not split or measured
-│   ├── SearchMismatch      a search cannot go on: its file belongs to another one
-│   └── TimesMissing        the time of each record is needed, and the data do not tell it
+├── TrainingError       what was asked for cannot be done: options, files or data do not allow it
+│   ├── NothingToMeasure    the data can be trained on, but not split or measured
+│   ├── SearchMismatch      a search cannot go on: its file belongs to another search
+│   └── TimesMissing        the time of each record is needed, and the data do not have it
 └── WriteError          a result cannot be written: where, why, what to do
 """
 
@@ -23,23 +23,26 @@ class DatasetError(EncoreError):
 
 
 class DownloadError(EncoreError):
-    """A dataset cannot be fetched, or what came is not what was announced."""
+    """A dataset cannot be fetched, or the file that came is not the published one."""
 
 
 class TrainingError(EncoreError):
-    """The data cannot be trained on as asked, for instance because filters leave nothing."""
+    """An option, a file or the data do not allow what was asked for.
+
+    For instance two options contradict each other, or the filters leave nothing to train on.
+    """
 
 
 class NothingToMeasure(TrainingError):
-    """The data are too few for a test part, or for lists of the length that is measured."""
+    """The data are too few for a test part, or for lists of the measured length."""
 
 
 class SearchMismatch(TrainingError):
-    """A search was asked to go on with other data, another space or another objective.
+    """A search was to go on with other data, another space or another objective.
 
     Args:
         state: the file of the search.
-        other: what differs, by name.
+        other: names of the differences.
     """
 
     def __init__(self, state: Path, other: Sequence[str]) -> None:
@@ -53,16 +56,16 @@ class SearchMismatch(TrainingError):
         }
         super().__init__(
             f"{state} belongs to a search {' and '.join(words[name] for name in other)}; "
-            "go on as it was begun, or name another file"
+            "repeat the command with which it was begun, or name another file"
         )
 
 
 class TimesMissing(TrainingError):
-    """Something needs to know when each record was played, which the data do not tell.
+    """Something needs the time of each record, and the data do not have it.
 
     Args:
-        what: what needs the times; the message begins with it.
-        otherwise: what helps besides other data; the message ends with it.
+        what: the part that needs the times; the message begins with it.
+        otherwise: another way out than other data; the message ends with it.
     """
 
     def __init__(self, what: str, otherwise: str) -> None:
@@ -73,11 +76,11 @@ class TimesMissing(TrainingError):
         return self.naming("")
 
     def naming(self, datasets: str) -> str:
-        """Returns the message with what is said of datasets that have times, in brackets."""
+        """Returns the message, with the datasets that have times in brackets."""
         known = f" ({datasets})" if datasets else ""
         return (
-            f"{self._what} needs to know when each record was played, which these data do not "
-            f"tell; take a dataset with times{known}{self._otherwise}"
+            f"{self._what} needs the time of each record, which these data do not have; take a "
+            f"dataset with times{known}{self._otherwise}"
         )
 
 
@@ -85,8 +88,8 @@ class WriteError(EncoreError):
     """A result cannot be written.
 
     Args:
-        path: where to.
-        error: what went wrong there.
+        path: the file or folder.
+        error: the error of the system.
     """
 
     def __init__(self, path: Path, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Files of results: whole or not at all."""
+"""Files of results: written whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_place(path: Path) -> None:
 
     Raises:
         TrainingError: its folder is missing, or it is a folder itself.
-        WriteError: its folder is not to be written to.
+        WriteError: its folder cannot be written to.
     """
     if not path.parent.is_dir():
         raise TrainingError(f"{path.parent}: there is no such folder; make it first")
@@ -26,10 +26,10 @@ def check_place(path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuses a folder, there or to be made, that could not be written to.
+    """Refuses a folder, existing or not, that could not be written to.
 
     Raises:
-        WriteError: it is no folder, or may not be written to.
+        WriteError: it is no folder, or cannot be written to.
     """
     place = folder.absolute()
     while not os.path.lexists(place):
@@ -41,7 +41,7 @@ def check_writable(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file beside its place and moves it there.
+    """Writes a temporary file in the same folder and renames it.
 
     Raises:
         WriteError: the disk is full, or the file cannot be written; nothing is left of it.
@@ -61,6 +61,6 @@ def write_json(path: Path, value: Any) -> None:
     """Writes JSON for people to read.
 
     Raises:
-        WriteError: as of ``write_text``.
+        WriteError: the disk is full, or the file cannot be written; nothing is left of it.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,7 +1,7 @@
 """Numbers for people: three significant digits, thousands separators, signs, nouns.
 
-A report has typographic signs and spaces that do not break. A terminal has plain ones, and four
-decimals throughout, so that columns stand in line.
+A report has typographic signs and no-break spaces. A terminal has plain signs and always four
+decimals, so that columns are aligned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, assert_never
 
 MISSING: Final = "\N{EN DASH}"
 MINUS: Final = "\N{MINUS SIGN}"
-# A p-value below this makes a difference more than chance.
+# A difference with a p-value below this is significant.
 SIGNIFICANT: Final = 0.05
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 _MOST_DECIMALS: Final = 6
@@ -21,7 +21,7 @@ _PLAIN_DECIMALS: Final = 4
 
 
 class Form(Enum):
-    """In which form a number is written."""
+    """The form of a number for people."""
 
     NUMBER = "number"
     SHARE = "share"
@@ -29,7 +29,7 @@ class Form(Enum):
 
 
 class HasInterval(Protocol):
-    """A number with the bounds of its interval, None without."""
+    """A number with the bounds of its interval; None where it has none."""
 
     @property
     def value(self) -> float:
@@ -48,7 +48,7 @@ class HasInterval(Protocol):
 
 
 def decimals_of(value: float) -> int:
-    """Returns the decimals that show three digits; more where a value below 1 would read 1."""
+    """Returns the number of decimals for three digits; more if a value below 1 would read 1."""
     if not math.isfinite(value) or value == 0:
         return 0
     exponent = int(f"{value:.2e}".rpartition("e")[2])  # of the rounded value: 9.999 is 10.0
@@ -93,17 +93,17 @@ def written(value: float, form: Form) -> str:
 
 
 def plainly(value: float, form: Form) -> str:
-    """Returns a number in its form, for a terminal, where a share is a number as others are."""
+    """Returns a number in its form, for a terminal; shares are plain numbers there."""
     return f"{value:,.0f}" if form is Form.COUNT else f"{value:.{_PLAIN_DECIMALS}f}"
 
 
 def round_percent(share: float) -> str:
-    """Returns a share without needless digits, such as ``15 %``: for ticks and round numbers."""
+    """Returns a share without needless digits, such as ``15 %``, for ticks and round numbers."""
     return f"{tick(round(100 * share, 10))}{_SPACE}%"
 
 
 def amount(value: float) -> str:
-    """Returns a number of plays or the like: whole above 1,000, four digits below."""
+    """Returns an amount, for instance of plays: whole from 1,000 on, four digits below."""
     if not math.isfinite(value):
         return MISSING
     return count(value) if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
@@ -115,11 +115,14 @@ def signed(value: float) -> str:
 
 
 def interval_of(estimate: HasInterval, *, plain: bool = False) -> str:
-    """Returns the bounds with a dash between, or ``to`` where low is negative; empty without.
+    """Returns the bounds with a dash between, or with ``to`` if the lower bound is negative.
 
     Args:
-        estimate: the number, whose digits decide those of the bounds.
-        plain: whether it is for a terminal.
+        estimate: the number; its decimals are those of the bounds.
+        plain: whether the text is for a terminal.
+
+    Returns:
+        The text; empty without bounds.
     """
     low, high = estimate.low, estimate.high
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
@@ -143,7 +146,7 @@ def p_value(p: float, *, plain: bool = False) -> str:
 
     Args:
         p: the p-value.
-        plain: whether it is for a terminal.
+        plain: whether the text is for a terminal.
     """
     space = " " if plain else _SPACE
     if not math.isfinite(p):
@@ -154,7 +157,7 @@ def p_value(p: float, *, plain: bool = False) -> str:
 
 
 def tick(value: float) -> str:
-    """Returns the label of a tick, short: ``0.25``, ``800``, ``10k``, ``2M``."""
+    """Returns a short label for a tick: ``0.25``, ``800``, ``10k``, ``2M``."""
     if value == 0:
         return "0"
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -191,7 +194,7 @@ def setting(value: Any) -> str:
 
 
 def settings(values: Mapping[str, Any]) -> str:
-    """Returns settings as a phrase, such as ``test fraction 0.2, seed 0``; None is left out."""
+    """Returns settings as a phrase, such as ``test fraction 0.2, seed 0``, without None values."""
     return ", ".join(
         f"{name.replace('_', ' ')} {setting(value)}"
         for name, value in values.items()

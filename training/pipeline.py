@@ -1,4 +1,4 @@
-"""The way from records to what is trained on."""
+"""From records to interactions, with their provenance."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from training.presets import Preset
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What was read, and what is left of it.
+    """The origin of interactions: what was read, and what the filters left.
 
     Attributes:
         dataset: the dataset's name.
-        sources: what was read, for the manifest.
-        rows: what was read and dropped.
+        sources: the files that were read, for the manifest.
+        rows: counts of rows read and dropped.
         steps: what each filter left.
-        users, artists, pairs: how many there are.
+        users, artists, pairs: numbers of them in the interactions.
         watermark: how far the event store was read, None where none was.
-        events: what became of the events, by name.
+        events: counts of the events by how they were used.
         period: the first and the last time of the records, in seconds since 1970 (UTC); None where
             times are unknown.
     """
@@ -63,11 +63,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Interactions with the story of how they came to be.
+    """Interactions with their provenance.
 
     Attributes:
-        interactions: what is trained on.
-        provenance: what was read for them.
+        interactions: all pairs, before any split.
+        provenance: their origin.
     """
 
     interactions: Interactions
@@ -86,11 +86,11 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
     """Applies the preset's filters.
 
     Args:
-        data: records, of a dataset alone or with those of events.
-        preset: says which filters.
+        data: records of a dataset, or of a dataset and events.
+        preset: has the filters.
 
     Raises:
-        TrainingError: they leave nothing, or tastes are to fade and nobody knows the times.
+        TrainingError: the filters leave nothing, or a half-life is set and the times are unknown.
     """
     records = data.records if isinstance(data, Merged) else data
     interactions, steps = preprocess(records, preset.filters)
@@ -113,7 +113,7 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
 
 
 def _check_times(interactions: Interactions, rows: RowCounts) -> None:
-    """Refuses data without times, and says whether a column of times was given up."""
+    """Refuses data without times; the error says whether a column of times was unreadable."""
     try:
         interactions.records()
     except TrainingError as error:
@@ -125,6 +125,6 @@ def _check_times(interactions: Interactions, rows: RowCounts) -> None:
         if not given_up:
             raise
         raise TrainingError(
-            f"a half-life needs to know when each record was played ({'; '.join(given_up)}). "
-            "--timestamp-column leaves out just those rows"
+            f"a half-life needs the time of each record, and not all could be read "
+            f"({'; '.join(given_up)}). With --timestamp-column only those rows are left out"
         ) from error

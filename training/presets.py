@@ -21,12 +21,12 @@ class Preset:
     """A recipe.
 
     Attributes:
-        name: what ``--preset`` takes.
-        drop_items_without_id: whether artists known only by their name are left out.
-        filters: which users and artists take part.
-        split: how the test part is cut.
-        parameters: hyperparameters.
-        contenders: what is measured; the last one is what the others are compared with.
+        name: its value of ``--preset``.
+        drop_items_without_id: whether artists without MBID are left out.
+        filters: the users and artists that take part.
+        split: cuts the test part.
+        parameters: the hyperparameters.
+        contenders: the contenders; the last one is compared with each of the others.
     """
 
     name: str
@@ -37,7 +37,8 @@ class Preset:
     contenders: Mapping[str, GivesLists]
 
 
-# Chosen by benchmarks/preset.py on validation parts of several data sets; its log lies beside it.
+# Chosen by benchmarks/preset.py on validation parts of several data sets; its log is
+# benchmarks/results/preset.jsonl.
 DEFAULT: Final = Preset(
     name="default",
     drop_items_without_id=False,
@@ -63,7 +64,7 @@ DEFAULT: Final = Preset(
     },
 )
 
-# The public study, step by step: raw plays as weights, popularity by plays with seen artists in.
+# The public study, step by step: raw plays are weights; popularity is by plays, with seen artists.
 REFERENCE: Final = Preset(
     name="reference",
     drop_items_without_id=True,
@@ -89,5 +90,5 @@ REFERENCE: Final = Preset(
     },
 )
 
-# The table of presets: what --preset takes.
+# The table of presets: the values of --preset.
 PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in (DEFAULT, REFERENCE)}

@@ -1,4 +1,4 @@
-"""Progress: how far a step has come, told to whoever shows it."""
+"""Progress of steps, and the observers that show it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Shows how far a step has come."""
+    """Shows the progress of steps."""
 
     def step(self, name: str, total: int) -> Callable[[int], None]:
-        """Starts a step; the returned function is called with what has been done since."""
+        """Starts a step; the returned function takes the amount done since its last call."""
         ...
 
 
@@ -43,14 +43,14 @@ class PartOf:
 
 
 class Observer(Protocol):
-    """Is told what goes on, and shows it to whoever waits."""
+    """Shows progress and notes to the user."""
 
     def note(self, message: str) -> None:
-        """Says something worth knowing."""
+        """Shows a note."""
         ...
 
     def busy(self, what: str) -> AbstractContextManager[object]:
-        """Shows that something goes on while the block runs."""
+        """Shows a message while the block runs."""
         ...
 
     def bars(self) -> AbstractContextManager[Progress]:
@@ -66,7 +66,7 @@ class Unobserved:
         del message
 
     def busy(self, what: str) -> AbstractContextManager[object]:
-        """Ignores what goes on."""
+        """Ignores the message."""
         del what
         return nullcontext()
 

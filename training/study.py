@@ -1,4 +1,4 @@
-"""A study: what the data look like, how the models compare, and how that came about."""
+"""A study: the contents of a report: data, comparison of models, and method."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from training.presets import Preset
 from training.progress import Progress
 from training.tuning.trials import Search
 
-# The curve of the discovery dial is measured at these settings, on so many users at most.
+# The settings at which the curve of the discovery dial is measured, and the most users for it.
 _DIALS: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 _DIAL_USERS: Final = 2000
-# The measures that show what it does.
+# The measures of the curve.
 DIAL_MEASURES: Final = ("ndcg", "precision", "coverage_items", "coverage", "novelty", "gini")
 _LISTENERS: Final = 4
 _SHOWN: Final = 10
@@ -33,12 +33,12 @@ _SHOWN: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryPoint:
-    """What one setting of the discovery dial does to the lists.
+    """The measures of the lists at one setting of the discovery dial.
 
     Attributes:
         discovery: the setting, 0 to 1.
-        ndcg, precision, coverage, novelty, gini: at the study's cut-off.
-        coverage_items: distinct recommended artists.
+        ndcg, precision, coverage, novelty, gini: at the cut-off of the study.
+        coverage_items: number of distinct recommended artists.
     """
 
     discovery: float
@@ -56,11 +56,11 @@ class DiscoveryPoint:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An artist in somebody's list.
+    """An artist in the list of a user.
 
     Attributes:
         name: of the artist.
-        hit: whether it is one of the user's test artists.
+        hit: whether it is a test artist of the user.
     """
 
     name: str
@@ -72,10 +72,10 @@ class Listener:
     """A user shown as an example, without an id.
 
     Attributes:
-        plays: the training artists played most, with their plays.
-        artists: how many training artists there are in all.
+        plays: names of the most played training artists, with their plays.
+        artists: number of all training artists.
         hidden: names of the test artists, most played first.
-        lists: what each contender recommends.
+        lists: contender to its list.
     """
 
     plays: Sequence[tuple[str, float]]
@@ -86,20 +86,21 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All that a report shows.
+    """The contents of a report.
 
     Attributes:
         dataset: the manifest's entry ``dataset``: name, sources, rows read and dropped, filters.
-        user_items: everything that takes part, before the split.
+        user_items: all pairs before the split.
         preset: name of the preset.
         parameters: the manifest's entry ``parameters``.
-        created_at: when, with a time zone.
-        code_version: of Encore.
-        figures: how the models compare.
+        created_at: time of the study, with a time zone.
+        code_version: version of Encore.
+        figures: the comparison of the models.
         convergence: None where it was not measured.
-        discovery: least discovery first; empty where it was not measured.
-        listeners: a few users.
-        search: what chose the hyperparameters, None if nothing did.
+        discovery: the curve of the discovery dial by ascending setting; empty where it was not
+            measured.
+        listeners: a few example users.
+        search: the search that chose the hyperparameters, None if there was none.
     """
 
     dataset: Mapping[str, Any]
@@ -125,16 +126,16 @@ def study(
     discovery: Sequence[DiscoveryPoint] = (),
     created_at: datetime | None = None,
 ) -> Study:
-    """Puts together what a report shows.
+    """Collects the contents of a report.
 
     Args:
-        user_items: everything that takes part, before the split.
+        user_items: all pairs before the split.
         dataset: the manifest's entry ``dataset``.
         preset: the recipe.
-        measured: what the experiment gave.
-        search: what chose the hyperparameters.
-        discovery: as of ``measure_discovery``.
-        created_at: default now.
+        measured: the results of the experiment.
+        search: the search that chose the hyperparameters, None if there was none.
+        discovery: from ``measure_discovery``.
+        created_at: time of the study, by default now.
     """
     first = measured.first
     return Study(
@@ -155,13 +156,13 @@ def study(
 def measure_discovery(
     run: Run, *, k: int, seed: int, progress: Progress | None = None
 ) -> list[DiscoveryPoint]:
-    """Measures what the discovery dial does, on the first fold.
+    """Measures the lists at several settings of the discovery dial, on the first fold.
 
     Args:
         run: the fold and its model.
         k: cut-off.
         seed: of the sample of users.
-        progress: told of lists made.
+        progress: told of finished lists.
     """
     contenders = {str(dial): Contender(Strategy.AUTO, discovery=dial) for dial in _DIALS}
     n_tested = int((run.fold.test.user_items.row_lengths() > 0).sum())
@@ -192,7 +193,7 @@ def _point(evaluation: Evaluation, dial: float) -> DiscoveryPoint:
 
 
 def _listeners(run: Run, *, seed: int) -> list[Listener]:
-    """Shows users drawn at random, one from each quarter of activity: not the best ones."""
+    """Returns random users as examples, one from each quarter of activity."""
     evaluation = run.evaluation
     known = np.flatnonzero(evaluation.n_history > 0)
     by_activity = known[np.argsort(evaluation.n_history[known], kind="stable")]
@@ -202,7 +203,7 @@ def _listeners(run: Run, *, seed: int) -> list[Listener]:
 
 
 def _listener(run: Run, row: int) -> Listener:
-    """Shows the user in a row of the evaluation."""
+    """Returns the user in a row of the evaluation as an example."""
     fold, evaluation, model = run.fold, run.evaluation, run.model
     user = int(evaluation.users[row])
     history = (fold.given or fold.train).user_items

@@ -26,7 +26,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("factor = 3", "there is no option 'factor'; known are preset, seed, "),
         ('factors = "many"', "factors: input should be a valid integer"),
         ('weighting = "bm26"', "weighting: input should be 'raw'"),
-        ("factors = ", "is no TOML"),
+        ("factors = ", "is not TOML"),
         ("[als]\nfactors = 3", "there is no option 'als'"),
     ],
 )

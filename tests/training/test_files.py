@@ -34,7 +34,7 @@ def test_a_written_file_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_pa
     assert [one.name for one in tmp_path.iterdir()] == ["out.txt"]
 
 
-def test_what_cannot_be_written_keeps_the_old_file(tmp_path: Path) -> None:
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")
     (tmp_path / ".out.txt.part").mkdir()  # in the way

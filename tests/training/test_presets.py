@@ -100,8 +100,8 @@ def test_default_beats_popularity_at_any_size(users: int, artists: int, tmp_path
 def test_default_finds_the_checkerboard() -> None:
     board = checkerboard_interactions(40)
     model = fit_model(board, DEFAULT.parameters)
-    kept_back = interactions_of(np.eye(40))
-    fold = Fold(board, kept_back)
+    hidden = interactions_of(np.eye(40))
+    fold = Fold(board, hidden)
     result = evaluate(model, fold, {"als": DEFAULT.contenders["als"]}, k=1)
     assert result.values("als")["precision"] == 1
 

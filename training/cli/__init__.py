@@ -41,11 +41,11 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-        tokens: the arguments; default those of the process.
+        tokens: the arguments; by default those of the process.
 
     Returns:
-        The exit code. Errors that Encore raises on purpose are one paragraph and code 1; wrong
-        options exit with 2 by themselves; 3 is a training whose model was not made current.
+        The exit code: 1 for an error, which is shown in one paragraph; 3 for a training whose
+        model was not made current; 130 after Ctrl-C. Wrong options exit with 2 directly.
     """
     for name in ("ENCORE_DATABASE_URL", "ENCORE_MODELS"):
         if not os.environ.get(name):  # empty counts as unset, as in the service
@@ -71,7 +71,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 
 def _with_values(tokens: Sequence[str]) -> list[str]:
-    """Gives ``--json`` the value ``-`` where it has none, up to ``--``, which ends the options."""
+    """Adds the value ``-`` to a ``--json`` without a value, before ``--``, which ends options."""
     result = list(tokens)
     end = result.index("--") if "--" in result else len(result)
     for number in reversed(range(end)):

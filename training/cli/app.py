@@ -1,4 +1,4 @@
-"""The command line as a whole: its app, and what its commands share."""
+"""The app of the command line, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ cli = App(
     name="python -m training",
     help="Encore's offline side: from listening records to a published model.",
     version=__version__,
-    suppress_keyboard_interrupt=False,  # main says so
+    suppress_keyboard_interrupt=False,  # main handles it
 )
 models_cli = App(name="models", help="Lists, verifies and prunes published models.")
 cli.command(models_cli)
 
 Models = Annotated[Path, Parameter(env_var="ENCORE_MODELS")]
-# Options of cyclopts have a value; main gives this one `-` where it has none.
+# Options in cyclopts need a value; main adds `-` where this one has none.
 JsonTo = Annotated[
     Path | None,
     Parameter(name="--json", metavar="[FILE|-]", negative=(), allow_leading_hyphen=True),

@@ -33,20 +33,20 @@ class Bars:
     progress: Progress
 
     def step(self, name: str, total: int | None) -> Callable[[int], None]:
-        """Starts a bar; without a total it only shows that something goes on."""
+        """Starts a bar; without a total it only shows that the step is running."""
         task = self.progress.add_task(escape(name), total=total)
         return lambda done: self.progress.advance(task, done)
 
     def say(self, line: str) -> None:
         """Prints a line above the bars."""
         console = self.progress.console
-        # A pipe gets one line; the live display needs to know where a terminal breaks it.
+        # A pipe gets one line; on a terminal the live display has to break lines itself.
         soft_wrap = not console.is_terminal
         console.print(line, markup=False, highlight=False, soft_wrap=soft_wrap)
 
 
 def _console(stream: TextIO) -> Console:
-    # A file or a pipe has no width that tables should be cut to.
+    # Tables in a file or a pipe are not cut to the width of a terminal.
     return Console(file=stream, width=None if stream.isatty() else 200)
 
 
@@ -55,13 +55,13 @@ class Output:
     """The two streams of a command.
 
     Attributes:
-        json_to: what ``--json`` says: a file, ``-`` for stdout, None where nobody wants JSON.
+        json_to: the value of ``--json``: a file, ``-`` for stdout, or None without the option.
         out: stdout, for results.
         err: stderr, for everything else.
 
     Raises:
-        TrainingError: the file's folder is missing, or it is a folder itself.
-        WriteError: its folder is not to be written to.
+        TrainingError: the folder of the file is missing, or the file is a folder.
+        WriteError: the folder of the file cannot be written to.
     """
 
     json_to: Path | None = None
@@ -75,7 +75,7 @@ class Output:
 
     @property
     def json_file(self) -> Path | None:
-        """The file that JSON is written to; None where it is printed, or nobody wants it."""
+        """The file for JSON; None if JSON is printed, or without ``--json``."""
         return None if self.json_to == STDOUT else self.json_to
 
     @contextmanager
@@ -92,30 +92,30 @@ class Output:
             yield Bars(progress)
 
     def busy(self, what: str) -> AbstractContextManager[object]:
-        """Shows on stderr that something goes on while the block runs."""
+        """Shows a message on stderr while the block runs."""
         return self.err.status(Text(what))
 
     def show(self, what: RenderableType) -> None:
-        """Prints a sentence as it is, or a table; unless stdout is for JSON."""
+        """Prints a sentence or a table, unless stdout is for JSON."""
         if self.json_to != STDOUT:
             self.out.print(what, markup=False, highlight=False, soft_wrap=isinstance(what, str))
 
     def note(self, message: str) -> None:
-        """Prints something worth knowing, on stderr."""
+        """Prints a note on stderr."""
         self.err.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
-        """Prints something that is probably wrong, on stderr; nothing for an empty message."""
+        """Prints a warning on stderr; nothing for an empty message."""
         if message:
             line = f"[bold yellow]warning:[/] {escape(message)}"
             self.err.print(line, soft_wrap=True, highlight=False)
 
     def result(self, value: Any, what: str = "the result is") -> None:
-        """Prints the result as JSON, or writes it to a file; nothing where nobody wants JSON.
+        """Prints the result as JSON or writes it to a file; does nothing without ``--json``.
 
         Args:
             value: the result.
-            what: begins the sentence that names the file.
+            what: the beginning of the sentence that names the file.
 
         Raises:
             WriteError: the file cannot be written.

@@ -18,11 +18,12 @@ from training.datasets.synthetic import generator
 from training.datasets.synthetic.sample_files import GeneratedSample
 from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
+from training.numbers import plural
 
 
 @cli.command
 def datasets(*, json_to: JsonTo = None) -> None:
-    """Lists what is known, where it comes from and its licence.
+    """Lists the known datasets with their origin and licence.
 
     Args:
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
@@ -56,23 +57,23 @@ def generate(
     overwrite: bool = False,
     json_to: JsonTo = None,
 ) -> None:
-    """Writes a made-up sample in the Last.fm 360K format, or with times in that of Last.fm 1K.
+    """Writes a made-up sample in the format of Last.fm 360K or, with times, of Last.fm 1K.
 
     Args:
         out: Folder to write to.
-        users: How many users.
-        artists: How many artists.
-        mean_artists_per_user: Mean length of a history.
-        timed: Single plays with their times, over four years.
-        drift: How fast tastes change in that time: 0 for not at all, 1 (the default) for half of \
-what somebody likes in two years, 2 for half of it in one.
+        users: Number of users.
+        artists: Number of artists.
+        mean_artists_per_user: Mean number of artists of a user.
+        timed: Write single plays with their times, over four years.
+        drift: Speed at which tastes change: 0 for none, 1 (the default) for half of a taste in \
+two years, 2 for half of a taste in one year.
         seed: The same seed and sizes give the same files.
         overwrite: Replace an earlier sample.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
     if drift is not None and not timed:
-        raise DatasetError("--drift does nothing without --timed; leave it out")
+        raise DatasetError("--drift does nothing without --timed; leave it out, or add --timed")
     with output.bars() as bars:
         write: Callable[..., GeneratedSample] = generator.generate
         if timed:
@@ -88,7 +89,7 @@ what somebody likes in two years, 2 for half of it in one.
         )
     counts = {"rows": sample.rows, "users": sample.users, "artists": sample.artists}
     output.show(
-        f"{sample.rows:,} rows of {sample.users:,} made-up users and {sample.artists:,} made-up "
-        f"artists are in {out}"
+        f"{plural(sample.rows, 'row')} of {plural(sample.users, 'made-up user')} and "
+        f"{plural(sample.artists, 'made-up artist')} written to {out}"
     )
     output.result(counts)

@@ -33,13 +33,13 @@ def evaluate(
     """Measures popularity, item-kNN and ALS on held-out artists; publishes nothing.
 
     Args:
-        data: Which data, and how they are split.
+        data: The data, and how they are split.
         plan: How to measure.
         options: The recipe.
         config: TOML file with options of the recipe, as `tune` writes it.
-        repeats: How many times the split is made, each with the next seed.
+        repeats: Number of times that the split is made, each with the next seed.
         convergence: Measure NDCG on a validation part after each iteration.
-        discovery_curve: Measure what the discovery dial does to the lists.
+        discovery_curve: Measure the lists at several settings of the discovery dial.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
@@ -63,7 +63,7 @@ def evaluate(
 def measured_to_json(
     data: Data, measured: Measured, points: list[DiscoveryPoint]
 ) -> dict[str, Any]:
-    """Returns what was measured, as `evaluate` and `tune` write it."""
+    """Returns the measured values for the JSON of `evaluate` and `tune`."""
     entry = {
         "dataset": data.name,
         **measured.to_json(),

@@ -22,14 +22,14 @@ from training.cli.tables import statistics_table
 from training.engines.reading import open_event_store
 from training.event_data.dump import check_dump, check_name, dump, load
 from training.files import check_place
-from training.numbers import plural
+from training.numbers import count, plural
 
 events_cli = App(name="events", help="Shows, moves, prunes and backs up event stores.")
 cli.command(events_cli)
 
 _DAY: Final = 86_400
 _PRUNED_AT_ONCE: Final = 5000
-# Opinions hold until they are taken back; all else passes.
+# Opinions hold until the user changes them; other events may be pruned with age.
 _PASSING: Final = tuple(kind for kind in EventType if kind not in OPINION_TYPES)
 
 Number = Annotated[int, Parameter(validator=validators.Number(gte=0))]
@@ -38,7 +38,7 @@ Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=36_500))
 
 @events_cli.command
 def show(*, events: Events = None, json_to: JsonTo = None) -> None:
-    """Shows what a store holds.
+    """Shows the contents of an event store.
 
     Args:
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
@@ -53,7 +53,7 @@ def show(*, events: Events = None, json_to: JsonTo = None) -> None:
 
 @events_cli.command
 def export(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> None:
-    """Writes everything a store holds to a file, while it is in use.
+    """Writes all events of a store to a file; the store may be in use.
 
     Args:
         out: File ending in .jsonl or .jsonl.gz, which `events import` reads.
@@ -67,8 +67,8 @@ def export(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> No
         dumped = dump(store, out, bars.step("events", store.last_sequence()))
     output.show(
         f"{plural(dumped.events, 'event')}, {plural(dumped.erased_users, 'erased user')} and "
-        f"{plural(dumped.unavailable_artists, 'unavailable artist')} are in {out}; only its owner "
-        "can read it"
+        f"{plural(dumped.unavailable_artists, 'unavailable artist')} written to {out}; only its "
+        "owner can read it"
     )
     output.result({**asdict(dumped), "path": str(out)})
 
@@ -81,10 +81,10 @@ def import_(
     events: Events = None,
     json_to: JsonTo = None,
 ) -> int:
-    """Adds to a store, which is made if it is missing, what `events export` wrote of another.
+    """Adds the events of a file that `events export` wrote; creates the store if it is missing.
 
-    What is there already counts once. Into an empty store events take their numbers along, so that
-    models which have learned them know them there, too.
+    Events that the store already has are not added again. In an empty store the events get the
+    numbers that they had, so that models that have learned them recognise them.
 
     Args:
         dump_file: File ending in .jsonl or .jsonl.gz.
@@ -98,9 +98,9 @@ def import_(
         with closing(open_event_store(events, must_exist=False)) as store:
             loaded = load(store, checked, bars.step("lines", checked.lines + 2))
     absorbed = loaded.absorbed
-    parts = [f"{plural(absorbed.stored, 'event')} stored, {absorbed.repeated:,} there already"]
+    parts = [f"{plural(absorbed.stored, 'event')} stored, {count(absorbed.repeated)} already there"]
     if absorbed.of_erased:
-        parts.append(f"{absorbed.of_erased:,} left out, from before their users were erased")
+        parts.append(f"{count(absorbed.of_erased)} left out, from before their users were erased")
     if absorbed.users_erased:
         had = plural(absorbed.events_erased, "event")
         parts.append(f"{plural(absorbed.users_erased, 'user')} erased, who had {had} here")
@@ -109,14 +109,14 @@ def import_(
     output.show("; ".join(parts))
     if absorbed.renumbered:
         output.note(
-            f"{plural(absorbed.renumbered, 'event')} got a new number, since the store held others "
-            "or had pruned them; models that have learned them count them again until the next "
-            "`train --events`"
+            f"{plural(absorbed.renumbered, 'event')} got a new number, since the store had other "
+            "events or had pruned them; models that have learned them count them again until the "
+            "next `train --events`"
         )
     if absorbed.conflicts:
         output.error(
-            f"not stored: {plural(absorbed.conflicts, 'event')} of {dump_file}, whose ids belong "
-            "to events with another content here"
+            f"not stored: {plural(absorbed.conflicts, 'event')} of {dump_file}, since the store "
+            "has other events with the same ids"
         )
     output.result({**asdict(absorbed), "artists_removed": loaded.artists_removed})
     return 1 if absorbed.conflicts else 0
@@ -131,15 +131,15 @@ def prune(
     events: Events = None,
     json_to: JsonTo = None,
 ) -> None:
-    """Deletes old plays and skips for good.
+    """Deletes old plays and skips permanently.
 
-    Users whom the model knows keep what it has learned, and trainings to come know only what the
-    dataset holds of those plays. A pruned event that is sent again counts again.
+    The current model does not change. Later trainings know only those plays that the dataset has.
+    A pruned event that is sent again counts again.
 
     Args:
-        older_than: Age from which on they go, in days.
-        all_types: Likes and dislikes, too, so that what was disliked may come back.
-        dry_run: Only say how many.
+        older_than: Delete events older than this many days.
+        all_types: Delete likes and dislikes as well; disliked artists may then be recommended.
+        dry_run: Only show how many would be deleted.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
@@ -163,10 +163,10 @@ def prune(
 
 @events_cli.command
 def backup(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> None:
-    """Copies an SQLite store to a file, while it is in use.
+    """Copies an SQLite store to a file; the store may be in use.
 
     Args:
-        out: The copy; one that is there is replaced when the new one is whole.
+        out: File for the copy; an existing file is replaced when the copy is complete.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
@@ -174,7 +174,7 @@ def backup(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> No
     check_place(out)
     with closing(open_event_store(events)) as store, output.err.status("copying"):
         statistics = store.backup(out)
-    output.show(f"{out} holds {plural(sum(statistics.events.values()), 'event')}, checked")
+    output.show(f"{out} has {plural(sum(statistics.events.values()), 'event')}, checked")
     output.result({**_describe(statistics), "path": str(out)})
 
 
@@ -182,16 +182,16 @@ def backup(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> No
 def renew(
     *, shared_up_to: Number | None = None, events: Events = None, json_to: JsonTo = None
 ) -> None:
-    """Gives a store that was put back, or a copy of one, an id of its own.
+    """Gives a restored store, or a copy of a store, an id of its own.
 
-    Models know which events they have learned by the store's id and the events' numbers. Where the
-    store was put back to an earlier state, numbers are given a second time, to other events. Run
-    it before the service starts on the store; services that use it have to be restarted.
+    A model recognises the events that it has learned by the id of the store and their numbers. A
+    restored store gives the same numbers again, to other events. Run this command before the
+    service starts on the store, and restart services that already use it.
 
     Args:
-        shared_up_to: Last number that the store had when it was put back, if it has stored events
-            since: models take no later ones for those that they have learned. 0 if you do not
-            know: all count again. Default: the last number there is.
+        shared_up_to: Last number that the store had when it was restored, if it has stored events
+            since. Models then count all later events as new. 0 if you do not know it: all events
+            count again. Default: the present last number.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
@@ -202,9 +202,9 @@ def renew(
         store.last_sequence()
         shared = store.shared_up_to(old)
     output.show(
-        f"the store {old} is {new} now. Models that have learned its events know them up to number "
-        f"{shared:,}; if its last number was lower when it was put back, say so with "
-        "--shared-up-to. Restart the services that use it"
+        f"the id of the store was {old} and is {new} now. Models that have learned its events "
+        f"recognise them up to number {count(shared)}; if its last number was lower when it was "
+        "restored, give that with --shared-up-to. Restart the services that use it"
     )
     output.result({"store": new, "former": old, "shared_up_to": shared})
 

@@ -12,6 +12,7 @@ from training.cli.app import JsonTo, Models, cli
 from training.cli.console import Output
 from training.cli.options import Cutoff, EventsOrNone
 from training.engines.reading import open_event_store
+from training.numbers import plural
 from training.publishing.export import export as export_lists
 
 
@@ -25,16 +26,16 @@ def export(
     events: EventsOrNone = None,
     json_to: JsonTo = None,
 ) -> None:
-    """Writes everyone's list, equal to the live answers.
+    """Writes the lists of all users, equal to the answers of the service.
 
     Args:
         out: File ending in .parquet, .csv or .tsv.
         models: The models folder.
-        version: Which model. Default: the current one.
-        n: Longest list.
+        version: Version of the model. Default: the current one.
+        n: Largest length of a list.
         events: Event store whose events count, as in the service: sqlite:///FILE or \
-postgresql://USER@HOST/DATABASE. Users who were erased get no list. Default: that of the service, \
-if the variable is set; without one everyone whom the model knows gets the list of their history.
+postgresql://USER@HOST/DATABASE. Erased users get no list. Default: that of the service, if the \
+variable is set; without a store every user of the model gets a list from their history alone.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
@@ -49,5 +50,5 @@ if the variable is set; without one everyone whom the model knows gets the list 
             store = stack.enter_context(closing(open_event_store(events, is_optional=True)))
         bars = stack.enter_context(output.bars())
         users = export_lists(model, out, n=n, store=store, rules=rules, progress=bars)
-    output.show(f"the lists of {users:,} users by model {model.version} are in {out}")
+    output.show(f"lists of {plural(users, 'user')} by model {model.version} written to {out}")
     output.result({"version": model.version, "users": users, "n": n, "path": str(out)})

@@ -15,6 +15,7 @@ from training.cli.options import Events
 from training.cli.tables import versions_table
 from training.engines.reading import open_event_store
 from training.errors import TrainingError
+from training.numbers import plural
 from training.publishing.pruning import Pruned, prune_erased
 from training.publishing.shrinkage import Shrinkage
 
@@ -45,7 +46,7 @@ def verify(
     """Checks sizes, shapes, dtypes and checksums of one model, or of all.
 
     Args:
-        version: Which model. Default: all.
+        version: Version of the model. Default: all.
         models: The models folder.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
@@ -53,7 +54,7 @@ def verify(
     folder = ModelsFolder(models)
     versions = [folder.find(version)] if version else folder.versions()
     if not versions:
-        raise ModelNotFound(f"there is no model in {models} yet; `train` makes one")
+        raise ModelNotFound(f"there is no model in {models} yet; train one with `train`")
     results = [_verify(output, folder, name) for name in versions]
     output.result(results)
     return 0 if all(result["ok"] for result in results) else 1
@@ -68,21 +69,21 @@ def prune(
     models: Models = Path("models"),
     json_to: JsonTo = None,
 ) -> int:
-    """Removes versions that nobody may serve any more.
+    """Removes versions that may not be served any more.
 
     Args:
-        erased: Those that still hold users who were erased.
-        events: Event store that says who was erased: sqlite:///FILE or \
+        erased: Remove the versions that still hold erased users.
+        events: Event store with the erased users: sqlite:///FILE or \
 postgresql://USER@HOST/DATABASE.
-        dry_run: Only say which.
+        dry_run: Only show which versions would be removed.
         models: The models folder.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
     if not erased or events is None:
         raise TrainingError(
-            "say what to remove: --erased --events URL removes versions that still hold users whom "
-            "that event store has erased"
+            "what is to be removed? --erased --events URL removes versions that still hold users "
+            "who were erased from that event store"
         )
     if not ModelsFolder(models).versions():
         raise ModelNotFound(f"there is no model in {models} yet; is its name right?")
@@ -90,7 +91,7 @@ postgresql://USER@HOST/DATABASE.
         rows = prune_erased(models, store, dry_run=dry_run)
     for row in rows:
         if row.error:
-            output.error(f"{row.error}; whom it holds is unknown")
+            output.error(f"{row.error}; it is unknown which users it holds")
     for row in rows:
         output.show(_pruned(row, dry_run=dry_run))
     output.result([row.to_json() for row in rows])
@@ -98,7 +99,7 @@ postgresql://USER@HOST/DATABASE.
 
 
 def _verify(output: Output, folder: ModelsFolder, version: str) -> dict[str, Any]:
-    """Checks one version; says and returns what came of it."""
+    """Checks one version; shows and returns the result."""
     try:
         folder.open(version)
         folder.verify(version)
@@ -111,19 +112,19 @@ def _verify(output: Output, folder: ModelsFolder, version: str) -> dict[str, Any
 
 
 def _pruned(row: Pruned, *, dry_run: bool) -> str:
-    """Says what became of a version."""
-    version, count = row.version, row.erased_users
-    if count is None:
-        return f"{version}: cannot be read, and stays; remove the folder by hand"
-    if count == 0:
-        return f"{version}: holds nobody who was erased"
-    users = "1 user who was" if count == 1 else f"{count:,} users who were"
+    """Returns the result for a version as a sentence."""
+    version = row.version
+    if row.erased_users is None:
+        return f"{version}: cannot be read and is not removed; remove the folder by hand"
+    if row.erased_users == 0:
+        return f"{version}: holds no erased user"
+    users = plural(row.erased_users, "erased user")
     if row.is_current:
         return (
-            f"{version}: holds {users} erased. It is the current model and stays; the service "
-            "does not recognise them. Train with --events, then prune again"
+            f"{version}: holds {users}. It is the current model and is not removed; the service "
+            "does not recognise those users. Train with --events, then prune again"
         )
-    return f"{version}: {'would be removed' if dry_run else 'removed'}; it holds {users} erased"
+    return f"{version}: {'would be removed' if dry_run else 'removed'}; it holds {users}"
 
 
 def _describe(folder: ModelsFolder, version: str, current: str | None) -> dict[str, str]:

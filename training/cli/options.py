@@ -1,4 +1,4 @@
-"""Groups of command line options, each turned into what the pipeline takes."""
+"""Groups of command line options, and their conversion to the objects of the pipeline."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ AtLeastOne = Parameter(validator=validators.Number(gte=1))
 NotNegative = Parameter(validator=validators.Number(gte=0))
 Share = Parameter(validator=validators.Number(gt=0, lte=1))
 Fraction = Parameter(validator=validators.Number(gt=0, lt=1))
-_WEIGHTING: Final = "How plays become confidence. " + "; ".join(
+_WEIGHTING: Final = "How plays become weights. " + "; ".join(
     f"{name}: {rule.words}" for name, rule in WEIGHTINGS.items()
 )
 Cutoff = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=500))]
-# An event store is the one that is named, or the service's; none is looked for anywhere else.
+# The event store of an option, or else that of the service; no other place is searched.
 _EVENTS: Final = Parameter(name="--events", env_var="ENCORE_DATABASE_URL", metavar="URL")
 Events = Annotated[str | None, _EVENTS]
 EventsOrNone = Annotated[str | None, _EVENTS, Parameter(negative="--no-events")]
 
 
 def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Returns the members of an enumeration that a table of names makes."""
+    """Returns the members of an enumeration for the names of a table."""
     return [(name.upper().replace("-", "_"), name) for name in names]
 
 
-# What --preset and --split take. The type checker wants members that are written out, but then they
-# would stand twice.
+# The values of --preset and --split. The type checker requires literal members, but those would
+# repeat the tables.
 PresetName = StrEnum("PresetName", _choices(PRESETS))  # type: ignore[misc]
 SplitName = StrEnum("SplitName", _choices(SPLITS))  # type: ignore[misc]
 
@@ -51,42 +51,42 @@ SplitName = StrEnum("SplitName", _choices(SPLITS))  # type: ignore[misc]
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """Which data."""
+    """The dataset."""
 
     dataset: str | None = None
     "Name of the dataset; `datasets` lists them."
     data: Path | None = None
     "Its folder or file. Default: data/NAME, downloaded where that is missing."
     allow_unreadable: Annotated[bool, Parameter(negative=())] = False
-    "Go on although more than 20 % of the rows cannot be read."
+    "Use the dataset although more than 20 % of its rows cannot be read."
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class EventOptions:
-    """What the service has heard meanwhile."""
+    """The events of the service."""
 
     events: EventsOrNone = None
     "Event store whose events are trained on as well, with or without a dataset: \
 sqlite:///FILE or postgresql://USER@HOST/DATABASE. Default: that of the service, if the variable \
 is set."
     data_until: datetime | None = None
-    "Up to when the dataset holds the plays of the events already, such as 2026-11-01T00:00:00; \
-UTC unless it names a zone. Default: it holds none of them."
+    "Time up to which the dataset already holds the plays of the events, such as \
+2026-11-01T00:00:00; UTC unless it names a zone. Default: it holds none of them."
     event_unit: Annotated[float, Positive] = DEFAULT_UNIT
-    "What an event of one play adds to the weight of its artist until the next training, in \
-medians of the user's weights."
+    "Weight that an event of one play adds to its artist until the next training, in medians of \
+the user's weights."
 
     def __post_init__(self) -> None:
-        """Refuses what would do nothing.
+        """Refuses options without effect.
 
         Raises:
-            TrainingError: that is so.
+            TrainingError: ``--data-until`` has no effect or lies in the future.
         """
         if self.data_until is not None and self.events is None:
             raise TrainingError("--data-until does nothing without --events; leave it out")
         if self.until is not None and self.until > time.time():
-            raise TrainingError("--data-until lies in the future; no data hold plays up to then")
+            raise TrainingError("--data-until lies in the future; give the end of the data")
 
     @property
     def until(self) -> int | None:
@@ -97,7 +97,7 @@ medians of the user's weights."
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class PartOptions:
-    """A split that somebody else made."""
+    """A ready-made split."""
 
     train_file: Annotated[Path | None, Parameter(name="--train")] = None
     "Training part of a ready-made split, a table."
@@ -108,13 +108,13 @@ class PartOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ColumnOptions(DatasetOptions):
-    """Options of single datasets, as their modules declare them."""
+    """Options of single datasets, which their modules declare."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class BaseOptions:
-    """A preset, and what to change in it but for the hyperparameters."""
+    """A preset, and changes to it other than hyperparameters."""
 
     preset: PresetName | None = None
     "Recipe to start from: filters, split and hyperparameters. Default: default."
@@ -125,7 +125,7 @@ class BaseOptions:
     min_item_records: Annotated[int | None, AtLeastOne] = None
     "Leave out artists with fewer records."
     top_users: Annotated[int | None, AtLeastOne] = None
-    "Keep only so many users, those with most records."
+    "Use only this many users, those with most records."
 
     def recipe(self) -> Preset:
         """Returns the preset with the changes."""
@@ -144,7 +144,7 @@ class BaseOptions:
         return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
 
     def _given(self, part: Any) -> Mapping[str, Any]:
-        """Returns the options that were given and that a part of the preset has."""
+        """Returns the given options that are fields of a part of the preset."""
         known = asdict(part)
         return {
             name: value for name, value in vars(self).items() if name in known and value is not None
@@ -154,7 +154,7 @@ class BaseOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions(BaseOptions):
-    """A preset, and what to change in it."""
+    """A preset, and changes to it."""
 
     weighting: Annotated[WeightingName | None, Parameter(help=_WEIGHTING)] = None
     k1: Annotated[float | None, Positive] = None
@@ -163,25 +163,25 @@ class RecipeOptions(BaseOptions):
     "Length normalisation of bm25, 0 to 1."
     half_life: Annotated[float | None, Positive] = None
     "Days in which the weight of a play in its user's taste halves, counted back from the last \
-play; wants data with times. Default: nothing fades."
+play; needs data with times. Default: no fading."
     factors: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=4096))] = None
     "Length of the vectors."
     regularization: Annotated[float | None, Positive] = None
     "Added to the diagonal of every solve."
     relative_regularization: Annotated[float | None, Positive] = None
-    "The same as a share of the data's noise scale; instead of --regularization."
+    "Regularization as a share of the noise scale of the data; instead of --regularization."
     fold_in_share: Annotated[float | None, Share] = None
     "Share of the regularization with which users are solved and folded in, above 0, at most 1."
     alpha: Annotated[float | None, Positive] = None
     "Scale of the weights in the confidence 1 + alpha * weight."
     iterations: Annotated[int | None, AtLeastOne] = None
-    "Rounds of ALS."
+    "Number of iterations of ALS."
 
     def recipe(self) -> Preset:
         """Returns the preset with the changes.
 
         Raises:
-            TrainingError: the regularization was given twice.
+            TrainingError: both forms of the regularization were given.
         """
         base = super().recipe()
         if self.regularization and self.relative_regularization:
@@ -197,10 +197,10 @@ play; wants data with times. Default: nothing fades."
         return replace(base, parameters=parameters)
 
     def over(self, config: Path | None) -> RecipeOptions:
-        """Returns these options with those of a file where they say nothing.
+        """Returns these options, with those of a file where they are not given.
 
         Raises:
-            TrainingError: the file cannot be read, or holds what is no option.
+            TrainingError: the file cannot be read, or has an unknown name or a wrong value.
         """
         if config is None:
             return self
@@ -215,18 +215,18 @@ play; wants data with times. Default: nothing fades."
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How the test part is cut."""
+    """The split that cuts the test part."""
 
     split: SplitName | None = None
-    "How the test part is cut. Default: that of the preset, random."
+    "Split that cuts the test part. Default: that of the preset, random."
     test_fraction: Annotated[float | None, Fraction] = None
-    "Share of each user's artists (random), of the records (global-time) or of the users \
-(held-out-users) that the test part gets."
+    "Share of the test part: of each user's artists (random), of the records (global-time) or of \
+the users (held-out-users)."
     folds: Annotated[int | None, Parameter(validator=validators.Number(gte=2, lte=100))] = None
-    "How many folds k-fold makes. Default: 5."
+    "Number of folds of k-fold. Default: 5."
     at: datetime | None = None
-    "The time at which training ends (global-time), such as 2009-01-01T00:00:00; UTC unless it \
-names a zone. Default: the time that the test fraction gives."
+    "Time at which training ends (global-time), such as 2009-01-01T00:00:00; UTC unless it names a \
+zone. Default: the time that follows from the test fraction."
 
     def apply(self, recipe: Preset) -> Preset:
         """Returns the recipe with this split.
@@ -264,7 +264,7 @@ names a zone. Default: the time that the test fraction gives."
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What is measured: a dataset and how it is split, or a split that somebody else made."""
+    """The measured data: a dataset and its split, or a ready-made split."""
 
     source: SourceOptions = field(default_factory=SourceOptions)
     parts: PartOptions = field(default_factory=PartOptions)
@@ -280,10 +280,11 @@ class PlanOptions:
     k: Cutoff | None = None
     "Cut-off of the measures. Default: 10."
     sample_users: Annotated[int | None, AtLeastOne] = None
-    "Measure so many users, drawn by the seed. Default: all with test artists; train: 20,000."
+    "Measure only this many users, drawn by the seed. Default: all with test artists; train: \
+20,000."
     patience: Annotated[int | None, AtLeastOne] = None
-    "Early stopping: train only as many iterations as a validation part asks for, which is \
-followed until so many bring nothing better. Default: run them all."
+    "Early stopping: NDCG on a validation part is measured until this many iterations in a row \
+bring no better value, and decides how many are trained. Default: train all iterations."
 
     def plan(
         self, *, sample: int | None = None, repeats: int = 1, convergence: bool = False
@@ -291,9 +292,9 @@ followed until so many bring nothing better. Default: run them all."
         """Returns how to measure.
 
         Args:
-            sample: how many users are measured unless the options say.
-            repeats: of the split.
-            convergence: whether the curve is wanted.
+            sample: number of measured users without ``--sample-users``; None for all.
+            repeats: number of times that the split is made.
+            convergence: whether to measure the curve.
         """
         return Plan(
             k=self.k or 10,

@@ -1,4 +1,4 @@
-"""What the commands measure and train on, as the options name it."""
+"""Reading of the data that the options name."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from training.engines.engine import Source
 from training.engines.reading import check_readable, read_source
 from training.errors import DatasetError, TrainingError
 from training.event_data.reactions import check_rules
+from training.numbers import plural
 from training.pipeline import describe_period
 from training.presets import Preset
 from training.splitting.ready_made import ReadyMade, join_split, only_training
@@ -31,15 +32,15 @@ from training.splitting.ready_made import ReadyMade, join_split, only_training
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What is measured.
+    """The data to measure.
 
     Attributes:
         name: of the dataset.
         manifest: the manifest's entry ``dataset``.
-        interactions: everything that takes part.
-        recipe: with the split that was asked for.
-        has_test: whether there is a test part to look at.
-        warning: what is worth a warning at the end; empty for nothing.
+        interactions: all pairs before the split.
+        recipe: the recipe with the split of the options.
+        has_test: whether there is a test part.
+        warning: a warning to show at the end; empty for none.
     """
 
     name: str
@@ -53,18 +54,20 @@ class Data:
 def source_of(
     source: SourceOptions, columns: ColumnOptions, events: EventOptions | None = None
 ) -> Source:
-    """Returns the source that the options name, with the rules of events that variables set.
+    """Returns the source of the options, with the event rules of the environment variables.
 
     Raises:
-        DatasetError: the options name none.
-        TrainingError: an option does nothing, or a training cannot count by the rules.
-        InvalidSettings: a variable that says what events count for has no acceptable value.
+        DatasetError: the options name no source.
+        TrainingError: an option has no effect, or training cannot use the event rules.
+        InvalidSettings: a variable of the event rules has a wrong value.
     """
     events = events or EventOptions()
     if source.dataset is None and (events.events is None or source.data is not None):
         raise DatasetError(f"which dataset? Give --dataset, one of {', '.join(DATASETS)}")
     if source.dataset is None and events.data_until is not None:
-        raise TrainingError("--data-until does nothing without a dataset; leave it out")
+        raise TrainingError(
+            "--data-until does nothing without a dataset; leave it out, or add --dataset"
+        )
     rules = DEFAULT_RULES
     if events.events is not None:
         rules = load_event_rules()
@@ -83,13 +86,13 @@ def source_of(
 def read_data(
     output: Output, options: BaseOptions, data: DataOptions, *, test_optional: bool = False
 ) -> Data:
-    """Reads a dataset that is split here, or a split that somebody else made.
+    """Reads a dataset, or a ready-made split.
 
     Args:
-        output: where it is shown.
-        options: the recipe; a ready-made split takes none of its filters.
-        data: which data.
-        test_optional: whether a training part alone will do.
+        output: shows what was read.
+        options: the recipe; a ready-made split allows none of its filters.
+        data: the data.
+        test_optional: whether the test part of a ready-made split may be missing.
 
     Raises:
         TrainingError: the options contradict each other.
@@ -109,11 +112,11 @@ def read_data(
             warning=provenance.rows.warning,
         )
     if parts.train_file is None or (parts.test_file is None and not test_optional):
-        raise TrainingError("a ready-made split wants both --train FILE and --test FILE")
+        raise TrainingError("a ready-made split needs both --train FILE and --test FILE")
     if source.dataset or source.data:
         raise TrainingError("give either --dataset and --data, or --train and --test")
     if given := data.split.given() + options.filters_given():
-        raise TrainingError(f"a ready-made split is taken as it is; leave {given[0]} out")
+        raise TrainingError(f"a ready-made split cannot be changed; leave {given[0]} out")
     return _read_parts(output, data, recipe)
 
 
@@ -162,21 +165,21 @@ def _period(records: Sequence[Records]) -> tuple[int, int] | None:
 def _describe(ready: ReadyMade) -> str:
     known = ""
     if ready.pairs_in_training:
-        known = (
-            f"; {ready.pairs_in_training:,} test pairs are in training too, so no list hits them"
-        )
+        pairs = plural(ready.pairs_in_training, "test pair")
+        known = f"; also in training, so that no list has them: {pairs}"
     return (
-        f"{ready.train.user_items.nnz:,} training and {ready.test.user_items.nnz:,} test pairs; "
-        f"{ready.users_without_training:,} test users and {ready.items_without_training:,} test "
-        f"artists are not in training{known}"
+        f"{plural(ready.train.user_items.nnz, 'training pair')}, "
+        f"{plural(ready.test.user_items.nnz, 'test pair')}; not in training: "
+        f"{plural(ready.users_without_training, 'test user')} and "
+        f"{plural(ready.items_without_training, 'test artist')}{known}"
     )
 
 
 def _describe_training(ready: ReadyMade) -> str:
     user_items = ready.train.user_items
     return (
-        f"{user_items.nnz:,} training pairs of {user_items.n_users:,} users and "
-        f"{user_items.n_items:,} artists; without --test nothing is measured at the end"
+        f"{plural(user_items.nnz, 'training pair')} of {plural(user_items.n_users, 'user')} and "
+        f"{plural(user_items.n_items, 'artist')}; without --test nothing is measured at the end"
     )
 
 

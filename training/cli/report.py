@@ -32,15 +32,15 @@ def report(
     search_file: Annotated[Path | None, Parameter(name="--search")] = None,
     overwrite: bool = False,
 ) -> None:
-    """Measures as `evaluate` does and shows everything on one page of HTML.
+    """Measures as `evaluate` does and writes a report as one page of HTML.
 
     Args:
-        out: File to write, one page that needs nothing else.
-        data: Which data, and how they are split.
+        out: HTML file to write; it is self-contained.
+        data: The data, and how they are split.
         plan: How to measure.
         options: The recipe.
         config: TOML file with options of the recipe, as `tune` writes it.
-        search_file: What `tune` keeps its trials in, to show what it found.
+        search_file: File with the trials of `tune`, to show them in the report.
         overwrite: Replace an earlier file.
     """
     from training.report import write  # noqa: PLC0415 - matplotlib takes a second to load
@@ -48,9 +48,9 @@ def report(
     output = Output()
     check_place(out)
     if out.exists() and not overwrite:
-        raise TrainingError(f"{out} is there already; give --overwrite to replace it")
+        raise TrainingError(f"{out} already exists; give --overwrite to replace it")
     if search_file is not None:
-        read_search(search_file)  # refused before work is done for it
+        read_search(search_file)  # a wrong file is refused before the data are read
     what = read_data(output, (options or RecipeOptions()).over(config), data or DataOptions())
     found = read_found(search_file, what.interactions, what.recipe)
     how = (plan or PlanOptions()).plan(convergence=True)

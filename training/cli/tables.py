@@ -1,4 +1,4 @@
-"""What the commands show: tables and sentences."""
+"""The tables and sentences that commands show."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _EVENTS: Final = {
 
 
 def records_table(provenance: Provenance) -> Group:
-    """Shows what was read, what fell out and why."""
+    """Shows the rows that were read, and those that were left out with the reason."""
     rows = provenance.rows
     table = _table("", "rows", "users", "artists")
     if rows.read:
@@ -146,7 +146,7 @@ def _user_bands(figures: Figures) -> Table:
 
 def _item_bands(figures: Figures) -> Table:
     table = _compact("", "artists", "test", *figures.models)
-    # Room for the labels, which are long; names of contenders wrap.
+    # The labels are long, so the names of contenders wrap.
     for column in table.columns[3:]:
         column.max_width = 12
     for band in figures.item_bands:
@@ -159,7 +159,7 @@ def _item_bands(figures: Figures) -> Table:
 
 
 def convergence_table(convergence: Convergence) -> Group:
-    """Shows the curve on the validation part, ten iterations a row."""
+    """Shows the curve on the validation part, with ten iterations in each row."""
     table = _compact("", *(str(place) for place in range(1, _CURVE_COLUMNS + 1)))
     table.padding = 0  # eleven columns in 80
     for start in range(0, len(convergence.ndcg), _CURVE_COLUMNS):
@@ -167,17 +167,18 @@ def convergence_table(convergence: Convergence) -> Group:
         label = "" if start == 0 else f"after {start}"
         table.add_row(label, *(f"{value:.4f}" for value in part))
     title = (
-        f"NDCG@{convergence.k} of {convergence.users:,} validation users after each iteration; "
-        f"best after {convergence.best}"
+        f"NDCG@{convergence.k} of {plural(convergence.users, 'validation user')} after each "
+        f"iteration; best after {convergence.best}"
     )
     parts: list[RenderableType] = [Text(), _titled(title, table)]
     if convergence.patience is not None:
-        parts.append(Text(f"Early stopping: {convergence.iterations} iterations are trained"))
+        iterations = plural(convergence.iterations, "iteration")
+        parts.append(Text(f"Early stopping: the model is trained for {iterations}"))
     return Group(*parts)
 
 
 def discovery_table(points: Sequence[DiscoveryPoint]) -> Group:
-    """Shows what the discovery dial does to the lists."""
+    """Shows the measures of the lists by setting of the discovery dial."""
     table = _compact("discovery", "NDCG", "Precision", "Artists", "Coverage", "Novelty", "Gini")
     for point in points:
         table.add_row(
@@ -189,11 +190,11 @@ def discovery_table(points: Sequence[DiscoveryPoint]) -> Group:
             f"{point.novelty:.2f}",
             f"{point.gini:.4f}",
         )
-    return Group(Text(), _titled("What the discovery dial does to the lists of als", table))
+    return Group(Text(), _titled("Lists of als by setting of the discovery dial", table))
 
 
 def search_table(found: Search) -> Group:
-    """Shows the five best trials, one a column."""
+    """Shows the five best trials, one in each column."""
     best = sorted(found.trials, key=lambda trial: -trial.ndcg)[:_BEST]
     table = _compact("", *(f"trial {trial.number}" for trial in best))
     table.add_row(f"NDCG@{found.k}", *(f"{trial.ndcg:.4f}" for trial in best))
@@ -202,14 +203,14 @@ def search_table(found: Search) -> Group:
         table.add_row(name, *(_value(trial.parameters.get(name, "")) for trial in best))
     pruned = sum(trial.pruned for trial in found.trials)
     title = (
-        f"The best of {len(found.trials)} trials ({pruned} given up early) on {found.users:,} "
-        "validation users"
+        f"The best of {plural(len(found.trials), 'trial')} ({pruned} given up early) on "
+        f"{plural(found.users, 'validation user')}"
     )
     return _titled(title, table)
 
 
 def trial_line(trial: Trial, so_far: Search) -> str:
-    """Says what a trial gave, and what the best is."""
+    """Returns a line with the result of a trial, and the best result so far."""
     values = ", ".join(
         f"{_SHORT.get(name, name)} {_value(value)}" for name, value in trial.parameters.items()
     )
@@ -249,7 +250,7 @@ def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
 
 
 def statistics_table(statistics: Statistics) -> Group:
-    """Shows what an event store holds."""
+    """Shows the contents of an event store."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
     table.add_column()
     table.add_column(justify="right")
@@ -269,7 +270,7 @@ def statistics_table(statistics: Statistics) -> Group:
 
 
 def _titled(title: str, table: Table) -> Group:
-    # Not the table's own title, which wraps at the table's width.
+    # Not the title of the table itself, which wraps at its width.
     return Group(Text(title, style="bold"), table)
 
 

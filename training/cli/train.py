@@ -32,7 +32,7 @@ from training.tuning.state import read_search
 _SAMPLE: Final = 20_000
 # The exit status of a training whose model was published but not made current.
 NOT_CURRENT: Final = 3
-# Where data are read and models made.
+# The engine that reads data and makes models.
 ENGINE: Final[Engine] = InMemory()
 
 
@@ -54,21 +54,21 @@ def train(
     force: Annotated[bool, Parameter(negative=())] = False,
     json_to: JsonTo = None,
 ) -> int:
-    """Measures on a split, trains on everything and publishes the model with a report.
+    """Measures on a split, trains on all data and publishes the model with a report.
 
     Args:
-        source: Which data.
+        source: The dataset.
         columns: Columns of a table.
-        event_options: What the service has heard meanwhile.
+        event_options: The events of the service.
         options: The recipe.
-        config: TOML file with options of the recipe, as `tune` writes it; those given here win.
-        split: How the test part is cut.
+        config: TOML file with options of the recipe, as `tune` writes it; options given here win.
+        split: The split that cuts the test part.
         plan: How to measure.
         models: The models folder.
         evaluation: Measure on a split first. Without it there is no report and no early stopping.
-        report: Publish a page of HTML with the model, at `GET /model/report`.
-        search_file: What `tune` keeps its trials in, to show in the report what it found.
-        top_lists: Length of everyone's precomputed list, 0 for none.
+        report: Publish a report with the model, at `GET /model/report`.
+        search_file: File with the trials of `tune`, to show them in the report.
+        top_lists: Length of the precomputed lists, 0 for none.
         force: Make the model current even if it has less than half of the users, artists or pairs \
 of the current one of the same dataset. Without it such a model is published but not made current, \
 and the exit status is 3.
@@ -101,7 +101,7 @@ and the exit status is 3.
 def _refuse_without_evaluation(
     split: SplitOptions | None, plan: PlanOptions | None, search_file: Path | None
 ) -> None:
-    """Refuses options that would do nothing."""
+    """Refuses options without effect."""
     given = (split or SplitOptions()).given() + (plan or PlanOptions()).given()
     given += ["--search"] if search_file else []
     if given:
@@ -109,9 +109,9 @@ def _refuse_without_evaluation(
 
 
 def _check_search(search_file: Path, *, report: bool) -> None:
-    """Refuses a search before work is done for it."""
+    """Refuses a wrong file of a search before the data are read."""
     if not report:
-        raise TrainingError("without a report nothing shows the search; leave --search out")
+        raise TrainingError("--search does nothing without a report; leave it out")
     read_search(search_file)
 
 
@@ -127,7 +127,10 @@ def _show_published(
 ) -> None:
     version, shrunk = published.version, published.shrinkage
     if published.not_compared is not None:
-        output.note(f"the former model is not compared with this one: {published.not_compared}")
+        output.note(
+            f"this model is not compared with the former one, which cannot be read: "
+            f"{published.not_compared}"
+        )
     if published.is_current:
         output.show(f"published {version} in {models}; it is the current model now")
     else:
@@ -156,5 +159,5 @@ def _to_json(published: Published, models: Path, built: Built) -> dict[str, Any]
         "shrinkage": shrunk and shrunk.to_manifest(),
         "dataset": built.card["dataset"],
         "parameters": built.preset.parameters.to_manifest(),
-        "metrics": built.metrics,
+        "metrics": built.measured,
     }

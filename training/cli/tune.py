@@ -32,11 +32,12 @@ from training.fitting.hyperparameters import Parameters
 from training.measuring.convergence import Validation
 from training.measuring.evaluation import check_cutoff
 from training.measuring.experiment import VALIDATION_USERS, Plan, measure, validation_of
+from training.numbers import plural
 from training.tuning.search import Budget, search
 from training.tuning.space import Space
 from training.tuning.trials import Search, Trial
 
-# As many as a search gets unless told.
+# Number of trials without --trials and --minutes.
 _TRIALS: Final = 40
 
 
@@ -56,27 +57,27 @@ def tune(
 ) -> None:
     """Searches for hyperparameters on a validation part cut from the training part.
 
-    The test part is looked at once, at the end, with the winner. An interrupted search goes on
-    where it was when the same command is given again.
+    The test part is used once, at the end, to measure the winner. To continue an interrupted
+    search, give the same command again.
 
     Args:
-        out: TOML file for the winner, which `train --config` takes.
-        data: Which data, and how they are split; of a ready-made split `--test` may be left out.
-        options: The recipe without hyperparameters, which are what is searched.
+        out: TOML file for the winner, which `train --config` reads.
+        data: The data, and how they are split; `--test` of a ready-made split may be left out.
+        options: The recipe without hyperparameters, which the search chooses.
         k: Cut-off of the objective, NDCG@k, and of the measures.
-        space: TOML file with ranges to search instead of those that suit the data.
-        trials: How many hyperparameter sets to try, those of earlier runs included. Default: 40,
-            or no limit with `--minutes`.
-        minutes: How long to search; a trial that has begun is finished.
-        state: File that keeps the finished trials. Default: `out` with the ending `.search`.
-        validation_users: Measure trials on so many users, drawn by the seed.
+        space: TOML file with ranges to search instead of those chosen for the data.
+        trials: Number of trials, those of earlier runs included. Default: 40, or no limit with
+            `--minutes`.
+        minutes: Duration of the search in minutes; a trial that has begun is finished.
+        state: File for the finished trials. Default: `out` with the ending `.search`.
+        validation_users: Measure trials on this many users, drawn by the seed.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
     check_place(out)
     state = state or out.with_suffix(".search")
     _check_places(out, state, *filter(None, [output.json_file]))
-    if space is not None:  # a mistake in it is told before the data are read
+    if space is not None:  # a mistake in it is refused before the data are read
         Space.load(space, Space())
     options = options or BaseOptions()
     what = read_data(output, options, data or DataOptions(), test_optional=True)
@@ -89,7 +90,7 @@ def tune(
     found = _search(output, validation, ranges, state, budget, seed=seed)
     write_configuration(out, found.options(), [_remark(found, what)])
     output.show(search_table(found))
-    output.show(f"the winner is in {out}; `train --config {out}` takes it")
+    output.show(f"the winner is in {out}; use it with `train --config {out}`")
     entry: dict[str, Any] = {"dataset": what.name, "search": found.to_json()}
     if what.has_test:
         best = replace(what.recipe, parameters=_winner(found, seed))
@@ -113,7 +114,7 @@ def _validation(what: Data, k: int, sample: int) -> Validation:
 def _search(
     output: Output, validation: Validation, space: Space, state: Path, budget: Budget, *, seed: int
 ) -> Search:
-    """Searches, and tells of each trial."""
+    """Searches, and shows each trial."""
     finished = 0
     with output.bars() as bars:
         trial_done = bars.step("trials", budget.trials)
@@ -131,8 +132,9 @@ def _search(
             raise
     if found.winner.ndcg == 0:
         raise TrainingError(
-            f"none of {len(found.trials)} trials put a validation artist into a list, so none is "
-            "the best; search elsewhere with --space and another --state, or use more data"
+            f"after {plural(len(found.trials), 'trial')} no list has a validation artist, so there "
+            "is no best trial; search other ranges with --space and another --state, or use more "
+            "data"
         )
     return found
 
@@ -142,17 +144,16 @@ def _check_places(*places: Path) -> None:
     for number, place in enumerate(places):
         check_place(place)
         if place.absolute() in [other.absolute() for other in places[:number]]:
-            raise TrainingError(f"{place} is named for two things; name another file for one")
+            raise TrainingError(f"{place} is named for two outputs; name two different files")
 
 
 def _interrupted(state: Path, finished: int) -> str:
-    """Says how to go on with a search, or to end it."""
+    """Returns how to continue an interrupted search, or to end it."""
     if finished == 0:
-        return f"finished trials are kept in {state}: the same command goes on from there"
-    trials = "1 trial is" if finished == 1 else f"{finished} trials are"
+        return f"finished trials are saved in {state}: the same command continues the search"
     return (
-        f"{trials} kept in {state}: the same command goes on from there, and with --trials "
-        f"{finished} it takes the best so far"
+        f"{plural(finished, 'trial')} saved in {state}: the same command continues the search, and "
+        f"with --trials {finished} it ends with the best so far"
     )
 
 
@@ -165,6 +166,6 @@ def _winner(found: Search, seed: int) -> Parameters:
 def _remark(found: Search, data: Data) -> str:
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     return (
-        f"The best of {len(found.trials)} trials on {data.name}, {when}: "
-        f"NDCG@{found.k} {found.winner.ndcg:.4f} on {found.users:,} validation users."
+        f"The best of {plural(len(found.trials), 'trial')} on {data.name}, {when}: "
+        f"NDCG@{found.k} {found.winner.ndcg:.4f} on {plural(found.users, 'validation user')}."
     )

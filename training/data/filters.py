@@ -18,9 +18,9 @@ class Filters:
     """Which users and items take part; applied in this order, to records before summing.
 
     Attributes:
-        min_user_records: users with fewer records fall out; records without an item count here.
-        min_item_records: items with fewer records of the remaining users fall out.
-        top_users: only so many users, those with most remaining records; None for all.
+        min_user_records: users with fewer records are left out; records without an item count.
+        min_item_records: items with fewer records of the remaining users are left out.
+        top_users: largest number of users, those with most remaining records; None for all.
 
     Raises:
         TrainingError: a value is below 1.
@@ -46,7 +46,7 @@ class Step:
 
     Attributes:
         name: of the filter.
-        records, users, items: how many are left.
+        records, users, items: numbers of them that are left.
     """
 
     name: str
@@ -63,37 +63,37 @@ def preprocess(records: Records, filters: Filters) -> tuple[Interactions, list[S
     """Applies the filters and sums repeated pairs.
 
     Args:
-        records: listening records; those with item code -1 have no item and fall out here.
-        filters: what to keep.
+        records: listening records; those with item code -1 have no item and are left out here.
+        filters: which users and items stay.
 
     Returns:
-        Interactions of the remaining users and items, and what was left after each step.
+        Interactions of the remaining users and items, and the steps with what each left.
 
     Raises:
-        TrainingError: the filters leave nothing.
+        TrainingError: the filters leave nothing, or the plays of a pair exceed float32.
     """
     users, items = records.user_codes, records.item_codes
-    keep = np.ones(len(records), dtype=bool)
-    steps = [_count("records read", records, keep)]
+    remaining = np.ones(len(records), dtype=bool)
+    steps = [_count("records read", records, remaining)]
 
     per_user = np.bincount(users, minlength=len(records.user_ids))
-    keep &= per_user[users] >= filters.min_user_records
+    remaining &= per_user[users] >= filters.min_user_records
     if filters.min_user_records > 1:
-        steps.append(_count(f"users with {filters.min_user_records} or more", records, keep))
+        steps.append(_count(f"users with {filters.min_user_records} or more", records, remaining))
 
-    keep &= items >= 0
-    per_item = np.bincount(items[keep], minlength=len(records.items))
-    keep[keep] = per_item[items[keep]] >= filters.min_item_records
+    remaining &= items >= 0
+    per_item = np.bincount(items[remaining], minlength=len(records.items))
+    remaining[remaining] = per_item[items[remaining]] >= filters.min_item_records
     if filters.min_item_records > 1:
-        steps.append(_count(f"artists with {filters.min_item_records} or more", records, keep))
+        steps.append(_count(f"artists with {filters.min_item_records} or more", records, remaining))
 
     if filters.top_users is not None:
-        keep[keep] = np.isin(users[keep], _top(users[keep], filters.top_users))
-        steps.append(_count(f"the {filters.top_users} users with most", records, keep))
+        remaining[remaining] = np.isin(users[remaining], _top(users[remaining], filters.top_users))
+        steps.append(_count(f"the {filters.top_users} users with most", records, remaining))
 
-    if not keep.any():
+    if not remaining.any():
         raise TrainingError(_nothing_left(filters, steps))
-    interactions = _sum(records, keep)
+    interactions = _sum(records, remaining)
     steps.append(
         Step(
             "repeated pairs summed",
@@ -111,11 +111,11 @@ def _top(users: NDArray[np.int32], count: int) -> NDArray[np.int64]:
     return np.argsort(-per_user, kind="stable")[:count]
 
 
-def _count(name: str, records: Records, keep: NDArray[np.bool_]) -> Step:
-    users, items = records.user_codes[keep], records.item_codes[keep]
+def _count(name: str, records: Records, remaining: NDArray[np.bool_]) -> Step:
+    users, items = records.user_codes[remaining], records.item_codes[remaining]
     return Step(
         name,
-        int(keep.sum()),
+        int(remaining.sum()),
         _distinct(users, len(records.user_ids)),
         _distinct(items[items >= 0], len(records.items)),
     )
@@ -127,13 +127,13 @@ def _distinct(codes: NDArray[np.int32], size: int) -> int:
     return int(present.sum())
 
 
-def _sum(records: Records, keep: NDArray[np.bool_]) -> Interactions:
-    users_left, users = _compact(records.user_codes[keep], len(records.user_ids))
-    items_left, items = _compact(records.item_codes[keep], len(records.items))
+def _sum(records: Records, remaining: NDArray[np.bool_]) -> Interactions:
+    users_left, users = _compact(records.user_codes[remaining], len(records.user_ids))
+    items_left, items = _compact(records.item_codes[remaining], len(records.items))
     n_users, n_items = len(users_left), len(items_left)
-    timestamps = None if records.timestamps is None else records.timestamps[keep]
+    timestamps = None if records.timestamps is None else records.timestamps[remaining]
     user_items, timed = gather_records(
-        users, items, records.plays[keep], timestamps, n_users=n_users, n_items=n_items
+        users, items, records.plays[remaining], timestamps, n_users=n_users, n_items=n_items
     )
     if not np.isfinite(user_items.plays).all():
         raise TrainingError(

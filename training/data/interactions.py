@@ -1,4 +1,4 @@
-"""Interactions: ids and the matrix of summed plays, the form in which everything offline works."""
+"""Interactions: ids and the matrix of summed plays, from which everything offline works."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TimedPlays:
     """The records behind a matrix, where their times are known.
 
     Those of ``Interactions`` are sorted by user and item, so that the records of a pair lie
-    together and pairs follow each other as in the matrix. All methods but ``sorted`` ask for that.
+    together and pairs have the order of the matrix. All methods but ``sorted`` require that.
 
     Attributes:
         user_indices, item_indices: int32, shape (n_records,); a pair may occur more than once.
@@ -47,14 +47,14 @@ class TimedPlays:
         return np.flatnonzero(is_first)
 
     def first_times(self) -> NDArray[np.int64]:
-        """Returns when each pair was played first, shape (n_pairs,)."""
+        """Returns the time of the first record of each pair, shape (n_pairs,)."""
         return np.minimum.reduceat(self.timestamps, self.starts())
 
     def spread(self, of_pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Returns for each record what is given of its pair.
+        """Returns the mark of its pair for each record, shape (n_records,).
 
         Args:
-            of_pairs: shape (n_pairs,).
+            of_pairs: marks, shape (n_pairs,).
         """
         return np.repeat(of_pairs, np.diff(self.starts(), append=len(self)))
 
@@ -74,7 +74,7 @@ class TimedPlays:
         )
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> TimedPlays:
-        """Returns the records that a mask marks, or those at some positions."""
+        """Returns the records that a mask or positions choose."""
         return TimedPlays(
             self.user_indices[which],
             self.item_indices[which],
@@ -83,11 +83,11 @@ class TimedPlays:
         )
 
     def recency(self, half_life: float) -> NDArray[np.float32]:
-        """Returns what age has left of each pair, float32, shape (n_pairs,), above 0, at most 1.
+        """Returns the recency of each pair, float32, shape (n_pairs,), above 0, at most 1.
 
-        Each play halves every so many days, counted back from the last record of all; a pair has
-        the mean of its plays. What is older than forty half-lives counts as just that old, so that
-        nothing vanishes.
+        The recency of a play halves with each half-life, counted back from the last record of all;
+        that of a pair is the mean over its plays. Plays older than forty half-lives count as forty
+        half-lives old, so that no pair vanishes.
 
         Args:
             half_life: in days, above 0.
@@ -105,7 +105,7 @@ class TimedPlays:
         starts = self.starts()
         indptr = np.zeros(n_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(self.user_indices[starts], minlength=n_users), out=indptr[1:])
-        # What exceeds float32 becomes infinite, as in sum_pairs.
+        # A sum beyond float32 becomes infinite, as in sum_pairs.
         with np.errstate(over="ignore"):
             plays = np.add.reduceat(self.plays, starts, dtype=np.float64).astype(np.float32)
         return UserItems(indptr, self.item_indices[starts], plays, n_items)
@@ -113,7 +113,7 @@ class TimedPlays:
 
 @dataclass(frozen=True, slots=True)
 class Interactions:
-    """Who played what how often.
+    """Users, items and the plays of each pair.
 
     Attributes:
         user_ids: String, by user index.
@@ -136,10 +136,10 @@ class Interactions:
         """Returns the same pairs with their recency; see ``TimedPlays.recency``.
 
         Args:
-            half_life: in days; None where nothing fades.
+            half_life: in days; None to leave the weights as they are.
 
         Raises:
-            TimesMissing: nobody knows when each record was played.
+            TimesMissing: the times of the records are unknown.
         """
         if half_life is None:
             return self
@@ -150,28 +150,28 @@ class Interactions:
         """Returns the records behind the matrix.
 
         Raises:
-            TimesMissing: nobody knows when each was played.
+            TimesMissing: their times are unknown.
         """
         if self.timed is None:
             raise TimesMissing(
-                "a half-life", ", or say with --events and --data-until of when it is"
+                "a half-life", ", or give the time of the data with --events and --data-until"
             )
         return self.timed
 
-    def with_pairs(self, keep: NDArray[np.bool_]) -> Interactions:
-        """Returns the same users and items with only the pairs that ``keep`` (nnz,) marks."""
+    def with_pairs(self, chosen: NDArray[np.bool_]) -> Interactions:
+        """Returns the same users and items with only the pairs that ``chosen`` (nnz,) marks."""
         old = self.user_items
         before = np.zeros(old.nnz + 1, dtype=np.int64)  # how many pairs stay before each
-        np.cumsum(keep, out=before[1:])
-        recency = None if old.recency is None else old.recency[keep]
+        np.cumsum(chosen, out=before[1:])
+        recency = None if old.recency is None else old.recency[chosen]
         user_items = UserItems(
-            before[old.indptr], old.indices[keep], old.plays[keep], old.n_items, recency
+            before[old.indptr], old.indices[chosen], old.plays[chosen], old.n_items, recency
         )
-        timed = None if self.timed is None else self.timed.take(self.timed.spread(keep))
+        timed = None if self.timed is None else self.timed.take(self.timed.spread(chosen))
         return replace(self, user_items=user_items, timed=timed)
 
     def with_pairs_of(self, other: Interactions) -> Interactions:
-        """Returns the pairs of both, of the same users and items."""
+        """Returns the pairs of both; they must have the same users and items."""
         parts = (self.user_items, other.user_items)
         user_items = sum_pairs(
             np.concatenate([part.row_of_each_pair() for part in parts]),
@@ -186,9 +186,9 @@ class Interactions:
         return replace(self, user_items=user_items, timed=timed)
 
     def with_items_in(self, order: NDArray[np.integer]) -> Interactions:
-        """Returns the same pairs with the items numbered anew: ``order[i]`` becomes item ``i``.
+        """Returns the same pairs with renumbered items: item ``order[i]`` becomes item ``i``.
 
-        Times are left out.
+        The records are left out.
         """
         old = self.user_items
         number = np.empty(old.n_items, dtype=np.int32)
@@ -209,11 +209,11 @@ class Interactions:
         return Interactions(self.user_ids, self.items.take(order), user_items)
 
     def without_times(self) -> Interactions:
-        """Returns the same without the records."""
+        """Returns the same pairs without the records."""
         return replace(self, timed=None)
 
     def with_records(self, timed: TimedPlays) -> Interactions:
-        """Returns the same users and items with only the pairs and plays of some records."""
+        """Returns the same users and items with the pairs and plays of given records."""
         n_users, n_items = self.user_items.n_users, self.user_items.n_items
         return replace(self, user_items=timed.sum(n_users=n_users, n_items=n_items), timed=timed)
 
@@ -227,7 +227,7 @@ def gather_records(
     n_users: int,
     n_items: int,
 ) -> tuple[UserItems, TimedPlays | None]:
-    """Builds the matrix of records, and sorts these where their times are known."""
+    """Builds the matrix of records, and sorts the records where their times are known."""
     if timestamps is None:
         return sum_pairs(user_indices, item_indices, plays, n_users=n_users, n_items=n_items), None
     timed = TimedPlays(user_indices, item_indices, plays, timestamps).sorted(n_items)
@@ -263,7 +263,7 @@ def sum_pairs(
 
 
 def _order_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the stable order of keys that are not negative."""
-    # By 16 bits at a time, which numpy counts instead of comparing: several times as fast.
+    """Returns the stable order of keys, which must not be negative."""
+    # 16 bits at a time: numpy sorts those by counting, which is several times as fast.
     bits = int(keys.max(initial=0)).bit_length()
     return np.lexsort([(keys >> low).astype(np.uint16) for low in range(0, max(bits, 1), 16)])

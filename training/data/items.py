@@ -1,4 +1,4 @@
-"""The items table while data are prepared: one row for each item, columns as they come."""
+"""The items table while data are prepared: one row for each item, with any columns."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from app.model.items import Items
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemTable:
-    """What is known of items, by their index.
+    """The columns of items, by item index.
 
-    Steps that choose, renumber or join items do so with whole rows, whatever columns there are.
+    Steps that choose, renumber or join items move whole rows, so that a new column needs no change
+    in them.
 
     Attributes:
         frame: one row for each item; columns ``id`` (String, unique) and ``name`` (String; the id
@@ -28,11 +29,11 @@ class ItemTable:
 
     @classmethod
     def of(cls, ids: pl.Series, names: pl.Series | None = None) -> ItemTable:
-        """Makes a table of its columns.
+        """Makes a table from its columns.
 
         Args:
             ids: String, unique.
-            names: String, as many; by default the ids.
+            names: String, of the same length; by default the ids.
         """
         return cls(pl.DataFrame([ids.alias("id"), (ids if names is None else names).alias("name")]))
 
@@ -56,19 +57,19 @@ class ItemTable:
     def union(self, other: ItemTable) -> ItemTable:
         """Returns the items of both tables, sorted by the bytes of their ids.
 
-        Of an item that is in both the row of this table is taken.
+        An item that is in both tables has the row of this one.
         """
         both = pl.concat([self.frame, other.frame])
         return ItemTable(both.unique("id", keep="first", maintain_order=True).sort("id"))
 
     def with_ids(self, ids: pl.Series, names: pl.DataFrame) -> ItemTable:
-        """Returns the table for other ids; what is known of those that it has stays.
+        """Returns the table for other ids; ids of this table have their rows.
 
         Args:
             ids: String, unique.
-            names: columns ``id`` and ``name``, for items that have none here.
+            names: columns ``id`` and ``name``, for items without a name here.
         """
-        # An item without a name has its id in the place of it.
+        # The name of an item without one is its id.
         known = self.frame.with_columns(
             pl.when(pl.col("name") != pl.col("id")).then(pl.col("name")).alias("name")
         )
@@ -81,9 +82,9 @@ class ItemTable:
         return ItemTable(named.drop("told"))
 
     def mapped(self) -> Items:
-        """Returns the table as a model has it.
+        """Returns the table in the form of a model.
 
         Raises:
-            InvalidId: an id is longer than the service carries.
+            InvalidId: an id is longer than the service allows.
         """
         return Items.of(IdMap.build(self.ids.to_list()), StringTable.build(self.names.to_list()))

@@ -14,22 +14,22 @@ from training.data.items import ItemTable
 
 REASON_ZERO: Final = "plays are zero"
 REASON_ERASED: Final = "user was erased"
-# Rows that can be read, and are left out by a rule.
+# Rows that are readable and are left out by a rule.
 _LEFT_OUT: Final = frozenset({REASON_ZERO, REASON_ERASED})
-# Of so many rows that cannot be read one is told, or refused.
+# Shares of unreadable rows above which there is a warning or an error.
 _WARNED_SHARE: Final = 0.01
 _REFUSED_SHARE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """What happened to the rows of the source files.
+    """Counts of the rows of the source files.
 
     Attributes:
         read: all rows, broken ones included.
-        dropped: rows left out, by reason.
-        noted: rows taken although something about them is odd, by what.
-        examples: by reason, a value for which a row was dropped, and where it stands.
+        dropped: reason to the number of rows that were left out for it.
+        noted: oddity to the number of rows that were read in spite of it.
+        examples: reason or oddity to one such value and its row.
     """
 
     read: int
@@ -44,17 +44,17 @@ class RowCounts:
 
     @property
     def unreadable(self) -> int:
-        """Rows that could not be read, without those that a rule leaves out."""
+        """Rows that could not be read; rows that a rule leaves out do not count."""
         return sum(count for reason, count in self.dropped.items() if reason not in _LEFT_OUT)
 
     @property
     def are_mostly_readable(self) -> bool:
-        """Whether few enough rows could not be read to train on the others."""
+        """Whether enough rows could be read to train on them."""
         return self.unreadable <= _REFUSED_SHARE * self.read
 
     @property
     def warning(self) -> str:
-        """Says how many rows could not be read, and why; empty for hardly any."""
+        """How many rows could not be read, and why; empty where there are hardly any."""
         if self.unreadable <= _WARNED_SHARE * self.read:
             return ""
         reasons = "; ".join(
@@ -69,21 +69,21 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Listening records in terms of codes; a (user, item) pair may occur more than once.
+    """Listening records as codes; a (user, item) pair may occur more than once.
 
     Attributes:
         user_codes: int32, shape (n_records,), positions in ``user_ids``.
-        item_codes: int32, shape (n_records,), positions in ``items``; -1 for a record whose
-            artist is no item because it has no id: it counts as a row of its user until the filter
-            of artists, where it falls out.
+        item_codes: int32, shape (n_records,), positions in ``items``; -1 for a record whose artist
+            has no id and so is no item. Such a record counts for its user and is left out by the
+            filter of items.
         plays: float32, shape (n_records,), above zero, finite.
         user_ids: String, unique, sorted by their bytes.
         items: the items table by item code, sorted by the bytes of the ids.
-        rows: what was read and dropped.
+        rows: counts of rows read and dropped.
         dataset: the dataset's name.
-        sources: what was read, for the manifest: file name to its ``sha256`` and ``bytes``.
+        sources: file name to its ``sha256`` and ``bytes``, for the manifest.
         timestamps: int64, shape (n_records,), seconds since 1970 in UTC; None where unknown.
-        remark: what a reader should know of how the columns were understood; empty for nothing.
+        remark: how the columns were understood, where that is in doubt; otherwise empty.
     """
 
     user_codes: NDArray[np.int32]

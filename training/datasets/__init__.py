@@ -1,6 +1,6 @@
-"""Datasets: what is known, where it comes from, and how it becomes records.
+"""Datasets: their origin and licence, and how they become records.
 
-Each has a module of its own, which declares all that is known of it; the table here lists them.
+Each dataset is declared in a module of its own; the table here lists them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ DATA: Final = Path("data")
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions(TableOptions):
-    """Options of the command line: a base class for each dataset that has options of its own."""
+    """Options on the command line; each dataset with options of its own adds a base class."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions(DatasetOptions, lastfm.LastfmOptions):
-    """How a dataset is read: options of the command line, and those that recipes set."""
+    """All options of reading a dataset: those of the command line and those of recipes."""
 
 
 Dataset: TypeAlias = dataset.Dataset[LoadOptions]
@@ -60,15 +60,15 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
 
     Args:
         name: one of ``DATASETS``.
-        path: where it lies; see the loader of the dataset.
+        path: its file or folder; see the loader of the dataset.
         options: how to read it.
 
     Returns:
         Its records. Two readings of the same files give the same arrays.
 
     Raises:
-        DatasetError: there is no such dataset, it cannot be read, or what lies there was made up
-            and is asked for under the name of real data.
+        DatasetError: there is no such dataset, it cannot be read, or the path holds a made-up
+            sample and ``name`` is that of real data.
     """
     try:
         str(path).encode()
@@ -81,15 +81,15 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
 
 
 def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) -> Path:
-    """Returns where a dataset lies, and downloads it if nothing says where.
+    """Returns the path of a dataset; without a path, downloads the dataset first.
 
     Args:
         name: one of ``DATASETS``.
-        path: where it lies; taken as it is.
-        data: folder of downloads, in which the dataset has a folder under its name.
+        path: its file or folder, returned unchanged.
+        data: folder of downloads, in which each dataset has a folder under its name.
 
     Raises:
-        DatasetError: there is no such dataset, or it is neither there nor to be downloaded.
+        DatasetError: there is no such dataset, or it is missing and cannot be downloaded.
         DownloadError: it cannot be downloaded.
     """
     found = _dataset(name)
@@ -102,13 +102,14 @@ def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) ->
         download(found, folder)
     elif not folder.exists():
         raise DatasetError(
-            f"where is the dataset {name}? Give --data; it comes from: {found.source}"
+            f"{folder} does not exist, and {name} cannot be downloaded. Give --data "
+            f"with its place; it comes from: {found.source}"
         )
     return folder
 
 
 def with_times() -> str:
-    """Returns which datasets have the time of each record, for a message."""
+    """Returns the datasets that have the time of each record, for a message."""
     return ", or ".join(one.times for one in DATASETS.values() if one.times is not None)
 
 

@@ -1,4 +1,4 @@
-"""What is declared of a dataset: name, files, licence, where it is fetched and how it is read."""
+"""The declaration of a dataset: its name, files, licence, download and loader."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from training.data.records import Records
 
-# The options that a loader reads; a class that has more of them will do as well.
+# The options that a loader reads; a class with more options is accepted as well.
 OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)
 
 
@@ -27,16 +27,16 @@ class Loader(Protocol[OptionsT_contra]):
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Where a dataset is fetched from.
+    """The download of a dataset.
 
     Attributes:
         url: address of the archive, a zip or a gzipped tar.
         archive: file name of the archive.
-        size: bytes of the archive, about; for people to read.
+        size: approximate bytes of the archive, for the message before a download.
         largest: bytes that neither the archive nor an unpacked file may exceed.
-        files: files to unpack, to the checksum of each (``md5:…``, ``sha256:…``) or None.
-        checksum: of the archive, where it is known.
-        optional: files that the archive need not hold.
+        files: file to unpack to its checksum (``md5:…``, ``sha256:…``), or to None.
+        checksum: of the archive, None where it is unknown.
+        optional: files that the archive may lack.
     """
 
     url: str
@@ -50,21 +50,21 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Dataset(Generic[OptionsT_contra]):
-    """All that is known of a dataset; its module declares it as ``DATASET``.
+    """A dataset; its module declares it as ``DATASET``.
 
     Attributes:
         name: on the command line.
         description: one sentence.
-        licence: what its data may be used for.
-        source: the page that it comes from, or what makes it.
-        files: the names that are expected in its folder.
+        licence: the permitted use of its data.
+        source: the page that it comes from, or the command that makes it.
+        files: the names of the files in its folder.
         load: reads it.
-        download: where it is fetched, None where it cannot be.
-        subfolder: the folder that its archive unpacks into, where the files are looked for as well.
-        times: what to take of it where the time of each record is needed, for a message that says
-            so; None where records have no times, or none that say anything of real listeners.
-        is_made_up: whether nobody in it exists, so that it has whatever size was asked for and may
-            not be read under another name.
+        download: where it is fetched from, None where it cannot be downloaded.
+        subfolder: the folder that its archive unpacks into, where files are looked for as well.
+        times: words for a message that recommends it where the time of each record is needed; None
+            where records have no times, or only made-up ones.
+        is_made_up: whether it is generated. Such a dataset may have any size and may not be read
+            under the name of another one.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Downloading a dataset: licence first, resumed where it broke off, checked before it counts."""
+"""Download of a dataset: shows the licence first, resumes, and checks before anything is used."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ _CHUNK: Final = 1 << 20
 def download(dataset: Dataset[Any], folder: Path, *, console: Console | None = None) -> None:
     """Fetches and unpacks a dataset, unless its files are there.
 
-    The archive grows in ``<archive>.part``, from which an interrupted download goes on. An archive
-    that was put into the folder by hand is used instead, and stays. A file of the dataset appears
-    under its name only when its checksum is right.
+    The archive grows in ``<archive>.part``, from which an interrupted download resumes. An archive
+    that was put into the folder by hand is used instead, and is not removed. A file of the dataset
+    gets its name only when its checksum is right.
 
     Args:
-        dataset: one that can be downloaded.
-        folder: where its files shall lie; made if it is missing.
+        dataset: a dataset that can be downloaded.
+        folder: the folder for its files; made if it is missing.
         console: for the licence and the progress bar; stderr by default.
 
     Raises:
-        DownloadError: no network, a broken or wrong file, no space, or another process is at it.
+        DownloadError: there is no network or no space, a file is broken or wrong, or another
+            process is downloading it.
     """
     if dataset.download is None:
         raise DownloadError(f"{dataset.name} cannot be downloaded; it comes from {dataset.source}")
@@ -85,11 +86,11 @@ def _obtain(dataset: Dataset[Any], download: Download, folder: Path, console: Co
 
 @contextmanager
 def _explained(dataset: Dataset[Any], download: Download, folder: Path) -> Iterator[None]:
-    """Adds to every failure what can be done instead."""
+    """Adds the way out to every failure."""
     files = " and ".join(_required(download))
     instead = (
-        f"To go on without it, fetch {download.url} (see {dataset.source}) elsewhere and put it, "
-        f"or {files} from it, into {folder.absolute()}, or name their folder with --data"
+        f"To do without the download, fetch {download.url} (see {dataset.source}) elsewhere and "
+        f"put it, or {files} from it, into {folder.absolute()}, or name their folder with --data"
     )
     try:
         yield
@@ -102,7 +103,7 @@ def _explained(dataset: Dataset[Any], download: Download, folder: Path) -> Itera
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Lets one process at a time download; the kernel frees a killed one's lock."""
+    """Lets one process download at a time; the kernel releases the lock of a killed one."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as lock:
         try:
@@ -123,7 +124,7 @@ def _announce(dataset: Dataset[Any], download: Download, folder: Path, console: 
 
 
 def _fetch(download: Download, part: Path, console: Console) -> None:
-    """Downloads the archive; what has come so far stays in the ``.part`` file when it breaks."""
+    """Downloads the archive; after a failure the ``.part`` file has what has come so far."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with (
         httpx2.Client(timeout=_TIMEOUT, follow_redirects=True) as client,
@@ -141,10 +142,10 @@ def _fetch(download: Download, part: Path, console: Console) -> None:
 
 
 def _is_passing(error: httpx2.HTTPError) -> bool:
-    """Tells whether another attempt may succeed."""
+    """Returns whether another attempt may succeed."""
     if isinstance(error, httpx2.HTTPStatusError):
         return error.response.status_code >= 500 or error.response.status_code == 429
-    # Without a network the answer shall come at once.
+    # Without a network the command has to fail at once.
     return not isinstance(
         error,
         httpx2.ConnectError
@@ -162,21 +163,21 @@ def _failure(error: httpx2.HTTPError, download: Download, part: Path) -> str:
     else:
         reason = f"the download broke off ({error or type(error).__name__})"
     if part.exists() and (size := part.stat().st_size):
-        reason += f"; {size:,} bytes are kept in {part}, the next run goes on from there"
+        reason += f"; {size:,} bytes of it are in {part}, from which the next run resumes"
     return reason
 
 
 def _fetch_rest(
     client: httpx2.Client, download: Download, part: Path, progress: Progress, task: TaskID
 ) -> None:
-    """Appends to the part what is missing, or begins anew where the server cannot go on.
+    """Appends the missing bytes to the part, or starts again where the server cannot resume.
 
     Raises:
-        httpx2.HTTPError: it broke off, or the server refuses.
-        DownloadError: there is more of it than there can be.
+        httpx2.HTTPError: the transfer broke off, or the server refuses it.
+        DownloadError: the archive is larger than it can be.
     """
     have = part.stat().st_size if part.exists() else 0
-    # Bytes as they are stored: a compressed transfer could not be resumed.
+    # The stored bytes: a compressed transfer could not be resumed.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", download.url, headers=headers) as response:
         start, total = _offered(response, have)
@@ -190,7 +191,7 @@ def _fetch_rest(
             file.truncate(start)
             file.seek(start)
             progress.update(task, completed=start, total=total)
-            # As it arrives: chunks of a fixed size would be lost in part when it breaks off.
+            # Written as it arrives: of chunks of a fixed size the last one would be lost.
             for chunk in response.iter_raw():
                 file.write(chunk)
                 progress.update(task, completed=file.tell())
@@ -200,7 +201,7 @@ def _fetch_rest(
 
 
 def _offered(response: httpx2.Response, have: int) -> tuple[int, int | None]:
-    """Returns the position that the answer begins at, and the size of the whole if it is told."""
+    """Returns the position at which the answer begins, and the total size if it is known."""
     if response.status_code == httpx2.codes.OK:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
@@ -217,7 +218,7 @@ def _check(file: Path, name: str, checksum: str | None) -> None:
     """Compares a file with its checksum, if that is known.
 
     Raises:
-        DownloadError: it is another file.
+        DownloadError: they differ.
     """
     if checksum is None:
         return
@@ -233,10 +234,10 @@ def _check(file: Path, name: str, checksum: str | None) -> None:
 def _unpack(download: Download, archive: Path, folder: Path) -> None:
     """Unpacks the wanted files; they get their names when all of them are right.
 
-    Nothing is written under a path that the archive names, so it cannot write anywhere else.
+    Paths in the archive are not used, so that it cannot write outside of the folder.
 
     Raises:
-        DownloadError: the archive is not what it should be.
+        DownloadError: the archive is damaged, is another one, or lacks a file.
     """
     _check(archive, download.archive, download.checksum)
     unpacked: dict[str, Path] = {}

@@ -1,7 +1,7 @@
 """The dataset ``hetrec-lastfm-2k``: the artists of 2,000 users of Last.fm, from HetRec 2011.
 
-Tab-separated with a header: ``user_artists.dat`` holds user, artist and plays, ``artists.dat`` the
-artist's number, name and two addresses. Cantador, Brusilovsky and Kuflik, RecSys 2011.
+Tab-separated with a header: ``user_artists.dat`` has user, artist and plays; ``artists.dat`` has
+the number, name and two addresses of each artist. Cantador, Brusilovsky and Kuflik, RecSys 2011.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NOTE_BROKEN_NAME: Final = "name with invalid UTF-8, shown with U+FFFD"
 _HEADERS: Final = ("userID", "//userID")
 _COLUMNS: Final = ("user", "artist", "plays")
 _ARTIST_COLUMNS: Final = ("item", "name", "url", "picture")
-_EXPECTED: Final = "userID, artistID, weight, parted by tabs"
+_EXPECTED: Final = "userID, artistID, weight, separated by tabs"
 
 
 def load(path: Path, options: object) -> Records:
@@ -52,10 +52,10 @@ def load(path: Path, options: object) -> Records:
 
     Args:
         path: the folder of both files.
-        options: none matters here.
+        options: unused.
 
     Raises:
-        DatasetError: a file is missing, no such file, empty, or holds only broken rows.
+        DatasetError: a file is missing, empty or of another kind, or no row of it can be used.
     """
     del options
     plays_file = find_file(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE)
@@ -117,8 +117,8 @@ DATASET: Final = Dataset(
     source=SOURCE,
     files=(PLAYS_FILE, ARTISTS_FILE),
     load=load,
-    # The checksum is that of the published archive. The files in a copy may have been converted
-    # (line ends, header), which the loader takes as well.
+    # The checksum is that of the published archive. Files in a copy may be converted (line ends,
+    # header); the loader reads those as well.
     download=Download(
         url="https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip",
         archive="hetrec2011-lastfm-2k.zip",

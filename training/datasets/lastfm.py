@@ -1,7 +1,8 @@
-"""What the datasets ``lastfm-360k`` and ``lastfm-1k`` share: origin, and how artists are known.
+"""Common parts of the datasets ``lastfm-360k`` and ``lastfm-1k``: origin and ids of artists.
 
-An artist has a MusicBrainz id (MBID). One without is known by its name: where the name stands
-beside exactly one MBID in the file, by that MBID, otherwise by the id ``name:<name>``.
+The id of an artist is its MusicBrainz id (MBID). An artist without MBID is identified by its name:
+if the name has exactly one MBID elsewhere in the file, the id is that MBID, otherwise it is
+``name:<name>``.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ class LastfmOptions:
     """How the datasets of Last.fm are read.
 
     Attributes:
-        drop_items_without_id: an artist without MBID becomes no item; its rows stay as records
-            with item code -1, so that they still count towards their user's number of rows.
+        drop_items_without_id: whether an artist without MBID is no item. Its rows then become
+            records with item code -1, which still count for the number of records of their user.
     """
 
     drop_items_without_id: bool = False
 
 
 def download_of(folder: str, size: int, files: Mapping[str, str | None], profiles: str) -> Download:
-    """Returns where a dataset is fetched.
+    """Returns the download of a dataset.
 
     Args:
-        folder: that its archive unpacks into, and is called by.
-        size: bytes of the archive, about.
-        files: to their checksums.
-        profiles: which of them need not be there.
+        folder: the folder that its archive unpacks into; the archive has the same name.
+        size: approximate bytes of the archive.
+        files: file to its checksum, or to None.
+        profiles: the file that the archive may lack.
     """
     archive = f"{folder}.tar.gz"
     return Download(
@@ -68,30 +69,30 @@ def download_of(folder: str, size: int, files: Mapping[str, str | None], profile
     )
 
 
-def identify_artists(encoded: Encoded, rows: Rows, *, keep_names: bool) -> pl.Series:
-    """Finds the ids of artists, and drops the rows whose artist can have none.
+def identify_artists(encoded: Encoded, rows: Rows, *, by_name: bool) -> pl.Series:
+    """Finds the ids of artists, and drops the rows whose artist cannot have one.
 
     Args:
         encoded: a source whose item columns are ``mbid`` and ``name``.
-        rows: its rows; those dropped already have no say in which MBID a name has.
-        keep_names: whether an artist without MBID is an item.
+        rows: its rows; those already dropped do not decide which MBID a name has.
+        by_name: whether an artist without MBID is identified by its name.
 
     Returns:
-        String, by row of ``encoded.items``, the id; null for one that is no item.
+        String, by row of ``encoded.items``, the id; null for an artist that is no item.
     """
-    item_ids = _ids(encoded, rows) if keep_names else _mbids(encoded)
+    item_ids = _ids(encoded, rows) if by_name else _mbids(encoded)
     codes = encoded.item_codes
-    # Two MBIDs that differ in broken bytes would look the same, so none can be trusted.
+    # Two MBIDs that differ only in broken bytes would look the same, so neither can be used.
     broken = encoded.items[MBID].str.contains(REPLACEMENT, literal=True).to_numpy()
     rows.drop(REASON_BROKEN_ID, broken[codes])
-    if keep_names:
+    if by_name:
         rows.drop(REASON_NAMELESS, item_ids.is_null().to_numpy()[codes])
     rows.drop(REASON_LONG_ID, too_long(item_ids)[codes])
     return item_ids
 
 
 def note_artists(encoded: Encoded, rows: Rows, item_ids: pl.Series) -> dict[str, int]:
-    """Counts the usable rows with something odd about their artist, by what it is."""
+    """Returns the numbers of usable rows whose artist is odd, by oddity."""
     table = encoded.items.with_columns(item=item_ids, rows=pl.Series(_rows_per_item(encoded, rows)))
     without = pl.col(MBID) == ""
     by_name = pl.col("item") == NAME_PREFIX + pl.col(NAME)

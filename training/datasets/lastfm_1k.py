@@ -44,7 +44,7 @@ _USER: Final = "^user_[0-9]{6}$"
 _COLUMNS: Final = ("user", "time", "mbid", "name", "track_mbid", "track")
 _EXPECTED: Final = (
     "user, time, artist MBID (or nothing), artist name, track MBID (or nothing), track name, "
-    "parted by tabs"
+    "separated by tabs"
 )
 _BEGIN: Final = int(datetime(2002, 1, 1, tzinfo=UTC).timestamp())
 _END: Final = int(datetime(2010, 6, 1, tzinfo=UTC).timestamp())
@@ -54,14 +54,14 @@ _LATE: Final = int(datetime(2009, 5, 6, tzinfo=UTC).timestamp())
 def load(path: Path, options: LastfmOptions) -> Records:
     """Reads the file of plays, one record each. The file of profiles is not needed.
 
-    Artists are known as in ``lastfm-360k``.
+    Artists have the ids that they have in ``lastfm-360k``.
 
     Args:
         path: the file, its folder, or the folder that the archive was unpacked in.
-        options: what becomes of artists without MBID.
+        options: whether artists without MBID are items.
 
     Raises:
-        DatasetError: the file is missing, no such file, empty, or holds only broken rows.
+        DatasetError: the file is missing, empty or of another kind, or no row of it can be used.
     """
     with opened(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE) as (file, survey):
         seconds = from_text(pl.col("time"), UTC_SECONDS)
@@ -69,7 +69,7 @@ def load(path: Path, options: LastfmOptions) -> Records:
         is_user = encoded.users.str.contains(_USER).to_numpy()
         rows.drop(REASON_USER, ~is_user[encoded.user_codes])
         timestamps = _check_times(encoded, rows)
-        item_ids = identify_artists(encoded, rows, keep_names=not options.drop_items_without_id)
+        item_ids = identify_artists(encoded, rows, by_name=not options.drop_items_without_id)
         refuse_without_records(file, rows, _EXPECTED)
         late = {NOTE_LATE: int((timestamps[rows.usable] >= _LATE).sum())}
         return records_of(
@@ -85,11 +85,11 @@ def load(path: Path, options: LastfmOptions) -> Records:
 
 
 def _check_times(encoded: Encoded, rows: Rows) -> NDArray[np.int64]:
-    """Returns the times by row, and drops the rows whose time cannot be."""
+    """Returns the times by row, and drops the rows with an impossible or unreadable time."""
     seconds = encoded.rest["time"]
     rows.drop(REASON_TIME, seconds.is_null().to_numpy())
     timestamps: NDArray[np.int64] = seconds.fill_null(0).to_numpy()
-    # Clocks of players were wrong: some plays are dated years after the data were collected.
+    # The clocks of some players were wrong: plays are dated years after the data were collected.
     rows.drop(REASON_ABSURD, (timestamps < _BEGIN) | (timestamps >= _END))
     return timestamps
 

@@ -32,27 +32,29 @@ REASON_USER: Final = "user is no SHA-1"
 
 _SHA1: Final = "^[0-9a-fA-F]{40}$"
 _COLUMNS: Final = ("user", "mbid", "name", "plays")
-_EXPECTED: Final = "SHA-1 of the user, artist MBID (or nothing), artist name, plays, parted by tabs"
+_EXPECTED: Final = (
+    "SHA-1 of the user, artist MBID (or nothing), artist name, plays, separated by tabs"
+)
 
 
 def load(path: Path, options: LastfmOptions) -> Records:
     """Reads the file of plays. The file of profiles is not needed.
 
-    An artist without MBID is known by its name; see ``lastfm``. The name of an MBID is the
-    most frequent one that stands beside it.
+    An artist without MBID is identified by its name; see ``lastfm``. An MBID has the name that is
+    most frequent beside it.
 
     Args:
         path: the file, its folder, or the folder that the archive was unpacked in.
-        options: what becomes of artists without MBID.
+        options: whether artists without MBID are items.
 
     Raises:
-        DatasetError: the file is missing, no such file, empty, or holds only broken rows.
+        DatasetError: the file is missing, empty or of another kind, or no row of it can be used.
     """
     with opened(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE) as (file, survey):
         encoded, rows, plays = encode_plays(file, survey, _COLUMNS, ("mbid", "name"))
         is_sha1 = encoded.users.str.contains(_SHA1).to_numpy()
         rows.drop(REASON_USER, ~is_sha1[encoded.user_codes])
-        item_ids = identify_artists(encoded, rows, keep_names=not options.drop_items_without_id)
+        item_ids = identify_artists(encoded, rows, by_name=not options.drop_items_without_id)
         rows.drop_bad_plays(plays)
         refuse_without_records(file, rows, _EXPECTED)
         return records_of(

@@ -43,7 +43,7 @@ NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no time
 NOTE_QUOTED: Final = "id in quotation marks, taken as they are (--quoting removes them)"
 
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
-# What a CSV has and a TSV has not, unless an option says otherwise.
+# Fields of these may be quoted, unless an option says otherwise.
 _QUOTED: Final = (".csv", ".csv.gz")
 _PARQUET: Final = (".parquet", ".pq")
 _IN_QUOTES: Final = '^".*"$'
@@ -51,12 +51,12 @@ _IN_QUOTES: Final = '^".*"$'
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table, and how it is read.
+    """A table and its format.
 
     Attributes:
         path: the file.
         scan: its columns, as text where it is a text file.
-        separator: that parts its fields, None in Parquet.
+        separator: between its fields, None in Parquet.
         is_quoted: whether its fields may be quoted.
     """
 
@@ -66,11 +66,11 @@ class _Table:
     is_quoted: bool
 
     def count(self, schema: pl.Schema, *, is_certain: bool) -> dict[Path, RecordCounter]:
-        """Returns what counts its records, nothing in Parquet.
+        """Returns the counter of its records; none for Parquet.
 
         Args:
             schema: of the table.
-            is_certain: whether somebody said that fields are quoted.
+            is_certain: whether an option says that fields are quoted.
         """
         if self.separator is None:
             return {}
@@ -81,19 +81,19 @@ class _Table:
         return {self.path: RecordCounter(self.path, quoting, has_header=True)}
 
     def value(self, row: int, column: str) -> str:
-        """Returns what stands in a row and a column, to show it."""
+        """Returns the value of a column in a row, shortened for a message."""
         found = self.scan.slice(row, 1).select(pl.col(column).cast(pl.String)).collect()
         return shorten(str(found.item())) if len(found) and found.item() is not None else ""
 
 
 def load(path: Path, options: TableOptions) -> Records:
-    """Reads a table with one row a pair of user and item.
+    """Reads a table with a user and an item in each row.
 
-    Ids stay exactly as they stand there. CSV and TSV have a header and may be gzipped; fields
-    of a CSV may be quoted, those of a TSV only where the options say so.
+    Ids are read unchanged. CSV and TSV have a header and may be gzipped. Fields of a CSV may be
+    quoted, those of a TSV only where the options say so.
 
     Args:
-        path: the file; its suffix says what it is.
+        path: the file; its suffix decides its format.
         options: the names of the columns, and whether fields are quoted.
 
     Raises:
@@ -151,7 +151,7 @@ def _scan(path: Path, suffix: str, options: TableOptions) -> _Table:
     if suffix in _PARQUET:
         return _Table(path, pl.scan_parquet(path, glob=False), separator=None, is_quoted=False)
     is_quoted = suffix in _QUOTED if options.quoting is None else options.quoting
-    # Read as text throughout: a guessed type would change 007 to 7 and a long id to a float.
+    # All columns are read as text: a guessed type would change 007 to 7 and a long id to a float.
     read = partial(
         pl.scan_csv,
         path,
@@ -175,17 +175,17 @@ def _columns(
         return Columns.find(schema, path, options)
     except DatasetError:
         if any("\n" in name for name in schema):
-            survey.result()  # a quotation mark in the header, most likely
+            survey.result()  # raises the better error if a quotation mark in the header is wrong
         raise
 
 
 def _encode(table: _Table, schema: pl.Schema, columns: Columns, survey: Future[Survey]) -> Encoded:
-    """Reads the columns, and refuses a file of which not all rows were read."""
+    """Reads the columns, and refuses the file if not all of its rows were read."""
     try:
         with reading(table.path):
             encoded = encode(*_select(table, schema, columns.by_role))
     except DatasetError:
-        survey.result()  # which knows the line, if a quotation mark is the cause
+        survey.result()  # names the line, if a quotation mark is the cause
         raise
     found = survey.result()
     if table.separator is not None:
@@ -196,7 +196,7 @@ def _encode(table: _Table, schema: pl.Schema, columns: Columns, survey: Future[S
 def _select(
     table: _Table, schema: pl.Schema, columns: Mapping[str, str]
 ) -> tuple[pl.LazyFrame, list[str], list[pl.Expr]]:
-    """Returns the arguments of ``encode``: the source, its item columns and the other ones."""
+    """Returns the arguments of ``encode``: the source, its item columns and the other columns."""
     path = table.path
     items = {
         role: _as_id(columns[role], schema, path) for role in (ITEM, NAME_COLUMN) if role in columns
@@ -256,10 +256,10 @@ def _check(encoded: Encoded, *, is_text: bool) -> Rows:
 def _timestamps(
     encoded: Encoded, rows: Rows, *, asked: bool
 ) -> tuple[NDArray[np.int64] | None, dict[str, NDArray[np.bool_]]]:
-    """Returns the times by row, and which rows have something to be noted.
+    """Returns the times by row, None where none are used, and the rows to note for a reason.
 
-    A time that cannot be read costs its row where the column was asked for. Where the column is
-    only there, it costs the times; and so do times that cannot be, where most of them are so.
+    If an option names the column, a row with an unreadable time is dropped. Otherwise one
+    unreadable time, or a majority of implausible ones, means that no times are used.
     """
     if TIME not in encoded.rest.columns:
         return None, {}
@@ -293,7 +293,7 @@ def _quoted_ids(encoded: Encoded, rows: Rows, table: _Table) -> dict[str, int]:
 def _examples(
     table: _Table, columns: Columns, rows: Rows, odd: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, str]:
-    """Shows the first value for each reason and note that is about one."""
+    """Returns the first value, with its row, for each reason or note that is about a value."""
     about = [(REASON_NO_PLAYS, PLAYS), (REASON_TIME, TIME), (REASON_PERIOD, TIME)]
     found = [(reason, role, rows.first_dropped(reason)) for reason, role in about]
     found += [(note, TIME, int(marks.argmax())) for note, marks in odd.items()]

@@ -1,5 +1,5 @@
-"""From a source and a recipe to what is published: the contract, and the engine in memory.
+"""From a source and a recipe to an artifact: the contract, and the engine that works in memory.
 
-Only an engine knows where the data are. It brings datasets, events, fitting and measuring together;
-the command line asks it, and nothing below knows it.
+Only an engine knows where the data are. It combines datasets, events, fitting and measuring. The
+command line uses it; nothing below imports it.
 """

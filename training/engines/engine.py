@@ -1,8 +1,8 @@
 """The engine contract: a source and a recipe in, an artifact out.
 
-Nothing in it says where the records lie while an engine works. One that spreads them over many
-machines has them in no one place, so neither records nor matrices are handed over: a source names
-them, and what comes back is ready to be published.
+The contract does not say where the records lie while an engine works. A distributed engine never
+has them in one place, so neither records nor matrices are handed over: a source names the records,
+and the engine returns an artifact that is ready to be published.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Source:
 
     Attributes:
         dataset: name of a dataset, None for events alone.
-        path: its folder or file; None for where it is downloaded to.
-        options: how it is read; whether artists without an id are left out is the recipe's affair.
-        allow_unreadable: whether a dataset is taken of which too little can be read.
+        path: its folder or file; None for the folder of downloads.
+        options: how it is read. The recipe decides whether artists without an id are left out.
+        allow_unreadable: whether a dataset is read although too many of its rows are unreadable.
         events: URL of the event store, None for none.
-        rules: what the events count for; a play for more than nothing.
-        data_until: up to when the dataset holds the plays of the events already, in seconds since
-            1970 (UTC); None if it holds none.
+        rules: how many units each type of event counts; more than 0 for a play.
+        data_until: the dataset already holds the plays up to this time, in seconds since 1970
+            (UTC); None if it holds none of the plays of the events.
     """
 
     dataset: str | None = None
@@ -54,12 +54,13 @@ class Recipe:
 
     Attributes:
         preset: filters, split, hyperparameters and contenders.
-        plan: how a split is measured first; None where nothing is. With patience the measurement
-            decides how many iterations the model is trained.
-        with_report: whether a page shows the measurement.
-        search: the trials of ``tune`` that the page shows; None for none.
-        list_length: items of everyone's precomputed list, 0 for none.
-        event_unit: what an event counts in, in medians of the user's weights, above 0.
+        plan: how a split is measured before training; None to measure nothing. With patience, the
+            measurement decides the number of iterations.
+        with_report: whether the artifact has a report.
+        search: file of the search of ``tune`` that the report shows; None for none.
+        list_length: items of each precomputed list, 0 for none.
+        event_unit: size of the unit that events count in, in medians of the user's weights, above
+            0.
     """
 
     preset: Preset
@@ -81,7 +82,7 @@ class Built:
         preset: what the model was trained with, early stopping included.
         figures: on a split of the same data; None where nothing was measured.
         convergence: on a validation part; None where it was not measured.
-        metrics: both for JSON; None where nothing was measured.
+        measured: figures and convergence for JSON; None where nothing was measured.
     """
 
     model: Model
@@ -90,7 +91,7 @@ class Built:
     preset: Preset
     figures: Figures | None
     convergence: Convergence | None
-    metrics: Mapping[str, Any] | None
+    measured: Mapping[str, Any] | None
 
 
 class Loaded(Protocol):
@@ -106,11 +107,11 @@ class Loaded(Protocol):
 
         Args:
             recipe: its filters are those that the source was read with.
-            observer: told of all steps, and that there was nothing to measure.
+            observer: told of all steps, and why nothing was measured where that is so.
 
         Raises:
             SearchMismatch: the trials were on other data, or on another split of them.
-            TrainingError: the split cannot be made of these data, or the numbers ran away.
+            TrainingError: the split cannot be made of these data, or training diverged.
         """
         ...
 
@@ -127,9 +128,9 @@ class Engine(Protocol):
             observer: told of all steps, and how the columns were understood.
 
         Raises:
-            DatasetError: the data cannot be read, or too little of them.
+            DatasetError: the data cannot be read, or too many rows are unreadable.
             StoreUnavailable: the event store cannot be read.
-            TrainingError: the filters leave nothing, or tastes are to fade and nobody knows the
-                times.
+            TrainingError: the filters leave nothing, or a half-life is set and the times are
+                unknown.
         """
         ...

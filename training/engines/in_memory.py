@@ -41,7 +41,7 @@ class LoadedInMemory:
     """A source in memory; see ``Loaded``.
 
     Attributes:
-        prepared: the interactions, and how they came to be.
+        prepared: the interactions and their provenance.
         trainer: makes the factors.
     """
 
@@ -68,15 +68,15 @@ class LoadedInMemory:
                 if recipe.with_report:
                     report = self._report(preset, measured, found, bars)
             model = self._train(preset, recipe, bars)
-        metrics = None if measured is None else measured.to_json()
+        entry = None if measured is None else measured.to_json()
         return Built(
             model=model,
-            card=self._card(model, preset, metrics),
+            card=self._card(model, preset, entry),
             report=report,
             preset=preset,
             figures=None if measured is None else measured.figures,
             convergence=None if measured is None else measured.first.convergence,
-            metrics=metrics,
+            measured=entry,
         )
 
     def _measure(self, recipe: Recipe, observer: Observer, progress: Progress) -> Measured | None:
@@ -127,12 +127,12 @@ class LoadedInMemory:
         )
 
     def _card(
-        self, model: Model, preset: Preset, metrics: Mapping[str, Any] | None
+        self, model: Model, preset: Preset, measured: Mapping[str, Any] | None
     ) -> dict[str, Any]:
-        if metrics is not None:
-            metrics = {
+        if measured is not None:
+            measured = {
                 "measured_on": "a split of the same data; this model is refit on all of it",
-                **metrics,
+                **measured,
             }
         parameters = preset.parameters.to_manifest()
         if preset.parameters.regularization_is_relative:
@@ -142,5 +142,5 @@ class LoadedInMemory:
             "dataset": self.provenance.to_manifest(),
             "preset": preset.name,
             "parameters": parameters,
-            "metrics": metrics,
+            "metrics": measured,
         }

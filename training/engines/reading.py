@@ -24,7 +24,13 @@ from training.tuning.trials import Search
 
 
 def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:
-    """Reads a source and applies the filters; see ``Engine.read``."""
+    """Reads a source and applies the filters; see ``Engine.read``.
+
+    Raises:
+        DatasetError: the source has neither a dataset nor events, or the data cannot be read.
+        StoreUnavailable: the event store cannot be read.
+        TrainingError: the filters leave nothing, or a half-life is set and the times are unknown.
+    """
     log = None if source.events is None else _read_events(source.events, observer)
     records = None
     if source.dataset is not None:
@@ -48,18 +54,18 @@ def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:
 def check_readable(
     records: Records, path: Path, observer: Observer, *, allow_unreadable: bool
 ) -> None:
-    """Says how the columns were understood, and refuses data of which too little can be read.
+    """Says how the columns were understood, and refuses data with too many unreadable rows.
 
     Raises:
-        DatasetError: that is so, and nobody has allowed it.
+        DatasetError: too many rows are unreadable, and ``allow_unreadable`` is false.
     """
     if records.remark:
         observer.note(f"{path}: {records.remark}")
     rows = records.rows
     if not rows.are_mostly_readable and not allow_unreadable:
         raise DatasetError(
-            f"{path}: {rows.warning}, so nothing is done with the others. Mend the file or the "
-            "options that say how it is read, or give --allow-unreadable"
+            f"{path}: {rows.warning}, so the file is not used. Correct the file or the options of "
+            "its columns, or give --allow-unreadable to use the other rows"
         )
 
 
@@ -69,8 +75,8 @@ def read_found(
     """Reads a search to show in a report.
 
     Raises:
-        SearchMismatch: it was on other data, or on another split of them.
-        TrainingError: there is no such search.
+        SearchMismatch: the search was on other data, or on another split of them.
+        TrainingError: there is no such search, or it cannot be read.
     """
     if search_file is None:
         return None
@@ -88,13 +94,13 @@ def open_event_store(
     """Opens an event store.
 
     Args:
-        url: where it is; None where nobody has said.
-        must_exist: whether it is refused, and not made, where it is missing.
-        is_optional: whether the command has ``--no-events``, which the refusal then names.
+        url: its address; None if neither an option nor a variable names it.
+        must_exist: whether a missing store is an error; otherwise it is created.
+        is_optional: whether the command has ``--no-events``, which the error then names.
 
     Raises:
-        TrainingError: there is no URL, or it names none.
-        StoreUnavailable: it cannot be opened.
+        TrainingError: there is no URL, or it is not the URL of an event store.
+        StoreUnavailable: the store cannot be opened.
     """
     if url is None:
         raise TrainingError(

@@ -1,5 +1,5 @@
-"""What event stores give to a training: merging with a dataset, dumps, erased users.
+"""Event stores in training: merging events with a dataset, dumps, erased users.
 
-It may import ``app``, and of ``training`` the records, errors and files; nothing of datasets, nor
-of what is fitted, measured or published.
+It may import ``app``, and from ``training`` records, errors and files, but neither datasets nor
+fitting, measuring and publishing.
 """

@@ -1,8 +1,8 @@
-"""Event dumps: an event store as a file of JSON lines, from one database into another.
+"""Event dumps: an event store as a file of JSON lines, to move it to another database.
 
-The first line names the store, the last one says how many there are between. Those in between are
-events, as ``POST /events`` takes them, with number, key and time of arrival; tombstones; and
-artists that are out of the assortment.
+The first line names the store; the last line has the number of lines between. Those are events in
+the form of ``POST /events``, with number, key and time of arrival; tombstones; and unavailable
+artists.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ Progress: TypeAlias = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Dumped:
-    """What was written.
+    """The contents of a dump that was written.
 
     Attributes:
-        store_id: of the store.
+        store_id: id of the store.
         up_to: number of the last event or tombstone.
-        events: how many.
-        erased_users: how many tombstones.
-        unavailable_artists: how many artists are out of the assortment.
+        events: number of events.
+        erased_users: number of tombstones.
+        unavailable_artists: number of unavailable artists.
     """
 
     store_id: str
@@ -59,14 +59,14 @@ class Dumped:
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """A dump that is whole.
+    """A dump that was checked and is complete.
 
     Attributes:
         path: the file.
-        source: the store that it is of.
+        source: the store that was dumped.
         up_to: number of the last event or tombstone.
-        lines: how many there are between the first and the last one.
-        tombstones: all that it holds.
+        lines: number of lines between the first and the last line.
+        tombstones: all tombstones of the dump.
     """
 
     path: Path
@@ -78,11 +78,11 @@ class Dump:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What became of a dump.
+    """The result of loading a dump.
 
     Attributes:
-        absorbed: what became of its events and tombstones.
-        artists_removed: how many artists are out of the assortment now that were in it.
+        absorbed: counts of its events and tombstones by how the store took them.
+        artists_removed: number of artists that became unavailable.
     """
 
     absorbed: Absorbed
@@ -90,26 +90,26 @@ class Loaded:
 
 
 def check_name(path: Path) -> None:
-    """Refuses a file whose name is not that of a dump.
+    """Refuses a file whose name has not the ending of a dump.
 
     Raises:
-        TrainingError: it ends otherwise.
+        TrainingError: it has another ending.
     """
     if not path.name.endswith(SUFFIXES):
         raise TrainingError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
 
 
 def dump(store: MaintainableStore, path: Path, progress: Progress | None = None) -> Dumped:
-    """Writes a store, which may be written to meanwhile, whole or not at all.
+    """Writes the dump of a store whole or not at all; the store may be in use.
 
     Args:
-        store: what to write.
-        path: where to, ending as one of ``SUFFIXES``; readable by its owner only.
-        progress: called with how many numbers were read since the last call.
+        store: the store.
+        path: the file, with an ending of ``SUFFIXES``; only its owner can read it.
+        progress: called with the number of sequence numbers read since the last call.
 
     Raises:
-        TrainingError: the file's name ends otherwise, or its folder is missing.
-        WriteError: it cannot be written.
+        TrainingError: the name has another ending, or the folder is missing.
+        WriteError: the file cannot be written.
         StoreUnavailable: the store cannot be read.
     """
     check_name(path)
@@ -131,7 +131,7 @@ def dump(store: MaintainableStore, path: Path, progress: Progress | None = None)
                 progress(reached - after)
             after = reached
             if after == end:
-                # Whoever was erased meanwhile may be in the file, so their tombstone has to be.
+                # Users erased during the dump may be in the file, so their tombstones have to be.
                 end = max([end, *(number for _, number in store.erased_after(end))])
             if after == end:
                 break
@@ -143,14 +143,16 @@ def dump(store: MaintainableStore, path: Path, progress: Progress | None = None)
 
 
 def check_dump(path: Path, progress: Progress | None = None) -> Dump:
-    """Reads a dump once, to find out whether it is whole.
+    """Reads a dump to check that it is complete.
 
     Args:
         path: a file that ``dump`` wrote.
-        progress: called with how many lines were read since the last call.
+        progress: called with the number of lines read since the last call.
 
     Raises:
-        DatasetError: the file cannot be read, or is no dump; the message says where.
+        DatasetError: the file cannot be read, is no dump, or is incomplete; the message has the
+            line.
+        TrainingError: its name has another ending.
     """
     with _reading(path) as file:
         lines = _parsed(path, file, progress)
@@ -167,19 +169,19 @@ def check_dump(path: Path, progress: Progress | None = None) -> Dump:
             if isinstance(line, _Erased):
                 tombstones.append(line.to_entry())
     if not isinstance(line, _End) or line.lines != number or line.up_to < last:
-        raise DatasetError(f"{path} is not whole, so nothing of it was stored; export it again")
+        raise DatasetError(f"{path} is incomplete, so nothing of it was stored; export it again")
     return Dump(path, Source(head.store, head.origins), line.up_to, number, tombstones)
 
 
 def load(store: MaintainableStore, found: Dump, progress: Progress | None = None) -> Loaded:
-    """Adds what a dump holds to a store, which may be in use.
+    """Adds the contents of a dump to a store, which may be in use.
 
-    What was stored before an interruption is found again by the next call.
+    After an interruption the next call recognises what was stored already.
 
     Args:
-        store: where to.
-        found: as ``check_dump`` found it.
-        progress: called with how many lines were read since the last call.
+        store: the store.
+        found: the dump, from ``check_dump``.
+        progress: called with the number of lines read since the last call.
 
     Raises:
         DatasetError: the file cannot be read any more.
@@ -199,7 +201,7 @@ def load(store: MaintainableStore, found: Dump, progress: Progress | None = None
                 up_to = entries[-1].sequence
                 absorbed.add(store.absorb(entries, erasures, found.source, up_to))
                 time.sleep(REST_SECONDS)
-    # Its numbers may end higher than its entries do.
+    # The last number of the store may be higher than that of its last entry.
     absorbed.add(store.absorb([], {}, found.source, found.up_to))
     _, unavailable = store.unavailable_artists()
     removed = [artist for artist in artists if artist not in frozenset(unavailable)]
@@ -229,7 +231,7 @@ class _Head(_Line):
 
 
 class _Event(EventIn):
-    # As stores have them, which may be older than what is asked of events today.
+    # Events in stores may be older than today's rules for new events.
     user_id: Id
     artist_id: Id
     plays: float | None = Field(default=None, gt=0, le=MAX_PLAYS, allow_inf_nan=False)
@@ -245,7 +247,7 @@ class _Event(EventIn):
 
 
 if _Event.model_fields.keys() != {dumped.name for dumped in DUMPED}:
-    raise TypeError("what a dump writes of an event and what it reads are not the same")
+    raise TypeError("the fields of an event that a dump writes and reads differ")
 
 
 class _Erased(_Line):
@@ -268,7 +270,7 @@ class _End(_Line):
     lines: int = Field(ge=0)
 
 
-# By a name that only one kind of line has.
+# Kinds of lines, by a field that only that kind has.
 _KINDS: Final[dict[str, type[_Line | EventIn]]] = {
     "user_id": _Event,
     "erased_user": _Erased,
@@ -279,7 +281,7 @@ _KINDS: Final[dict[str, type[_Line | EventIn]]] = {
 
 
 def _parsed(path: Path, file: IO[bytes], progress: Progress | None) -> Iterator[_Line | EventIn]:
-    """Yields lines, checked one by one."""
+    """Yields the lines and checks each of them."""
     number = 0
     while raw := file.readline(_LONGEST_LINE):
         number += 1
@@ -346,11 +348,11 @@ def _write(file: IO[bytes], line: dict[str, Any]) -> None:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file beside its place, which it gets when the block ends well."""
+    """Opens a temporary file, which gets its name when the block ends without an error."""
     try:
         with replacing(path) as partial, partial.open("wb") as raw:
             if path.suffix == ".gz":
-                # The same events are the same bytes.
+                # No name and no time, so that the same events give the same bytes.
                 with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as file:
                     yield cast("IO[bytes]", file)
             else:

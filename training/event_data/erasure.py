@@ -1,4 +1,4 @@
-"""Erasure: which published models still hold users who were erased since."""
+"""Erasure: published models that still hold users who were erased later."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.store.interface import EventStore, learned_up_to
 
 
 def erased_since(model: Model, store: EventStore) -> frozenset[bytes]:
-    """Returns the hashes of users who were erased after a model had read the store.
+    """Returns the hashes of users who were erased after the training of a model.
 
     Raises:
         StoreUnavailable: the store cannot be read.
@@ -19,11 +19,11 @@ def erased_since(model: Model, store: EventStore) -> frozenset[bytes]:
 
 
 def count_erased(model: Model, store: EventStore) -> int:
-    """Counts the users of a model who were erased after it had read the store.
+    """Returns the number of users of a model who were erased after its training.
 
     Args:
-        model: whose users.
-        store: has the tombstones.
+        model: the model with its watermark.
+        store: the store with the tombstones.
 
     Raises:
         StoreUnavailable: the store cannot be read.

@@ -1,9 +1,9 @@
-"""The event log: what an event store holds, read for a training and added to its records.
+"""The event log: the events of a store, read for training and merged with records.
 
-Plays become records. What else somebody did with an artist moves the plays of that pair, those of
-the data included, by the rules that events count by in the service: P plays are log2(1 + P) units,
-a like adds some and each skip takes some away, until nothing is left but that the artist was seen.
-A disliked pair falls out.
+Plays become records. Reactions, which are all other events, change the plays of their pair, those
+of the dataset included, by the rules of the service: P plays are log2(1 + P) units, a like adds
+units, and each skip takes units away, until only the fact is left that the artist was seen. A
+disliked pair is left out.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class EventLog:
     """All events of a store up to a number.
 
     Attributes:
-        watermark: which store, and which number.
-        events: a row each, in the order in which they count: user, artist, name (or null), type,
-            plays, at (microseconds since 1970, UTC).
+        watermark: the store and the number.
+        events: a row for each event, by time: user, artist, name (or null), type, plays, at
+            (microseconds since 1970, UTC).
         erased: hashes of the users who were erased.
     """
 
@@ -61,9 +61,9 @@ class Merged:
     """Records of a dataset and of events.
 
     Attributes:
-        records: what is trained on, with times where all of them are known.
+        records: all records, with times where all of them are known.
         watermark: how far the store was read.
-        counts: what became of the events, by name, for the manifest.
+        counts: counts of the events by how they were used, for the manifest.
     """
 
     records: Records
@@ -72,11 +72,11 @@ class Merged:
 
 
 def read_event_log(store: EventStore, progress: Callable[[int], None] | None = None) -> EventLog:
-    """Reads a store, which may be written to meanwhile.
+    """Reads the events of a store, which may be in use.
 
     Args:
-        store: where the events are.
-        progress: called with how many numbers were read since the last call.
+        store: the store.
+        progress: called with the number of sequence numbers read since the last call.
 
     Raises:
         StoreUnavailable: it cannot be read.
@@ -89,7 +89,7 @@ def read_event_log(store: EventStore, progress: Callable[[int], None] | None = N
             progress(events[-1].sequence - after)
         after = events[-1].sequence
     if progress:
-        progress(end - after)  # numbers of tombstones, and of what was erased
+        progress(end - after)  # numbers of tombstones and of erased events
     erased = frozenset(hashed for hashed, _ in store.tombstones(end))
     ordered = pl.concat(parts).sort("at", maintain_order=True)
     return EventLog(Watermark(store.id, end), ordered, erased)
@@ -104,14 +104,15 @@ def merge(
 ) -> Merged:
     """Adds events to the records of a dataset.
 
-    Rows of users who were erased fall out; what they did since is that of somebody new.
+    Rows of erased users are left out; events after the erasure count as those of a new user.
 
     Args:
         log: the events.
         records: of the dataset; None to train on events alone.
-        rules: what events count for in the service; a play for more than nothing.
-        data_until: plays up to this time, in seconds since 1970 (UTC), are in the dataset already
-            and not added; None if none are. Rows without times are taken to be of then.
+        rules: how many units each type of event counts; more than 0 for a play.
+        data_until: the dataset already holds the plays up to this time, in seconds since 1970
+            (UTC), so they are not added; None if it holds none of them. Rows without times get
+            this time.
     """
     base = _nothing() if records is None else records
     is_erased = _erased_rows(base, log.erased)
@@ -158,9 +159,9 @@ def merge(
 
 
 def _new_plays(log: EventLog, data_until: int | None) -> tuple[pl.DataFrame, int]:
-    """Returns the plays that are not in the dataset, and how many are."""
+    """Returns the plays that are not in the dataset, and the number of those that are."""
     are_plays = is_play(log.events)
-    # The data hold nothing of who was erased.
+    # The rows of erased users were left out, so none of their plays is in the dataset.
     is_new = _of_users(log.events, log.erased)
     is_known = are_plays & (log.events["at"] <= _microseconds(data_until)) & ~is_new
     return log.events.filter(are_plays & ~is_known), int(is_known.sum())
@@ -169,7 +170,7 @@ def _new_plays(log: EventLog, data_until: int | None) -> tuple[pl.DataFrame, int
 def _times(
     base: Records, remains: NDArray[np.bool_], plays: pl.DataFrame, data_until: int | None
 ) -> NDArray[np.int64] | None:
-    """Returns the seconds of what remains of the records, and of plays; None if some have none."""
+    """Returns the times of the remaining records and of the plays; None if some are unknown."""
     timestamps = base.timestamps
     if timestamps is None:
         if data_until is None:
@@ -179,7 +180,7 @@ def _times(
 
 
 class _Union:
-    """Ids of a dataset and further ones, sorted by their bytes.
+    """The ids of a dataset and further ids, sorted by their bytes.
 
     Args:
         old: String, unique and sorted.
@@ -189,7 +190,7 @@ class _Union:
     def __init__(self, old: pl.Series, further: pl.Series) -> None:
         distinct = further.unique().sort()
         new = distinct.filter(~distinct.is_in(old.implode()))
-        # Before which of the old ones each new one comes: so many more stand before those.
+        # An old id moves up by the number of new ids that come before it.
         place = old.search_sorted(new).to_numpy().astype(np.int64) if len(new) else np.zeros(0, int)
         shift = np.cumsum(np.bincount(place, minlength=len(old) + 1))[: len(old)]
         self.ids = pl.concat([old, new]).sort()
@@ -199,13 +200,13 @@ class _Union:
         )
 
     def of_old(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Returns the codes of old codes; -1 stays."""
+        """Returns the new codes of old codes; -1 stays -1."""
         if not len(self._code_of_old):
             return codes
         return np.where(codes < 0, np.int32(-1), self._code_of_old[codes])
 
     def of(self, ids: pl.Series) -> NDArray[np.int32]:
-        """Returns the codes of ids that are among them."""
+        """Returns the codes of ids, all of which are in the union."""
         asked = pl.DataFrame({"id": ids})
         found = asked.join(self._codes, on="id", how="left", maintain_order="left")
         codes: NDArray[np.int32] = found["code"].to_numpy()
@@ -214,7 +215,7 @@ class _Union:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Records in codes; a pair may occur more than once."""
+    """Records as codes; a pair may occur more than once."""
 
     users: NDArray[np.int32]
     items: NDArray[np.int32]
@@ -230,14 +231,14 @@ class _Pairs:
         n_items: int,
         rules: EventRules,
     ) -> _Pairs:
-        """Returns the records with how their users have reacted to their artists.
+        """Returns the records with the reactions of their users counted in.
 
         Args:
-            reactions: as of ``reactions_of``.
-            users: int32, the code of each one's user.
-            items: int32, the code of each one's artist.
-            n_items: number of codes of items.
-            rules: what events count for.
+            reactions: from ``reactions_of``.
+            users: int32, shape (n_reactions,), the code of the user of each reaction.
+            items: int32, shape (n_reactions,), the code of the artist of each reaction.
+            n_items: number of item codes.
+            rules: how many units each type of event counts.
         """
         if not len(reactions):
             return self
@@ -246,7 +247,7 @@ class _Pairs:
         keys, users, items, reactions = keys[order], users[order], items[order], reactions[order]
         own = self.users.astype(np.int64) * n_items + self.items
         nearest = np.minimum(np.searchsorted(keys, own), len(keys) - 1)
-        # A record without an artist has the key of another pair.
+        # A record without an item has the key of another pair.
         concerned = (keys[nearest] == own) & (self.items >= 0)
         which = nearest[concerned]
         before = np.bincount(which, weights=self.plays[concerned], minlength=len(keys)).astype(
@@ -283,13 +284,13 @@ def _erased_rows(records: Records, erased: frozenset[bytes]) -> NDArray[np.bool_
 
 
 def _of_users(events: pl.DataFrame, hashes: frozenset[bytes]) -> pl.Series:
-    """Says which events are those of users with some hashes."""
+    """Marks the events of users with given hashes."""
     users: Sequence[str] = events["user"].unique().to_list() if hashes else []
     return events["user"].is_in([user for user in users if user_hash(user) in hashes])
 
 
 def _nothing() -> Records:
-    """Returns the records of a dataset without any."""
+    """Returns empty records."""
     codes, ids = np.zeros(0, dtype=np.int32), pl.Series(dtype=pl.String)
     return Records(
         user_codes=codes,
@@ -311,7 +312,7 @@ def _frame(events: Sequence[StoredEvent]) -> pl.DataFrame:
             stored.event.artist_id,
             stored.event.artist_name,
             str(stored.event.type),
-            max(stored.event.plays, MIN_PLAYS),  # events may be older than that rule
+            max(stored.event.plays, MIN_PLAYS),  # stored events may be older than that rule
             stored.at,
         )
         for stored in events

@@ -1,6 +1,7 @@
-"""Reactions: what users did with artists beyond playing them, in arrays.
+"""Reactions: all events other than plays, as arrays.
 
-The array form of ``app.events.event_types``, as ``app.events.activity`` is the scalar one.
+This is the array form of the rules in ``app.events.event_types``; ``app.events.activity`` is the
+scalar form.
 """
 
 from __future__ import annotations
@@ -22,38 +23,39 @@ from app.events.event_types import (
 from app.model.weighting import USED_UP
 from training.errors import TrainingError
 
-# More is beyond any taste, and what is squared on the way to factors has to be a number.
+# More plays mean nothing, and their square, which training computes, has to be finite.
 _MOST_PLAYS: Final = 2.0**50
 _LARGEST_EXPONENT: Final = 200.0
 
 
 def is_play(events: pl.DataFrame) -> pl.Series:
-    """Says which events carry plays; the others are reactions."""
+    """Marks the events that are plays; the others are reactions."""
     return events["type"].is_in([kind.value for kind in PLAY_TYPES])
 
 
 def check_rules(rules: EventRules) -> None:
-    """Refuses rules by which reactions cannot be counted in plays.
+    """Refuses rules by which reactions cannot be expressed in plays.
 
     Raises:
-        TrainingError: a play counts for nothing.
+        TrainingError: a play counts 0 units.
     """
     if rules.play == 0:
         raise TrainingError(
-            "ENCORE_PLAY_UNITS is 0, and a training counts likes and skips in plays: set it above "
-            "0, or train with --no-events"
+            "ENCORE_PLAY_UNITS is 0, but training counts likes and skips in plays: set it above 0, "
+            "or train with --no-events"
         )
 
 
 def reactions_of(events: pl.DataFrame) -> pl.DataFrame:
-    """Returns what users did with artists beyond playing them, a row for each such pair.
+    """Returns the reactions, one row for each pair of user and artist.
 
     Args:
-        events: as of ``EventLog``.
+        events: as in ``EventLog``.
 
     Returns:
-        Columns user, artist, opinion (a type, null for none), the number of events of each type
-        that counts each by its plural, and the time of the last such event (at).
+        Columns user, artist, opinion (the latest, null for none), one column for each type of which
+        every event counts, under its plural, with the number of events, and at (the time of the
+        last reaction).
     """
     kind = pl.col("type")
     opinions = [one.value for one in OPINION_TYPES]
@@ -67,7 +69,7 @@ def reactions_of(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def count_reactions(reactions: pl.DataFrame) -> dict[str, int]:
-    """Returns how many artists each opinion is held of, and how many events count each."""
+    """Returns the number of pairs with each opinion, and of events of each other type."""
     held = {kind.plural: int(_holds(reactions, kind).sum()) for kind in OPINION_TYPES}
     return held | {kind.plural: int(reactions[kind.plural].sum()) for kind in EACH_TYPES}
 
@@ -75,19 +77,19 @@ def count_reactions(reactions: pl.DataFrame) -> dict[str, int]:
 def moved_plays(
     reactions: pl.DataFrame, plays: NDArray[np.float64], rules: EventRules
 ) -> NDArray[np.float64]:
-    """Returns how many plays a pair counts for whose user has reacted to the artist.
+    """Returns the plays of each pair after its reactions.
 
-    P plays are play * log2(1 + P) units and the reactions some more: together as many as
+    P plays are play * log2(1 + P) units, to which the reactions add their units. The sum is that of
     (1 + P) * 2^(units / play) - 1 plays.
 
     Args:
-        reactions: as of ``reactions_of``.
+        reactions: from ``reactions_of``.
         plays: float64, shape (n_reactions,), the plays P of each pair, 0 for none.
-        rules: what events count for; a play for more than nothing.
+        rules: how many units each type of event counts; more than 0 for a play.
 
     Returns:
-        float64, shape (n_reactions,); 0 for pairs without plays that nothing speaks for, and for
-        those whose artist is rejected.
+        float64, shape (n_reactions,); 0 for pairs with neither plays nor positive units, and for
+        rejected artists.
     """
     units, is_rejected = np.zeros(len(reactions)), np.zeros(len(reactions), dtype=bool)
     for kind in EventType:
@@ -104,14 +106,14 @@ def moved_plays(
     exponents = np.minimum(units / EventType.PLAY.effect.units(rules), _LARGEST_EXPONENT)
     moved = (1.0 + plays) * np.exp2(exponents) - 1.0
     moved = np.minimum(moved, np.maximum(plays, _MOST_PLAYS))
-    # What reactions have used up is no preference, but was seen.
+    # A pair whose plays are used up by reactions shows no preference, but the artist was seen.
     moved = np.maximum(moved, np.where(plays > 0, USED_UP, 0.0))
     moved[is_rejected] = 0.0
     return np.asarray(moved)
 
 
 def _holds(reactions: pl.DataFrame, opinion: EventType) -> NDArray[np.bool_]:
-    """Says for which pairs an opinion is the latest."""
+    """Marks the pairs whose latest opinion is a given one."""
     is_held: NDArray[np.bool_] = (
         (reactions["opinion"] == opinion.value).fill_null(value=False).to_numpy()
     )

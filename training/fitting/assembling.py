@@ -1,4 +1,4 @@
-"""Assembling: the one place that makes a model of factors and what goes with them."""
+"""Assembling: the only place that makes a model from factors and its other parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _USERS_PER_BLOCK: Final = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """What a model holds besides its factors, whatever they are.
+    """The parts of a model that do not depend on its factors.
 
     Attributes:
         users: the ids of the users.
@@ -46,7 +46,7 @@ class Frame:
         """Maps the ids and counts popularity.
 
         Raises:
-            InvalidId: an id is longer than the service carries.
+            InvalidId: an id is longer than the service allows.
         """
         return cls(
             users=IdMap.build(interactions.user_ids.to_list()),
@@ -66,16 +66,16 @@ def model_of(
     alpha: float,
     regularization: float,
 ) -> Model:
-    """Puts a model together of factors of both sides.
+    """Makes a model from the factors of users and items.
 
     Args:
-        frame: the rest.
+        frame: the other parts.
         user_factors: float32, shape (n_users, factors).
         item_factors: float32, shape (n_items, factors).
         item_gramian: float64, shape (factors, factors), of the item factors.
-        weighting: what the confidence was made with.
+        weighting: the weighting of the confidence.
         alpha: scale of the weights in the confidence.
-        regularization: that of a fold-in.
+        regularization: added to the diagonal in a fold-in.
 
     Returns:
         A model named ``in-memory`` without precomputed lists.
@@ -105,20 +105,20 @@ def assemble_model(
     *,
     progress: Progress | None = None,
 ) -> Model:
-    """Makes a model of item factors: solves the users against them.
+    """Makes a model from item factors: solves the users against them.
 
     Args:
-        frame: the rest of the model.
-        item_factors: float32, shape (n_items, factors), as of a ``Trainer``.
-        weighting: what the confidence was made with.
+        frame: the other parts of the model.
+        item_factors: float32, shape (n_items, factors), from a ``Trainer``.
+        weighting: the weighting of the confidence.
         parameters: the resolved hyperparameters.
-        progress: told of the users solved.
+        progress: told of the solved users.
 
     Returns:
         A model named ``in-memory`` without precomputed lists.
     """
     user_items = frame.user_items
-    # An item that nobody has carries only the noise of its start; it must not enter a list.
+    # The factors of an item without users are initial noise; it must not enter a list.
     listened = (frame.popularity.listeners > 0)[:, None]
     item_factors = np.where(listened, item_factors, np.float32(0))
     with threadpool_limits(limits=1, user_api="blas"):
@@ -151,7 +151,7 @@ def solve_users(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Folds all rows in, on all cores.
+    """Folds in all rows, on all cores.
 
     Args:
         user_items: raw plays, n_users x n_items.
@@ -165,7 +165,7 @@ def solve_users(
         float32, shape (n_users, factors), each row as ``fold_in`` alone gives it.
     """
     vectors = np.zeros((user_items.n_users, item_factors.shape[1]), dtype=np.float32)
-    # Its last bits depend on the number of BLAS threads.
+    # The last bits of the inverse depend on the number of BLAS threads.
     with threadpool_limits(limits=1, user_api="blas"):
         inverse = regularized_inverse(item_gramian, parameters.fold_in_regularization)
 

@@ -23,7 +23,7 @@ def confidence_matrix(
         confidence = exact.astype(np.float32)
     if not np.isfinite(confidence).all():
         raise TrainingError(f"the confidence exceeds float32 (alpha={alpha}); try a smaller alpha")
-    # implicit indexes with int32; its loops take int64 offsets only where they are needed.
+    # implicit indexes with int32, and takes int64 only where the number of pairs needs it.
     indptr = user_items.indptr
     if user_items.nnz <= np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)
@@ -34,14 +34,14 @@ def confidence_matrix(
 
 
 def noise_scale(confidence: sparse.csr_matrix[np.float32]) -> float:
-    """Returns about the largest singular value that the matrix would have if it were all noise.
+    """Estimates the largest singular value that the matrix would have if it were only noise.
 
     For m x n independent entries of deviation s that is s * (sqrt(m) + sqrt(n)) (Bai and Yin,
     Limit of the Smallest Eigenvalue of a Large Dimensional Sample Covariance Matrix, 1993): the
     norm of a row plus that of a column. Rows and columns differ here, so both norms are means,
     weighted by the squares: sqrt(sum r_u^4 / sum r_u^2) + sqrt(sum k_i^4 / sum k_i^2). A component
-    below this scale is not told from chance, and shrinking by a share of it does the same to small
-    and to large data.
+    below this scale cannot be distinguished from chance. Regularization by a share of the scale has
+    the same effect on small and large data.
 
     Args:
         confidence: c_ui, n_users x n_items.

@@ -32,16 +32,21 @@ def fit_model(
     """Trains on all given pairs.
 
     Args:
-        interactions: at least one pair; with times, where tastes are to fade.
+        interactions: at least one pair; with times if there is a half-life.
         parameters: the hyperparameters.
         trainer: makes the factors.
-        progress: told of the trainer's iterations and of the final solve.
-        number_by_length: whether the model numbers its items by the length of their vectors,
-            longest first, so that scans end early (``app/ranking/scoring.py``), and not as
-            ``interactions`` does.
+        progress: told of the iterations of the trainer and of the final solve.
+        number_by_length: whether items are renumbered by the length of their vectors, longest
+            first, so that scans end early (``app/ranking/scoring.py``); otherwise they have the
+            numbers that they have in ``interactions``.
 
     Returns:
         A model named ``in-memory`` without precomputed lists.
+
+    Raises:
+        TrainingError: training diverged, or a confidence is too large for float32.
+        TimesMissing: there is a half-life, and the times of the records are unknown.
+        InvalidId: an id is longer than the service allows.
     """
     progress = progress or NoProgress()
     interactions = interactions.with_recency(parameters.half_life)

@@ -19,24 +19,24 @@ class Parameters:
     """Hyperparameters of a model.
 
     The confidence of a pair is c_ui = 1 + alpha * weight_ui (Hu, Koren and Volinsky 2008,
-    section 4). implicit 0.7.3 takes c_ui itself, so that is what it is given.
+    section 4). implicit 0.7.3 expects c_ui itself.
 
     Attributes:
         weighting: name of the weighting.
         k1, b: parameters of the weighting ``bm25``.
         factors: length of the vectors.
-        regularization: added to the diagonal of every solve; or, where it is relative, its share
-            of ``noise_scale``, so that data of any size are regularized alike.
+        regularization: added to the diagonal of every solve. If it is relative, it is a share of
+            ``noise_scale``, so that it has the same effect on data of any size.
         alpha: scale of the weights in the confidence.
-        iterations: rounds of solving users, then items.
+        iterations: number of rounds, each of which solves users, then items.
         seed: of the initial factors.
-        regularization_is_relative: which of the two.
+        regularization_is_relative: whether ``regularization`` is a share of ``noise_scale``.
         half_life: days in which the weight of a play in its user's taste halves, counted back from
-            the last record; None where nothing fades. Factors of items are made of whole weights:
-            what tells artists apart does not age as tastes do.
+            the last record; None for no fading. Item factors are trained with unfaded weights:
+            differences between artists do not age as tastes do.
         fold_in_share: share of the regularization with which users are solved at the end and
-            folded in. The factors need much against chance; a user's vector, one row against
-            factors that are known, needs less, above all that of a user whom they never saw.
+            folded in. Item factors need more regularization than a user vector, which is one row
+            solved against fixed factors; a held-out user's vector needs the least.
 
     Raises:
         TrainingError: a value is out of range. Without regularization a user's system may have
@@ -57,7 +57,7 @@ class Parameters:
 
     @property
     def fold_in_regularization(self) -> float:
-        """What a fold-in adds to the diagonal; of resolved parameters."""
+        """The regularization of a fold-in; only for resolved parameters."""
         return self.fold_in_share * self.regularization
 
     def __post_init__(self) -> None:
@@ -77,9 +77,9 @@ class Parameters:
             raise TrainingError(f"b has to lie between 0 and 1, not {self.b}")
 
     def to_manifest(self) -> dict[str, Any]:
-        """Returns the parameters for the manifest, with the convention of the confidence.
+        """Returns the parameters for the manifest, with the formula of the confidence.
 
-        Where the regularization is relative, publishing adds what it came to.
+        If the regularization is relative, the engine adds the absolute value.
         """
         entry = asdict(self) | {"weighting": str(self.weighting)}
         is_relative = entry.pop("regularization_is_relative")
@@ -90,7 +90,7 @@ class Parameters:
         }
 
     def resolve(self, confidence: sparse.csr_matrix[np.float32]) -> Parameters:
-        """Returns the parameters with the regularization as what is added to the diagonal."""
+        """Returns the parameters with an absolute regularization."""
         if not self.regularization_is_relative:
             return self
         absolute = self.regularization * noise_scale(confidence)

@@ -15,7 +15,7 @@ from training.fitting.trainer import Watch
 
 
 class _EnoughError(Exception):
-    """Ends implicit's loop from its callback, the only way that it leaves."""
+    """Ends implicit's loop from its callback; there is no other way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ImplicitAls:
     """Hu, Koren and Volinsky 2008 by alternating least squares, in implicit's compiled code.
 
     Attributes:
-        threads: 0 for one a core; the factors are the same whatever the threads.
+        threads: number of threads, 0 for one for each core; it does not change the factors.
     """
 
     threads: int = 0
@@ -35,7 +35,11 @@ class ImplicitAls:
         *,
         watch: Watch | None = None,
     ) -> NDArray[np.float32]:
-        """Trains; see ``Trainer``."""
+        """Trains; see ``Trainer.train``.
+
+        Raises:
+            TrainingError: training diverged.
+        """
         from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415 - takes a second to load
         from implicit.recommender_base import ModelFitError  # noqa: PLC0415
         from threadpoolctl import threadpool_limits  # noqa: PLC0415
@@ -44,9 +48,9 @@ class ImplicitAls:
             if watch and watch(iteration + 1, als.item_factors):
                 raise _EnoughError
 
-        # BLAS threads fight with implicit's own.
+        # BLAS threads would compete with those of implicit.
         with threadpool_limits(limits=1, user_api="blas"):
-            # Always a new object: a fitted one, refitted on another shape, ends in NaN.
+            # Always a new object: one that is fitted again on another shape ends in NaN.
             als = AlternatingLeastSquares(
                 factors=parameters.factors,
                 regularization=parameters.regularization,
@@ -60,7 +64,7 @@ class ImplicitAls:
                     als.fit(confidence, show_progress=False, callback=after_iteration)
             except ModelFitError as error:
                 raise TrainingError(
-                    f"the factors are no numbers any more (alpha={parameters.alpha}, "
+                    f"training diverged: factors became NaN (alpha={parameters.alpha}, "
                     f"regularization={parameters.regularization}); try a smaller alpha"
                 ) from error
         return np.ascontiguousarray(als.item_factors, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Precomputed lists: the best unseen items of everyone."""
+"""Precomputed lists: the best unseen items of each user."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from training.threads import in_threads
 
 
 def with_top_lists(model: Model, length: int, *, progress: Progress | None = None) -> Model:
-    """Adds the best unseen items of everyone with a history.
+    """Adds the best unseen items of each user with a history.
 
     Args:
         model: a model.
-        length: items a list, 0 for a model without lists.
-        progress: told of the users done.
+        length: items of each list, 0 for a model without lists.
+        progress: told of the finished users.
     """
     if length == 0:
         return replace(model, top_lists=None)
@@ -30,7 +30,7 @@ def with_top_lists(model: Model, length: int, *, progress: Progress | None = Non
 
     def fill(start: int) -> None:
         within = range(start, min(start + USERS_PER_SCAN, n_users))
-        # A user without history has a zero vector, which would rank arbitrarily.
+        # A user without history has a zero vector, which ranks arbitrarily.
         users = [user for user in within if model.has_history(user)]
         ranked = top_items(
             model.user_factors[users],

@@ -1,4 +1,4 @@
-"""The trainer contract: confidence in, factors out."""
+"""The trainer contract: from a confidence matrix to item factors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from scipy import sparse
 
 from training.fitting.hyperparameters import Parameters
 
-# Told of the number of finished iterations and the item factors as they stand, which the next
-# iteration overwrites; ends the training by returning True.
+# Called with the number of finished iterations and the present item factors, which the next
+# iteration overwrites; returns True to end the training.
 Watch: TypeAlias = Callable[[int, NDArray[np.float32]], bool]
 
 
 class Trainer(Protocol):
     """Factorises a confidence matrix.
 
-    It gives the factors of items only: users are solved against them with the fold-in of the
-    service, whatever made them, so that a user who is folded in gets the vector of training.
+    A trainer returns only item factors. Users of every trainer are solved against them by the
+    fold-in of the service, so that a user who is folded in gets the vector of training.
     """
 
     def train(
@@ -33,16 +33,16 @@ class Trainer(Protocol):
         """Trains until all iterations have run or ``watch`` ends it.
 
         Args:
-            confidence: c_ui of the pairs, n_users x n_items; a pair that is not there has c = 1
-                and no preference. It is not changed.
+            confidence: c_ui of the pairs, n_users x n_items; missing pairs have c = 1 and no
+                preference. It is not changed.
             parameters: factors, iterations, seed and the resolved regularization are used here.
             watch: called after each iteration.
 
         Returns:
-            float32, C-contiguous, shape (n_items, factors). The same for the same input; and after
-            n iterations the same, whether n were asked for or ``watch`` ended it there.
+            float32, C-contiguous, shape (n_items, factors). The same input gives the same factors.
+            Factors after n iterations do not depend on why training ended there.
 
         Raises:
-            TrainingError: the numbers ran away.
+            TrainingError: training diverged.
         """
         ...

@@ -1,4 +1,4 @@
-"""A weighted training part: what a trainer is given, and what has to go with its factors."""
+"""A weighted training part: the input of a trainer, with the weighting and the parameters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from training.fitting.hyperparameters import Parameters
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weighted:
-    """The confidence of pairs, and how it came about.
+    """The confidence of pairs, with the weighting and the parameters that it was made with.
 
     Attributes:
         weighting: fitted on the pairs.
         confidence: c_ui, float32, n_users x n_items.
-        parameters: the hyperparameters, with the regularization as what is added to the diagonal.
+        parameters: the resolved hyperparameters: their regularization is absolute.
     """
 
     weighting: Weighting
@@ -32,8 +32,8 @@ class Weighted:
         """Weights the pairs of a training part, at least one.
 
         Args:
-            user_items: raw plays, n_users x n_items; recency is not looked at, since factors of
-                items are made of whole weights.
+            user_items: raw plays, n_users x n_items; recency is ignored, since item factors are
+                trained with unfaded weights.
             parameters: the hyperparameters.
 
         Raises:

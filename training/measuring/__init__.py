@@ -1,4 +1,4 @@
-"""Measuring: lists of contenders on held-out items, their measures, and how sure these are.
+"""Measuring: lists of contenders on held-out items, their measures, and intervals and tests.
 
-It knows models and splits; neither the search for hyperparameters nor how results are shown.
+It knows models and splits, but neither the search for hyperparameters nor the report.
 """

@@ -1,4 +1,4 @@
-"""Bands: users by activity and items by popularity, cut so that each band weighs about the same."""
+"""Bands: users by activity and items by popularity, in bands of about equal weight."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Band:
     """Users or items whose count lies in a range.
 
     Attributes:
-        label: for people.
-        members: bool, shape (n,), which of them are in the band.
+        label: the range in words.
+        members: bool, shape (n,), marks the users or items in the band.
     """
 
     label: str
@@ -31,11 +31,11 @@ class Band:
 def activity_bands(artists: NDArray[np.int64]) -> list[Band]:
     """Cuts users into quarters by activity, least active first.
 
-    Users with the same count are never parted, so bands differ in size, and few different counts
-    make fewer bands. Users without artists are a band of their own.
+    Users with the same count are always in the same band, so bands differ in size, and there are
+    fewer bands if there are few different counts. Users without artists are a band of their own.
 
     Args:
-        artists: shape (n_users,), artists that each user is known by.
+        artists: shape (n_users,), number of artists in the history of each user.
     """
     bands = [Band("no artists", artists == 0)] if (artists == 0).any() else []
     known = artists[artists > 0]
@@ -47,11 +47,11 @@ def activity_bands(artists: NDArray[np.int64]) -> list[Band]:
 def popularity_bands(listeners: NDArray[np.int64]) -> list[Band]:
     """Cuts items so that head, middle and tail each hold about a third of the training pairs.
 
-    Items with as many listeners are never parted; where that leaves two bands, they are head and
-    tail. Items without listeners are in none.
+    Items with the same number of listeners are always in the same band; if that leaves two bands,
+    they are head and tail. Items without listeners are in no band.
 
     Args:
-        listeners: shape (n_items,), users of each item.
+        listeners: shape (n_items,), number of users of each item.
     """
     known = listeners[listeners > 0]
     ranges = even_ranges(known, known.astype(np.float64), len(_ITEM_BANDS))[::-1]
@@ -59,7 +59,7 @@ def popularity_bands(listeners: NDArray[np.int64]) -> list[Band]:
     bands = []
     for position, (name, (low, high)) in enumerate(zip(names, ranges, strict=True)):
         is_open = position == 0 and low < high
-        text = f"{low:,} listeners or more" if is_open else _range(low, high, "listener")
+        text = f"{plural(low, 'listener')} or more" if is_open else _range(low, high, "listener")
         bands.append(Band(f"{name}: {text}", (listeners >= low) & (listeners <= high)))
     return bands
 
@@ -69,13 +69,13 @@ def even_ranges(
 ) -> Sequence[tuple[int, int]]:
     """Cuts counts into ranges of about the same total weight.
 
-    Each cut lies between two different counts, where the weight below it comes closest to its
-    share; cuts that fall together are one.
+    Each cut lies between two different counts, where the weight below it is closest to its share;
+    cuts at the same place count once.
 
     Args:
         counts: shape (n,).
         weights: shape (n,), of each count, above zero.
-        parts: how many ranges at most.
+        parts: largest number of ranges.
 
     Returns:
         Lowest and highest count of each range, ascending.
@@ -96,4 +96,4 @@ def even_ranges(
 def _range(low: int, high: int, noun: str) -> str:
     if low == high:
         return plural(low, noun)
-    return f"{low:,} to {high:,} {noun}s"
+    return f"{low:,} to {plural(high, noun)}"

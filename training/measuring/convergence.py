@@ -28,7 +28,7 @@ from training.threads import in_threads
 
 _BLOCK: Final = 128
 _AS_GOOD: Final = 0.01
-# Asked after each iteration with the curve so far; ends the training by returning True.
+# Called after each iteration with the curve so far; returns True to end the training.
 Judge: TypeAlias = Callable[[Sequence[float]], bool]
 
 
@@ -38,10 +38,11 @@ class Convergence:
 
     Attributes:
         k: cut-off.
-        users: validation users that the figures are means over.
+        users: number of validation users, over whom the values are means.
         ndcg: after iteration 1, 2, 3…
-        best: the iteration with the highest value, from 1 on, the first of equal ones.
-        patience: how many iterations without a better value end the training; None for no limit.
+        best: the iteration with the highest value, from 1; the first of equal ones.
+        patience: number of iterations without a better value after which training ends; None for
+            no limit.
     """
 
     k: int
@@ -52,7 +53,7 @@ class Convergence:
 
     @property
     def iterations(self) -> int:
-        """After how many iterations to end, as of ``enough``."""
+        """Number of iterations to train; see ``enough``."""
         return enough(self.ndcg)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,14 +62,14 @@ class Convergence:
 
 
 class Validation:
-    """Users of a validation part, whose lists are measured again and again.
+    """Users of a validation part, whose lists are measured repeatedly.
 
-    Only users with a training history take part, since nobody else's list depends on the factors.
+    Only users with a training history take part, since other lists do not depend on the factors.
 
     Args:
         fold: training part and validation part.
         k: cut-off of NDCG@k.
-        sample: at most so many users, drawn by ``seed``; None for all.
+        sample: largest number of users, drawn by ``seed``; None for all.
         seed: of the sample.
 
     Raises:
@@ -102,11 +103,11 @@ class Validation:
         weighting: Weighting,
         parameters: Parameters,
     ) -> float:
-        """Returns NDCG@k of the lists that the recommender makes of item factors.
+        """Returns NDCG@k of the lists that the recommender makes from item factors.
 
         Args:
             item_factors: float32, shape (n_items, factors).
-            rows: what ``users`` have in the training part, with its recency.
+            rows: the rows of ``users`` in the training part, with their recency.
             weighting: fitted on the training part.
             parameters: alpha and the resolved regularization are used here.
         """
@@ -126,11 +127,11 @@ class Validation:
 
 
 def enough(curve: Sequence[float]) -> int:
-    """Returns after how many iterations to end: the last that comes within 1 % of the best.
+    """Returns the number of iterations to train: the last one within 1 % of the best.
 
     The peak itself is partly chance, and with the validation part back in training the factors
-    take a little longer. In 18 trainings on generated data that gave up to 1.9 % more NDCG on the
-    test part than the peak's own number (0.2 % in the median), and 1.3 % less once.
+    need a little longer. In 18 trainings on generated data this number gave up to 1.9 % more NDCG
+    on the test part than the number of the peak (0.2 % in the median), and 1.3 % less once.
 
     Args:
         curve: NDCG after iteration 1, 2, 3…
@@ -140,7 +141,7 @@ def enough(curve: Sequence[float]) -> int:
 
 
 def is_exhausted(curve: Sequence[float], patience: int | None, *, gain: float = 0.0) -> bool:
-    """Says whether the last ``patience`` iterations brought no gain of more than this share."""
+    """Returns whether the last ``patience`` iterations gained no more than the share ``gain``."""
     if patience is None or len(curve) <= patience:
         return False
     return max(curve[-patience:]) <= (1.0 + gain) * max(curve[:-patience])
@@ -153,15 +154,15 @@ def follow(
 
     Args:
         validation: the parts.
-        parameters: the hyperparameters; ``iterations`` is the most that may run.
-        judge: told of the curve after each iteration.
+        parameters: the hyperparameters; ``iterations`` is the upper limit.
+        judge: called with the curve after each iteration.
         trainer: makes the factors.
 
     Returns:
         NDCG@k after iteration 1, 2, 3…
 
     Raises:
-        TrainingError: the numbers ran away.
+        TrainingError: training diverged.
     """
     user_items = validation.train.with_recency(parameters.half_life).user_items
     rows = user_items.take(validation.users)
@@ -184,7 +185,18 @@ def measure_convergence(
     trainer: Trainer = ALS,
     progress: Progress | None = None,
 ) -> Convergence:
-    """Trains on the training part until the iterations or the patience are at their end."""
+    """Trains on the training part until all iterations have run or the patience is exhausted.
+
+    Args:
+        validation: the parts.
+        parameters: the hyperparameters.
+        patience: see ``Convergence``.
+        trainer: makes the factors.
+        progress: told of each iteration.
+
+    Raises:
+        TrainingError: training diverged.
+    """
     iteration_done = (progress or NoProgress()).step("convergence", parameters.iterations)
 
     def judge(curve: Sequence[float]) -> bool:

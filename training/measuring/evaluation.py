@@ -1,8 +1,8 @@
-"""Evaluation: asks every contender for everyone's list and marks the hits.
+"""Evaluation: every contender makes a list for each user, in which hits are marked.
 
-The whole catalogue is ranked, training items are excluded, and measures are taken over the
-users with at least one test item. Lists are made once, at the largest cut-off: the first items of a
-longer list are the shorter list.
+The whole catalogue is ranked, training items are excluded, and measures are means over the users
+with at least one test item. Lists are made once, at the largest cut-off: a shorter list is the
+beginning of a longer one.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from training.threads import in_threads
 CUTOFFS: Final = (1, 5, 10, 15, 20)
 
 _BLOCK: Final = 256
-# Other options stand in a manifest where they were asked for.
+# The manifest has other options only if they differ from their defaults.
 _ALWAYS_IN_MANIFEST: Final = frozenset({"strategy", "include_seen", "discovery"})
 
 
 class GivesLists(Protocol):
-    """A way of answering that can be measured."""
+    """A way of making lists that can be measured."""
 
     def lists(
         self,
@@ -54,14 +54,14 @@ class GivesLists(Protocol):
 
         Args:
             model: trained on the fold's training part.
-            fold: the parts; a user of ``fold.given`` is known by that row alone.
+            fold: the parts; the history of a user in ``fold.given`` is only that row.
             users: user indices.
             k: length of the lists.
             done: called with the number of lists made since the last call.
 
         Returns:
-            int64, shape (len(users), k), item indices, best first, -1 past the end of a short
-            list. The first items are the same for every k.
+            int64, shape (len(users), k), item indices, best first, -1 after the end of a short
+            list. The list for a smaller k is the beginning of that for a larger one.
         """
         ...
 
@@ -72,11 +72,16 @@ class GivesLists(Protocol):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Contender:
-    """The recommender of the service, asked in one way.
+    """The recommender of the service with one set of options.
+
+    Args:
+        strategy: of the query.
+        popularity_by: order of the popularity rung.
+        options: other options of ``Query``.
 
     Attributes:
-        query: what is asked of everyone; without a user and a length.
-        popularity_by: order of the recommender's popularity rung.
+        query: the query for every user, without user and length.
+        popularity_by: order of the popularity rung.
     """
 
     query: Query
@@ -88,12 +93,12 @@ class Contender:
         popularity_by: PopularityBy = PopularityBy.LISTENERS,
         **options: Any,
     ) -> None:
-        """Takes any option of ``Query`` by its name, as ``include_seen`` or ``discovery``."""
+        """Makes a contender; any option of ``Query`` may be given by name."""
         object.__setattr__(self, "query", Query(strategy=strategy, **options))
         object.__setattr__(self, "popularity_by", popularity_by)
 
     def to_manifest(self) -> dict[str, Any]:
-        """Returns how the lists were asked for."""
+        """Returns the options of the lists."""
         query = self.query
         return {
             "strategy": str(query.strategy),
@@ -123,23 +128,24 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everyone's lists on one fold, and which of their items are test items.
+    """The lists of users on one fold, with their hits.
 
     Attributes:
         k: the main cut-off.
         cutoffs: all cut-offs, ascending.
-        users: int64, shape (n_users,), indices of the users that were measured, ascending.
+        users: int64, shape (n_users,), indices of the measured users, ascending.
         users_with_test: int64, indices of all users with a test item.
-        n_test: int64, shape (n_users,), test items of each user.
-        n_history: int64, shape (n_users,), items of each user that the contenders knew of.
-        test_counts: int64, shape (n_items,), in how many of the users' test parts an item is.
-        listeners: int64, shape (n_items,), training users of each item.
-        n_training_users: users with training items.
-        lists: by contender, int32, shape (n_users, cutoffs[-1]), item indices, -1 past the end.
-        hits: by contender, bool, of the same shape: whether the item is one of the user's test
-            items.
-        asked: by contender, how its lists were made, for the manifest.
-        measures: what is measured of the lists.
+        n_test: int64, shape (n_users,), number of test items of each user.
+        n_history: int64, shape (n_users,), number of items in the history of each user.
+        test_counts: int64, shape (n_items,), number of measured users with this test item.
+        listeners: int64, shape (n_items,), number of training users of each item.
+        n_training_users: number of users with training items.
+        lists: contender to its lists: int32, shape (n_users, cutoffs[-1]), item indices, -1 after
+            the end.
+        hits: contender to marks of the same shape, bool: whether the item is a test item of the
+            user.
+        asked: contender to the options of its lists, for the manifest.
+        measures: the measures to compute.
     """
 
     k: int
@@ -157,26 +163,29 @@ class Evaluation:
     measures: Measures = field(default_factory=lambda: MEASURES)
 
     def per_user(self, contender: str, measure: OverUsers, cutoff: int | None = None) -> PerUser:
-        """Returns each user's value of a measure, shape (n_users,), at k unless told."""
+        """Returns each user's value of a measure, shape (n_users,), by default at k."""
         hits = self.hits[contender][:, : self.k if cutoff is None else cutoff]
         return measure.of(hits, self.n_test)
 
     def over_places(
         self, contender: str, measure: OverPlaces, cutoff: int | None = None
     ) -> tuple[PerUser, PerUser]:
-        """Returns the sum of a measure over each user's list, and the length of the list."""
+        """Returns the sum of a measure over each user's list, and the lengths of the lists.
+
+        Both have the shape (n_users,).
+        """
         lists = self.lists[contender][:, : self.k if cutoff is None else cutoff]
         values = measure.of(self.listeners, self.n_training_users)
         filled = lists >= 0
         return (values[lists] * filled).sum(axis=1), filled.sum(axis=1, dtype=np.float64)
 
     def exposure(self, contender: str, cutoff: int | None = None) -> NDArray[np.int64]:
-        """Returns how often each item stands in a list, shape (n_items,)."""
+        """Returns the number of lists that each item is in, shape (n_items,)."""
         lists = self.lists[contender][:, : self.k if cutoff is None else cutoff]
         return np.bincount(lists[lists >= 0], minlength=len(self.listeners))
 
     def value(self, contender: str, measure: Measure, cutoff: int | None = None) -> float:
-        """Returns a measure of a contender, at k unless told."""
+        """Returns a measure of a contender, by default at k."""
         match measure:
             case OverUsers():
                 return float(self.per_user(contender, measure, cutoff).mean())
@@ -189,7 +198,7 @@ class Evaluation:
                 assert_never(measure)
 
     def values(self, contender: str, cutoff: int | None = None) -> dict[str, float]:
-        """Returns all measures of a contender by name, at k unless told."""
+        """Returns all measures of a contender by name, by default at k."""
         return {name: self.value(contender, one, cutoff) for name, one in self.measures.items()}
 
 
@@ -207,23 +216,23 @@ def evaluate(
 ) -> Evaluation:
     """Measures contenders on one fold.
 
-    A user without training items is answered as the service would, by popularity, and a test item
-    that training lacks is one that no list can hit; both take part.
+    A user without training items gets the list of the service, which is popularity. A test item
+    that is not in training counts, although no list can have it.
 
     Args:
         model: trained on the fold's training part; its items are the catalogue.
-        fold: the parts, over the model's own users and items.
-        contenders: what to measure, by name.
+        fold: the parts, over the users and items of the model.
+        contenders: the contenders, by name.
         k: the main cut-off, 1 to the number of training items.
         cutoffs: further cut-offs; those above the number of training items are left out.
-        measures: what to measure of the lists.
-        sample: how many users to measure, None for all. They are drawn by seed such that several
-            folds of the same users get the same sample, as far as these have test items there.
+        measures: the measures to compute.
+        sample: number of users to measure, None for all. The seed draws them so that folds of the
+            same users get the same sample, as far as these users have test items in the fold.
         seed: of the sample.
-        progress: told of lists made.
+        progress: told of finished lists.
 
     Raises:
-        NothingToMeasure: k or the sample is out of range, or nobody has a test item.
+        NothingToMeasure: k or the sample is out of range, or no user has a test item.
     """
     listeners = np.asarray(model.popularity.listeners)
     wanted = _cutoffs(k, cutoffs, int((listeners > 0).sum()))
@@ -262,19 +271,19 @@ def recommend_lists(
     *,
     given: UserItems | None = None,
 ) -> NDArray[np.int64]:
-    """Asks the recommender for everyone's list.
+    """Asks the recommender for the list of each user.
 
     Args:
-        model: who answers.
-        contender: how it is asked.
+        model: the model.
+        contender: the options of the lists.
         users: user indices.
         k: length of the lists.
         done: called with the number of lists made since the last call.
-        given: for users whom the model does not know, what is told of them, over the model's
-            indices; None to ask for users of the model.
+        given: the histories of users who are not in the model, over its indices; None to ask for
+            users of the model.
 
     Returns:
-        int64, shape (len(users), k), item indices, -1 past the end of a short list.
+        int64, shape (len(users), k), item indices, -1 after the end of a short list.
     """
     recommender = Recommender(model, popularity_by=contender.popularity_by)
     lists = np.full((len(users), k), -1, dtype=np.int64)
@@ -311,7 +320,7 @@ def check_cutoff(k: int, n_items: int) -> None:
 
     Args:
         k: the cut-off.
-        n_items: items with training users.
+        n_items: number of items with training users.
 
     Raises:
         NothingToMeasure: ``k`` is out of range.
@@ -336,20 +345,20 @@ def _sample(
         return users
     if sample < 1:
         raise NothingToMeasure(f"a sample has to hold at least 1 user, not {sample}")
-    # Everyone draws a place in the queue, whoever else has test items.
+    # All users get a random place, so that the sample does not depend on who has test items.
     place = np.random.default_rng(seed).permutation(n_users)[users]
     return np.sort(users[np.argsort(place)[:sample]])
 
 
 def _within(listeners: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.int32]:
-    # A list as long as the catalogue ends with items that only the test part has. A model that is
-    # served holds nothing that it was not trained on, so they must not be hits either.
+    # A list as long as the catalogue ends with items that only the test part has. A served model
+    # has only items that it was trained on, so these must not be hits.
     return np.where((lists >= 0) & (listeners[lists] > 0), lists, -1).astype(np.int32)
 
 
 def _hits(lists: NDArray[np.int32], tested: UserItems) -> NDArray[np.bool_]:
-    """Marks which listed items are test items of the user of the same row, shape of ``lists``."""
-    # Rows are in order and so are the indices in each, so the keys are sorted.
+    """Marks the listed items that are test items of their user, in the shape of ``lists``."""
+    # Rows, and the indices in each row, are ascending, so the keys are sorted.
     test_keys = tested.row_of_each_pair() * tested.n_items + tested.indices
     keys = np.arange(len(lists))[:, None] * tested.n_items + lists
     nearest = np.minimum(np.searchsorted(test_keys, keys), len(test_keys) - 1)

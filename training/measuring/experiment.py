@@ -21,26 +21,26 @@ from training.progress import PartOf, Progress
 from training.splitting.drawn import Drawn
 from training.splitting.split import Fold, Split
 
-# The held-out users' lists from a model that learned from them, to compare fold-in with.
+# Lists of the held-out users from a model that was trained on them, to compare fold-in with.
 TRAINED_IN: Final = "als, trained in"
-# So many users of a validation part are looked at, at most.
+# Largest number of users of a validation part that are measured.
 VALIDATION_USERS: Final = 2000
 
 
 class Measurable(Protocol):
-    """What an experiment takes of a recipe."""
+    """The parts of a recipe that an experiment needs."""
 
     @property
     def split(self) -> Split:
-        """How the test part is cut."""
+        """The split that cuts the test part."""
 
     @property
     def parameters(self) -> Parameters:
-        """Hyperparameters."""
+        """The hyperparameters."""
 
     @property
     def contenders(self) -> Mapping[str, GivesLists]:
-        """What is measured; the last one is what the others are compared with."""
+        """The contenders; the last one is compared with each of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,15 @@ class Plan:
 
     Attributes:
         k: the main cut-off.
-        sample: at most so many users are measured, the same in all folds; None for all.
-        seed: of that sample; that of the recipe, whatever stands here.
-        repeats: how often a split with a seed is made, each time with the next seed for the split
-            and the factors.
+        sample: largest number of measured users, the same users in all folds; None for all.
+        seed: of that sample; ``measure`` replaces it with that of the recipe.
+        repeats: number of times that a split with a seed is made, each time with the next seed for
+            the split and the factors.
         convergence: whether the curve on a validation part is measured.
-        first_fold_only: whether the other folds are left out, as they hold what a search on the
-            first one has seen.
-        patience: trains only as many iterations as a validation part asks for, which is followed
-            until so many bring nothing better; None to run all of them.
+        first_fold_only: whether the other folds are left out: their test parts hold pairs that a
+            search on the first fold has seen.
+        patience: early stopping: number of iterations without a better NDCG on a validation part
+            after which the curve ends and decides the number of iterations; None to run all.
     """
 
     k: int = 10
@@ -76,7 +76,7 @@ class Run:
     Attributes:
         fold: the parts.
         model: trained on the training part.
-        parameters: what it was trained with, early stopping included.
+        parameters: of the training, with the iterations of early stopping.
         evaluation: on the test part.
         convergence: on the validation part; None where the plan does not ask for it.
     """
@@ -90,18 +90,18 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came out of an experiment.
+    """The results of an experiment.
 
     Attributes:
         figures: of all folds.
-        first: the first fold, for a closer look.
+        first: the first fold with its model and lists.
     """
 
     figures: Figures
     first: Run
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what ``evaluate --json`` and the manifest give of it."""
+        """Returns the results for ``evaluate --json`` and the manifest."""
         entry = self.figures.to_json()
         if self.first.convergence is not None:
             entry["convergence"] = self.first.convergence.to_json()
@@ -119,15 +119,15 @@ def measure(
     """Splits, trains on each training part and measures on the test part.
 
     Args:
-        interactions: everything.
+        interactions: all pairs.
         recipe: split, hyperparameters and contenders.
-        plan: how.
+        plan: how to measure.
         trainer: makes the factors.
         progress: told of all steps.
 
     Raises:
         NothingToMeasure: the data are too few for the split or the cut-off.
-        TrainingError: the split cannot be made of these data, or not repeated.
+        TrainingError: the split cannot be made of these data or be repeated, or training diverged.
     """
     seed = recipe.parameters.seed
     plan = replace(plan or Plan(), seed=seed)
@@ -156,18 +156,21 @@ def validation_of(
     """Cuts a validation part from the training part of a fold.
 
     Args:
-        fold: a fold of ``split``; its test part is not looked at.
-        split: says how the validation part is cut.
+        fold: a fold of ``split``; its test part is not used.
+        split: decides how the validation part is cut.
         k: cut-off of NDCG@k.
         seed: of the sample.
-        sample: at most so many users.
+        sample: largest number of users, None for all.
+
+    Raises:
+        NothingToMeasure: there is no validation part, or no user of it has a history.
     """
     inner = next(iter(split.validation().folds(fold.train)))
     return Validation(inner, k=k, sample=sample, seed=seed)
 
 
 def _folds(interactions: Interactions, split: Split, plan: Plan) -> Iterator[tuple[Fold, int]]:
-    """Yields the folds of all repeats, and what each repeat adds to the seeds."""
+    """Yields the folds of all repeats, each with the number that its repeat adds to seeds."""
     for offset in range(plan.repeats):
         for fold in _reseeded(split, offset).folds(interactions):
             yield fold, offset
@@ -184,8 +187,8 @@ def _reseeded(split: Split, offset: int) -> Split:
 def _refuse_without_seed(split: Split) -> None:
     if not isinstance(split, Drawn):
         raise TrainingError(
-            f"the split '{split.to_manifest()['name']}' draws nothing, so its repeats would all be "
-            "the same; leave --repeats out"
+            f"the split '{split.to_manifest()['name']}' draws nothing at random, so all repeats "
+            "would be the same; leave --repeats out"
         )
 
 
@@ -235,10 +238,11 @@ def _converge(
     trainer: Trainer,
     progress: Progress,
 ) -> Convergence | None:
-    """Follows the validation part, if the plan asks for it.
+    """Measures the curve on the validation part, if the plan asks for it.
 
     Raises:
-        NothingToMeasure: there is none, and early stopping needs it; the curve alone is left out.
+        NothingToMeasure: early stopping has no validation part. Without early stopping the curve
+            is left out in that case.
     """
     if not plan.convergence and plan.patience is None:
         return None
@@ -262,7 +266,7 @@ def _measure_trained_in(
     trainer: Trainer,
     progress: Progress,
 ) -> Evaluation:
-    """Measures the held-out users in a model that learned from what is told of them."""
+    """Measures the held-out users in a model that was trained on their given pairs."""
     whole = Fold(fold.train.with_pairs_of(given), fold.test)
     part = PartOf("held-out users trained in", progress)
     return evaluate(

@@ -1,4 +1,4 @@
-"""Figures of compared models: means over users with intervals, paired tests, and bands."""
+"""Figures of compared models: values of measures with intervals, paired tests, and bands."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from training.measuring.measures import MEASURES, Measures
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its interval.
+    """The value of a measure with its interval.
 
     Attributes:
-        value: the figure.
-        low, high: bounds of the 95 % bootstrap interval over users; None for a figure that is no
-            mean over users.
+        value: the value.
+        low, high: bounds of the 95 % bootstrap interval over users; None for a measure without an
+            interval.
     """
 
     value: float
@@ -32,7 +32,7 @@ class Estimate:
         return None if self.low is None or self.high is None else [self.low, self.high]
 
     def __neg__(self) -> Estimate:
-        """Returns the estimate of the opposite difference."""
+        """Returns the estimate with the opposite sign."""
         low = None if self.high is None else -self.high
         high = None if self.low is None else -self.low
         return Estimate(-self.value, low, high)
@@ -40,11 +40,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two models on the same users.
+    """Two contenders on the same users.
 
     Attributes:
-        first, second: names of the models.
-        figure: name of the figure, at the main cut-off.
+        first, second: names of the contenders.
+        figure: name of the measure, at the main cut-off.
         difference: first minus second, with its bootstrap interval.
         p_value: of the paired t-test over users.
     """
@@ -69,12 +69,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class UserBand:
-    """Users of like activity.
+    """Users of similar activity.
 
     Attributes:
-        label: for people, such as ``23 to 48 artists``.
-        users: how many.
-        models: NDCG at the main cut-off by model.
+        label: the range in words, such as ``23 to 48 artists``.
+        users: number of users.
+        models: contender to its NDCG at the main cut-off.
     """
 
     label: str
@@ -82,7 +82,7 @@ class UserBand:
     models: Mapping[str, Estimate]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the band with NDCG and its interval by model."""
+        """Returns the band with NDCG and its interval by contender."""
         return {
             "label": self.label,
             "users": self.users,
@@ -93,14 +93,15 @@ class UserBand:
 
 @dataclass(frozen=True, slots=True)
 class ItemBand:
-    """Items of like popularity.
+    """Items of similar popularity.
 
     Attributes:
-        label: for people, such as ``head: 61 listeners or more``.
-        items: how many training items; in the band of those that training lacks, test items.
-        test_share: share of the test pairs whose item is one of them.
-        recall: by model, hits in the band / test pairs in the band; 0 where there are no such.
-        exposure: by model, share of the lists' places that they take.
+        label: the range in words, such as ``head: 61 listeners or more``.
+        items: number of training items; in the band of items that are not in training, number of
+            test items.
+        test_share: share of the test pairs whose item is in the band.
+        recall: contender to hits in the band / test pairs in the band, 0 without such test pairs.
+        exposure: contender to the share of the places in its lists that the items take.
     """
 
     label: str
@@ -110,7 +111,7 @@ class ItemBand:
     exposure: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the band with recall and exposure by model."""
+        """Returns the band with recall and exposure by contender."""
         return {
             "label": self.label,
             "artists": self.items,
@@ -122,23 +123,23 @@ class ItemBand:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured of the contenders.
+    """The measured values of the contenders.
 
     Attributes:
-        split: how the test part was cut, for the manifest.
+        split: the split, for the manifest.
         k: the main cut-off.
-        folds: how many train and test parts the figures are means over.
-        users: users that were measured.
-        users_with_test: users with a test item; more than ``users`` where these are a sample.
-        models: by contender, then by cut-off, then by name of the measure.
-        asked: by contender, how its lists were asked for, for the manifest.
+        folds: number of folds, over which the values are means.
+        users: number of measured users.
+        users_with_test: number of users with a test item; larger than ``users`` for a sample.
+        models: contender to cut-off to name of the measure to its estimate.
+        asked: contender to the options of its lists, for the manifest.
         comparisons: paired tests between the contenders.
         user_bands: least active first.
         item_bands: most popular first.
-        exposure: by contender, int64, shape (n_training_items,): how often each training item of
-            the first fold stands in a list of length k there; by ascending item index.
-        per_fold: for each fold by contender its measures at the main cut-off.
-        measures: what was measured, by name.
+        exposure: contender to int64, shape (n_training_items,): number of lists of length k of the
+            first fold that each of its training items is in, by ascending item index.
+        per_fold: for each fold, contender to its measures at the main cut-off.
+        measures: the measures, by name.
     """
 
     split: Mapping[str, Any]
@@ -156,14 +157,14 @@ class Figures:
     measures: Measures = field(default_factory=lambda: MEASURES)
 
     def value(self, contender: str, figure: str, cutoff: int | None = None) -> float:
-        """Returns a figure of a contender, at k unless told."""
+        """Returns the value of a measure of a contender, by default at k."""
         return self.models[contender][self.k if cutoff is None else cutoff][figure].value
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the figures as ``evaluate --json`` and the manifest give them.
+        """Returns the figures for ``evaluate --json`` and the manifest.
 
-        ``models`` holds plain numbers at k, ``at`` those at all cut-offs. Several folds add
-        ``repeats``, the figures of each.
+        ``models`` has plain numbers at k, ``at`` those at all cut-offs. With several folds,
+        ``repeats`` has the values of each.
         """
         at_k = {name: by_cutoff[self.k] for name, by_cutoff in self.models.items()}
         entry: dict[str, Any] = {

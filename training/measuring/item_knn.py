@@ -1,7 +1,4 @@
-"""Item-kNN: recommends neighbours of the artists that a user has; for comparison only.
-
-It is measured beside ALS and never served.
-"""
+"""Item-kNN: recommends neighbours of a user's artists; for comparison with ALS, never served."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _BLOCK: Final = 256
 _K1: Final = 1.2
 _B: Final = 0.75
 
-# Not the new csr_array: implicit asks for csr_matrix.
+# Not the new csr_array: implicit requires csr_matrix.
 Matrix: TypeAlias = "sparse.csr_matrix[np.float64]"
 
 
@@ -34,19 +31,19 @@ class ItemKnn:
     """Neighbourhood recommendation by items, with implicit's search for neighbours.
 
     The score of item j for user u is the sum over the user's items i of log(1 + plays_ui) * s_ij,
-    where s_ij is the similarity of the users of i and j, kept for the nearest neighbours of i only
-    (Deshpande and Karypis, Item-Based Top-N Recommendation Algorithms, 2004, section 4). A list
-    that runs short, or a user without a history, is filled by popularity, as the service fills
-    its own lists.
+    where s_ij is the similarity of the users of i and j for the nearest neighbours j of i, and 0
+    for other items (Deshpande and Karypis, Item-Based Top-N Recommendation Algorithms, 2004,
+    section 4). Short lists, and those of users without a history, are filled by popularity, as in
+    the service.
 
     Attributes:
         similarity: ``cosine`` of the items' vectors of log(1 + plays), or ``bm25``: the product of
             their vectors of plays, weighted by BM25 with implicit's k1 = 1.2 and b = 0.75.
-        neighbours: kept for each item, itself among them; published baselines take 20 to 200.
-            More are seldom worse, but cost time and memory.
+        neighbours: number of neighbours of each item, itself included; published baselines use 20
+            to 200. More are seldom worse, but cost time and memory.
 
     Raises:
-        TrainingError: there is no such similarity, or there are no neighbours.
+        TrainingError: there is no such similarity, or the number of neighbours is below 1.
     """
 
     similarity: Similarity = "cosine"
@@ -59,7 +56,7 @@ class ItemKnn:
             raise TrainingError(f"neighbours has to be at least 1, not {self.neighbours}")
 
     def to_manifest(self) -> dict[str, Any]:
-        """Returns how the lists were made."""
+        """Returns the options of the lists."""
         return {"strategy": "item-knn"} | asdict(self)
 
     def lists(
@@ -94,10 +91,11 @@ class ItemKnn:
 
         Args:
             user_items: the training plays.
-            threads: 0 for one a core.
+            threads: number of threads, 0 for one for each core.
 
         Returns:
-            s_ij, n_items x n_items, at most ``neighbours`` in a row. The same whatever the threads.
+            s_ij, n_items x n_items, at most ``neighbours`` in a row. It does not depend on the
+            number of threads.
         """
         from implicit.nearest_neighbours import (  # noqa: PLC0415 - takes a second to load
             ItemItemRecommender,
@@ -105,8 +103,8 @@ class ItemKnn:
             normalize,
         )
 
-        # The weights of implicit's CosineRecommender and BM25Recommender, which hand their matrix
-        # on in a format that their own base class then warns of.
+        # The weights of implicit's CosineRecommender and BM25Recommender. Those classes pass on
+        # their matrix in a format of which their own base class warns.
         if self.similarity == "bm25":
             weights = bm25_weight(_matrix(user_items, user_items.plays).T, _K1, _B)
         else:
@@ -118,12 +116,12 @@ class ItemKnn:
 
 
 def rank_neighbours(similar: Matrix, rows: UserItems, k: int) -> list[NDArray[np.int64]]:
-    """Ranks the neighbours of the items in each row; only those with a score above zero.
+    """Ranks the neighbours of the items in each row; a score has to be above zero.
 
     Args:
-        similar: n_items x n_items, as of ``ItemKnn.fit``.
-        rows: raw plays, n_rows x n_items; what a row holds is not recommended to it.
-        k: longest list.
+        similar: n_items x n_items, from ``ItemKnn.fit``.
+        rows: raw plays, n_rows x n_items; items of a row are not recommended to it.
+        k: largest length of a list.
 
     Returns:
         For each row item indices, best first, ties by lower index.
@@ -164,6 +162,6 @@ def _trained_by_popularity(model: Model) -> NDArray[np.int64]:
 def _first_without(
     order: NDArray[np.int64], hidden: NDArray[np.integer], n: int
 ) -> NDArray[np.int64]:
-    # So many are enough, even if every hidden item is among them.
+    # n + len(hidden) items are enough, even if every hidden item is among them.
     order = order[: n + len(hidden)]
     return order[~np.isin(order, hidden)][:n]

@@ -1,11 +1,12 @@
-"""Measures of ranked lists, and the table of them that everybody reads; all vectorised.
+"""Measures of ranked lists, and the table of all measures; the functions are vectorised.
 
-Means over users take ``hits``, bool, shape (n_users, k): whether the item at each rank is among the
-user's test items; and ``n_test``, int, shape (n_users,): how many test items the user has, at least
-one. A list shorter than k is padded with False. Each returns float64, shape (n_users,).
+Means over users take ``hits``, bool, shape (n_users, k): whether the item at each rank is a test
+item of the user; and ``n_test``, int, shape (n_users,): the number of test items of the user, at
+least one. A list shorter than k is padded with False. Each returns float64, shape (n_users,).
 
-A mean over places takes the listeners of each item and gives each a value. A measure of exposure
-takes ``counts``, int, shape (n_training_items,): in how many lists each stands, zeros included.
+A mean over places takes the listeners of each item and returns a value for each. A measure of
+exposure takes ``counts``, int, shape (n_training_items,): the number of lists that each item is in,
+zeros included.
 
 A new measure is a function and a row of ``MEASURES``: evaluation, intervals, JSON, the table on the
 terminal and the report take it from there.
@@ -31,19 +32,19 @@ PerItem: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Measure:
-    """What there is to say of any measure.
+    """Properties of every measure.
 
     Attributes:
         name: in JSON and in the manifest.
-        label: what it is called, without cut-off and unit.
-        says: what it tells, in plain words, ``{k}`` for the cut-off.
-        paper: where it comes from; empty where that is common knowledge.
-        unit: behind the label; empty for none.
-        form: how a value is written in a table.
-        form_in_words: how a value is written in a sentence, None for the same.
+        label: its name for people, without cut-off and unit.
+        says: its meaning in plain words, with ``{k}`` for the cut-off.
+        paper: its source; empty for common measures.
+        unit: shown after the label; empty for none.
+        form: form of a value in a table.
+        form_in_words: form of a value in a sentence, None for the same.
         lower_is_better: whether the lowest value is the best.
-        after: name of the measure that ``says`` goes on from, so that this one is shown after it;
-            empty to be shown in the table's order.
+        after: name of the measure that ``says`` refers to, so that this one is shown after it;
+            empty for the order of the table.
     """
 
     name: str
@@ -57,7 +58,7 @@ class _Measure:
     after: str = ""
 
     def title(self, k: int | str) -> str:
-        """Returns the label with what belongs to it, such as ``Novelty, bits``."""
+        """Returns the label with the unit, for instance ``Novelty, bits``."""
         del k
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
@@ -71,16 +72,16 @@ class OverUsers(_Measure):
     """A mean over users.
 
     Attributes:
-        of: the value of each user.
-        gist: in a few words what one reads off its curve. A measure that has it is drawn by length
-            of the list, and differences in it are tested; empty for none.
+        of: returns the value of each user.
+        gist: the meaning of its curve in a few words. A measure with a gist is drawn by length of
+            the list, and its differences are tested; empty for neither.
     """
 
     of: Callable[[Hits, Counts], PerUser]
     gist: str = ""
 
     def title(self, k: int | str) -> str:
-        """Returns the label with the cut-off, such as ``Recall@10``."""
+        """Returns the label with the cut-off, for instance ``Recall@10``."""
         return f"{self.label}@{k}"
 
 
@@ -89,7 +90,8 @@ class OverPlaces(_Measure):
     """A mean over the places of all lists.
 
     Attributes:
-        of: the value of each item, by its training listeners and the number of training users.
+        of: returns the value of each item from its training listeners and the number of training
+            users.
     """
 
     of: Callable[[Counts, int], PerItem]
@@ -97,10 +99,10 @@ class OverPlaces(_Measure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfExposure(_Measure):
-    """A measure of how the places are shared out; no mean, so it has no interval.
+    """A measure of how the places are shared among items; no mean, so it has no interval.
 
     Attributes:
-        of: the measure, by how often each training item is recommended.
+        of: returns the measure from the number of lists that each training item is in.
     """
 
     of: Callable[[Counts], float]
@@ -122,7 +124,7 @@ def recall(hits: Hits, n_test: Counts) -> PerUser:
 
 
 def ndcg(hits: Hits, n_test: Counts) -> PerUser:
-    """NDCG@k with binary gain: DCG over that of a list that begins with min(k, test items) hits.
+    """NDCG@k with binary gain: DCG / DCG of a list that begins with min(k, test items) hits.
 
     DCG = sum over hits of 1 / log2(rank + 1) (Järvelin and Kekäläinen, Cumulated Gain-Based
     Evaluation of IR Techniques, 2002, in the variant that discounts every rank).
@@ -130,7 +132,7 @@ def ndcg(hits: Hits, n_test: Counts) -> PerUser:
     k = hits.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(n_test, k) - 1]
-    # No matrix product: its rounding may depend on how BLAS cuts the rows.
+    # No matrix product: its rounding may depend on how BLAS divides the rows.
     return np.asarray((hits * discount).sum(axis=1) / ideal)
 
 
@@ -168,7 +170,7 @@ def surprise(listeners: Counts, n_users: int) -> PerUser:
 
 
 def distinct(counts: Counts) -> int:
-    """Returns how many items are recommended at all."""
+    """Returns the number of items that are recommended at all."""
     return int((counts > 0).sum())
 
 
@@ -178,7 +180,7 @@ def coverage(counts: Counts) -> float:
 
 
 def gini(counts: Counts) -> float:
-    """Gini coefficient of how often each item is recommended: 0 all alike, near 1 one item only."""
+    """Gini coefficient of the counts: 0 for equal counts, near 1 for one item in all places."""
     if counts.sum() == 0:
         return 0.0
     ascending = np.sort(counts).astype(np.float64)
@@ -191,14 +193,14 @@ def table(*rows: Measure) -> Measures:
     """Returns measures by name.
 
     Raises:
-        ValueError: two have one name, or one is shown after a measure that is not there.
+        ValueError: two have the same name, or ``after`` names a missing measure.
     """
     measures = {row.name: row for row in rows}
     if len(measures) < len(rows):
         raise ValueError("two measures have the same name")
     lost = [row.name for row in rows if row.after and row.after not in measures]
     if lost:
-        raise ValueError(f"measures are shown after some that are not there: {', '.join(lost)}")
+        raise ValueError(f"'after' names a missing measure in: {', '.join(lost)}")
     return MappingProxyType(measures)
 
 
@@ -211,7 +213,7 @@ def shown(measures: Measures) -> list[Measure]:
 
 
 def compared(measures: Measures) -> list[OverUsers]:
-    """Returns the measures by which contenders are compared, in tests and by length of the list."""
+    """Returns the measures of the paired tests and of the curves by length of the list."""
     return [one for one in measures.values() if isinstance(one, OverUsers) and one.gist]
 
 

@@ -1,4 +1,4 @@
-"""How sure a difference is: bootstrap over users, and the paired t-test."""
+"""Intervals and tests: the bootstrap over users, and the paired t-test."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from training.threads import in_threads
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95
 
-# Counts of one block of resamples are about so many, unless that were too few rows for BLAS.
+# Approximate counts in one block of resamples, and the fewest rows that are efficient in BLAS.
 _COUNTS_PER_BLOCK: Final = 2**20
 _LEAST_ROWS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """Resamples of users, the same for everything that is asked of them.
+    """Resamples of users, the same for all values.
 
-    So differences between models are paired, and intervals repeat exactly.
+    So differences between contenders are paired, and intervals are reproducible.
 
     Attributes:
-        n_users: users to draw from; each resample draws as many, with replacement.
+        n_users: number of users; each resample draws that many with replacement.
         seed: of the draws.
     """
 
@@ -41,8 +41,8 @@ class Bootstrap:
         """Sums values over the users of each resample.
 
         Args:
-            values: shape (n_rows, n_columns), one row a user.
-            positions: shape (n_rows,), which of the ``n_users`` each row belongs to; unique.
+            values: shape (n_rows, n_columns), one row for each user.
+            positions: shape (n_rows,), the user of each row, 0 to n_users - 1; unique.
 
         Returns:
             float64, shape (RESAMPLES, n_columns).
@@ -58,7 +58,7 @@ class Bootstrap:
         return sums
 
     def _counts(self, start: int, rows: int) -> NDArray[np.float64]:
-        """Returns how often each user is drawn, shape (rows, n_users)."""
+        """Returns the number of times that each user is drawn, shape (rows, n_users)."""
         rng = np.random.default_rng([self.seed, start])
         counts = np.empty((rows, self.n_users))
         for row in counts:
@@ -70,14 +70,14 @@ class Bootstrap:
 def ratios(
     numerators: NDArray[np.float64], denominators: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Divides arrays of one shape; NaN where there is nothing to divide by."""
+    """Divides arrays of one shape; NaN where the denominator is 0."""
     quotients = np.full(numerators.shape, np.nan)
     np.divide(numerators, denominators, out=quotients, where=denominators > 0)
     return quotients
 
 
 def mean_over_folds(by_fold: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Averages arrays of one shape over those folds that are not NaN; NaN where all are."""
+    """Returns the means of arrays of one shape without NaN; NaN where all values are NaN."""
     stacked = np.stack(by_fold)
     present = ~np.isnan(stacked)
     totals = np.where(present, stacked, 0.0).sum(axis=0)
@@ -85,12 +85,12 @@ def mean_over_folds(by_fold: Sequence[NDArray[np.float64]]) -> NDArray[np.float6
 
 
 def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns the percentile interval of a resampled figure.
+    """Returns the percentile interval of a resampled value.
 
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
 
     Args:
-        resampled: shape (RESAMPLES,), NaN where a resample lacks the figure.
+        resampled: shape (RESAMPLES,), NaN where a resample has no value.
     """
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled[~np.isnan(resampled)], [tail, 1 - tail])
@@ -104,12 +104,12 @@ def paired_t_test(first: NDArray[np.float64], second: NDArray[np.float64]) -> fl
     Retrieval Evaluation, 2007) found it to agree with the randomisation test.
 
     Args:
-        first: shape (n_users,), figures of users.
-        second: the same users' figures with another model.
+        first: shape (n_users,), values of users.
+        second: shape (n_users,), values of the same users with another contender.
 
     Returns:
-        The p-value; 1 for a single user, who can tell nothing, and for equal figures; 0 where
-        all users differ by the same amount.
+        The p-value; 1 for a single user, who proves nothing, and for equal values; 0 if all users
+        differ by the same amount.
     """
     differences = first - second
     mean = float(differences.mean())

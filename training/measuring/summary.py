@@ -1,9 +1,9 @@
-"""Summary: from everyone's lists to figures with intervals, paired tests and bands.
+"""Summary: from the lists of users to figures with intervals, paired tests and bands.
 
-Figures are means over the folds of what each fold gives: a mean over its users, or, of novelty, a
-mean over the places of their lists. Intervals resample users once for all contenders, cut-offs and
-figures; in each fold those of the resampled users count that were measured there. So they hold the
-chance of which users there are, not that of the split or of the initial factors.
+The value of a measure is the mean over the folds. In a fold it is a mean over users or, for
+novelty, over the places of their lists. Users are resampled once for all contenders, cut-offs and
+measures; in each fold only the resampled users that were measured there count. So intervals cover
+the random choice of users, but not that of the split or of the initial factors.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from training.measuring.resampling import (
 _LACKING: Final = "new: not in training"
 
 Array: TypeAlias = NDArray[np.float64]
-# A measure's name and its cut-off, or "band" and a label.
+# The name of a measure and its cut-off, or "band" and a label.
 _Name: TypeAlias = tuple[str, int | str]
-# A value of each resample.
+# The values of all resamples.
 _Resampled: TypeAlias = Mapping[_Name, Array]
 _Models: TypeAlias = Mapping[str, Mapping[int, Mapping[str, Estimate]]]
 
@@ -45,12 +45,12 @@ def summarise(
     subject: str | None = None,
     seed: int = 0,
 ) -> Figures:
-    """Brings the evaluations of all folds together.
+    """Combines the evaluations of all folds.
 
     Args:
-        evaluations: one a fold, of the same contenders at the same k; at least one.
-        split: how the test parts were cut, for the manifest.
-        subject: the contender that is compared with each other one, the last unless told.
+        evaluations: one for each fold, of the same contenders at the same k; at least one.
+        split: the split, for the manifest.
+        subject: the contender that is compared with each of the others; by default the last one.
         seed: of the resamples.
     """
     folds = _Folds.of(evaluations, seed)
@@ -86,13 +86,13 @@ def summarise(
 
 @dataclass(frozen=True, slots=True)
 class _Folds:
-    """All folds with the users of any.
+    """All folds, with all users that were measured in any of them.
 
     Attributes:
-        evaluations: one a fold.
+        evaluations: one for each fold.
         users: int64, user indices, ascending.
-        positions: for each fold, where its users stand in ``users``.
-        cutoffs: those that all folds have.
+        positions: for each fold, the positions of its users in ``users``.
+        cutoffs: the cut-offs that all folds have.
         bands: of ``users`` by activity.
         bootstrap: the resamples of ``users``.
     """
@@ -114,7 +114,7 @@ class _Folds:
             users,
             positions,
             sorted(set.intersection(*(set(one.cutoffs) for one in evaluations))),
-            # The mean over the folds, rounded up: none is only who has none in any fold.
+            # The mean over the folds, rounded up: 0 only for users without artists in all folds.
             activity_bands(np.ceil(artists).astype(np.int64)),
             Bootstrap(len(users), seed),
         )
@@ -142,7 +142,7 @@ class _Folds:
     def _columns(
         self, evaluation: Evaluation, positions: NDArray[np.int64], contender: str
     ) -> tuple[dict[_Name, Array], dict[_Name, Array]]:
-        """Returns what is summed over users, and what that is divided by if not their number."""
+        """Returns the numerators over users, and the denominators that are not their number."""
         above: dict[_Name, Array] = {}
         below: dict[_Name, Array] = {}
         for cutoff in self.cutoffs:
@@ -166,11 +166,11 @@ class _Folds:
         return above, below
 
     def estimate(self, contender: str, cutoff: int, resampled: _Resampled) -> dict[str, Estimate]:
-        """Returns all measures at one cut-off, with an interval where there is one."""
+        """Returns all measures at one cut-off, with their intervals where they have one."""
         by_fold = [one.values(contender, cutoff) for one in self.evaluations]
         estimates = {}
         for name in by_fold[0]:
-            # A count stays a whole number where there is one fold.
+            # With one fold a count stays a whole number.
             values = [fold[name] for fold in by_fold]
             value = fmean(values) if len(values) > 1 else values[0]
             known = resampled.get((name, cutoff))
@@ -178,7 +178,7 @@ class _Folds:
         return estimates
 
     def estimate_band(self, contender: str, band: Band, resampled: _Resampled) -> Estimate:
-        """Returns a band's NDCG at k."""
+        """Returns the NDCG of a band at k."""
         means = []
         for evaluation, positions in zip(self.evaluations, self.positions, strict=True):
             members = band.members[positions]
@@ -235,7 +235,7 @@ def _item_bands(evaluations: Sequence[Evaluation]) -> list[ItemBand]:
 def _item_band(
     evaluations: Sequence[Evaluation], label: str, members: Sequence[NDArray[np.bool_]]
 ) -> ItemBand:
-    """Counts over all folds together; ``members`` are the band's items in each."""
+    """Sums counts over all folds; ``members`` marks the items of the band in each."""
     in_band = list(zip(evaluations, members, strict=True))
     tested = sum(int(one.test_counts[mask].sum()) for one, mask in in_band)
     recall, exposure = {}, {}
@@ -265,7 +265,7 @@ def _exposure(first: Evaluation) -> dict[str, NDArray[np.int64]]:
 
 
 def _estimate(value: float, resampled: Array) -> Estimate:
-    # No resample has it where all lists are empty.
+    # All resamples are NaN where all lists are empty.
     return Estimate(value) if np.isnan(resampled).all() else Estimate(value, *interval(resampled))
 
 

@@ -1,4 +1,4 @@
-"""Publishing: a model becomes a version of the models folder, is guarded, pruned, exported.
+"""Publishing: writes versions into the models folder, guards the current one, prunes and exports.
 
-It may import models, event stores and what event data give; it knows neither fitting nor measuring.
+It may import models, event stores and event data, but neither fitting nor measuring.
 """

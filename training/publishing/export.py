@@ -1,6 +1,6 @@
-"""Export: everyone's list as one table, equal to what the service answers.
+"""Export: the lists of all users as one table, equal to the answers of the service.
 
-Artists that only events know are left out: they come and go with every event.
+Artists that are only known from events are left out, since every event may change them.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ def export(
     """Writes the lists of all users of a model, in bounded memory.
 
     Args:
-        model: whose lists.
+        model: the model.
         out: a file ending in ``.parquet``, ``.csv`` or ``.tsv``; replaced when all is written.
-        n: longest list.
-        store: events that count; users who were erased get no list, and unavailable artists are in
-            none. None for what the model alone says.
-        rules: what the events count for.
-        progress: told of the users done.
+        n: largest length of a list.
+        store: the events that count. Erased users get no list, and unavailable artists are in no
+            list. None to use only the model.
+        rules: how many units each type of event counts.
+        progress: told of the finished users.
 
     Returns:
-        How many users have a list.
+        The number of users with a list.
 
     Raises:
-        TrainingError: another ending, or the folder is missing.
+        TrainingError: the file has another ending, or its folder is missing.
         WriteError: the disk is full, or the file cannot be written.
         StoreUnavailable: the store cannot be read.
     """
@@ -96,7 +96,7 @@ def export(
 
 
 def _write(lists: pl.LazyFrame, out: Path) -> None:
-    """Writes a table as the ending of its name says, whole or not at all."""
+    """Writes a table in the format of its ending, whole or not at all."""
     partial = out.with_name(f".{out.name}.part")
     try:
         if out.suffix == ".parquet":
@@ -111,7 +111,7 @@ def _write(lists: pl.LazyFrame, out: Path) -> None:
 
 
 class _Events:
-    """What the service would know beside the model."""
+    """The events and availability that the service uses besides the model."""
 
     def __init__(self, model: Model, store: EventStore | None, rules: EventRules) -> None:
         self._model, self._store, self._rules = model, store, rules
@@ -123,13 +123,13 @@ class _Events:
             self._erased = erased_since(model, store)
 
     def availability(self) -> Availability:
-        """Returns what is available."""
+        """Returns the availability of artists."""
         if self._store is None:
             return ALL_AVAILABLE
         return Availability.of(*self._store.unavailable_artists(), self._model.items)
 
     def queries(self, users: range, n: int) -> Iterator[Query]:
-        """Yields the queries of users by index, but for those who were erased."""
+        """Yields the queries of users by index, without erased users."""
         for user in users:
             query = Query(user_id=self._model.users.id(user), n=n)
             if query.user_id in self._touched and self._store is not None:
@@ -151,7 +151,7 @@ def _lists(recommender: Recommender, queries: Sequence[Query]) -> pl.DataFrame:
             rank,
             model.items.id(item),
             model.item_names[item],
-            None if score != score else score,  # noqa: PLR0124 - NaN: filled from below
+            None if score != score else score,  # noqa: PLR0124 - NaN: from a lower rung
             str(source),
         )
         for query, answer in zip(queries, answers, strict=True)

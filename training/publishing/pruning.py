@@ -1,4 +1,4 @@
-"""Pruning: removes published models that still hold users who were erased."""
+"""Pruning: removes published models that still hold erased users."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from training.publishing.publish import remove
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What became of one version.
+    """The result for one version.
 
     Attributes:
-        version: which one.
-        erased_users: how many users it holds who were erased, None where it cannot be read.
-        removed: whether it is gone.
-        is_current: whether it is the current version, which stays whomever it holds.
-        error: why it cannot be read; empty where it can.
+        version: its name.
+        erased_users: number of erased users that it holds, None where it cannot be read.
+        removed: whether it was removed.
+        is_current: whether it is the current version, which is never removed.
+        error: the reason why it cannot be read; empty where it can.
     """
 
     version: str
@@ -33,7 +33,7 @@ class Pruned:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nobody who was erased is left in it."""
+        """Whether no erased user is left in it."""
         return self.removed or self.erased_users == 0
 
     def to_json(self) -> dict[str, Any]:
@@ -43,15 +43,15 @@ class Pruned:
 
 
 def prune_erased(models: Path, store: EventStore, *, dry_run: bool = False) -> list[Pruned]:
-    """Removes the versions that hold users who were erased, but for the current one.
+    """Removes the versions that hold erased users, except the current one.
 
     Args:
         models: the models folder.
-        store: has the tombstones.
-        dry_run: removes nothing.
+        store: the store with the tombstones.
+        dry_run: whether to remove nothing.
 
     Returns:
-        What became of each version, oldest first.
+        The result for each version, oldest first.
 
     Raises:
         ModelNotFound: the pointer to the current version cannot be read.

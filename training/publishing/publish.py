@@ -1,7 +1,7 @@
 """Publishing: writes a model as an immutable folder and points ``models/current`` at it.
 
-A model of far less data than the current one is written all the same, but the pointer stays where
-it is. A folder is removed as it came, in one step.
+A model of far less data than the current one is written too, but the pointer does not change.
+A folder is removed in one step, as it was added.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from training.publishing.shrinkage import Shrinkage, shrinkage
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What came of publishing.
+    """The result of publishing.
 
     Attributes:
         version: the new version.
         is_current: whether it was made current.
-        shrinkage: which of its counts are less than half of the former current version's.
-        not_compared: why nothing is known of the former one's, where it cannot be read.
+        shrinkage: its counts that are less than half of those of the former current version; None
+            if there are none.
+        not_compared: the reason why the former version cannot be read; None if it can.
     """
 
     version: str
@@ -50,35 +51,35 @@ def publish(
 ) -> Published:
     """Writes a model beside the models folder, verifies it, moves it there and makes it current.
 
-    It is not made current if its dataset shrank to less than half of the current version's.
+    It is not made current if its dataset has less than half of the counts of the current version.
 
     Args:
-        model: what to publish.
+        model: the model.
         models: the models folder; made if it is missing.
-        card: what the manifest says besides the format: ``dataset``, ``parameters``, ``metrics``…
-        report: HTML that shows how the model came about and how good it is; None for none.
-        created_at: time of the version, default now.
-        force: makes it current whatever shrank.
+        card: the manifest without the format: ``dataset``, ``parameters``, ``metrics``…
+        report: the report as HTML; None for none.
+        created_at: time of the version, by default now.
+        force: whether to make it current even if its dataset shrank.
 
     Returns:
         The new version, and whether it is current.
 
     Raises:
-        TrainingError: the model holds vectors that are no numbers.
-        InvalidArtifact: what was written does not read back.
+        TrainingError: the model has vectors that are not finite.
+        InvalidArtifact: the written files cannot be read again.
         WriteError: the disk is full, or the folder cannot be written; nothing is left of the
             attempt.
     """
     if not (np.isfinite(model.user_factors).all() and np.isfinite(model.item_factors).all()):
         raise TrainingError(
-            "the model holds vectors that are no numbers, so it is not published; look at the "
-            "plays of the data, and at the parameters"
+            "the model has vectors that are not finite, so it is not published; check the plays of "
+            "the data, and the parameters"
         )
     folder = WritableModelsFolder(models)
     try:
         folder.make()
         with folder.lock() as workspace:
-            # Under the lock to the end: nobody else's version becomes current in between.
+            # All under the lock, so that no other version becomes current in between.
             shrunk, not_compared = _compare(card, folder)
             is_current = force or shrunk is None
             publication = {
@@ -99,28 +100,30 @@ def publish(
 
 
 def remove(models: Path, version: str) -> None:
-    """Removes a version, whole or not at all. A service that has it open goes on with it.
+    """Removes a version, whole or not at all. A service that has it open keeps using it.
 
     Args:
         models: the models folder.
-        version: one that is there.
+        version: an existing version.
 
     Raises:
-        TrainingError: it is the current one.
+        TrainingError: it is the current version.
         WriteError: the folder cannot be written.
     """
     folder = WritableModelsFolder(models)
     try:
         with folder.lock() as workspace:
             if version == folder.current():
-                raise TrainingError(f"{version} is the current model in {models}, and stays")
+                raise TrainingError(
+                    f"{version} is the current model in {models} and cannot be removed"
+                )
             workspace.remove(version)
     except OSError as error:
         raise WriteError(models, error) from error
 
 
 def _compare(card: Mapping[str, Any], folder: ModelsFolder) -> tuple[Shrinkage | None, str | None]:
-    """Returns what shrank since the current version, and why if it cannot be read."""
+    """Returns what shrank since the current version, and the reason if that cannot be read."""
     try:
         version = folder.current()
         if version is None:

@@ -1,8 +1,8 @@
-"""Shrinkage: how much less data a model was trained on than the one that it would replace.
+"""Shrinkage: how much less data a model has than the one that it would replace.
 
-An export that was cut short trains like any other, and leaves most users without their history. So
-counts are held against those of the current model, where both are of the same dataset by name. The
-made-up sample has whatever size was asked for, and is held against nothing.
+A truncated export can be trained on like any other, but leaves most users without their history. So
+counts are compared with those of the current model if both have the same dataset by name. The
+made-up sample may have any size and is never compared.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _COUNTS: Final = ("users", "artists", "pairs")
 
 @dataclass(frozen=True, slots=True)
 class Shrinkage:
-    """Counts of a dataset that are less than half of those that an earlier version has.
+    """Counts of a dataset that are less than half of those of an earlier version.
 
     Attributes:
         version: the earlier version.
-        counts: by name (users, artists, pairs), what the earlier version has and what there is now.
+        counts: name (users, artists, pairs) to the earlier count and the present one.
     """
 
     version: str
@@ -35,7 +35,7 @@ class Shrinkage:
         return cls(entry["version"], {name: (one["before"], one["now"]) for name, one in counts})
 
     def to_manifest(self) -> dict[str, Any]:
-        """Returns what the manifest holds of it; ``share`` is what is left, 0 to 0.5."""
+        """Returns it for the manifest; ``share`` is the present count / the earlier one."""
         counts = {
             name: {"before": before, "now": now, "share": now / before}
             for name, (before, now) in self.counts.items()
@@ -51,16 +51,17 @@ class Shrinkage:
 def shrinkage(
     dataset: Mapping[str, Any], earlier: Mapping[str, Any], version: str
 ) -> Shrinkage | None:
-    """Holds the data of a model against those of an earlier version.
+    """Compares the data of a model with those of an earlier version.
 
     Args:
         dataset: the manifest's entry ``dataset`` of the new model. Counts that are missing, as in
             old manifests, are not compared.
-        earlier: that of the earlier version.
+        earlier: that entry of the earlier version.
         version: the earlier version.
 
     Returns:
-        What shrank to less than half; None if nothing did, if the names differ, or for the sample.
+        The counts that shrank to less than half; None if there are none, if the names of the
+        datasets differ, or for the made-up sample.
     """
     name = dataset.get("name")
     known = DATASETS.get(name) if isinstance(name, str) else None

@@ -1,6 +1,6 @@
-"""The report: a study as one HTML file that needs nothing else to be shown.
+"""The report: a study as one self-contained HTML file.
 
-matplotlib and jinja2 take a second to import, so that is done when a report is rendered.
+matplotlib and jinja2 take a second to import, so they are imported when a report is rendered.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ def render(study: Study) -> str:
     """Returns the report of a study.
 
     Args:
-        study: what to show.
+        study: the contents.
 
     Returns:
-        An HTML document without scripts and without references to anything outside it; the same
-        study gives the same text.
+        An HTML document without scripts and without references to other files; the same study
+        gives the same text.
     """
     from training.report.page import page  # noqa: PLC0415 - see the top of this module
 
@@ -30,7 +30,7 @@ def write(study: Study, path: Path) -> None:
     """Writes the report of a study; an earlier file is replaced when all is written.
 
     Args:
-        study: what to show.
+        study: the contents.
         path: the HTML file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Drawing that several charts share."""
+"""Common drawing functions of the charts."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _DISTANCE: Final = 26.0
 
 
 def label_ticks(axes: Axes, *, x: bool = True, y: bool = True, share: str = "") -> None:
-    """Writes the ticks' numbers for people.
+    """Formats the numbers of the ticks.
 
     Args:
-        axes: whose ticks.
-        x: whether those of the x axis.
-        y: whether those of the y axis.
-        share: ``x``, ``y`` or both letters: axes that hold shares, in per cent.
+        axes: the axes.
+        x: whether to format the x axis.
+        y: whether to format the y axis.
+        share: ``x``, ``y`` or both letters: axes with shares, shown in per cent.
     """
     for name, wanted, axis in (("x", x, axes.xaxis), ("y", y, axes.yaxis)):
         if wanted:
@@ -40,7 +40,7 @@ def label_ticks(axes: Axes, *, x: bool = True, y: bool = True, share: str = "") 
 
 
 def log_x(axes: Axes, values: Sequence[float]) -> None:
-    """Makes the x axis logarithmic, with a few round ticks within the values' range."""
+    """Makes the x axis logarithmic, with a few round ticks in the range of the values."""
     axes.set_xscale("log")
     low, high = min(values), max(values)
     decades = math.log10(high / low)
@@ -80,7 +80,7 @@ def line(
 
 
 def point(axes: Axes, x: float, y: float, look: Look, *, hollow: bool = False) -> None:
-    """Draws a contender as a single mark, an outline where the figure is a published one."""
+    """Draws a contender as a single mark; a published figure is an outline."""
     axes.plot(
         [x],
         [y],
@@ -111,14 +111,14 @@ def best_mark(axes: Axes, x: float, y: float) -> None:
 
 
 def from_zero(axes: Axes) -> None:
-    """Lets the y axis begin at zero, with room above."""
+    """Begins the y axis at zero."""
     high = axes.get_ylim()[1]
     axes.set_ylim(0, high if high > 0 else 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of dots: one contender, or a mark that is none.
+    """A row of dots: a contender, or another mark.
 
     Attributes:
         estimates: one for each group.
@@ -131,14 +131,14 @@ class Row:
 
 
 def dots_height(groups: int, rows: int) -> float:
-    """Returns the height that ``dots`` wants."""
+    """Returns the height that ``dots`` needs."""
     return 44 + groups * (_LABEL + rows * _ROW + 6)
 
 
 def dots(axes: Axes, groups: Sequence[str], rows: Sequence[Row]) -> None:
     """Draws groups of dots with intervals, each group under its label.
 
-    Labels stand above their dots, not beside them, so that long ones fit on a phone.
+    Labels are above their dots, not beside them, so that long labels fit on a phone.
     """
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
@@ -182,7 +182,7 @@ def _dot(axes: Axes, estimate: Estimate, y: float, row: Row) -> None:
 def annotate_along(
     axes: Axes, xs: Sequence[float], ys: Sequence[float], labels: Sequence[str]
 ) -> None:
-    """Writes labels beside the points of a curve, ends first, as many as keep their distance."""
+    """Writes labels beside the points of a curve, ends first, as long as they do not overlap."""
     axes.autoscale_view()
     points = axes.transData.transform(np.column_stack([xs, ys]))
     taken: list[int] = []
@@ -219,5 +219,5 @@ def vertical(axes: Axes, x: float, label: str) -> None:
 
 
 def title_y(axes: Axes, what: str) -> None:
-    """Says what the y axis holds, above it: a turned label takes width."""
+    """Writes the label of the y axis above it, since a rotated label takes width."""
     axes.set_title(what, color=MUTED)

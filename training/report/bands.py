@@ -1,4 +1,4 @@
-"""Who gains: figures by activity of users and by popularity of artists."""
+"""The section "Who gains": measures by activity of users and by popularity of artists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HIDDEN: Final = "share of hidden artists"
 
 
 def bands_section(figures: Figures, contenders: Contenders) -> Section | None:
-    """Returns who gains; None without bands."""
+    """Returns the section; None without bands."""
     charts, tables = [], []
     if figures.user_bands:
         charts.append(_user_chart(figures, contenders))

@@ -1,4 +1,4 @@
-"""How the models compare: the table, the tests, and the lengths of the list."""
+"""The comparison of the models: all measures, the tests, and the curves by length of the list."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from training.study import Study
 
 
 def comparison_section(study: Study, contenders: Contenders) -> Section:
-    """Returns the comparison: all measures of all contenders, and the tests between them."""
+    """Returns the section with all measures of all contenders, and the tests between them."""
     figures = study.figures
     lead = [
         f"Every measure at {figures.k} artists, with 95 % bootstrap intervals over "
@@ -53,7 +53,7 @@ def comparison_section(study: Study, contenders: Contenders) -> Section:
 
 
 def published_note(study: Study) -> str:
-    """Says where the published figures come from, and whether they are of these data."""
+    """Returns the origin of the published figures, and whether they are of these data."""
     name = study.dataset.get("name")
     start = (
         "The columns “published” hold the figures of the public notebook that this preset repeats, "
@@ -106,7 +106,7 @@ def _figures_table(study: Study, contenders: Contenders) -> Table:
 
 
 def _published(study: Study, contenders: Contenders) -> list[str]:
-    """Returns the contenders whose published figures stand beside ours."""
+    """Returns the contenders with published figures to show."""
     if study.preset != reference_study.PRESET:
         return []
     return [name for name in contenders.looks if name in reference_study.MODELS]
@@ -146,7 +146,7 @@ def _in_words(one: Comparison, contenders: Contenders) -> str:
 
 
 def length_section(study: Study, contenders: Contenders) -> Section:
-    """Returns precision, recall and NDCG by length of the list."""
+    """Returns the section with the curves by length of the list."""
     figures = study.figures
     cutoffs = cutoffs_of(figures)
     charts = [
@@ -158,7 +158,7 @@ def length_section(study: Study, contenders: Contenders) -> Section:
 
 
 def cutoffs_of(figures: Figures) -> list[int]:
-    """Returns all cut-offs that were measured, ascending."""
+    """Returns all measured cut-offs, ascending."""
     return sorted({k for at_k in figures.models.values() for k in at_k})
 
 

@@ -1,4 +1,4 @@
-"""The contenders of a study: who plays which part, and how each is drawn and called."""
+"""The contenders of a study: their roles, and how each is drawn and called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.report.svg import MODEL_COLOURS
 
 _LONGEST: Final = 40
 _ABBREVIATIONS: Final = (("als", "ALS"), ("knn", "kNN"))
-# By matplotlib's names; coprime in number to the colours, so that pairs repeat late.
+# By matplotlib's names. Their number is coprime to that of the colours, so that pairs repeat late.
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES: Final[tuple[tuple[float, ...], ...]] = ((), (6, 2.5), (1.5, 2), (7, 2, 1.5, 2), (3, 1.5))
 
@@ -22,7 +22,7 @@ class Look:
     """How a contender is drawn, the same throughout a report.
 
     Attributes:
-        label: what it is called.
+        label: its name for people.
         colour: one of ``MODEL_COLOURS``.
         marker: matplotlib's name of the marker.
         dash: lengths of dashes and gaps; empty for a solid line.
@@ -35,18 +35,18 @@ class Look:
 
     @property
     def linestyle(self) -> tuple[float, tuple[float, ...]] | str:
-        """The dash as matplotlib takes it."""
+        """The dash in the form of matplotlib."""
         return (0.0, self.dash) if self.dash else "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Contenders:
-    """Who is who.
+    """The roles and looks of the contenders.
 
     Attributes:
-        personal: the model whose lists differ from user to user, None if there is none.
-        popular: the model of one list for all, None if there is none.
-        looks: by contender, the personal one first.
+        personal: the contender with a list for each user, None if there is none.
+        popular: the contender with one list for all, None if there is none.
+        looks: contender to its look, the personal one first.
     """
 
     personal: str | None
@@ -60,11 +60,11 @@ class Contenders:
 
     @property
     def rival(self) -> str | None:
-        """The contender that the main one is compared with, if there is another."""
+        """The contender that the main one is compared with, None if there is no other."""
         return self.popular if self.popular != self.main else None
 
     def label(self, name: str) -> str:
-        """Returns what a contender is called."""
+        """Returns the name of a contender for people."""
         return label_of(name)
 
 
@@ -90,7 +90,7 @@ def contenders_of(figures: Figures) -> Contenders:
 
 
 def label_of(name: str) -> str:
-    """Returns a contender's name with the usual capitals, cut to what a legend can hold."""
+    """Returns the name of a contender with the usual capitals, cut to fit into a legend."""
     for small, usual in _ABBREVIATIONS:
         name = re.sub(rf"\b{small}\b", usual, name)
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
@@ -102,6 +102,6 @@ def _is_popular(figures: Figures, name: str) -> bool:
 
 
 def figure_of(figures: Figures, name: str, figure: str, k: int | None = None) -> Estimate:
-    """Returns a figure of a contender; not a number where it was not measured."""
+    """Returns the value of a measure of a contender; NaN where it was not measured."""
     at_k = figures.models[name].get(figures.k if k is None else k, {})
     return at_k.get(figure, Estimate(float("nan")))

@@ -18,7 +18,7 @@ from training.report.elements import Chart, Section, mark_key
 from training.report.svg import PAPER, draw
 from training.study import Study
 
-# So near to the best value is as good as the best.
+# This share of the best value is nearly as good.
 NEARLY: Final = 0.99
 
 
@@ -73,9 +73,9 @@ def _convergence_chart(curve: Convergence) -> Chart:
 
 
 def _published_chart(curve: Convergence, contenders: Contenders) -> Chart:
-    """Sets the published curve beside ours, each as a share of its best value.
+    """Draws the published curve and ours, each as a share of its best value.
 
-    The measures differ, so that the values themselves cannot share an axis.
+    The measures differ, so the values themselves cannot share an axis.
     """
     look = contenders.looks[contenders.main]
     ours = _shares(curve.ndcg)
@@ -110,8 +110,8 @@ def _published_chart(curve: Convergence, contenders: Contenders) -> Chart:
     )
     values = ", ".join(f"{number(p)} ({i})" for i, p in reference_study.CONVERGENCE.items())
     says = (
-        f"Published: Precision@{reference_study.K} on test users after so many iterations, "
-        f"{values}. Ours is NDCG@{curve.k} on validation users, so only the shapes compare."
+        f"Published: Precision@{reference_study.K} on test users, with the iterations in brackets, "
+        f"{values}. Ours is NDCG@{curve.k} on validation users, so only the shapes can be compared."
     )
     keys = [
         mark_key("ours", look.colour, "o", dash=""),

@@ -22,7 +22,7 @@ _COLOUR: Final = MODEL_COLOURS[5]
 
 
 def data_section(study: Study) -> Section | None:
-    """Returns what the data look like; None where there are no pairs."""
+    """Returns the section about the data; None where there are no pairs."""
     user_items = study.user_items
     if user_items.nnz == 0:
         return None
@@ -49,10 +49,11 @@ def octaves(
 
     Args:
         values: above zero.
-        weights: of the values, default 1 each.
+        weights: of the values, by default 1 each.
 
     Returns:
-        Edges, float64, shape (n_bins + 1,), and the share of the weight in each bin.
+        Edges, float64, shape (n_bins + 1,), and the share of the weight in each bin, float64,
+        shape (n_bins,).
     """
     low = math.floor(math.log2(float(values.min())))
     high = math.floor(math.log2(float(values.max()))) + 1
@@ -103,10 +104,14 @@ def _artists_chart(user_items: UserItems) -> Chart:
     few = max(1, len(listeners) // 100)
     head = float(np.sort(listeners)[-few:].sum() / listeners.sum())
     single = float((listeners == 1).mean())
+    top = (
+        "artist with most listeners makes"
+        if few == 1
+        else f"{count(few)} artists with most listeners, 1 % of all, make"
+    )
     says = (
         f"Half of the artists have {plural(median, 'listener')} or fewer, {percent(single)} have "
-        f"one. The hundredth of them that is heard most, {plural(few, 'artist')}, makes up "
-        f"{percent(head)} of all pairs."
+        f"one. The {top} up {percent(head)} of all pairs."
     )
     keys = [mark_key("share of artists", _COLOUR, "s"), mark_key("share of pairs", INK, dash="")]
     return Chart(title, svg, says, keys)

@@ -1,4 +1,4 @@
-"""What a report is put together from: charts, tables and sections, as the template takes them."""
+"""The elements of a report that the template shows: charts, tables and sections."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Key:
     """An entry of a legend.
 
     Attributes:
-        label: what it stands for.
+        label: its text.
         colour: variable of the style sheet.
-        dash: of its line, as SVG has it; empty for a solid one, None for no line.
+        dash: of its line, in SVG; empty for a solid line, None for no line.
         shape: path of its marker, empty for none.
         hollow: whether the marker is an outline.
     """
@@ -44,13 +44,13 @@ class Key:
 
 
 def key_of(look: Look, *, line: bool = True) -> Key:
-    """Returns the legend's entry of a contender."""
+    """Returns the entry of a contender in the legend."""
     dash = " ".join(f"{length:g}" for length in look.dash) if line else None
     return Key(look.label, variable_of(look.colour), dash, _SHAPES[look.marker])
 
 
 def published_key(look: Look) -> Key:
-    """Returns the legend's entry of a contender's published figures."""
+    """Returns the entry of the published figures of a contender in the legend."""
     colour = variable_of(look.colour)
     return Key(f"{look.label}, published", colour, None, _SHAPES[look.marker], hollow=True)
 
@@ -58,7 +58,7 @@ def published_key(look: Look) -> Key:
 def mark_key(
     label: str, colour: str, marker: str = "", *, dash: str | None = None, hollow: bool = False
 ) -> Key:
-    """Returns the legend's entry of something that is no contender."""
+    """Returns the entry of another mark in the legend."""
     return Key(label, variable_of(colour), dash, _SHAPES[marker], hollow)
 
 
@@ -69,7 +69,7 @@ class Chart:
     Attributes:
         title: heading.
         svg: from ``training.report.svg.draw``.
-        says: what one sees, with its numbers.
+        says: a sentence about the chart with its main numbers.
         keys: legend; empty where a chart has one kind of mark.
     """
 
@@ -81,10 +81,10 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A table's cell.
+    """A cell of a table.
 
     Attributes:
-        text: what stands in it.
+        text: its main text.
         detail: smaller, beside or under it.
         best: whether to mark it as the best of its row.
     """
@@ -96,14 +96,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column.
+    """A column of a table.
 
     Attributes:
         title: its head.
         detail: smaller, under it.
         numeric: whether it is aligned to the right.
-        colour: variable of a contender's colour, shown as a stroke; empty for none.
-        quiet: whether it stands back, as figures from elsewhere do.
+        colour: variable of the colour of a contender, shown as a stroke; empty for none.
+        quiet: whether it is pale, for figures from elsewhere.
     """
 
     title: str
@@ -115,13 +115,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table whose first column heads the rows.
+    """A table whose first column has the headings of the rows.
 
     Attributes:
         title: caption.
-        columns: the first one included.
-        rows: as many cells each.
-        folded: whether it is closed until asked for.
+        columns: all columns, the first one included.
+        rows: one cell for each column.
+        folded: whether it is closed at first.
         note: a sentence under it.
     """
 
@@ -140,7 +140,7 @@ class Section:
         ident: anchor.
         title: heading.
         lead: sentences under it.
-        charts, tables: what it shows, in this order.
+        charts, tables: its contents, in this order.
     """
 
     ident: str

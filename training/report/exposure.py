@@ -1,4 +1,4 @@
-"""Exposure: how the places in the lists are shared out among the artists."""
+"""Exposure: how the places in the lists are shared among the artists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUARTERS: Final = (0, 0.25, 0.5, 0.75, 1)
 
 
 def exposure_section(figures: Figures, contenders: Contenders) -> Section | None:
-    """Returns how the places in the lists are shared out; None where nothing was shown."""
+    """Returns the section about exposure; None where all lists are empty."""
     shown = {
         name: figures.exposure[name]
         for name in contenders.looks
@@ -32,8 +32,8 @@ def exposure_section(figures: Figures, contenders: Contenders) -> Section | None
         return None
     charts = [_lorenz_chart(shown, contenders), _concentration_chart(shown, contenders)]
     lead = [
-        f"How the places in the lists of {_whose(figures)}, {figures.k} each, are shared out among "
-        f"the {plural(len(next(iter(shown.values()))), 'artist')} of the training data."
+        f"How the places in the lists of {_whose(figures)}, {figures.k} each, are shared among the "
+        f"{plural(len(next(iter(shown.values()))), 'artist')} of the training data."
     ]
     return Section("exposure", "Who gets shown", lead, charts)
 
@@ -45,14 +45,14 @@ def _whose(figures: Figures) -> str:
 
 
 def places_to_reach(exposure: NDArray[np.int64], share: float = 0.5) -> int:
-    """Returns how many of the most shown artists take a share of all places.
+    """Returns the number of most shown artists that take a share of all places together.
 
     Args:
         exposure: int64, shape (n_items,), places of each item.
         share: of all places, above 0.
 
     Returns:
-        The smallest such number; 0 where there are no places.
+        The smallest such number; 0 without places.
     """
     total = int(exposure.sum())
     if total == 0:
@@ -68,14 +68,14 @@ def lorenz(exposure: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np
         exposure: int64, shape (n_items,), places of each item, some above zero.
 
     Returns:
-        Share of the items, least shown first, and the share of places that they take; both from
-        0 to 1, float64.
+        Share of the items, least shown first, and share of the places that they take; both
+        float64, from 0 to 1.
     """
     taken = np.concatenate([[0], np.cumsum(np.sort(exposure))])
     shares = taken / taken[-1]
-    # Even steps in both directions: the curve is flat at first and steep in the end.
-    keep = _thin(len(taken), shares)
-    return keep / (len(taken) - 1), shares[keep]
+    # Even steps in both directions, since the curve begins flat and ends steep.
+    chosen = _thin(len(taken), shares)
+    return chosen / (len(taken) - 1), shares[chosen]
 
 
 def _thin(size: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""How it was measured: the facts that somebody needs who wants to repeat or to doubt it."""
+"""The section "How it was measured": the facts that are needed to repeat or check the study."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from training.study import Study
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A term and what is so about it.
+    """A term with its explanation.
 
     Attributes:
-        term: what it is about.
-        text: what is so.
+        term: the term.
+        text: the explanation.
     """
 
     term: str
@@ -28,7 +28,7 @@ class Fact:
 
 
 def facts_of(study: Study, contenders: Contenders) -> list[Fact]:
-    """Returns how the figures came to be, in words."""
+    """Returns the facts about the method."""
     figures = study.figures
     facts = [
         Fact("Data", _data(study)),
@@ -40,7 +40,7 @@ def facts_of(study: Study, contenders: Contenders) -> list[Fact]:
         Fact(
             "Intervals",
             "95 % bootstrap intervals over users, and paired t-tests over the same users. They "
-            "tell how far other users would change the figures, not another split or seed.",
+            "show how much other users would change the figures, not another split or seed.",
         ),
     ]
     facts += [
@@ -54,11 +54,11 @@ def facts_of(study: Study, contenders: Contenders) -> list[Fact]:
 
 
 def _asked(asked: Mapping[str, Any]) -> str:
-    """Says how a contender's lists were made."""
+    """Returns in words how the lists of a contender were made."""
     match asked:
         case {"strategy": "popularity", "popularity_by": by, "include_seen": seen}:
-            kept = "stay in" if seen else "are left out"
-            return f"One list for all, by {by}; artists that the user has {kept}."
+            what = "stay in" if seen else "are left out"
+            return f"One list for all, by {by}; artists that the user has {what}."
         case {"strategy": "auto" | "als" as strategy, **rest} if not rest.get("include_seen"):
             dial = rest.get("discovery")
             at = f", discovery {setting(dial)}" if dial else ""
@@ -113,13 +113,13 @@ def _users(figures: Figures) -> str:
 def _cutoffs(figures: Figures) -> str:
     cutoffs = ", ".join(str(k) for k in cutoffs_of(figures))
     return (
-        f"k = {cutoffs}; the main one is {figures.k}. The whole catalogue is ranked; what a user "
-        "has in training stays out of the list, unless a model says otherwise."
+        f"k = {cutoffs}; the main one is {figures.k}. The whole catalogue is ranked; a user's "
+        "training artists are left out of the list, unless a model says otherwise."
     )
 
 
 def rows_table(study: Study) -> Table | None:
-    """Returns what was read, what fell out and why; None where that is unknown."""
+    """Returns the table of rows read and left out, by reason; None where that is unknown."""
     dataset = study.dataset
     rows: list[Sequence[Cell]] = []
     if "rows_read" in dataset:

@@ -1,4 +1,4 @@
-"""The page: sections filled into the template."""
+"""The page: fills the sections into the template."""
 
 from __future__ import annotations
 

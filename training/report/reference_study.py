@@ -36,7 +36,7 @@ MODELS: Final[Mapping[str, Mapping[str, float]]] = {
     },
 }
 
-# Precision@10 on 1,000 users of the test part, by iterations.
+# Number of iterations to Precision@10 on 1,000 users of the test part.
 CONVERGENCE: Final[Mapping[int, float]] = {
     1: 0.0190,
     3: 0.1108,
@@ -46,7 +46,7 @@ CONVERGENCE: Final[Mapping[int, float]] = {
     20: 0.1436,
 }
 
-# The best of its 12 draws.
+# The search of the study: random draws, and the best of them.
 SEARCH_DRAWS: Final = 12
 SEARCH_BEST: Final = 0.1421
 SEARCH_WINNER: Final[Mapping[str, float]] = {

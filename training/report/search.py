@@ -1,4 +1,4 @@
-"""The search: which hyperparameters were tried, and what came of it."""
+"""The part about the search: its trials and its best hyperparameters."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from training.study import Study
 from training.tuning.trials import Search, Trial
 
 _FEW: Final = 7
-_WIDE: Final = 4  # from here on, listed values are likely steps by a factor
+_WIDE: Final = 4  # listed values with a larger ratio are likely steps by a factor
 
 
 def search_part(study: Study) -> Section | None:
-    """Returns what was tried and what came of it; None where nothing was searched."""
+    """Returns the part about the search; None if there was none."""
     search = study.search
     if search is None or not search.trials:
         return None
@@ -47,7 +47,7 @@ def search_part(study: Study) -> Section | None:
         f"{_what_it_saw(study)}. The best is trial {best.number} with {number(best.ndcg)}."
     ]
     if not _is_winner(study.parameters, search):
-        lead.append("The figures on this page were made with other hyperparameters than the best.")
+        lead.append("The figures on this page are those of other hyperparameters than the best.")
     if study.preset == reference_study.PRESET:
         lead.append(
             f"The published study made {reference_study.SEARCH_DRAWS} random draws; the best, "
@@ -72,7 +72,7 @@ def best_of(search: Search) -> Trial:
 
 
 def parameter_names(search: Search) -> list[str]:
-    """Returns the names of what was tried, in the order of the space."""
+    """Returns the names of the tried hyperparameters, in the order of the space."""
     names = dict.fromkeys(search.space)
     for trial in search.trials:
         names |= dict.fromkeys(trial.parameters)
@@ -89,7 +89,7 @@ def _finite(search: Search) -> list[Trial]:
 
 
 def floor_of(search: Search) -> float:
-    """Returns where the charts' axes begin, so that a few bad trials do not flatten the rest."""
+    """Returns the beginning of the axes, so that a few bad trials do not flatten the rest."""
     values = sorted(trial.ndcg for trial in _finite(search))
     if not values:
         return 0.0
@@ -121,7 +121,7 @@ def _history_chart(search: Search) -> Chart:
         description=f"Dots of NDCG@{search.k} by trial, and a line of the best so far.",
     )
     best = best_of(search)
-    # The first that would have done.
+    # The first trial that was nearly as good.
     near = next((t for t in trials if not t.pruned and t.ndcg >= NEARLY * best.ndcg), best)
     says = f"The best came as trial {best.number}"
     if near.number != best.number:
@@ -141,7 +141,7 @@ def _below(search: Search) -> str:
     number = sum(trial.ndcg < floor_of(search) for trial in _finite(search))
     if not number:
         return ""
-    return f" {plural(number, 'trial')} below the axis stand on it."
+    return f" Below the axis, and so drawn on it: {plural(number, 'trial')}."
 
 
 def _trials(axes: Axes, search: Search, xs: Sequence[float], trials: Sequence[Trial]) -> None:
@@ -205,14 +205,14 @@ def _parameter_chart(search: Search, name: str, *, ident: str) -> Chart:
 
 
 def _beside(place: int, number: int) -> float:
-    """Returns where a trial stands beside its category's tick, so that dots do not hide others."""
+    """Returns the place of a trial beside the tick of its category, so that dots do not overlap."""
     return place + (number * 0.618 % 1 - 0.5) * 0.5
 
 
 def _what_it_saw(study: Study) -> str:
     if study.figures.folds == 1:
-        return "the test part was not looked at"
-    return "it saw no test pair of the first fold, but those of the others"
+        return "the test part was not used"
+    return "it used no test pair of the first fold, but those of the other folds"
 
 
 def _is_winner(parameters: Mapping[str, Any], search: Search) -> bool:

@@ -1,4 +1,4 @@
-"""Charts as SVG for a page: matplotlib draws, the page's style sheet gives fonts and colours."""
+"""Charts as SVG for a page: matplotlib draws, the style sheet sets fonts and colours."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Stand-ins that nobody would draw with: each becomes a variable of the style sheet, so that a
-# chart follows light, dark and print.
+# Placeholders for colours: each becomes a variable of the style sheet, so that a chart follows
+# light mode, dark mode and print.
 INK: Final = "#010100"
 MUTED: Final = "#010200"
 GRID: Final = "#010300"
@@ -85,7 +85,7 @@ _FONT_SIZE: Final = re.compile(r"([\d.]+)px")
 
 
 def variable_of(colour: str) -> str:
-    """Returns the style sheet's variable of a stand-in, such as ``--ink``."""
+    """Returns the variable of a placeholder in the style sheet, such as ``--ink``."""
     return _VARIABLES[colour]
 
 
@@ -100,11 +100,11 @@ def draw(
     """Draws a chart.
 
     Args:
-        paint: draws onto the axes, in the stand-in colours of this module.
+        paint: draws on the axes, in the placeholder colours of this module.
         ident: prefix of all ids, unique in the page.
-        title: what the chart is, for those who cannot see it.
-        description: what is on its axes and what the marks are, for the same.
-        height: in CSS pixels where the chart is ``WIDTH`` wide.
+        title: the name of the chart, for screen readers.
+        description: its axes and marks, for screen readers.
+        height: in CSS pixels if the chart is ``WIDTH`` wide.
 
     Returns:
         An ``<svg>`` element; the same input gives the same text.
@@ -122,7 +122,7 @@ def draw(
 
 @contextmanager
 def _theme() -> Iterator[None]:
-    """Sets the theme, whatever a matplotlibrc of this machine says, and takes it back."""
+    """Sets the theme while the block runs; a matplotlibrc of this machine has no effect."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(cast("Any", _THEME))
@@ -130,7 +130,7 @@ def _theme() -> Iterator[None]:
 
 
 def _clean(root: ElementTree.Element, ident: str) -> None:
-    """Leaves what a page needs: no metadata, no style for all, no ids that collide."""
+    """Removes metadata and global styles, and makes ids unique in the page."""
     for parent in list(root.iter()):
         for child in list(parent):
             if _local(child) in ("metadata", "style"):
@@ -167,16 +167,16 @@ def _references(root: ElementTree.Element) -> Iterator[str]:
 
 
 def _style(style: str) -> str:
-    """Returns a style with variables for colours, and without the font's name."""
-    kept = []
+    """Returns a style with variables for colours, and without the name of the font."""
+    declarations = []
     for declaration in style.split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name == "font":  # matplotlib 3.10: size and family in one
             size = _FONT_SIZE.search(value)
             name, value = "font-size", size[0] if size else f"{FONT_SIZE}px"
         if name and name != "font-family":
-            kept.append(f"{name}:{_COLOUR.sub(_as_variable, value)}")
-    return ";".join(kept)
+            declarations.append(f"{name}:{_COLOUR.sub(_as_variable, value)}")
+    return ";".join(declarations)
 
 
 def _as_variable(match: re.Match[str]) -> str:
@@ -188,7 +188,7 @@ def _shorten(match: re.Match[str]) -> str:
 
 
 def _unwrap(root: ElementTree.Element) -> None:
-    """Takes away groups that say nothing, innermost first."""
+    """Removes groups without attributes, innermost first."""
     for element in list(root):
         _unwrap(element)
     children: list[ElementTree.Element] = []

@@ -1,4 +1,4 @@
-"""How the model came about: convergence and search in one section."""
+"""The section about tuning: convergence and search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.study import Study
 
 
 def tuning_section(study: Study, contenders: Contenders) -> Section | None:
-    """Returns the curve over the iterations and what the search found; None without both."""
+    """Returns the section with convergence and search; None without both."""
     parts = [convergence_part(study, contenders), search_part(study)]
     present = [part for part in parts if part is not None]
     if not present:

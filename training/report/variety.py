@@ -1,4 +1,4 @@
-"""Accuracy and variety: what the lists cover, and what the discovery dial does."""
+"""Accuracy and variety: coverage of the lists, and the curve of the discovery dial."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from training.report.elements import (
 from training.report.svg import draw
 from training.study import DIAL_MEASURES, DiscoveryPoint, Study
 
-_KEPT: Final = 0.95
+# Share of the NDCG without discovery that a setting has to reach.
+_LEAST_NDCG: Final = 0.95
 
 
 def variety_section(study: Study, contenders: Contenders) -> Section:
-    """Returns accuracy against coverage."""
+    """Returns the section about accuracy and variety."""
     charts = [_coverage_chart(study, contenders)]
     tables = []
     if study.discovery:
@@ -52,7 +53,7 @@ def variety_section(study: Study, contenders: Contenders) -> Section:
 
 
 def _other_users(study: Study, contenders: Contenders) -> str:
-    """Says so where the curve was measured on other lists than the models were."""
+    """Returns a remark if the curve was measured on other lists than the models; or nothing."""
     off = study.discovery[0]
     shown = figure_of(study.figures, contenders.main, "coverage_items").value
     if off.discovery != 0 or off.coverage_items == shown:
@@ -154,12 +155,12 @@ def _coverage_says(study: Study, contenders: Contenders) -> str:
 
 
 def affordable(points: Sequence[DiscoveryPoint]) -> DiscoveryPoint | None:
-    """Returns the setting that shows most artists and keeps 95 % of the NDCG; None if none does."""
+    """Returns the setting with most artists at 95 % of the NDCG or more; None if there is none."""
     if not points or points[0].discovery != 0 or not points[0].ndcg > 0:
         return None
     off = points[0]
-    kept = [point for point in points[1:] if point.ndcg >= _KEPT * off.ndcg]
-    best = max(kept, key=lambda point: point.coverage_items, default=off)
+    good = [point for point in points[1:] if point.ndcg >= _LEAST_NDCG * off.ndcg]
+    best = max(good, key=lambda point: point.coverage_items, default=off)
     return best if best.coverage_items > off.coverage_items else None
 
 

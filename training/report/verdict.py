@@ -1,4 +1,4 @@
-"""The answer of a study, in a few computed sentences and numbers."""
+"""The verdict of a study: a few computed sentences and numbers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from training.study import Study
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A number that the first screen shows large.
+    """A large number on the first screen.
 
     Attributes:
-        label: what it is.
+        label: its meaning.
         value: of the main contender.
-        beside: of the one that it is compared with, in words.
+        beside: the value of the rival with its name; empty without a rival.
     """
 
     label: str
@@ -43,8 +43,8 @@ class Verdict:
     """The first screen.
 
     Attributes:
-        headline: the answer in a sentence.
-        sentences: with what right, and at what price.
+        headline: the answer in one sentence.
+        sentences: the evidence, and the effect on variety.
         tiles: key numbers.
     """
 
@@ -54,7 +54,7 @@ class Verdict:
 
 
 def verdict_of(study: Study, contenders: Contenders) -> Verdict:
-    """Returns the answer: is a personal list better than the popular one, and at what price."""
+    """Returns the verdict: whether personal lists beat the popular one, and how variety changes."""
     figures = study.figures
     tiles = _tiles(figures, contenders)
     main, rival = contenders.main, contenders.rival
@@ -80,7 +80,7 @@ def verdict_of(study: Study, contenders: Contenders) -> Verdict:
 def find_comparison(
     comparisons: Sequence[Comparison], first: str, second: str, figure: str
 ) -> Comparison | None:
-    """Returns the test between two contenders, turned round if need be."""
+    """Returns the test between two contenders in this order; None if there is none."""
     for one in comparisons:
         if one.figure == figure and (one.first, one.second) == (first, second):
             return one
@@ -90,7 +90,7 @@ def find_comparison(
 
 
 def is_significant(comparison: Comparison) -> bool:
-    """Whether chance is an unlikely reason for the difference."""
+    """Returns whether the difference is significant."""
     return comparison.p_value < SIGNIFICANT and comparison.difference.value != 0
 
 
@@ -140,7 +140,7 @@ def _evidence(
 
 
 def _better_still(figures: Figures, contenders: Contenders) -> list[str]:
-    """Names the model that does better than the main one, if there is one."""
+    """Returns a sentence about the best model if it beats the main one."""
     main = contenders.main
     others = {
         name: figure_of(figures, name, "ndcg").value
@@ -162,7 +162,7 @@ def _better_still(figures: Figures, contenders: Contenders) -> list[str]:
 
 
 def _variety(figures: Figures, contenders: Contenders) -> list[str]:
-    """Says what becomes of variety."""
+    """Returns a sentence about variety; none if it was not measured."""
     main, rival = contenders.main, contenders.rival
     label = contenders.label(main)
     shown = figure_of(figures, main, "coverage_items").value

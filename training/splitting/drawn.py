@@ -1,4 +1,4 @@
-"""Splits that a seed draws: other seeds make other parts."""
+"""Random splits: the seed decides the parts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class RandomPerUser(OneFold):
     """A random part of every user's items goes to the test part.
 
     A user with at least ``min_items`` items gives max(1, floor(test_fraction * items)) of them;
-    the others stay in training whole.
+    all items of the other users stay in training.
 
     Attributes:
         test_fraction: above 0, below 1.
-        min_items: at least 2, so that nobody loses everything.
+        min_items: at least 2, so that every user has training items left.
         seed: of the draw.
     """
 
@@ -77,11 +77,11 @@ class RandomPerUser(OneFold):
 
 @dataclass(frozen=True, slots=True)
 class KFold(Named):
-    """All pairs are dealt at random to folds of equal size; each is the test part once.
+    """All pairs are dealt at random to folds of equal size; each fold is the test part once.
 
-    A user may have all pairs in the test part. They stay there, without a history, and so are
-    answered by popularity as any new user is. An item that only the test part has counts as a test
-    item that no list can hit.
+    All pairs of a user may be in the test part. Such a user has no history and is answered by
+    popularity, as any new user is. An item that only the test part has counts as a test item,
+    although no list can have it.
 
     Attributes:
         n_folds: at least 2.
@@ -100,7 +100,11 @@ class KFold(Named):
             raise TrainingError(f"n_folds has to be 2 or more, not {self.n_folds}")
 
     def folds(self, interactions: Interactions) -> Iterator[Fold]:
-        """Yields the folds; see ``Split``."""
+        """Yields the folds; see ``Split``.
+
+        Raises:
+            TrainingError: there are more folds than pairs.
+        """
         n_pairs = interactions.user_items.nnz
         if self.n_folds > n_pairs:
             raise TrainingError(
@@ -117,17 +121,17 @@ class KFold(Named):
             )
 
     def validation(self) -> RandomPerUser:
-        """Returns a random split by user, for one validation part is enough."""
+        """Returns a random split by user, since one validation part is enough."""
         return RandomPerUser(min_items=VALIDATION_MIN_ITEMS, seed=self.seed + VALIDATION_SEED)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutUsers(OneFold):
-    """Some users are not in training at all; they are folded in from part of their history.
+    """Some users are held out of training and are folded in from part of their history.
 
     Of the users with at least ``min_items`` artists, max(1, floor(user_fraction * users)) are held
-    out. Of each one's artists max(1, floor((1 - given_fraction) * artists)), drawn at random, are
-    the test part; the others are given. Training has all other users whole.
+    out. Of the artists of each, max(1, floor((1 - given_fraction) * artists)), drawn at random, are
+    the test part; the others are given. Training has all artists of all other users.
 
     Attributes:
         user_fraction: above 0, below 1.
@@ -151,7 +155,11 @@ class HeldOutUsers(OneFold):
         check_min_items(self.min_items)
 
     def folds(self, interactions: Interactions) -> Iterator[Fold]:
-        """Yields the one fold; see ``Split``."""
+        """Yields the one fold; see ``Split``.
+
+        Raises:
+            NothingToMeasure: no user has enough artists, or no user is left to train on.
+        """
         user_items = interactions.user_items
         lengths = user_items.row_lengths()
         refuse_short_histories(lengths, self.min_items)
@@ -181,7 +189,7 @@ class HeldOutUsers(OneFold):
         return held_out
 
     def validation(self) -> RandomPerUser:
-        """Returns a random split by user, of those who are in training."""
+        """Returns a random split by user, for the users who are in training."""
         return RandomPerUser(min_items=VALIDATION_MIN_ITEMS, seed=self.seed + VALIDATION_SEED)
 
 
@@ -191,9 +199,9 @@ Drawn: TypeAlias = RandomPerUser | KFold | HeldOutUsers
 def _draw(
     user_items: UserItems, wanted: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Marks as many random pairs of each user as are ``wanted`` (n_users,); shape (nnz,)."""
+    """Marks ``wanted`` (n_users,) random pairs of each user; shape (nnz,)."""
     rows = user_items.row_of_each_pair()
-    # Each row in random order: its first pairs are drawn.
+    # Each row is shuffled, and its first pairs are drawn.
     shuffled = np.lexsort((rng.random(user_items.nnz), rows))
     place_in_row = np.arange(user_items.nnz) - user_items.indptr[rows]
     drawn = np.zeros(user_items.nnz, dtype=bool)

@@ -1,4 +1,4 @@
-"""A split that somebody else made, as two files."""
+"""A ready-made split, from two files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from training.splitting.split import Fold, Split
 
 @dataclass(frozen=True, slots=True)
 class ReadyMade:
-    """A split that somebody else made.
+    """A ready-made split.
 
     Attributes:
         train, test: the parts, over the union of both files' users and items.
-        users_without_training: test users whom training lacks; popularity answers them.
-        items_without_training: test items that training lacks; no list offers them.
-        pairs_in_training: test pairs that are training pairs as well; no list offers them.
+        users_without_training: test users who are not in training; popularity answers them.
+        items_without_training: test items that are not in training; no list has them.
+        pairs_in_training: test pairs that are training pairs as well; no list has them.
+        n_folds: always 1.
 
     Raises:
         TrainingError: all test pairs are training pairs.
@@ -48,7 +49,7 @@ class ReadyMade:
             )
 
     def folds(self, _interactions: Interactions) -> Iterator[Fold]:
-        """Yields the parts as they were given."""
+        """Yields the two parts unchanged."""
         yield Fold(self.train, self.test)
 
     def together(self) -> Interactions:
@@ -56,11 +57,11 @@ class ReadyMade:
         return self.train.with_pairs_of(self.test)
 
     def validation(self) -> Split:
-        """Returns a random split, as nothing is known of how this one was made."""
+        """Returns a random split, since it is unknown how this one was made."""
         return RandomPerUser().validation()
 
     def to_manifest(self) -> dict[str, Any]:
-        """Returns the split for the manifest and the metrics."""
+        """Returns the split for the manifest and ``evaluate --json``."""
         return {
             "name": "ready-made",
             "users_without_training": self.users_without_training,
@@ -70,12 +71,12 @@ class ReadyMade:
 
 
 def join_split(train: Records, test: Records) -> ReadyMade:
-    """Brings two files onto common indices."""
+    """Maps the users and items of two files to common indices."""
     users = _union(train.user_ids, test.user_ids)
     items = train.items.union(test.items)
 
     def part(records: Records) -> Interactions:
-        # All are sorted by their bytes, and the union holds every id.
+        # All ids are sorted by their bytes, and the union holds every id.
         user_of = users.search_sorted(records.user_ids).to_numpy()
         item_of = items.ids.search_sorted(records.item_ids).to_numpy()
         user_items, timed = gather_records(
@@ -108,7 +109,7 @@ def only_training(records: Records) -> ReadyMade:
 
 
 def _keys(part: Interactions) -> NDArray[np.int64]:
-    """Returns a number for each pair that no other pair has, shape (nnz,)."""
+    """Returns a distinct number for each pair, shape (nnz,)."""
     user_items = part.user_items
     return user_items.row_of_each_pair() * user_items.n_items + user_items.indices
 

@@ -1,4 +1,4 @@
-"""What a split is: it yields folds, each a training part and a test part."""
+"""The contract of a split: it yields folds, each a training part and a test part."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
 
-# What a seed of a validation part is further on than that of its split.
+# Added to the seed of a split for the seed of its validation part.
 VALIDATION_SEED: Final = 100
-# So that short histories take part in the choice of hyperparameters as well.
+# Low, so that short histories take part in the choice of hyperparameters too.
 VALIDATION_MIN_ITEMS: Final = 3
 
 
@@ -25,8 +25,8 @@ class Fold:
     Attributes:
         train: the training part.
         test: the test part, over the same users and items.
-        given: for a split by users, what is told of users who are not in training, so that they
-            can be folded in; over the same users and items; else None.
+        given: for a split by users, the pairs from which held-out users are folded in, over the
+            same users and items; otherwise None.
     """
 
     train: Interactions
@@ -56,18 +56,18 @@ class Split(Protocol):
         ...
 
     def to_manifest(self) -> dict[str, Any]:
-        """Returns the split for the manifest and the metrics."""
+        """Returns the split for the manifest and ``evaluate --json``."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A split that is made here, with what there is to say of it.
+    """A split that Encore makes, with its names and options.
 
     Attributes:
-        option: what ``--split`` takes.
-        name: in the manifest and in messages.
-        options: by option of the command line, the field that it sets.
+        option: its value of ``--split``.
+        name: its name in the manifest and in messages.
+        options: option of the command line to the field that it sets.
     """
 
     option: ClassVar[str]
@@ -75,20 +75,20 @@ class Named:
     options: ClassVar[Mapping[str, str]] = {}
 
     def to_manifest(self) -> dict[str, Any]:
-        """Returns the split for the manifest and the metrics."""
+        """Returns the split for the manifest and ``evaluate --json``."""
         return {"name": self.name} | asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class OneFold(Named):
-    """A split that is made here, of one fold."""
+    """A split that Encore makes, with one fold."""
 
     n_folds: ClassVar[int] = 1
 
 
 def floored(amounts: ArrayLike) -> NDArray[np.int64]:
-    """Returns amounts rounded down, in the shape that they have."""
-    # (1 - 0.8) * 10 comes out just below 2.
+    """Returns amounts rounded down, in the same shape."""
+    # Without the margin (1 - 0.8) * 10, just below 2 in floating point, would become 1.
     return np.floor(np.asarray(amounts) + 1e-9).astype(np.int64)
 
 
@@ -96,11 +96,11 @@ def refuse_short_histories(lengths: NDArray[np.int64], min_items: int) -> None:
     """Refuses data in which no user has enough items.
 
     Args:
-        lengths: shape (n_users,), items of each.
-        min_items: how many are enough.
+        lengths: shape (n_users,), number of items of each user.
+        min_items: the least number of items that is enough.
 
     Raises:
-        NothingToMeasure: no user has as many.
+        NothingToMeasure: no user has that many items.
     """
     if not np.any(lengths >= min_items):
         raise NothingToMeasure(
@@ -110,12 +110,20 @@ def refuse_short_histories(lengths: NDArray[np.int64], min_items: int) -> None:
 
 
 def check_fraction(name: str, fraction: float) -> None:
-    """Refuses a fraction that leaves one part empty."""
+    """Refuses a fraction that leaves one part empty.
+
+    Raises:
+        TrainingError: it does not lie between 0 and 1.
+    """
     if not 0 < fraction < 1:
         raise TrainingError(f"{name} has to lie between 0 and 1, not {fraction}")
 
 
 def check_min_items(min_items: int) -> None:
-    """Refuses users who could lose everything."""
+    """Refuses a minimum that could leave a user without training items.
+
+    Raises:
+        TrainingError: it is below 2.
+    """
     if min_items < 2:
         raise TrainingError(f"min_items has to be 2 or more, not {min_items}")

@@ -1,6 +1,6 @@
-"""The table of splits: what ``--split`` takes, the manifest names and the report says.
+"""The table of splits: the values of ``--split`` with their classes.
 
-A new split is a class with its words, beside those of its kind, and a row here.
+A new split is a class, which declares its names and options, and a row here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Splits that go by time: what comes later is the test part."""
+"""Splits by time: later records are the test part."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from training.splitting.split import (
 
 @dataclass(frozen=True, slots=True)
 class GlobalTime(OneFold):
-    """Training ends at one point in time; what users discover from then on is the test part.
+    """Training ends at one point in time; artists that users discover later are the test part.
 
     Training sums the records before that time. The test part holds the pairs whose first record
-    lies at or after it. A user who begins only then has no history, and is answered by popularity.
+    lies at or after it. A user without a record before it has no history, and is answered by
+    popularity.
 
     Attributes:
-        test_fraction: the time is chosen so that this share of the records, above 0, below 1, lies
-            at or after it; more where many records share that time.
-        at: the time itself, in seconds since 1970; None to go by ``test_fraction``.
+        test_fraction: above 0, below 1. The time is chosen so that this share of the records lies
+            at or after it; more where many records have that very time.
+        at: the time itself, in seconds since 1970; None to choose it by ``test_fraction``.
     """
 
     option: ClassVar[str] = "global-time"
@@ -49,7 +50,12 @@ class GlobalTime(OneFold):
             raise TrainingError(f"at has to be a time in seconds since 1970, not {self.at}")
 
     def folds(self, interactions: Interactions) -> Iterator[Fold]:
-        """Yields the one fold; see ``Split``."""
+        """Yields the one fold; see ``Split``.
+
+        Raises:
+            NothingToMeasure: one side of the time has no record, or nothing is discovered after it.
+            TimesMissing: the times of the records are unknown.
+        """
         timed = _times_of(interactions, self.name)
         at = self._time_for(timed.timestamps) if self.at is None else self.at
         before = timed.timestamps < at
@@ -58,7 +64,7 @@ class GlobalTime(OneFold):
         discovered = timed.first_times() >= at
         if not discovered.any():
             raise NothingToMeasure(
-                f"from {_iso(at)} on nobody plays an artist for the first time, so there is "
+                f"from {_iso(at)} on no user plays an artist for the first time, so there is "
                 "nothing to find; choose an earlier time"
             )
         train = interactions.with_records(timed.take(before))
@@ -69,7 +75,7 @@ class GlobalTime(OneFold):
         return int(np.partition(timestamps, -wanted)[-wanted])
 
     def validation(self) -> GlobalTime:
-        """Returns the split at an earlier time, by ``test_fraction`` of what is left."""
+        """Returns the split at an earlier time, by ``test_fraction`` of the training records."""
         return replace(self, at=None)
 
 
@@ -77,12 +83,12 @@ class GlobalTime(OneFold):
 class LeaveLastOut(OneFold):
     """The artist that a user discovered last is the test part.
 
-    That is the artist with the latest first record; of several at the same second the one with the
-    highest index. Training holds the user's records up to that second, without this artist. What
-    the user played later is in neither part, for it would tell the future.
+    That is the artist with the latest first record; of several in the same second, the one with the
+    highest index. Training holds the user's records up to that second, without this artist. Later
+    records of the user are in neither part: they would leak the future into training.
 
     Attributes:
-        min_items: users with fewer artists, at least 2, stay in training whole.
+        min_items: at least 2; all records of users with fewer artists stay in training.
     """
 
     option: ClassVar[str] = "leave-last-out"
@@ -94,7 +100,12 @@ class LeaveLastOut(OneFold):
         check_min_items(self.min_items)
 
     def folds(self, interactions: Interactions) -> Iterator[Fold]:
-        """Yields the one fold; see ``Split``."""
+        """Yields the one fold; see ``Split``.
+
+        Raises:
+            NothingToMeasure: no user has enough artists.
+            TimesMissing: the times of the records are unknown.
+        """
         timed = _times_of(interactions, self.name)
         user_items = interactions.user_items
         lengths = user_items.row_lengths()
@@ -106,12 +117,12 @@ class LeaveLastOut(OneFold):
         is_test[last] = True
         until = np.full(user_items.n_users, np.iinfo(np.int64).max)
         until[takes_part] = first_times[last]
-        keep = (timed.timestamps <= until[timed.user_indices]) & ~timed.spread(is_test)
-        train = interactions.with_records(timed.take(keep))
+        in_training = (timed.timestamps <= until[timed.user_indices]) & ~timed.spread(is_test)
+        train = interactions.with_records(timed.take(in_training))
         yield Fold(train, interactions.with_pairs(is_test))
 
     def validation(self) -> LeaveLastOut:
-        """Returns the same split; who has too few artists left is not asked about."""
+        """Returns the same split; users with too few artists left are not tested."""
         return replace(self, min_items=min(self.min_items, VALIDATION_MIN_ITEMS))
 
 
@@ -122,7 +133,7 @@ def _last_of_each_row(user_items: UserItems, times: NDArray[np.int64]) -> NDArra
     latest = np.maximum.reduceat(times, user_items.indptr[:-1][filled])
     pairs = np.flatnonzero(times == np.repeat(latest, lengths[filled]))
     last = np.full(user_items.n_users, -1)
-    # Of pairs of the same row the last one stays.
+    # Where a row has several such pairs, the assignment leaves the last one.
     last[user_items.row_of_each_pair()[pairs]] = pairs
     return last
 
@@ -137,7 +148,8 @@ def _one_sided(timestamps: NDArray[np.int64], at: int) -> str:
     first, last = int(timestamps.min()), int(timestamps.max())
     if first == last:
         return (
-            f"all records are of one time, {_iso(first)}, which no time parts; take another split"
+            f"all records are of one time, {_iso(first)}, so no time divides them; take another "
+            "split"
         )
     side = "before" if at <= first else "at or after"
     return (

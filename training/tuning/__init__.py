@@ -1,4 +1,4 @@
 """Tuning: the search for hyperparameters on a validation part.
 
-It trains and measures, and does not know how results are shown.
+It trains and measures, but does not know the report.
 """

@@ -1,4 +1,4 @@
-"""Which hyperparameters a trial tries, and when a trial is given up."""
+"""Proposals: the hyperparameters of each trial, and the rule for giving up a trial."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from training.tuning.space import Space
 if TYPE_CHECKING:
     import optuna
 
-# Trials drawn at random, or given, before the estimator has enough to go by.
+# Trials with random or given values before the estimator has enough data.
 _STARTUP_TRIALS: Final = 10
-# Before this many iterations slow starters that end up best still lie behind.
+# Trials that start slowly may still be the best; after this many iterations they are not behind.
 _ITERATIONS_BEFORE_PRUNING: Final = 5
 _ATTEMPTS: Final = 20
 
 
 def anchors_of(space: Space, start: Parameters) -> list[dict[str, Any]]:
-    """Returns the first trials: where the search starts, and variants that data may want."""
+    """Returns the first trials: the start of the search, and variants of it for other data."""
     starts = [start, replace(start, factors=space.factors[1])]
     starts += [
         replace(start, weighting=weighting)
@@ -40,11 +40,11 @@ def anchors_of(space: Space, start: Parameters) -> list[dict[str, Any]]:
 def near_the_best(
     finished: Sequence[optuna.trial.FrozenTrial], space: Space, seed: int
 ) -> dict[str, Any] | None:
-    """Returns values for every other trial; None where the estimator is to draw them.
+    """Returns values near the best trial for every other trial; None if the estimator draws them.
 
     Args:
         finished: the trials so far.
-        space: what may be tried.
+        space: the ranges of values.
         seed: of the steps, which also depend on the number of trials.
     """
     if len(finished) < _STARTUP_TRIALS or len(finished) % 2:
@@ -52,7 +52,7 @@ def near_the_best(
     best = max(finished, key=lambda trial: max(trial.user_attrs["curve"]))
     rng = np.random.default_rng([seed, len(finished)])
     values: dict[str, Any] = best.params
-    for _attempt in range(_ATTEMPTS):  # a step may end at a bound where it began
+    for _attempt in range(_ATTEMPTS):  # a step that began at a bound may end there
         values = space.near(best.params, rng)
         if values not in [trial.params for trial in finished]:
             break
@@ -60,11 +60,11 @@ def near_the_best(
 
 
 def sampler_of(seed: int) -> optuna.samplers.BaseSampler:
-    """Returns a sampler for one trial: what it draws depends on the finished trials only."""
+    """Returns a sampler for one trial; its draws depend only on seed and finished trials."""
     import optuna  # noqa: PLC0415
 
     with warnings.catch_warnings():
-        # In groups, since k1 and b are drawn for bm25 only; still called experimental.
+        # In groups, since only bm25 has k1 and b; Optuna calls groups experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(
             n_startup_trials=_STARTUP_TRIALS, multivariate=True, group=True, seed=seed
@@ -72,7 +72,7 @@ def sampler_of(seed: int) -> optuna.samplers.BaseSampler:
 
 
 def pruner() -> optuna.pruners.BasePruner:
-    """Returns what gives up trials whose curve lies below the median of the earlier ones."""
+    """Returns the pruner: it gives up trials whose curve lies below the median of earlier ones."""
     import optuna  # noqa: PLC0415
 
     return optuna.pruners.MedianPruner(n_warmup_steps=_ITERATIONS_BEFORE_PRUNING)

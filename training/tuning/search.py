@@ -2,10 +2,9 @@
 
 Optuna's tree-structured Parzen estimator (Bergstra et al., Algorithms for Hyper-Parameter
 Optimization, 2011) proposes every other trial; the others are small steps away from the best one,
-since forty trials are few for the estimator alone. Each is measured after every iteration: a trial
-whose curve lies below the median of the earlier ones is given up, and one that gets no better
-stops by itself. The number of iterations is therefore no dimension of the search: it is read off
-the curve.
+since forty trials are few for the estimator alone. A trial is measured after every iteration. It is
+given up if its curve lies below the median of earlier trials, and ends if it no longer improves.
+So the number of iterations is no dimension of the search: the curve gives it.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ Told: TypeAlias = Callable[[Trial, Search], None]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """When a search ends; a trial that has begun is finished.
+    """Limits of a search; a trial that has begun is finished.
 
     Attributes:
-        trials: how many in all, those of earlier runs included; None for no limit.
-        minutes: how long this run may take; None for no limit.
+        trials: number of all trials, those of earlier runs included; None for no limit.
+        minutes: duration of this run; None for no limit.
     """
 
     trials: int | None
@@ -66,15 +65,15 @@ def search(
     seed: int = 0,
     told: Told | None = None,
 ) -> Search:
-    """Searches, or goes on with a search.
+    """Begins or continues a search.
 
     The same data, space and seed give the same trials, whether the search was interrupted or not.
 
     Args:
-        validation: what decides.
-        space: what is tried.
-        state: file that keeps the finished trials; a search goes on from it.
-        budget: when it ends.
+        validation: the validation part of the objective.
+        space: the ranges of values.
+        state: file with the finished trials, from which a search is continued.
+        budget: limits of the search.
         start: the hyperparameters of the first trial.
         seed: of the trials and of the factors.
         told: called after each trial, and once at the beginning for each trial of earlier runs.
@@ -82,8 +81,9 @@ def search(
     Raises:
         SearchMismatch: ``state`` belongs to a search on other data, in another space or by
             another objective.
-        TrainingError: ``state`` is no such file, another search is at work in it, or no trial could
-            be finished.
+        TrainingError: ``state`` is no file of a search, another search uses it, or there is no
+            finished trial.
+        TimesMissing: the space has a half-life, and the times of the records are unknown.
         WriteError: ``state`` cannot be written.
     """
     import optuna  # noqa: PLC0415 - takes a second to load
@@ -169,7 +169,7 @@ def _run(
 
     try:
         curve = follow(validation, parameters, judge)
-    except TrainingError:  # the numbers ran away: a fact about these values
+    except TrainingError:  # training diverged, which is a result for these values
         curve = [0.0]
     trial.set_user_attr("curve", curve)
     trial.set_user_attr("seconds", round(time.monotonic() - start, 2))

@@ -1,4 +1,4 @@
-"""Signals held back while an exception would be lost."""
+"""Signals that are delayed while an exception would be lost."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from types import FrameType
 
 @contextmanager
 def signals_held() -> Iterator[Callable[[], None]]:
-    """Keeps the signals that end a search until it calls what this gives.
+    """Delays the signals that end a search; yields the function that delivers them.
 
-    An exception that a signal raises while SQLAlchemy cleans up in a weak reference's callback is
-    printed and dropped by Python, and the search would go on. A second signal does not wait.
+    If a signal raised an exception while SQLAlchemy cleans up in the callback of a weak reference,
+    Python would print and drop it, and the search would go on. A second signal is not delayed.
     """
     held: list[int] = []
 

@@ -1,4 +1,4 @@
-"""The space of a search: which hyperparameters are tried, in which ranges."""
+"""The space of a search: the ranges of the hyperparameters."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _LEAST_FACTORS: Final = 32
 _MOST_FACTORS: Final = 512
-# More factors than this share of the matrix's smaller side fit chance.
+# With fewer rows of the smaller side of the matrix for each factor, factors fit noise.
 _ROWS_PER_FACTOR: Final = 12
-# Deviation of a step around known values, as a share of the range.
+# Standard deviation of a step around known values, as a share of the range.
 _STEP: Final = 0.1
 
 
@@ -44,20 +44,21 @@ CountRange = Annotated[tuple[Count, Count], AfterValidator(_ascending)]
 
 
 class Space(BaseModel):
-    """What a search may try; each range is ``[lowest, highest]``.
+    """The values that a search may try; each range is ``[lowest, highest]``.
+
+    Ranges are drawn evenly by the logarithm, that of ``b`` evenly by the value.
 
     Attributes:
-        weighting: the weightings that are tried.
-        k1: of bm25, drawn evenly by its logarithm.
+        weighting: the weightings to try.
+        k1: of bm25.
         b: of bm25.
-        factors: drawn evenly by the logarithm.
-        relative_regularization: as a share of the noise scale, by its logarithm.
-        regularization: added to the diagonal as it is, by its logarithm; where it is given it
-            takes the place of ``relative_regularization``.
-        fold_in_share: by its logarithm.
-        alpha: by its logarithm.
-        half_life: in days, by its logarithm; None where nothing fades.
-        iterations: the most that run; how many are best comes out of the curve.
+        factors: length of the vectors.
+        relative_regularization: as a share of the noise scale.
+        regularization: absolute; if it is given, it replaces ``relative_regularization``.
+        fold_in_share: share of the regularization in a fold-in.
+        alpha: scale of the weights in the confidence.
+        half_life: in days; None for no fading.
+        iterations: largest number of iterations; the curve gives the best number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,8 +82,8 @@ class Space(BaseModel):
     def for_data(cls, user_items: UserItems) -> Self:
         """Returns the space for a training part.
 
-        Small data get fewer factors, and pairs that are all played alike no weighting that
-        differs from another only in what it makes of plays.
+        Small data get fewer factors. If all pairs have the same plays, weightings that differ only
+        in their use of plays are left out.
         """
         smaller_side = min(int((user_items.row_lengths() > 0).sum()), user_items.n_items)
         most = max(_LEAST_FACTORS, min(_MOST_FACTORS, smaller_side // _ROWS_PER_FACTOR))
@@ -95,16 +96,16 @@ class Space(BaseModel):
 
     @classmethod
     def load(cls, path: Path, base: Space) -> Space:
-        """Reads a space from a TOML file; what the file leaves out is as in ``base``.
+        """Reads a space from a TOML file; fields that it leaves out are those of ``base``.
 
         Raises:
-            TrainingError: it cannot be read, or says something that no space has.
+            TrainingError: the file cannot be read, or has an unknown field or a wrong value.
         """
         given = read_toml(path)
         try:
             changed = cls.model_validate({**base.model_dump(), **given})
         except ValidationError as error:
-            raise TrainingError(f"{path} is no search space: {_explain(error)}") from error
+            raise TrainingError(f"{path} is not a search space: {_explain(error)}") from error
         if "regularization" in given and "relative_regularization" in given:
             raise TrainingError(f"{path}: give regularization or relative_regularization, not both")
         return changed
@@ -125,9 +126,10 @@ class Space(BaseModel):
         return rounded(trial.params)
 
     def near(self, values: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-        """Draws values around given ones: one to three of them move a little.
+        """Draws values near given ones: one to three of them change a little.
 
-        A step is normal, in a deviation of a tenth of the range (by its logarithm, but for b).
+        A step is normally distributed, with a standard deviation of a tenth of the range (of its
+        logarithm, except for b).
         """
         ranges = [name for name in values if name != "weighting"]
         moved = rng.choice(ranges, size=int(rng.integers(1, 4)), replace=False)
@@ -143,7 +145,7 @@ class Space(BaseModel):
         return near
 
     def parameters(self, values: Mapping[str, Any], *, seed: int) -> Parameters:
-        """Returns the hyperparameters that values stand for, with the most iterations."""
+        """Returns the hyperparameters with given values and the largest number of iterations."""
         return Parameters(
             weighting=WeightingName(values["weighting"]),
             k1=values.get("k1", 1.0),
@@ -178,7 +180,7 @@ class Space(BaseModel):
         return {"weighting": str(weighting), **values}
 
     def describe(self) -> dict[str, str]:
-        """Says of each hyperparameter what is searched, for people."""
+        """Returns the range of each hyperparameter in words."""
         ranges = ["factors", self._regularization_name, "fold_in_share", "alpha"]
         if WeightingName.BM25 in self.weighting:
             ranges += ["k1", "b"]
@@ -197,7 +199,7 @@ class Space(BaseModel):
 
 
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns values with four digits, as they are used and shown."""
+    """Returns values with four significant digits, as they are used and shown."""
     return {
         name: float(f"{value:.4g}") if isinstance(value, float) else value
         for name, value in values.items()
@@ -211,5 +213,5 @@ def _within(bounds: tuple[float, float], value: float) -> float:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "extra_forbidden":
-        return f"it knows no {first['loc'][0]!r}; known are {', '.join(Space.model_fields)}"
+        return f"there is no {first['loc'][0]!r}; known are {', '.join(Space.model_fields)}"
     return explain(error)

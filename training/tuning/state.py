@@ -1,4 +1,4 @@
-"""The file in which a search keeps its trials, and who may use it when."""
+"""The file of a search with its trials, and the lock on it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ STUDY: Final = "encore"
 
 
 def read_search(state: Path, *, of: Callable[[int, int], Validation] | None = None) -> Search:
-    """Reads what a search has found so far.
+    """Reads the trials of a search.
 
     Args:
         state: the file of the search.
-        of: makes the validation part that the search has to have been on, of the search's cut-off
-            and number of users; None where that does not matter.
+        of: returns the expected validation part for the cut-off and the number of users of the
+            search; None to accept any.
 
     Raises:
-        TrainingError: there is no such file, or no trial is in it.
-        SearchMismatch: it was on other data, or on another split of them.
+        TrainingError: there is no such file, it is no search, or it has no finished trial.
+        SearchMismatch: the search was on other data, or on another split of them.
     """
     if not state.exists():
         raise TrainingError(f"{state}: there is no such search; `tune` makes one")
@@ -50,7 +50,7 @@ def read_search(state: Path, *, of: Callable[[int, int], Validation] | None = No
 def objective_of(
     validation: Validation, space: Space, start: Parameters, seed: int
 ) -> dict[str, Any]:
-    """Says what a search decides by; another answer is another search."""
+    """Returns the objective of a search; searches with different objectives are different ones."""
     objective = {
         "data": _fingerprint(validation),
         "space": space.model_dump(mode="json"),
@@ -72,7 +72,12 @@ def _fingerprint(validation: Validation) -> str:
 
 
 def open_state(state: Path, objective: dict[str, Any]) -> optuna.Study:
-    """Opens the state, or makes it, and compares what it was made for."""
+    """Opens or creates the state, and compares its objective.
+
+    Raises:
+        SearchMismatch: it has another objective.
+        TrainingError: it is no file of a search, or is in use.
+    """
     import optuna  # noqa: PLC0415
 
     if state.stat().st_size == 0:
@@ -108,7 +113,7 @@ def _load(state: Path) -> optuna.Study:
 
 @contextmanager
 def _reading(state: Path) -> Iterator[None]:
-    """Translates what reading a state that other software wrote may raise."""
+    """Translates the errors of reading a state that other software wrote."""
     try:
         yield
     except (KeyError, RuntimeError, ValueError) as error:  # of pydantic, too
@@ -133,7 +138,12 @@ def _storage(state: Path) -> optuna.storages.RDBStorage:
 
 @contextmanager
 def alone_in(state: Path) -> Iterator[None]:
-    """Keeps a second search out; the kernel frees the file of a killed one."""
+    """Keeps a second search out; the kernel releases the lock of a killed one.
+
+    Raises:
+        TrainingError: another search uses the state.
+        WriteError: the state cannot be written.
+    """
     try:
         file = state.open("ab")
     except OSError as error:
@@ -143,20 +153,20 @@ def alone_in(state: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise TrainingError(
-                f"another search is at work in {state}; wait for it, or name another --state"
+                f"another search uses {state}; wait for it, or name another --state"
             ) from error
         yield
 
 
 def innermost(error: BaseException) -> Exception:
-    """Returns the error of the database behind those of the layers above it."""
+    """Returns the innermost cause of an error: that of the database below all layers."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error if isinstance(error, Exception) else RuntimeError(str(error))
 
 
 def drop_interrupted(study: optuna.Study) -> None:
-    """Forgets a trial that was running when the search was stopped; it is drawn again."""
+    """Marks a trial that was running when the search was stopped as failed; it is drawn again."""
     from optuna.trial import TrialState  # noqa: PLC0415
 
     for trial in study.get_trials(states=[TrialState.RUNNING]):
@@ -164,14 +174,14 @@ def drop_interrupted(study: optuna.Study) -> None:
 
 
 def finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Returns the trials that ended, the ones that were given up included, in their order."""
+    """Returns the finished trials in order, including those that were given up."""
     from optuna.trial import TrialState  # noqa: PLC0415
 
     return study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
 
 
 def result_of(study: optuna.Study, objective: Mapping[str, Any]) -> Search:
-    """Returns what a search has found so far.
+    """Returns the results of a search so far.
 
     Raises:
         TrainingError: no trial is finished.

@@ -1,4 +1,4 @@
-"""What a search has tried: its trials, and the best of them."""
+"""The results of a search: its trials, and the best of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Trial:
     """One set of hyperparameters that was tried.
 
     Attributes:
-        number: from 0 on.
-        parameters: the values that were tried, by name (numbers and names of weightings).
+        number: from 0.
+        parameters: name to value, a number or the name of a weighting.
         ndcg: the best value of its curve.
         curve: NDCG on the validation part after each iteration.
         pruned: whether it was given up early.
-        seconds: how long it took.
+        seconds: its duration.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Trial:
 
     @property
     def iterations(self) -> int:
-        """After how many iterations to end."""
+        """Number of iterations to train."""
         return enough(self.curve)
 
 
@@ -43,8 +43,8 @@ class Search:
         trials: in the order in which they ran.
         best: number of the best trial.
         k: cut-off of the objective, NDCG@k.
-        users: validation users that the objective is a mean over.
-        space: what was searched, by name, for people: ``0.03 to 1.2, by logarithm``.
+        users: number of validation users, over whom the objective is a mean.
+        space: name to range in words, for instance ``0.03 to 1.2, by logarithm``.
     """
 
     trials: Sequence[Trial]

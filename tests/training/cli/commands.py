@@ -48,7 +48,7 @@ def write_pairs(path: Path, pairs: list[tuple[int, int]]) -> Path:
 
 
 def write_rows(path: Path, rows: int) -> Path:
-    """Writes a table of so many rows, ten artists a user: the beginning of an export."""
+    """Writes a table of some rows, ten artists for each user: the beginning of an export."""
     return write_pairs(path, [(row // 10, row % 10 + row // 100) for row in range(rows)])
 
 

@@ -25,7 +25,7 @@ def test_generate_says_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixtur
     counts = json.loads(capsys.readouterr().out)
     assert (counts["users"], counts["artists"]) == (5, 60)
     assert main(["generate", *size, "--out", str(tmp_path / "other")]) == 0
-    said = f"{counts['rows']} rows of 5 made-up users and 60 made-up artists are in "
+    said = f"{counts['rows']} rows of 5 made-up users and 60 made-up artists written to "
     assert said in capsys.readouterr().out
     name = "usersha1-artmbid-artname-plays.tsv"
     assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()

@@ -170,7 +170,7 @@ def test_convergence_and_the_discovery_dial_are_measured_if_asked_for(
     assert main(["evaluate", *QUICK, *of_sample(sample), *tokens]) == 0
     shown = capsys.readouterr().out
     assert "after each iteration; best after" in shown
-    assert "What the discovery dial does to the lists of als" in shown
+    assert "Lists of als by setting of the discovery dial" in shown
 
 
 @pytest.mark.slow

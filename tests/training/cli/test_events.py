@@ -37,7 +37,9 @@ def dump(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     path = tmp_path / "dump.jsonl"
     assert main(["events", "export", str(path), "--events", url]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(f"38 events, 1 erased user and 0 unavailable artists are in {path}; ")
+    assert shown.startswith(
+        f"38 events, 1 erased user and 0 unavailable artists written to {path}; "
+    )
     return path
 
 
@@ -103,7 +105,7 @@ def test_events_go_from_sqlite_to_postgresql_and_back(
     assert "there is no event store in PostgreSQL" in error_of(capsys)
     assert main(["events", "import", str(dump), "--events", database]) == 0
     out = capsys.readouterr().out
-    assert out == "38 events stored, 0 there already; 1 user erased, who had 0 events here\n"
+    assert out == "38 events stored, 0 already there; 1 user erased, who had 0 events here\n"
     assert main(["events", "import", str(dump), "--events", database, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert (again["stored"], again["repeated"], again["renumbered"]) == (0, 38, 0)
@@ -111,7 +113,7 @@ def test_events_go_from_sqlite_to_postgresql_and_back(
     assert main(["events", "export", str(back), "--events", database, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["events"] == 38
     assert main(["events", "import", str(back), "--events", url]) == 0
-    assert capsys.readouterr().out == "0 events stored, 38 there already\n"
+    assert capsys.readouterr().out == "0 events stored, 38 already there\n"
 
 
 def test_an_import_beside_other_events_says_that_they_count_again(
@@ -136,7 +138,7 @@ def test_an_import_tells_of_ids_that_are_taken(
     assert main(["events", "export", dump, "--events", f"sqlite:///{tmp_path / 'one.db'}"]) == 0
     assert main(["events", "import", dump, "--events", f"sqlite:///{tmp_path / 'two.db'}"]) == 1
     assert "1 event of" in (message := error_of(capsys))
-    assert "belong to events with another content here" in message
+    assert "has other events with the same ids" in message
 
 
 def test_a_dump_that_is_damaged_is_named(
@@ -187,7 +189,7 @@ def test_a_backup_is_made_beside_a_service_and_shown(
     store, copy = opened(tmp_path / "encore.db"), tmp_path / "backup.db"
     store.append([Event("u1", "c")], 1)  # in the log only
     assert main(["events", "backup", str(copy), "--events", url]) == 0
-    assert capsys.readouterr().out == f"{copy} holds 39 events, checked\n"
+    assert capsys.readouterr().out == f"{copy} has 39 events, checked\n"
     assert main(["events", "backup", str(copy), "--events", url, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["events"]["play"] == 20
@@ -216,8 +218,8 @@ def test_renew_gives_another_id(
     old = store.id
     assert main(["events", "renew", "--events", url]) == 0
     shown_text = capsys.readouterr().out
-    assert shown_text.startswith(f"the store {old} is ")
-    assert "know them up to number 41" in shown_text
+    assert shown_text.startswith(f"the id of the store was {old} and is ")
+    assert "recognise them up to number 41" in shown_text
     store.last_sequence()
     assert store.id != old
     assert main(["events", "renew", "--events", url, "--json"]) == 0
@@ -227,5 +229,5 @@ def test_renew_gives_another_id(
     assert main(["events", "show", "--events", url]) == 0
     assert f"those of {old} up to 41" in " ".join(capsys.readouterr().out.split())
     assert main(["events", "renew", "--events", url, "--shared-up-to", "17"]) == 0
-    assert "know them up to number 17" in capsys.readouterr().out
+    assert "recognise them up to number 17" in capsys.readouterr().out
     assert exit_code("events", "renew", "--events", url, "--shared-up-to", "-1") == 2

@@ -158,15 +158,15 @@ def test_ctrl_c_in_a_search_says_how_to_go_on(sample: Path, tmp_path: Path) -> N
     assert stopped.returncode == 130
     assert "Traceback" not in stopped.stderr
     said = " ".join(stopped.stderr.split())
-    assert f"trials are kept in {state}: the same command goes on from there" in said
+    assert f"trials saved in {state}: the same command continues the search" in said
     assert said.endswith("error: interrupted")
     assert not out.exists()
-    count = said.partition(" trials are kept")[0].split()[-1]
+    count = said.partition(" trials saved")[0].split()[-1]
     assert int(count) >= 2
     tokens[-1] = count
     ended = subprocess.run([*COMMAND, *tokens], capture_output=True, text=True, check=True)
     best_of = ended.stdout.partition("The best of ")[2].split()[0]
-    # One more where it was stopped between keeping a trial and telling of it.
+    # One more where it was stopped between saving a trial and showing it.
     assert int(best_of) - int(count) in {0, 1}
     assert out.exists()
 

@@ -100,12 +100,12 @@ def test_prune_removes_versions_that_hold_erased_users_and_never_the_current_one
     store = open_store(url)
     prune = ["models", "prune", "--erased", "--events", url, "--models", str(models)]
     assert main(prune) == 0
-    assert capsys.readouterr().out.count("holds nobody who was erased") == 2
+    assert capsys.readouterr().out.count("holds no erased user") == 2
 
     store.erase(open_model(models / first).users.id(3), 1)
     store.erase("never known", 1)
     assert main([*prune, "--dry-run"]) == 0
-    assert f"{older}: would be removed; it holds 1 user who was erased" in capsys.readouterr().out
+    assert f"{older}: would be removed; it holds 1 erased user" in capsys.readouterr().out
     assert ModelsFolder(models).versions() == [first, second]
     assert main([*prune, "--json"]) == 1
     rows = {row["version"]: row for row in json.loads(capsys.readouterr().out)}
@@ -132,7 +132,7 @@ def test_prune_says_what_it_cannot_look_into(
     (models / version / "user_ids_data.npy").unlink()
     prune = ["models", "prune", "--erased", "--events", url, "--models", str(models)]
     assert main(prune) == 1
-    assert "whom it holds is unknown" in error_of(capsys)
+    assert "it is unknown which users it holds" in error_of(capsys)
     assert ModelsFolder(models).versions() == [version]
 
 

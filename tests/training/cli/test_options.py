@@ -147,7 +147,7 @@ def test_options_make_the_split(options: SplitOptions, split: object) -> None:
     assert options.apply(BaseOptions(seed=3).recipe()).split == split
 
 
-def test_the_split_of_a_preset_keeps_what_is_not_changed() -> None:
+def test_the_split_of_a_preset_has_what_is_not_changed() -> None:
     recipe = replace(DEFAULT, split=RandomPerUser(min_items=9))
     changed = SplitOptions(test_fraction=0.4).apply(recipe).split
     assert changed == RandomPerUser(min_items=9, test_fraction=0.4)

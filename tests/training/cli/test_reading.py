@@ -39,7 +39,7 @@ def test_evaluate_measures_a_ready_made_split(
     }
     # Twelve users find their artist; the unknown one is answered by popularity and misses.
     assert result["models"]["als"]["precision"] == pytest.approx(12 / 13)
-    assert "60 training and 14 test pairs; 1 test users and 1 test artists are not in training" in (
+    assert "60 training pairs, 14 test pairs; not in training: 1 test user and 1 test artist" in (
         " ".join(capsys.readouterr().out.split())
     )
 
@@ -69,7 +69,7 @@ def test_training_alone_will_do_where_nothing_is_measured(
     assert not data.has_test
     assert data.interactions.user_items.nnz == 3
     assert main(["evaluate", "--train", str(train)]) == 1
-    assert "wants both --train FILE and --test FILE" in error_of(capsys)
+    assert "needs both --train FILE and --test FILE" in error_of(capsys)
 
 
 def test_without_a_dataset_those_that_are_known_are_named() -> None:
@@ -81,7 +81,7 @@ def test_without_a_dataset_those_that_are_known_are_named() -> None:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["--test", "y.csv"], "wants both --train FILE and --test FILE"),
+        (["--test", "y.csv"], "needs both --train FILE and --test FILE"),
         (["--train", "x", "--test", "y", "--dataset", "table"], "give either --dataset"),
         (["--train", "x", "--test", "y", "--data", "z"], "give either --dataset"),
         (["--train", "x", "--test", "y", "--top-users", "9"], "leave --top-users out"),
@@ -131,7 +131,7 @@ def test_test_pairs_that_training_has_as_well_are_told(
     test = write_pairs(tmp_path / "test.csv", [(1, 1), (2, 2)])
     parts = ["--train", str(train), "--test", str(test), *QUICK, "--k", "1"]
     assert main(["evaluate", *parts]) == 0
-    assert "1 test pairs are in training too, so no list hits them" in capsys.readouterr().out
+    assert "also in training, so that no list has them: 1 test pair" in capsys.readouterr().out
     parts[3] = str(train)
     assert main(["evaluate", *parts]) == 1
     assert "is it the same file?" in error_of(capsys)
@@ -244,5 +244,5 @@ def test_a_half_life_says_which_time_took_the_times_away(
     assert main(tokens) == 1
     said = error_of(capsys)
     assert "'14.11.2023' in row 2 after the header" in said
-    assert "--timestamp-column leaves out just those rows" in said
+    assert "With --timestamp-column only those rows are left out" in said
     assert main([*tokens, "--timestamp-column", "timestamp", "--allow-unreadable"]) == 0

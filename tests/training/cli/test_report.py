@@ -42,7 +42,7 @@ def test_an_earlier_file_is_not_replaced_unasked(
     out = tmp_path / "report.html"
     out.write_text("precious")
     assert report(sample, out) == 1
-    assert f"{out} is there already; give --overwrite to replace it" in error_of(capsys)
+    assert f"{out} already exists; give --overwrite to replace it" in error_of(capsys)
     assert out.read_text() == "precious"
 
 
@@ -106,7 +106,7 @@ def test_a_search_that_is_none_is_refused_before_the_data_are_read(
 def test_a_search_on_another_split_is_not_shown(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Was wrong: any search was shown, with the words that it had not looked at the test part.
+    # Was wrong: any search was shown, with the words that it had not used the test part.
     best, found = tmp_path / "best.toml", tmp_path / "best.search"
     assert main(["tune", *of_sample(sample), "--out", str(best), "--trials", "1"]) == 0
     out = tmp_path / "report.html"
@@ -115,5 +115,5 @@ def test_a_search_on_another_split_is_not_shown(
     assert not out.exists()
     assert report(sample, out, "--search", str(found)) == 0
     page = out.read_text()
-    assert "the test part was not looked at" in page
-    assert "made with other hyperparameters than the best" in page
+    assert "the test part was not used" in page
+    assert "are those of other hyperparameters than the best" in page

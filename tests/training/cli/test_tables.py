@@ -219,7 +219,7 @@ def test_early_stopping_says_how_many_iterations_are_trained() -> None:
     # Was wrong: only the best iteration was told, which is not always the last that is trained.
     curve = [0.1, 0.2, 0.199, 0.15]
     text = lines_of(convergence_table(Convergence(10, 1892, curve, best=2, patience=2)))
-    assert text[-1] == "Early stopping: 3 iterations are trained"
+    assert text[-1] == "Early stopping: the model is trained for 3 iterations"
 
 
 def test_the_discovery_dial_has_a_row_for_each_setting() -> None:

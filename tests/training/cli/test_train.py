@@ -141,7 +141,7 @@ def test_early_stopping_decides_what_is_published(
     card = open_model(current(tmp_path)).card
     assert card["parameters"]["iterations"] == iterations
     assert main(["train", *source[:-1], *tokens]) == 0
-    said = f"Early stopping: {iterations} iterations are trained"
+    said = f"Early stopping: {iterations} iterations"
     assert said in capsys.readouterr().out
     # A training of so many iterations gives the same model.
     short = tmp_path / "short"
@@ -169,7 +169,7 @@ def test_the_model_is_trained_on_everything_whatever_the_split(
         (["--no-evaluation", "--sample-users", "9"], "--sample-users does nothing without"),
         (["--no-evaluation", "--split", "k-fold"], "--split does nothing without an evaluation"),
         (["--no-evaluation", "--search", "x"], "--search does nothing without an evaluation"),
-        (["--no-report", "--search", "x"], "without a report nothing shows the search"),
+        (["--no-report", "--search", "x"], "--search does nothing without a report"),
         (["--search", "/no/such.search"], "/no/such.search: there is no such search"),
         (["--config", "/no/such.toml"], "/no/such.toml: No such file"),
     ],
@@ -422,7 +422,7 @@ def test_a_half_life_fades_data_without_times_by_when_they_end(
     tokens = ["train", *of_table(table), "--models", str(models), "--no-evaluation", *QUICK]
     tokens += ["--half-life", "10"]
     assert main(tokens) == 1
-    assert "a half-life needs to know when each record was played" in error_of(capsys)
+    assert "a half-life needs the time of each record" in error_of(capsys)
     assert main([*tokens, "--events", store_url, "--data-until", "2026-11-08T11:06:40Z"]) == 0
     model = open_model(current(models))
     assert model.card["parameters"]["half_life"] == 10
@@ -556,7 +556,7 @@ def test_a_current_model_that_cannot_be_read_is_replaced_with_a_note(
     pointer.write_text("nonsense\n")
     assert train_rows(tmp_path, 300) == 0
     said = error_of(capsys)
-    assert "note: the former model is not compared with this one: " in said
+    assert "note: this model is not compared with the former one, which cannot be read: " in said
     assert f"{pointer}: expected one version" in said
     assert open_model(current(tmp_path / "models")).card["dataset"]["users"] == 30
 

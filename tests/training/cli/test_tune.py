@@ -132,7 +132,7 @@ def test_a_search_says_what_it_finds(
     best = figures_of(tuned)["search"]["winner"]
     assert f"best {best['ndcg']:.4f} (trial {best['number']})" in shown.err
     out = tuned / "best.toml"
-    assert f"the winner is in {out}; `train --config {out}` takes it\n" in shown.out
+    assert f"the winner is in {out}; use it with `train --config {out}`\n" in shown.out
     assert "Measured at k = 10 on" in shown.out
 
 
@@ -186,9 +186,9 @@ def test_a_search_is_not_continued_on_other_data(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("factor = [4, 8]", "it knows no 'factor'; known are weighting, k1, b, factors"),
+        ("factor = [4, 8]", "there is no 'factor'; known are weighting, k1, b, factors"),
         ("factors = [8, 4]", "the lower bound comes first: [4, 8]"),
-        ("factors = ", "is no TOML"),
+        ("factors = ", "is not TOML"),
     ],
 )
 def test_a_bad_space_is_refused_before_the_data_are_read(
@@ -207,9 +207,9 @@ def test_a_bad_space_is_refused_before_the_data_are_read(
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["--out", "best.search"], "best.search is named for two things"),
-        (["--out", "best.toml", "--state", "best.toml"], "best.toml is named for two things"),
-        (["--out", "best.toml", "--json", "./best.toml"], "best.toml is named for two things"),
+        (["--out", "best.search"], "best.search is named for two outputs"),
+        (["--out", "best.toml", "--state", "best.toml"], "best.toml is named for two outputs"),
+        (["--out", "best.toml", "--json", "./best.toml"], "best.toml is named for two outputs"),
         (["--out", "."], "is a folder; name a file in it"),
         (["--out", "nowhere/best.toml"], "nowhere: there is no such folder"),
         (["--out", "best.toml", "--json", "nowhere/x.json"], "nowhere: there is no such folder"),
@@ -230,7 +230,7 @@ def test_files_that_cannot_be_written_are_refused_before_the_data_are_read(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_state_that_is_no_search_is_refused_and_kept(
+def test_a_state_that_is_no_search_is_refused_and_stays(
     sample: Path, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = tmp_path / "diary.txt"
@@ -306,7 +306,7 @@ def test_where_no_trial_finds_anything_there_is_no_winner(
     space = tmp_path / "space.toml"
     space.write_text('alpha = [1e39, 1e39]\nweighting = ["raw"]\n')
     assert tune(sample, tmp_path, space, "--trials", "1") == 1
-    assert "none of 1 trials put a validation artist into a list" in error_of(capsys)
+    assert "after 1 trial no list has a validation artist" in error_of(capsys)
     assert not (tmp_path / "best.toml").exists()
 
 
@@ -314,4 +314,4 @@ def test_minutes_are_a_budget_of_their_own(
     sample: Path, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tune(sample, tmp_path, space, "--minutes", "0.0001") == 0
-    assert "The best of 1 trials" in capsys.readouterr().out
+    assert "The best of 1 trial " in capsys.readouterr().out

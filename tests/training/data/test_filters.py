@@ -81,9 +81,9 @@ def test_plays_of_remaining_users_are_conserved(
     rows: list[tuple[int, int, float]], top: int
 ) -> None:
     interactions, _ = preprocess(records_of(rows, 6, 8), Filters(top_users=top))
-    kept = {int(text[1:]) for text in interactions.user_ids}
-    assert len(kept) == min(top, len({user for user, _, _ in rows}))
-    expected = sum(plays for user, _, plays in rows if user in kept)
+    remaining = {int(text[1:]) for text in interactions.user_ids}
+    assert len(remaining) == min(top, len({user for user, _, _ in rows}))
+    expected = sum(plays for user, _, plays in rows if user in remaining)
     assert interactions.user_items.plays.sum() == expected
 
 
@@ -94,7 +94,7 @@ def test_plays_that_sum_beyond_float32_are_refused() -> None:
         preprocess(records, Filters())
 
 
-def test_times_stay_with_the_records_that_are_kept() -> None:
+def test_times_stay_with_the_records_that_remain() -> None:
     rows = [(2, 1, 3), (0, 3, 5), (1, 0, 9), (2, 1, 4), (2, -1, 1)]
     records = replace(
         records_of(rows, n_users=3, n_items=4), timestamps=np.array([50, 40, 30, 20, 10])

@@ -55,30 +55,30 @@ def test_the_matrix_has_the_types_of_the_artifact() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32))
-def test_keeping_pairs_conserves_their_place_and_plays(seed: int) -> None:
+def test_chosen_pairs_have_the_same_place_and_plays(seed: int) -> None:
     rng = np.random.default_rng(seed)
     plays = random_plays(rng, n_users=6, n_items=5, density=0.3)
     plays[rng.random(6) < 0.3] = 0
     interactions = interactions_of(plays)
-    keep = rng.random(interactions.user_items.nnz) < rng.choice([0.0, 0.5, 1.0])
-    some, left = interactions.with_pairs(keep), interactions.with_pairs(~keep)
+    chosen = rng.random(interactions.user_items.nnz) < rng.choice([0.0, 0.5, 1.0])
+    some, left = interactions.with_pairs(chosen), interactions.with_pairs(~chosen)
     both = dense_of(some.user_items) + dense_of(left.user_items)
     assert both.tolist() == plays.tolist()
-    assert some.user_items.nnz == keep.sum()
-    assert some.user_items.nnz + left.user_items.nnz == len(keep)
+    assert some.user_items.nnz == chosen.sum()
+    assert some.user_items.nnz + left.user_items.nnz == len(chosen)
     assert some.user_ids.to_list() == interactions.user_ids.to_list()
     assert some.item_ids.to_list() == interactions.item_ids.to_list()
     assert some.user_items.n_items == 5
 
 
-def test_keeping_pairs_does_not_change_what_they_are_kept_from() -> None:
+def test_choosing_pairs_does_not_change_the_whole() -> None:
     interactions = interactions_of([[1, 2], [3, 0]])
     some = interactions.with_pairs(np.array([False, True, True]))
     assert dense_of(some.user_items).tolist() == [[0, 2], [3, 0]]
     assert dense_of(interactions.user_items).tolist() == [[1, 2], [3, 0]]
 
 
-def test_pairs_can_be_kept_of_none() -> None:
+def test_pairs_can_be_chosen_of_none() -> None:
     # Was wrong: raised IndexError where no user had an item.
     interactions = interactions_of(np.zeros((3, 2)))
     some = interactions.with_pairs(np.zeros(0, dtype=bool))
@@ -151,12 +151,10 @@ def test_the_order_holds_for_keys_of_many_bits() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(timed_records, st.integers(0, 2**32))
-def test_keeping_pairs_keeps_their_records(
-    rows: list[tuple[int, int, int, int]], seed: int
-) -> None:
+def test_chosen_pairs_have_their_records(rows: list[tuple[int, int, int, int]], seed: int) -> None:
     interactions = timed_interactions(rows)
-    keep = np.random.default_rng(seed).random(interactions.user_items.nnz) < 0.5
-    some, left = interactions.with_pairs(keep), interactions.with_pairs(~keep)
+    chosen = np.random.default_rng(seed).random(interactions.user_items.nnz) < 0.5
+    some, left = interactions.with_pairs(chosen), interactions.with_pairs(~chosen)
     assert some.timed is not None
     assert left.timed is not None
     assert len(some.timed) + len(left.timed) == len(rows)
@@ -172,7 +170,7 @@ def test_the_first_time_of_a_pair_is_its_earliest() -> None:
     assert timed.first_times().tolist() == [7, 20]
 
 
-def test_without_times_the_kept_pairs_have_none() -> None:
+def test_without_times_the_chosen_pairs_have_none() -> None:
     interactions = interactions_of([[1, 2], [3, 0]])
     assert interactions.with_pairs(np.ones(3, dtype=bool)).timed is None
 
@@ -197,14 +195,14 @@ def test_the_pairs_of_nothing_change_nothing(rng: np.random.Generator) -> None:
 
 def test_what_a_split_parted_comes_together_again(rng: np.random.Generator) -> None:
     interactions = interactions_of(random_plays(rng))
-    keep = rng.random(interactions.user_items.nnz) < 0.5
-    whole = interactions.with_pairs(keep).with_pairs_of(interactions.with_pairs(~keep))
+    chosen = rng.random(interactions.user_items.nnz) < 0.5
+    whole = interactions.with_pairs(chosen).with_pairs_of(interactions.with_pairs(~chosen))
     assert whole.user_items.indptr.tolist() == interactions.user_items.indptr.tolist()
     assert whole.user_items.indices.tolist() == interactions.user_items.indices.tolist()
     assert whole.user_items.plays.tobytes() == interactions.user_items.plays.tobytes()
 
 
-def test_pairs_that_came_together_keep_their_times_where_all_have_them() -> None:
+def test_pairs_that_came_together_have_their_times_where_all_have_them() -> None:
     first = timed_interactions([(0, 1, 1, 5), (2, 3, 1, 6)])
     second = timed_interactions([(2, 3, 4, 7), (0, 0, 1, 8)])
     together = first.with_pairs_of(second)
@@ -270,5 +268,5 @@ def test_without_a_half_life_nothing_fades_and_without_times_nothing_can() -> No
     interactions = timed_interactions([(0, 1, 1, 5), (2, 3, 1, 6)])
     assert interactions.with_recency(None) is interactions
     assert interactions.user_items.recency_of(0) is None
-    with pytest.raises(TrainingError, match="a half-life needs to know when"):
+    with pytest.raises(TrainingError, match="a half-life needs the time of each record"):
         interactions.without_times().with_recency(30)

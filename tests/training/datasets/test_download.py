@@ -182,11 +182,11 @@ def test_a_download_that_breaks_goes_on_where_it_broke(site: Site, tmp_path: Pat
     assert files_of(tmp_path) == {"plays": PLAYS}
 
 
-def test_a_broken_download_is_kept_and_the_next_run_goes_on(site: Site, tmp_path: Path) -> None:
+def test_a_broken_download_stays_and_the_next_run_goes_on(site: Site, tmp_path: Path) -> None:
     site.content, site.breaks_after = zipped(plays=PLAYS), 1000
 
     with pytest.raises(
-        DownloadError, match=r"broke off.*4,000 bytes are kept in .*plays\.zip\.part"
+        DownloadError, match=r"broke off.*4,000 bytes of it are in .*plays\.zip\.part"
     ):
         download(dataset(site), tmp_path, console=quiet())
     assert files_of(tmp_path) == {"plays.zip.part": site.content[:4000]}

@@ -120,7 +120,7 @@ def test_a_broken_row_is_dropped_for_its_reason(
     assert rows_of(records) == [(BERT, WAITS, seconds(NOON))]
 
 
-def test_a_row_without_track_is_kept_and_a_blank_line_is_none(tmp_path: Path) -> None:
+def test_a_row_without_track_is_read_and_a_blank_line_is_none(tmp_path: Path) -> None:
     write(tmp_path, line(ANNA, NOON, DOORS, "The Doors", ""), "", end=b"\r\n")
 
     records = load(tmp_path, LoadOptions())

@@ -184,7 +184,7 @@ def test_odd_characters_stay_and_invalid_utf8_is_noted(tmp_path: Path) -> None:
     }
 
 
-def test_a_mbid_that_is_no_uuid_is_kept_and_noted(tmp_path: Path) -> None:
+def test_a_mbid_that_is_no_uuid_stays_and_is_noted(tmp_path: Path) -> None:
     write(tmp_path, line(ANNA, "0042", "the doors", 1))
 
     records = load(tmp_path, LoadOptions())
@@ -333,7 +333,7 @@ def test_a_comma_separated_file_is_refused_as_another_format(tmp_path: Path) -> 
 
     with pytest.raises(
         DatasetError,
-        match=r"\(wrong number of columns: 2\).*line 1.*'user_id,item_id,plays'.*parted by tabs",
+        match=r"\(wrong number of columns: 2\).*line 1.*'user_id,item_id,plays'.*separated by tabs",
     ):
         load(tmp_path, LoadOptions())
 

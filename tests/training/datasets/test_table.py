@@ -19,7 +19,7 @@ from training.datasets.table import load
 from training.errors import DatasetError
 
 
-def test_ids_are_kept_exactly(tmp_path: Path) -> None:
+def test_ids_stay_exactly_as_they_are(tmp_path: Path) -> None:
     records = read_csv(
         tmp_path,
         "user_id,item_id,weight\n007,00123456789012345678901234567890,2.5\n7,1e3, 3 \n ü ,NA,1\n",

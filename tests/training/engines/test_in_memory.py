@@ -63,7 +63,7 @@ def test_a_source_and_a_recipe_become_what_is_published(source: Source, tmp_path
     built = loaded.build(recipe, Unobserved())
     assert built.card["dataset"] == loaded.provenance.to_manifest()
     assert built.figures is not None
-    assert built.metrics == built.figures.to_json()
+    assert built.measured == built.figures.to_json()
     assert (built.convergence, built.report) == (None, None)
     models = tmp_path / "models"
     published = publish(built.model, models, card=built.card, report=built.report)

@@ -33,7 +33,7 @@ events_of_few = st.lists(
 
 
 def frame_of(stored: list[StoredEvent]) -> pl.DataFrame:
-    """Events as of ``EventLog``, but for the names."""
+    """Events as in ``EventLog``, but without names."""
     schema = {"user": pl.String, "artist": pl.String, "type": pl.String}
     rows = [
         (one.event.user_id, one.event.artist_id, one.event.type.value, one.event.plays, one.at)

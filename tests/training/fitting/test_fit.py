@@ -97,7 +97,7 @@ def test_items_numbered_by_length_are_the_same_model_in_another_order(
         np.testing.assert_array_equal(
             here.popularity.plays, there.popularity.plays[there.items.indices(here.items.strings)]
         )
-    # Whoever is folded in from an unchanged history gets the very vector that training solved.
+    # A fold-in from an unchanged history gives the very vector that training solved.
     np.testing.assert_array_equal(numbered.fold_in(numbered.user_items), numbered.user_factors)
     for user in range(50):
         query = Query(f"u{user}", n=20)

@@ -40,11 +40,11 @@ def fold_of(interactions: Interactions, seed: int = 0) -> Fold:
 
 
 def checkerboard_fold(train: Interactions) -> Fold:
-    """Every user's test item is the one that training kept back: item u of user u."""
+    """Every user's test item is the one that is hidden from training: item u of user u."""
     return Fold(train, interactions_of(np.eye(len(train.user_ids))))
 
 
-def test_als_finds_what_the_checkerboard_kept_back_and_popularity_does_not(
+def test_als_finds_what_the_checkerboard_hides_and_popularity_does_not(
     checkerboard: Interactions,
 ) -> None:
     model = small_model(checkerboard, factors=4, iterations=15)

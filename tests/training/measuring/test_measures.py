@@ -187,7 +187,7 @@ def on_a_terminal(what: object) -> str:
     ("rows", "why"),
     [
         ([EXTRA[0], EXTRA[0]], "two measures have the same name"),
-        ([MEASURES["coverage"]], "after some that are not there: coverage"),
+        ([MEASURES["coverage"]], "'after' names a missing measure in: coverage"),
     ],
 )
 def test_a_table_with_a_mistake_is_refused(rows: list[Measure], why: str) -> None:

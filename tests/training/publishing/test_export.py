@@ -71,7 +71,7 @@ def test_events_count_and_whoever_was_erased_gets_no_list(
         assert best not in expected
     assert set(lists["u3"]["source"]) == set(lists["u4"]["source"]) == {"fold_in"}
     assert second in lists["u3"]["artist_id"]
-    # A model that has learned the erasure knows somebody new by that name.
+    # In a model trained after the erasure, the same id is a new user.
     aware = replace(model, watermark=Watermark(store.id, store.last_sequence()))
     assert export(aware, out, n=7, store=store) == 30
     store.close()

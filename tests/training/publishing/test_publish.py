@@ -90,7 +90,7 @@ def test_the_time_of_a_version_is_utc_whatever_the_zone_given(model: Model, tmp_
 def test_a_model_of_no_numbers_is_not_published(model: Model, tmp_path: Path, name: str) -> None:
     broken = getattr(model, name).copy()
     broken[0, 0] = np.nan
-    with pytest.raises(TrainingError, match="no numbers"):
+    with pytest.raises(TrainingError, match="not finite"):
         publish_small(replace(model, **{name: broken}), tmp_path)
     assert entries(tmp_path) == []
 
@@ -343,7 +343,7 @@ def test_data_are_held_against_the_current_version_whatever_came_later(
     again = publish_users(model, tmp_path, 299)
     assert again.shrinkage == Shrinkage(first.version, {"users": (1000, 299)})
     assert publish_users(model, tmp_path, 500).is_current
-    # Once somebody has pointed to the smaller one, it is what counts.
+    # Once an operator has made the smaller one current, later models are compared with it.
     WritableModelsFolder(tmp_path).set_current(again.version)
     assert publish_users(model, tmp_path, 150).is_current
 

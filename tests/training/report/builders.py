@@ -158,7 +158,7 @@ def small_search(n_trials: int = 3, **changes: Any) -> Search:
 
 
 def small_listener(*names: str) -> Listener:
-    """Returns somebody who plays the first name, and is recommended all of them, the last a hit."""
+    """Returns a listener who plays the first name and is recommended all; the last is a hit."""
     names = names or ("The Doors", "Tom Waits")
     listed = [Listed(name, name == names[-1]) for name in names]
     return Listener(

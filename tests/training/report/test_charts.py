@@ -29,7 +29,7 @@ def tuning_of(study: Study) -> Section | None:
     return tuning_section(study, contenders_of(study.figures))
 
 
-def test_a_chart_keeps_only_ids_that_are_used_and_names_them_after_itself() -> None:
+def test_a_chart_has_only_ids_that_are_used_and_names_them_after_itself() -> None:
     def paint(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], marker="o", color=INK)
         axes.set_title("a < b & $c$")
@@ -73,8 +73,8 @@ def test_the_data_are_described_in_numbers() -> None:
     assert plays.endswith("the most is 300.")
     assert users == "A user has 2.5 artists on average, median 2.5, from 1 to 4."
     assert artists == (
-        "Half of the artists have 2 listeners or fewer, 0 % have one. The hundredth of them that "
-        "is heard most, 1 artist, makes up 40.0 % of all pairs."
+        "Half of the artists have 2 listeners or fewer, 0 % have one. The artist with most "
+        "listeners makes up 40.0 % of all pairs."
     )
 
 

@@ -77,7 +77,7 @@ def test_the_dial_is_turned_as_far_as_accuracy_allows() -> None:
         [dial(0.5, 0.2, 100), dial(1, 0.2, 200)],
         [dial(0, 0.0, 0), dial(1, 0.0, 10)],
     ],
-    ids=["none", "one", "too dear", "no gain", "no zero", "nothing to keep"],
+    ids=["none", "one", "too dear", "no gain", "no zero", "no NDCG"],
 )
 def test_no_setting_is_praised_that_brings_nothing(points: list[object]) -> None:
     assert affordable(points) is None  # type: ignore[arg-type]

@@ -240,7 +240,9 @@ def test_a_time_beyond_all_calendars_is_refused() -> None:
 
 @pytest.mark.parametrize("split", [GlobalTime(), LeaveLastOut()])
 def test_without_times_it_asks_for_a_dataset_that_has_them(split: Split) -> None:
-    with pytest.raises(TimesMissing, match=r"needs to know when.*; take a dataset with times or"):
+    with pytest.raises(
+        TimesMissing, match=r"needs the time of each record.*; take a dataset with times or"
+    ):
         next(split.folds(interactions_of(np.ones((3, 3)))))
 
 

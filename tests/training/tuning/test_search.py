@@ -184,7 +184,7 @@ def test_a_search_goes_on_only_as_it_was_begun(
     assert len(read_search(state).trials) == 1
 
 
-def test_a_file_that_is_no_search_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_file_that_is_no_search_is_refused_and_stays(tmp_path: Path) -> None:
     state = tmp_path / "x.search"
     state.write_text("my diary")
     with pytest.raises(TrainingError, match="holds no search"):
@@ -193,7 +193,7 @@ def test_a_file_that_is_no_search_is_refused_and_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_database_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_database_of_something_else_is_refused_and_stays(tmp_path: Path) -> None:
     state = tmp_path / "x.search"
     with sqlite3.connect(state) as connection:
         connection.execute("create table diary (day text)")
@@ -218,7 +218,7 @@ def test_two_searches_do_not_work_in_one_file(tmp_path: Path) -> None:
     refusals: list[str] = []
 
     def start_another(trial: Trial, _so_far: Search) -> None:
-        with pytest.raises(TrainingError, match="another search is at work") as refusal:
+        with pytest.raises(TrainingError, match="another search uses") as refusal:
             run(state, 5)
         refusals.append(f"{trial.number} {refusal.value}")
 
@@ -387,7 +387,7 @@ def test_two_searches_do_not_share_a_state(tmp_path: Path) -> None:
     run(state, 1, space=space)
     with state.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(TrainingError, match=r"another search is at work in .*x\.search"):
+        with pytest.raises(TrainingError, match=r"another search uses .*x\.search"):
             run(state, 2, space=space)
         assert len(read_search(state).trials) == 1
     assert len(run(state, 2, space=space).trials) == 2

@@ -28,7 +28,7 @@ def test_a_file_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("factor = [8, 16]", "it knows no 'factor'; known are weighting, k1, b, factors"),
+        ("factor = [8, 16]", "there is no 'factor'; known are weighting, k1, b, factors"),
         ("factors = [16, 8]", r"the lower bound comes first: \[8, 16\]"),
         ("factors = 16", "factors: input should be a valid tuple, found 16"),
         ("factors = [8, 16, 32]", "factors: tuple should have at most 2 items"),
@@ -37,7 +37,7 @@ def test_a_file_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> Non
         ("b = [0, 2]", "b.1: input should be less than or equal to 1"),
         ('weighting = ["bm26"]', "weighting.0: input should be 'raw', 'binary'"),
         ("weighting = []", "weighting: tuple should have at least 1 item"),
-        ("alpha = [1, ", "is no TOML"),
+        ("alpha = [1, ", "is not TOML"),
         ("regularization = [1, 2]\nrelative_regularization = [1, 2]", "not both"),
     ],
 )

@@ -1,4 +1,4 @@
-"""From the bytes of a file to records: separators, encodings, times, compression, rows that fail.
+"""From the bytes of a file to records: separators, encodings, times, compression, broken rows.
 
-What holds for a single dataset is not here. Imports nothing of the datasets.
+It has nothing that belongs to a single dataset, and imports none of them.
 """

@@ -1,9 +1,9 @@
 """Encoding: from columns of text to codes, and from codes to records.
 
-Millions of rows repeat some hundred thousand texts. Each text is held once; a row is known by
-hashes of its texts until those are replaced by codes. That is much faster than polars' categoricals
-and exact: the distinct texts are found by comparing texts, and where two of them share a hash,
-another hash function is taken.
+Millions of rows repeat some hundred thousand texts. Each text is stored once; a row holds hashes of
+its texts until codes replace them. That is much faster than the categoricals of polars, and exact:
+distinct texts are found by comparing texts, and if two of them share a hash, another hash function
+is taken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REPLACEMENT: Final = "\ufffd"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A source in codes.
+    """A source as codes.
 
     Attributes:
         users: String, the distinct texts of the column ``user``, sorted by bytes.
@@ -58,11 +58,12 @@ def encode(source: pl.LazyFrame, item_columns: Sequence[str], rest: Sequence[pl.
 
     Args:
         source: has a String column ``user`` and the item columns, none with nulls.
-        item_columns: String columns which together tell items apart.
-        rest: expressions for what else is wanted of each row.
+        item_columns: String columns that identify an item together.
+        rest: expressions for the other columns.
 
     Raises:
         polars.exceptions.PolarsError: the source cannot be read.
+        DatasetError: the file changed while it was read.
     """
     items = list(item_columns)
     for seed in _SEEDS:
@@ -93,7 +94,7 @@ def encode(source: pl.LazyFrame, item_columns: Sequence[str], rest: Sequence[pl.
 
 
 def _hash(columns: Sequence[str], seed: int) -> pl.Expr:
-    # Odd factors keep the order of the columns in the sum, which wraps around.
+    # Distinct odd factors make the sum, which wraps around, depend on the order of the columns.
     return pl.sum_horizontal(
         pl.col(column).hash(seed + 17 * place) * (2 * place + 1)
         for place, column in enumerate(columns)
@@ -101,7 +102,7 @@ def _hash(columns: Sequence[str], seed: int) -> pl.Expr:
 
 
 def _codes(hashes: pl.Series, known: pl.Series) -> NDArray[np.int32] | None:
-    """Returns the position of each hash in ``known``, None where two known ones are equal."""
+    """Returns the position of each hash in ``known``, None if two hashes in ``known`` are equal."""
     if known.n_unique() != len(known):
         return None
     table = pl.DataFrame({"hash": known, "code": np.arange(len(known), dtype=np.int32)})
@@ -118,12 +119,12 @@ def most_frequent_names(names: pl.DataFrame) -> pl.DataFrame:
     """Chooses the name of each item.
 
     Args:
-        names: columns ``item``, ``name`` (empty where unknown) and ``rows``, how often it stands
-            there; pairs may repeat.
+        names: columns ``item``, ``name`` (empty where unknown) and ``rows``, the number of rows
+            with both; pairs may repeat.
 
     Returns:
-        ``item`` (unique) and ``name``: the most frequent one, of equally frequent ones the lowest
-        by bytes. Items without any name are left out.
+        Columns ``item`` (unique) and ``name``: the most frequent name, of equally frequent names
+        the lowest by bytes. Items without any name are left out.
     """
     return (
         names.filter(pl.col("name") != "", pl.col("rows") > 0)
@@ -136,7 +137,7 @@ def most_frequent_names(names: pl.DataFrame) -> pl.DataFrame:
 
 
 def too_long(ids: pl.Series) -> NDArray[np.bool_]:
-    """Marks ids, null ones not, that are longer than the service carries."""
+    """Marks ids that are longer than the service allows; null is not marked."""
     return (ids.str.len_bytes() > MAX_ID_BYTES).fill_null(value=False).to_numpy()
 
 
@@ -156,14 +157,14 @@ def records_of(
 
     Args:
         encoded: the source.
-        rows: which of its rows are usable, at least one.
-        item_ids: String, by row of ``encoded.items``, the id; null for one that becomes no item.
+        rows: tells which rows are usable, at least one.
+        item_ids: String, by row of ``encoded.items``, the id; null for an artist that is no item.
         plays: float32, shape (n_rows,).
         dataset: name of the dataset.
-        sources: what was read.
+        sources: see ``Records``.
         noted: see ``RowCounts``.
-        names: ``item`` and ``name``; by default the most frequent in the column ``name`` of the
-            items, if there is one.
+        names: columns ``item`` and ``name``; by default the most frequent names in the column
+            ``name`` of the items, if there is one.
         timestamps: int64, shape (n_rows,), or None.
     """
     usable = rows.usable
@@ -195,7 +196,7 @@ def _renumbered(used: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 def _positions(item_ids: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
-    """Returns the position of each id in ``ids``, -1 for null and for those that are not there."""
+    """Returns the position of each id in ``ids``, -1 for null and for ids that are not in it."""
     table = pl.DataFrame({"id": ids, "code": np.arange(len(ids), dtype=np.int32)})
     found = item_ids.alias("id").to_frame().join(table, on="id", how="left", maintain_order="left")
     return found["code"].fill_null(-1).to_numpy()

@@ -1,8 +1,8 @@
 """Counts the records of a text file without the parser that reads them.
 
-A parser that is led astray by a quotation mark takes many rows for one and says nothing. So the
-records are counted a second time, by where quoted fields begin and end (RFC 4180), and a file is
-refused where that is not clear.
+A stray quotation mark can make a parser silently read many rows as one. So the records are counted
+a second time, by the beginnings and ends of quoted fields (RFC 4180), and a file is refused where
+those are not clear.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _QUOTE: Final = ord('"')
 _NEWLINE: Final = ord("\n")
 _RETURN: Final = ord("\r")
 _MARK: Final = b"\xef\xbb\xbf"
-# A longer quoted field is most likely one whose quotation mark was never closed.
+# In a longer quoted field the quotation mark was most likely never closed.
 _LONGEST_RECORD: Final = 2**24
 _REMEDY: Final = (
     'Double a quotation mark that is a character and put its field in quotation marks ("12"" Mix"),'
-    " or give --no-quoting where quotation marks are nothing but characters"
+    " or give --no-quoting if quotation marks are only characters"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Quoting:
-    """How a file with quoted fields is read.
+    """The format of a file with quoted fields.
 
     Attributes:
-        separator: one byte, which stands between fields.
-        columns: how many its header has.
-        is_certain: whether somebody said that fields are quoted. Otherwise a quoted field of
-            several lines is doubted where each of these could be a record.
+        separator: one byte, between fields.
+        columns: number of columns in the header.
+        is_certain: whether an option says that fields are quoted. Otherwise a quoted field of
+            several lines is refused if most of the lines could be records of their own.
     """
 
     separator: bytes
@@ -51,7 +51,7 @@ class RecordCounter:
     Args:
         path: the file, for messages.
         quoting: None for a file in which each line is a record.
-        has_header: whether there is a header, before which blank lines are no records.
+        has_header: whether there is a header; blank lines before it are no records.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class RecordCounter:
         self._room = np.empty(0, dtype=np.bool_)
 
     def feed(self, block: bytes | memoryview) -> None:
-        """Takes the next part of the file.
+        """Counts the next part of the file.
 
         Raises:
-            DatasetError: a quotation mark stands where none can.
+            DatasetError: a quotation mark stands where it may not, or its field is too long.
         """
         if self._is_first or self._skips_blank:
             block = self._begin(bytes(block))
@@ -85,7 +85,7 @@ class RecordCounter:
             self._refuse_open()
 
     def _begin(self, block: bytes) -> bytes:
-        """Returns what a file holds after its byte order mark, and blank lines before a header."""
+        """Removes the byte order mark, and blank lines before a header."""
         if self._is_first:
             block, self._is_first = block.removeprefix(_MARK), False
         if self._skips_blank:
@@ -145,15 +145,15 @@ class RecordCounter:
 
         Args:
             text: whole records.
-            content: its bytes, and more.
-            quotes: where its quotation marks are, an even number.
-            quoting: how it is read.
+            content: the bytes of ``text``, and possibly more.
+            quotes: positions of its quotation marks, an even number.
+            quoting: the format.
         """
         separator = quoting.separator[0]
         openers, closers = quotes[0::2], quotes[1::2]
         before = content[openers - 1]
         begins = (before == separator) | (before == _NEWLINE) | (openers == 0)
-        # The second half of a doubled one.
+        # An opening mark directly after a closing one is the second half of a doubled mark.
         goes_on = np.zeros(len(openers), dtype=bool)
         goes_on[1:] = openers[1:] == closers[:-1] + 1
         after = content[closers + 1]
@@ -181,7 +181,7 @@ class RecordCounter:
         inner: NDArray[np.intp],
         quoting: Quoting,
     ) -> None:
-        """Refuses a record of several lines that look like records themselves."""
+        """Refuses a record of several lines if most of these look like records themselves."""
         for record in np.unique(np.searchsorted(ends, inner)).tolist():
             begin = int(ends[record - 1]) + 1 if record else 0
             lines = text[begin : int(ends[record])].split(b"\n")
@@ -192,8 +192,8 @@ class RecordCounter:
                     f"{self._path}: a quotation mark in line {first} begins a field that ends in "
                     f"line {first + len(lines) - 1}, but these lines look like rows of their own: "
                     f"'{shorten(lines[0].decode(errors='replace'))}'. Give --quoting if one field "
-                    "holds them all, --no-quoting if quotation marks are nothing but characters, "
-                    "or mend the line"
+                    "holds them all, --no-quoting if quotation marks are only characters, or "
+                    "correct the line"
                 )
 
     def _refuse_quote(self, text: bytes, at: int, opener: int | None) -> NoReturn:
@@ -205,7 +205,7 @@ class RecordCounter:
             since = f", in a quoted field that begins in line {first}"
         raise DatasetError(
             f"{self._path}: in line {line} a quotation mark stands in the middle of a field"
-            f"{since}, so nobody knows where its rows end: '{shown}'. {_REMEDY}"
+            f"{since}, so it is unclear where rows end: '{shown}'. {_REMEDY}"
         )
 
     def _refuse_open(self) -> NoReturn:
@@ -220,24 +220,24 @@ class RecordCounter:
         )
 
     def _line_of(self, text: bytes, at: int) -> int:
-        """Returns the number of the line, from 1, that a place in the present text is in."""
+        """Returns the line number, from 1, of a position in the present text."""
         return self._lines + text.count(b"\n", 0, at) + 1
 
 
 def _is_regular(
     text: bytes, newline: NDArray[np.uint64], separator: int, room: NDArray[np.bool_]
 ) -> bool:
-    """Says whether quotation marks only begin, end or are doubled in fields of one line each.
+    """Returns whether every quotation mark begins, ends or is doubled in a field of one line.
 
-    Looks at 64 characters at a time, a bit for each, as simdjson does (Langdale and Lemire,
-    "Parsing gigabytes of JSON per second", 2019, section 3.1), since looking at each quotation mark
-    takes several times as long.
+    Handles 64 characters at a time, one bit each, as simdjson does (Langdale and Lemire, "Parsing
+    gigabytes of JSON per second", 2019, section 3.1): handling quotation marks one by one takes
+    several times as long.
 
     Args:
-        text: begins with a record; its last one may be cut.
-        newline: its line ends, as of ``_bits``.
-        separator: that parts fields.
-        room: see there.
+        text: begins with a record; the last record may be cut off.
+        newline: its line ends, from ``_bits``.
+        separator: between fields.
+        room: see ``_bits``.
     """
     content = np.frombuffer(text, dtype=np.uint8)
     quote = _bits(content, _QUOTE, room)
@@ -254,7 +254,7 @@ def _is_regular(
         edge |= _bits(content, _RETURN, room)
     precedes = edge >> 1
     precedes[:-1] |= edge[1:] << 63
-    # What comes after the last character is seen with the next block.
+    # The character after the last one comes with the next block.
     precedes[-1] |= np.uint64(1) << np.uint64((len(content) - 1) % 64)
     return not (quote & ~inside & ~precedes).any()
 
@@ -262,12 +262,12 @@ def _is_regular(
 def _bits(
     content: NDArray[np.uint8], character: int, room: NDArray[np.bool_]
 ) -> NDArray[np.uint64]:
-    """Returns a bit for each place, set where it holds a character; the first one is the lowest.
+    """Returns one bit for each byte, set where it is a given character; the first bit is lowest.
 
     Args:
-        content: to look at.
-        character: to look for.
-        room: to work in, of the length of ``content``, since asking for memory takes longer.
+        content: the bytes.
+        character: the character to find.
+        room: memory to work in, of the length of ``content``; allocating it would take longer.
     """
     packed = np.zeros(-(-len(content) // 64) * 8, dtype=np.uint8)
     np.equal(content, character, out=room)
@@ -276,7 +276,7 @@ def _bits(
 
 
 def _from_odd_to_even(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Sets each bit from a set one with an odd number up to, but without, the next set one."""
+    """Sets all bits from each odd-numbered set bit up to, but not including, the next set bit."""
     parity = bits.copy()
     for places in (1, 2, 4, 8, 16, 32):
         parity ^= parity << places

@@ -1,4 +1,4 @@
-"""Rows of a source: which are dropped, and for what reason."""
+"""Rows of a source: which of them are dropped, and why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLANK: Final = 255
 
 
 class Rows:
-    """The fate of each row; the first reason that is found for a row stays.
+    """The fate of each row; a row has the first reason that is found for it.
 
     Args:
         count: number of rows.
@@ -30,21 +30,26 @@ class Rows:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Rows that nothing has been found against, shape (count,)."""
+        """Marks of the rows that were not dropped, shape (count,)."""
         usable: NDArray[np.bool_] = self._fates == _USABLE
         return usable
 
     def ignore(self, blank: NDArray[np.bool_]) -> None:
-        """Leaves out rows that hold nothing at all; they are not counted as rows."""
+        """Leaves out blank rows; they do not count as rows."""
         self._fates[blank] = _BLANK
 
     def drop(self, reason: str, broken: NDArray[np.bool_]) -> None:
-        """Drops rows for a reason; ``broken`` has shape (count,)."""
+        """Drops rows for a reason.
+
+        Args:
+            reason: in words.
+            broken: marks of the rows, shape (count,).
+        """
         self._reasons.append(reason)
         self._fates[broken & self.usable] = len(self._reasons)
 
     def drop_bad_plays(self, plays: NDArray[np.float32]) -> None:
-        """Drops rows whose plays, NaN where they could not be read, are no number above zero."""
+        """Drops rows whose plays are no number above zero; NaN stands for unreadable plays."""
         self.drop(REASON_NO_PLAYS, ~np.isfinite(plays))
         self.drop(REASON_NEGATIVE, plays < 0)
         self.drop(REASON_ZERO, plays == 0)
@@ -65,7 +70,7 @@ class Rows:
         return int(is_one.argmax()) if is_one.any() else None
 
     def counts(self, noted: Mapping[str, int] | None = None) -> RowCounts:
-        """Returns the counts; reasons that hit no row are left out."""
+        """Returns the counts; reasons without a row are left out."""
         by_fate = np.bincount(self._fates, minlength=256)
         dropped: dict[str, int] = {}
         for fate, reason in enumerate(self._reasons, start=1):

@@ -1,4 +1,4 @@
-"""Source files of a dataset: finding them, refusing what is no text, showing parts of them."""
+"""Source files of a dataset: finds them, refuses binary files, shows parts of them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def find_file(path: Path, name: str, *, subfolder: str, source: str) -> Path:
     """Finds a file of a dataset.
 
     Args:
-        path: the file itself, its folder, or the folder above that an archive unpacks into.
+        path: the file itself, its folder, or the folder that an archive was unpacked in.
         name: the name of the file, where ``path`` is a folder.
         subfolder: the folder that the published archive unpacks into.
         source: the page to get the file from, for the message.
 
     Raises:
-        DatasetError: it is not there.
+        DatasetError: it is missing.
     """
     if path.is_file():
         return path
@@ -55,10 +55,10 @@ def find_file(path: Path, name: str, *, subfolder: str, source: str) -> Path:
 
 
 def refuse_binary(path: Path) -> None:
-    """Refuses an archive or another binary file that is given where a text file is expected.
+    """Refuses an archive or another binary file where a text file is expected.
 
     Raises:
-        DatasetError: the file is empty or begins like one of another kind.
+        DatasetError: the file is empty, or begins as a file of another kind does.
     """
     with reading(path), path.open("rb") as file:
         head = file.read(512)
@@ -74,11 +74,11 @@ def refuse_binary(path: Path) -> None:
 
 @contextmanager
 def reading(path: Path, hint: str = "") -> Iterator[None]:
-    """Translates whatever polars or the system raises about a file.
+    """Translates the errors of polars and of the system about a file.
 
     Args:
         path: the file.
-        hint: what to look at, for a file that polars cannot parse.
+        hint: advice for a file that polars cannot parse.
 
     Raises:
         DatasetError: instead of them, with the original error as its cause.
@@ -94,19 +94,19 @@ def reading(path: Path, hint: str = "") -> Iterator[None]:
 
 
 def _first_sentence(error: Exception) -> str:
-    # polars goes on with advice about its own arguments.
+    # The rest of a message of polars is about its own arguments.
     lines = (getattr(error, "strerror", None) or str(error)).strip().split("\n\n")[0]
     return shorten(lines, 300)
 
 
 def shorten(text: str, length: int = _SHOWN_CHARACTERS) -> str:
-    """Returns a text on one line, cut to ``length``, its control characters shown as boxes."""
+    """Returns a text cut to ``length``, in one line, with boxes for control characters."""
     cut = text[:length] + ("…" if len(text) > length else "")
     return "".join(character if character.isprintable() else "\N{OPEN BOX}" for character in cut)
 
 
 def lines_at(path: Path, rows: Sequence[int]) -> Iterator[bytes]:
-    """Yields lines of a file as they stand there, without their line end.
+    """Yields lines of a file unchanged, but without their line ends.
 
     Args:
         path: a text file.

@@ -1,6 +1,6 @@
 """A survey of source files: one pass over their bytes while a parser reads them.
 
-It takes their fingerprints, and counts their records without the parser.
+It computes their checksums and counts their records independently of the parser.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK_BYTES: Final = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a pass over source files has found.
+    """The result of a pass over source files.
 
     Attributes:
         sources: file name to its ``sha256`` and ``bytes``, for the manifest.
@@ -36,31 +36,31 @@ class Survey:
     records: Mapping[Path, int]
 
     def check(self, path: Path, read: int) -> None:
-        """Compares what a parser made of a file with what it holds.
+        """Compares the number of records that a parser has read with the number in the file.
 
         Args:
             path: a file whose records were counted.
-            read: records that the parser has made.
+            read: number of records that the parser has read.
 
         Raises:
-            DatasetError: they are not as many.
+            DatasetError: the numbers differ.
         """
         if (counted := self.records[path]) != read:
             raise DatasetError(
-                f"{path}: {read:,} of its {counted:,} records were read. Did the file change "
-                "meanwhile? Otherwise look for quotation marks that are not doubled, or give "
+                f"{path}: {read:,} of its {counted:,} records were read. Did the file change while "
+                "it was read? Otherwise look for quotation marks that are not doubled, or give "
                 "--no-quoting"
             )
 
 
 @contextmanager
 def surveying(*paths: Path, count: Mapping[Path, RecordCounter]) -> Iterator[Future[Survey]]:
-    """Surveys files in a thread of its own; yields what will be known of them.
+    """Surveys files in a thread of its own; yields the future survey.
 
     Args:
         paths: the files.
-        count: what counts the records of those of them that are text. Its ``DatasetError`` for a
-            file that is no clear text comes from the future.
+        count: counters for the text files among them. The ``DatasetError`` of a counter comes from
+            the future.
     """
     with ThreadPoolExecutor(max_workers=1) as executor:
         yield executor.submit(_survey, paths, count)
@@ -70,7 +70,7 @@ def surveying(*paths: Path, count: Mapping[Path, RecordCounter]) -> Iterator[Fut
 def opened(
     path: Path, name: str, *, subfolder: str, source: str
 ) -> Iterator[tuple[Path, Future[Survey]]]:
-    """Finds the text file of a dataset; yields it, and its survey.
+    """Finds the text file of a dataset; yields it and its future survey.
 
     Args:
         path: the file itself, or a folder; see ``find_file``.
@@ -79,7 +79,7 @@ def opened(
         source: the page to get the file from, for the message.
 
     Raises:
-        DatasetError: it is not there, empty, or of another kind.
+        DatasetError: it is missing, empty, or of another kind.
     """
     file = find_file(path, name, subfolder=subfolder, source=source)
     refuse_binary(file)

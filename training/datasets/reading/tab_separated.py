@@ -1,4 +1,4 @@
-"""Tab-separated files without quoting, in which any line may be broken."""
+"""Tab-separated files without quoting; any line may be broken."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PLAYS: Final = "plays"
 
 
 def scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
-    """Returns the lines of a file as String columns; fields that a line lacks are empty.
+    """Returns the lines of a file as String columns; missing fields are empty.
 
-    The column ``extra`` holds the first field too many. Bytes that are no UTF-8 become U+FFFD.
+    The column ``extra`` holds the first surplus field. Invalid UTF-8 becomes U+FFFD.
     """
     return pl.scan_csv(
         path,
@@ -53,19 +53,19 @@ def encode_rows(
 
     Args:
         path: the file.
-        survey: of the file, which counts its lines.
+        survey: of the file, with the number of its lines.
         columns: of the file, ``user`` among them.
-        item_columns: those of them that tell items apart.
-        rest: expressions for what else is wanted of each row.
+        item_columns: columns that identify an item together.
+        rest: expressions for the other columns.
 
     Returns:
-        The file in codes; and its rows, those with a wrong number of columns dropped and blank
-        ones left out.
+        The file as codes, and its rows; rows with a wrong number of columns are dropped, blank
+        rows are left out.
 
     Raises:
-        DatasetError: the file cannot be read, or not all of it was.
+        DatasetError: the file cannot be read, or not all of it was read.
     """
-    # A line that is too short has nothing in its last column.
+    # The last column of a line that is too short is empty.
     flags = [(pl.col(columns[-1]) == "").alias(_SHORT), (pl.col(_EXTRA) != "").alias(_EXTRA)]
     with reading(path):
         encoded = encode(scan(path, columns), item_columns, [*rest, *flags])
@@ -81,9 +81,14 @@ def encode_plays(
 ) -> tuple[Encoded, Rows, NDArray[np.float32]]:
     """Reads a file of users, items and plays; see ``encode_rows``.
 
+    Args:
+        path: the file.
+        survey: of the file, with the number of its lines.
+        columns: of the file, ``user`` among them; the last one has the plays.
+        item_columns: columns that identify an item together.
+
     Returns:
-        As there; and the plays, the last column, float32 with NaN where they are missing or no
-        number.
+        The same, and the plays: float32, shape (n_rows,), NaN where they are missing or no number.
 
     Raises:
         DatasetError: the file cannot be read.
@@ -94,7 +99,7 @@ def encode_plays(
 
 
 def _drop_short_lines(path: Path, rows: Rows, suspicious: NDArray[np.bool_], columns: int) -> None:
-    """Looks at lines themselves: polars does not tell a missing field from an empty one."""
+    """Reads the suspicious lines again: polars does not tell a missing field from an empty one."""
     blank, broken = np.zeros_like(suspicious), np.zeros_like(suspicious)
     numbers = np.flatnonzero(suspicious)
     for row, line in zip(numbers, lines_at(path, numbers.tolist()), strict=True):
@@ -105,15 +110,15 @@ def _drop_short_lines(path: Path, rows: Rows, suspicious: NDArray[np.bool_], col
 
 
 def refuse_without_records(path: Path, rows: Rows, expected: str) -> None:
-    """Refuses a file in which no row is left.
+    """Refuses a file without a usable row.
 
     Args:
         path: the file.
-        rows: what became of its lines.
-        expected: what a line should look like.
+        rows: its rows.
+        expected: the format of a line, in words.
 
     Raises:
-        DatasetError: with the reasons, and one line as an example.
+        DatasetError: no row is usable; the message has the reasons, and one line as an example.
     """
     if not rows.usable.any():
         _refuse(path, rows, expected)

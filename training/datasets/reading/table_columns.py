@@ -1,4 +1,4 @@
-"""Which column of a table is which: as options name them, or by their usual names."""
+"""The columns of a table: named by options, or found by their usual names."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ITEM: Final = "item"
 NAME: Final = "name"
 PLAYS: Final = "plays"
 TIME: Final = "time"
-# Takes the fields of a row that has more of them than the header.
+# The column for surplus fields of a row.
 EXTRA: Final = "\0extra"
 _SHOWN: Final = 20
 
-# What columns are called that nobody named, the preferred name first.
+# The usual names of columns that no option names, the preferred name first.
 _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     PLAYS: ("weight", "plays", "playcount", "play_count", "count"),
     TIME: ("timestamp",),
@@ -37,10 +37,10 @@ _OPTIONS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """How a table is read.
+    """Options of reading a table.
 
-    A row whose time cannot be read falls out where its column was named. Where ``timestamp`` was
-    found, its times count only if each of them can be read.
+    If an option names the column of times, a row with an unreadable time is left out. If
+    ``timestamp`` was found, its times are used only if every one is readable.
     """
 
     user_column: str = "user_id"
@@ -65,10 +65,10 @@ class Columns:
     """The columns of a table that are read.
 
     Attributes:
-        by_role: role (``USER``, ``ITEM``, ``NAME``, ``PLAYS``, ``TIME``) to column; those that are
-            optional and not there are left out.
-        remark: what was taken for the plays and the times, and what else the table has, where its
-            names leave a doubt; empty where they leave none.
+        by_role: role (``USER``, ``ITEM``, ``NAME``, ``PLAYS``, ``TIME``) to column; optional
+            columns that are missing are left out.
+        remark: the chosen columns of plays and times and the other columns, if the choice is in
+            doubt; otherwise empty.
     """
 
     by_role: Mapping[str, str]
@@ -79,7 +79,7 @@ class Columns:
         """Finds the columns that options name, and the others by their usual names.
 
         Raises:
-            DatasetError: a column that an option names is not there.
+            DatasetError: a column that an option names is missing.
         """
         found = [name for name in schema if name != EXTRA]
         chosen: dict[str, str] = {}
@@ -117,12 +117,12 @@ def _fitting(role: str, found: Sequence[str], schema: pl.Schema) -> list[str]:
     fitting = [name for usual in _USUAL[role] for name in found if name.strip().lower() == usual]
     if role != TIME:
         return fitting
-    # What nobody asked for is no reason to refuse the file.
+    # A column that no option names is no reason to refuse the file.
     return [name for name in fitting if seconds_of(pl.col(name), schema[name]) is not None]
 
 
 def _remark(doubts: Mapping[str, Sequence[str]], others: Sequence[str]) -> str:
-    """Says in one line what was taken where several columns fit, or none."""
+    """Returns one line about the choice where several columns fit, or none."""
     parts = []
     if (fitting := doubts.get(PLAYS)) is not None:
         *some, last = _USUAL[PLAYS]

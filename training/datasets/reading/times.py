@@ -1,4 +1,4 @@
-"""Times in sources: what is understood, and how it becomes seconds since 1970 in UTC."""
+"""Times in sources: the forms that are understood, and their seconds since 1970 in UTC."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ UTC_SECONDS: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 _EARLIEST: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
 _DAY_SECONDS: Final = 24 * 3600
-# The unit of a number follows from its magnitude: the years 1973 to 5138 in milliseconds,
-# microseconds and nanoseconds lie between these bounds, those in seconds below.
+# The unit of a number follows from its magnitude: from the first bound on it is in milliseconds,
+# from the second on in microseconds, and so on. That is right for the years 1973 to 5138.
 _MILLISECONDS: Final = 100_000_000_000
 _MICROSECONDS: Final = 1000 * _MILLISECONDS
 _NANOSECONDS: Final = 1000 * _MICROSECONDS
@@ -27,7 +27,7 @@ _NANOSECONDS: Final = 1000 * _MICROSECONDS
 _FIRST_DAY: Final = 19_000_101
 _LAST_DAY: Final = 21_001_231
 _LOCAL: Final = ("%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f")
-# ISO 8601 with or without its marks, with a space for the T, seconds and offset optional.
+# ISO 8601 with or without separators, with T or a space; seconds and offset are optional.
 _ISO_8601: Final = (
     r"^(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})"
     r"(?:[Tt ](?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,]\d+)?)?"
@@ -36,17 +36,17 @@ _ISO_8601: Final = (
 
 
 def seconds_of(time: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
-    """Returns what reads times, null where they are unreadable.
+    """Returns an expression that reads times; unreadable ones become null.
 
     Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970, by their magnitude,
-    or days as in 20091231. Text may also be ISO 8601, in UTC unless it names an offset.
+    or days as in 20091231. Text may also be ISO 8601, in UTC unless it has an offset.
 
     Args:
         time: the times.
-        dtype: of them.
+        dtype: their type.
 
     Returns:
-        Int64 seconds since 1970 in UTC; None where no times are of this type.
+        Int64 seconds since 1970 in UTC; None if the type cannot hold times.
     """
     if dtype.is_integer():
         return _batchwise(time, _from_whole)
@@ -72,8 +72,8 @@ def is_implausible(seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def from_text(time: pl.Expr, form: str) -> pl.Expr:
-    """Returns what reads times of one form, null where they have another one."""
-    # Times seldom repeat, so polars' cache of texts would cost more than it saves.
+    """Returns an expression that reads times of one form; others become null."""
+    # Times seldom repeat, so the cache of texts in polars would cost more than it saves.
     return time.str.to_datetime(form, time_unit="us", strict=False, cache=False).dt.epoch("s")
 
 
@@ -82,7 +82,7 @@ def _batchwise(time: pl.Expr, read: Callable[[pl.Series], pl.Series]) -> pl.Expr
 
 
 def _from_texts(texts: pl.Series) -> pl.Series:
-    """Tries the forms in turn on the texts not read yet; most columns have a single form."""
+    """Tries the forms in turn on the texts that are still unread; most columns have one form."""
     seconds = pl.repeat(None, len(texts), dtype=pl.Int64, eager=True)
     for read in _FORMS:
         unread = seconds.is_null().arg_true()
@@ -113,7 +113,7 @@ def _from_whole(numbers: pl.Series) -> pl.Series:
 def _from_number(numbers: pl.Series) -> pl.Series:
     """Reads numbers with a fraction, such as Python's ``time.time()``."""
     numbers = numbers.cast(pl.Float64, strict=False)
-    # What is no number, or beyond any unit, becomes null.
+    # NaN and numbers beyond any unit become null.
     return _from_whole(numbers.floor().cast(pl.Int64, strict=False))
 
 
@@ -127,7 +127,7 @@ def _with_offset(texts: pl.Series) -> pl.Series:
 
 
 def _from_iso(texts: pl.Series) -> pl.Series:
-    """Reads every form of ISO 8601 that names a day, at the price of a regular expression."""
+    """Reads every form of ISO 8601 with a day; slower, since it takes a regular expression."""
     part = texts.str.strip_chars().str.extract_groups(_ISO_8601).struct.unnest()
     clock_time = [pl.col(name).fill_null("00") for name in ("hour", "minute", "second")]
     offset = [pl.col(name).cast(pl.Int64).fill_null(0) for name in ("hours", "minutes")]

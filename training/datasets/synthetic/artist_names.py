@@ -1,6 +1,7 @@
 """Made-up artist names that read like bands of their genre.
 
-A small grammar a genre: patterns, most typical first, whose slots are filled from word lists.
+Each genre has a small grammar: patterns, most typical first, whose slots are filled from word
+lists.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 
 from training.datasets.synthetic.name_words import COMMON, GRAMMARS, ODD, TELL_APART
 
-# One artist in so many has a name that is hard to parse, as in the real file.
+# Every 83rd artist has a name that is hard to parse, as some have in the real file.
 ODD_EVERY: Final = 83
 
 _SLOT: Final = re.compile(r"\{(\w+)\}")

@@ -1,8 +1,8 @@
 """Made-up listening records in the format of Last.fm 360K.
 
-Listeners have a country, an age and a gender, one to four genres, a preferred time and a liking
-for what everybody knows. They come to artists through scenes (see ``world``), and play
-what they like more somewhat more often. Written in chunks of users, so memory stays flat.
+Listeners have a country, an age and a gender, one to four genres, a preferred time, and a share of
+hits that does not depend on taste. They find artists through scenes (see ``world``), and play those
+that they like more somewhat more often. Users are written in chunks, so that memory stays flat.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from training.datasets.synthetic.world import COUNTRIES, build_world
 PLAYS: Final = lastfm_360k.PLAYS_FILE
 PROFILES: Final = lastfm_360k.PROFILE_FILE
 
-# Part of the card: the same parameters give the same bytes as long as this is the same.
+# Part of the card. The same parameters and the same recipe give the same bytes.
 _RECIPE: Final = 1
 # Part of the recipe: every chunk has its own random stream.
 _CHUNK: Final = 2048
@@ -58,18 +58,18 @@ def generate(
     Args:
         out: folder, made if it is missing.
         users: number of users, at least 1.
-        artists: number of artists, at least 1; where there are fewer than three rows an artist,
-            some go unheard and have no row.
-        mean_artists_per_user: rows a user, at least 1 and at most ``artists``.
+        artists: number of artists, at least 1; with fewer than three rows for each artist, some
+            have no row.
+        mean_artists_per_user: mean number of rows of a user, at least 1 and at most ``artists``.
         seed: of everything, 0 or above.
-        overwrite: replaces an earlier sample; never files that ``generate`` did not write.
+        overwrite: whether to replace an earlier sample; other files are never replaced.
         progress: called with the number of users done since the last call.
 
     Returns:
-        What was written. The files appear under their names when they are complete.
+        The files and their counts. The files get their names when they are complete.
 
     Raises:
-        DatasetError: an argument makes no sense, or the folder cannot be used.
+        DatasetError: an argument is out of range, or the folder cannot be used.
     """
     check_sizes(users, artists, mean_artists_per_user, seed)
     parameters = {
@@ -79,7 +79,7 @@ def generate(
         "mean_artists_per_user": float(mean_artists_per_user),
         "seed": seed,
     }
-    # The plays last: once they are there, everything is, and all of one run.
+    # The plays come last: where they exist, all files do, and all are of one run.
     with sample_files(out, (CARD, PROFILES, PLAYS), overwrite=overwrite) as files:
         rows, heard = _write(files, parameters, progress or (lambda _users: None))
         counts = {"rows": rows, "users": users, "artists": heard}
@@ -93,7 +93,7 @@ def generate(
 def _write(
     files: Mapping[str, IO[bytes]], parameters: Mapping[str, Any], progress: Callable[[int], None]
 ) -> tuple[int, int]:
-    """Writes plays and profiles; returns the number of rows and of artists that have one."""
+    """Writes plays and profiles; returns the number of rows and of artists with rows."""
     users, artists = parameters["users"], parameters["artists"]
     mean = parameters["mean_artists_per_user"]
     n_chunks = -(-users // _CHUNK)
@@ -131,14 +131,14 @@ def _write(
 def _draw_debuts(
     artists: int, n_chunks: int, at_most: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Returns the chunk in which an artist has a certain listener, -1 for one left to chance."""
+    """Returns the chunk in which each artist gets a certain listener, -1 for none."""
     debut = (rng.random(artists) * n_chunks).astype(np.int64)
     debut[np.argsort(rng.random(artists))[at_most:]] = -1
     return debut
 
 
 def _user_ids(first: int, count: int, users: int, rng: np.random.Generator) -> list[str]:
-    """Returns 40 hexadecimal digits a user, ascending over the whole file as in the real one."""
+    """Returns 40 hexadecimal digits for each user, ascending over the file as in the real one."""
     # The first 32 bits spread the users over the range, so no two chunks can collide.
     places = ((first + np.arange(count) + rng.random(count)) * 2**32 / users).astype(np.uint64)
     rest = rng.bytes(16 * count).hex()
@@ -149,14 +149,14 @@ def _user_ids(first: int, count: int, users: int, rng: np.random.Generator) -> l
 
 
 def _profiles(ids: pl.Series, listeners: Listeners, rng: np.random.Generator) -> pl.DataFrame:
-    """Returns the chunk's lines of the file of profiles; a part of the people say little."""
+    """Returns the lines of the chunk in the file of profiles; some profiles are incomplete."""
     count = len(ids)
     gender = np.where(listeners.woman, "f", "m").astype(object)
     gender[rng.random(count) < 0.09] = ""
     age = listeners.age.astype(str).astype(object)
     age[rng.random(count) < 0.21] = ""
     days = (_LAST_SIGNUP - _FIRST_SIGNUP).days
-    # The service grew: the square root makes late days likelier.
+    # Last.fm grew: the square root makes late days likelier.
     signups = np.sqrt(rng.random(count)) * days
     countries = list(COUNTRIES)
     return pl.DataFrame(

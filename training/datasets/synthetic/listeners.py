@@ -1,4 +1,4 @@
-"""Made-up listeners: who they are, what they like, what they play."""
+"""Made-up listeners: their age and country, their tastes, and their plays."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Listeners:
         country: position in ``COUNTRIES``, shape (n,).
         age: years, shape (n,).
         woman: shape (n,).
-        n_artists: artists that each has, shape (n,).
+        n_artists: number of artists, shape (n,).
         level: position in ``MAINSTREAM_LEVELS``, shape (n,).
-        tastes: share of each pool of the world in the listening, rows sum to 1, (n, n_pools).
+        tastes: share of each pool of the world in the listening, shape (n, n_pools); rows sum to 1.
     """
 
     country: NDArray[np.int64]
@@ -56,7 +56,7 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True)
 class Listens:
-    """Rows, user by user, each user's by descending plays; no pair twice.
+    """Rows sorted by user and descending plays; each pair occurs once.
 
     Attributes:
         users: position in the chunk, shape (n_rows,).
@@ -75,8 +75,8 @@ def draw_listeners(
     """Makes up users.
 
     Args:
-        world: of which they like parts.
-        count: how many.
+        world: the artists and scenes to like.
+        count: number of users.
         artists_per_user: mean number of artists.
         rng: source of all randomness.
     """
@@ -98,12 +98,12 @@ def draw_listeners(
 def redraw_tastes(
     world: World, listeners: Listeners, renewed: float, rng: np.random.Generator
 ) -> Listeners:
-    """Returns the same people some time later, with a part of their tastes drawn anew.
+    """Returns the same people some time later, with a part of their tastes drawn again.
 
     Args:
-        world: of which they like parts.
-        listeners: who they are, and what they liked.
-        renewed: share of the pools whose liking is drawn anew, 0 to 1.
+        world: the artists and scenes to like.
+        listeners: the people with their earlier tastes.
+        renewed: share of the pools for which the taste is drawn again, 0 to 1.
         rng: source of all randomness.
     """
     hits = listeners.tastes[:, -1:]
@@ -118,7 +118,7 @@ def redraw_tastes(
 def _draw_n_artists(
     artists: int, count: int, mean: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    # Lists of 50 that lost a few names, as in the study; some short ones, some long ones.
+    # Most lists had 50 artists and lost a few, as in the study; some are short, some are long.
     usual = 48.9 + 3.2 * rng.standard_normal(count)
     short = 47 * rng.random(count) ** 0.9
     long = 50 + 18 * rng.standard_exponential(count)
@@ -138,13 +138,13 @@ def _draw_tastes(
     """Returns how much each user listens to each scene, shape (n_users, n_scenes)."""
     count, scenes = len(country), world.scenes
     genres = _draw_genre_shares(country, age, woman, rng)
-    # Somebody of forty likes older things, each genre at a time of its own.
+    # Older listeners like older music; the time differs by genre.
     era = np.clip(1.05 - age / 50, 0.1, 0.9)[:, None]
     era = era + _ERA_SPREAD * rng.standard_normal((count, len(GENRES)))
     distance = (era[:, scenes.genre] - scenes.era) / _ERA_WIDTH
     liking = scenes.pull * (0.03 + np.exp(-0.5 * distance * distance))
     liking *= np.where(country[:, None] == scenes.country, _HOME_COUNTRY, 1.0)
-    # What nothing explains: heavy-tailed, so that everybody is at home in a few scenes.
+    # An unexplained part with a heavy tail, so that each user likes a few scenes most.
     liking *= rng.standard_exponential(liking.shape) ** _CALLING
     starts = np.flatnonzero(np.diff(scenes.genre, prepend=-1))
     totals = np.add.reduceat(liking, starts, axis=1)
@@ -156,7 +156,7 @@ def _draw_tastes(
 
 
 def _with_hits(tastes: NDArray[np.float64], mainstream: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adds what everybody knows, which is heard whatever the taste; rows then sum to 1."""
+    """Adds the pool of hits, which are heard independently of taste; rows then sum to 1."""
     hits = _HITS * mainstream**2
     scaled = tastes * ((1 - hits) / tastes.sum(axis=1))[:, None]
     return np.concatenate([scaled, hits[:, None]], axis=1)
@@ -168,7 +168,7 @@ def _draw_genre_shares(
     woman: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Returns each user's listening by genre, rows sum to 1, shape (n_users, n_genres)."""
+    """Returns each user's share of each genre, shape (n_users, n_genres); rows sum to 1."""
     count, affinity = len(country), ring_affinity()
     appeal = _appeal(country, age, woman)
     users = np.arange(count)
@@ -189,7 +189,7 @@ def _draw_genre_shares(
 def _appeal(
     country: NDArray[np.int64], age: NDArray[np.int64], woman: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Returns how likely each genre is the main one, rows sum to 1, shape (n_users, n_genres)."""
+    """Returns the chance of each main genre, shape (n_users, n_genres); rows sum to 1."""
     female = np.array([genre.female for genre in GENRES])
     typical_age = np.array([genre.age for genre in GENRES])
     appeal = np.array([genre.appeal for genre in GENRES]) * home_bias(2.5)[country]
@@ -210,7 +210,7 @@ def draw_listens(
     Args:
         world: artists and scenes.
         listeners: a chunk of users.
-        debuts: artists that somebody of this chunk must have.
+        debuts: artists that at least one user of this chunk gets.
         rng: source of all randomness.
     """
     certain = _find_listeners(world, listeners, debuts, rng)
@@ -227,14 +227,16 @@ def draw_listens(
 
 
 class Pairs:
-    """Distinct (user, artist) pairs in the order of drawing, up to a number a user.
+    """Distinct (user, artist) pairs in the order in which they are drawn.
 
     Args:
-        artists: how many there are in the world.
-        wanted: at most so many of each user, shape (n_users,).
+        artists: number of artists in the world.
+        wanted: largest number of pairs of each user, shape (n_users,).
 
     Attributes:
-        users, artists, pools: of each pair, sorted by user.
+        users: user of each pair, ascending, shape (n_pairs,).
+        artists: artist of each pair, shape (n_pairs,).
+        pools: pool that each artist was drawn from, shape (n_pairs,).
     """
 
     def __init__(self, artists: int, wanted: NDArray[np.int64]) -> None:
@@ -245,16 +247,16 @@ class Pairs:
         self.pools = np.empty(0, dtype=np.int64)
 
     def want(self, wanted: NDArray[np.int64]) -> None:
-        """Changes how many are wanted of each user; never to fewer than there are."""
+        """Changes the wanted number of pairs of each user; never to fewer than there are."""
         self._wanted = wanted
 
     def missing(self) -> NDArray[np.int64]:
-        """Returns how many artists each user lacks."""
+        """Returns the number of artists that each user lacks, shape (n_users,)."""
         return self._wanted - np.bincount(self.users, minlength=len(self._wanted))
 
     def fill(self, world: World, listeners: Listeners, rng: np.random.Generator) -> None:
         """Draws the missing pairs by the tastes of the users; some users may still lack a few."""
-        # One round is enough for nearly all users; those of narrow taste take a few more.
+        # One round is enough for nearly all users; a narrow taste takes a few more.
         for factor in (1.6, 4.0, 16.0):
             missing = self.missing()
             draws = np.where(missing > 0, factor * missing + 16, 0).astype(np.int64)
@@ -263,7 +265,7 @@ class Pairs:
     def add(
         self, users: NDArray[np.int64], artists: NDArray[np.int64], pools: NDArray[np.int64]
     ) -> None:
-        """Takes further pairs, the first ones of each user first."""
+        """Adds pairs, for each user in the given order, up to the wanted number."""
         users = np.concatenate([self.users, users])
         artists = np.concatenate([self.artists, artists])
         pools = np.concatenate([self.pools, pools])
@@ -279,7 +281,7 @@ class Pairs:
 def _find_listeners(
     world: World, listeners: Listeners, debuts: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Returns a user of suitable taste for each artist."""
+    """Returns a user with a suitable taste for each artist."""
     found = np.zeros(len(debuts), dtype=np.int64)
     uniform = rng.random(len(debuts))
     scenes = world.home[debuts]
@@ -293,10 +295,10 @@ def _find_listeners(
 def _draw_artists(
     world: World, listeners: Listeners, draws: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Returns users, artists and the pools they come from; ``draws``: how many a user."""
+    """Returns users, artists and their pools; ``draws`` is the number for each user."""
     users = np.repeat(np.arange(len(draws)), draws)
     active = np.flatnonzero(draws)
-    # One search over all rows: each row's running sum is lifted by its position.
+    # One search over all rows: the position of a row is added to its running sum.
     running = np.cumsum(listeners.tastes[active], axis=1)
     running /= running[:, -1:]
     running += np.arange(len(active))[:, None]
@@ -310,13 +312,13 @@ def _draw_artists(
 def _draw_plays(listeners: Listeners, pairs: Pairs, rng: np.random.Generator) -> Listens:
     count, rows = len(listeners.level), len(pairs.users)
     activity = 4.62 + 0.85 * rng.standard_normal(count)
-    # A weak signal: what is liked more, and came to mind first, is played more.
+    # A weak signal: artists that are liked more, or were drawn first, are played more.
     taste = np.log(listeners.tastes[pairs.users, pairs.pools] + 1e-4)
     starts = np.searchsorted(pairs.users, np.arange(count))
     turn = np.arange(rows) - starts[pairs.users]
     liking = 0.15 * (taste + 3.0) - 0.25 * (np.log1p(turn) - 2.8)
     noise = 0.8 * rng.standard_normal(rows)
-    # A few are played day and night.
+    # A few artists are played all day.
     obsessed = np.where(rng.random(rows) < 0.008, 0.55 * rng.standard_exponential(rows), 0.0)
     plays = np.exp(activity[pairs.users] + liking + noise + obsessed)
     counts = np.clip(plays, 1, _MAX_PLAYS).astype(np.int64)

@@ -1,6 +1,6 @@
 """The words and patterns of made-up artist names: data only.
 
-The words are everyday ones and nobody's name is used on purpose; a real band may be met by chance.
+The words are everyday ones. No real name is used on purpose; one may come up by chance.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-# Words of each slot, in every genre that has none of its own for it.
+# Words of each slot, for every genre without its own words for that slot.
 COMMON: Final[Mapping[str, str]] = {
     "adj": """quiet golden distant hollow silver broken gentle wild paper velvet crooked lonely
         electric hidden northern late second burning frozen little early restless painted lucky""",

@@ -22,8 +22,8 @@ def load(path: Path, options: LastfmOptions) -> Records:
     """Reads a generated sample as the Last.fm 360K or 1K file that it imitates.
 
     Args:
-        path: folder that ``generate`` wrote, or its file of plays.
-        options: those of ``lastfm-360k`` and ``lastfm-1k``.
+        path: the folder that ``generate`` wrote, or its file of plays.
+        options: the options of ``lastfm-360k`` and ``lastfm-1k``.
 
     Raises:
         DatasetError: there is no sample, or it cannot be read.
@@ -47,14 +47,14 @@ def _with_card(records: Records, folder: Path) -> Records:
 
 
 def refuse_sample(dataset: Dataset[Any], path: Path) -> None:
-    """Refuses a made-up sample under the name of real data, whose formats it imitates.
+    """Refuses to read a made-up sample under the name of real data, whose format it imitates.
 
     Args:
-        dataset: under whose name the path is to be read.
+        dataset: the dataset that the path is to be read as.
         path: a file or a folder.
 
     Raises:
-        DatasetError: a sample lies there.
+        DatasetError: the path holds a sample.
     """
     if dataset.is_made_up:
         return

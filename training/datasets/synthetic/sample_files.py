@@ -1,4 +1,4 @@
-"""The files of a made-up sample: whole or not at all, and never in place of somebody else's."""
+"""The files of a made-up sample: written whole or not at all, and never over other files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.datasets import lastfm_1k, lastfm_360k
 from training.errors import DatasetError
 
 CARD: Final = "synthetic.json"
-# What samples of either format consist of; the card tells that they are samples.
+# The files of samples in either format; the card marks a folder as a sample.
 _ALL: Final = (CARD, lastfm_360k.PROFILE_FILE, lastfm_360k.PLAYS_FILE, lastfm_1k.PLAYS_FILE)
 _PLAYS: Final = (lastfm_360k.PLAYS_FILE, lastfm_1k.PLAYS_FILE)
 _PARTIAL: Final = ".partial-"
@@ -24,13 +24,13 @@ _PARTIAL: Final = ".partial-"
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSample:
-    """What ``generate`` wrote.
+    """The result of ``generate``.
 
     Attributes:
-        paths: the file of plays, the file of profiles, the card with the parameters.
-        rows: lines of the file of plays.
-        users: lines of the file of profiles; each has rows.
-        artists: distinct artists that have rows.
+        paths: the files: plays, profiles where there are any, and the card with the parameters.
+        rows: number of lines in the file of plays.
+        users: number of users.
+        artists: number of distinct artists with rows.
     """
 
     paths: tuple[Path, ...]
@@ -40,11 +40,11 @@ class GeneratedSample:
 
 
 def sample_folder(path: Path) -> Path | None:
-    """Returns the folder of the sample that a path names, None where it names none.
+    """Returns the folder of the sample that a path belongs to, None if it belongs to none.
 
     Args:
-        path: a folder that ``generate`` may have written, or a file that may be of such a folder.
-            One that bears another name only lies beside a sample.
+        path: a folder, or a file. A file in the folder of a sample belongs to it only under one of
+            the names that ``generate`` writes.
     """
     if path.is_file():
         file = path.resolve()  # a link into a sample is one of its files
@@ -55,10 +55,17 @@ def sample_folder(path: Path) -> Path | None:
 def check_sizes(
     users: int, artists: int, mean_artists_per_user: float, seed: int, *, most_users: int = 2**32
 ) -> None:
-    """Refuses sizes that make no sense.
+    """Refuses impossible sizes.
+
+    Args:
+        users: number of users.
+        artists: number of artists.
+        mean_artists_per_user: mean length of a history.
+        seed: of everything.
+        most_users: largest number of users.
 
     Raises:
-        DatasetError: one of them makes none.
+        DatasetError: one of them is out of range.
     """
     if users < 1 or artists < 1:
         raise DatasetError(
@@ -81,15 +88,15 @@ def check_sizes(
 def sample_files(
     out: Path, names: Sequence[str], *, overwrite: bool
 ) -> Iterator[dict[str, IO[bytes]]]:
-    """Opens the files of a sample, which appear under their names when all is done.
+    """Opens the files of a sample, which get their names when all of them are complete.
 
     Args:
         out: folder, made if it is missing.
-        names: of the files; the plays last, since once they are there, everything is.
-        overwrite: replaces an earlier sample; never files that are none of a sample.
+        names: of the files. The plays come last: where they exist, all files do.
+        overwrite: whether to replace an earlier sample; other files are never replaced.
 
     Raises:
-        DatasetError: the folder cannot be used, or holds something else.
+        DatasetError: the folder cannot be used, or holds other files or a sample.
     """
     with _translated(out), _locked_folder(out), _partial_files(out, names, overwrite) as files:
         yield files
@@ -108,7 +115,7 @@ def _translated(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked_folder(out: Path) -> Iterator[None]:
-    """Lets one ``generate`` at a time into the folder; the kernel frees a killed one's lock."""
+    """Lets one ``generate`` write at a time; the kernel releases the lock of a killed one."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -128,7 +135,7 @@ def _locked_folder(out: Path) -> Iterator[None]:
 def _partial_files(
     out: Path, names: Sequence[str], overwrite: bool
 ) -> Iterator[dict[str, IO[bytes]]]:
-    """Opens the files under names of their own and renames them when all is done."""
+    """Opens the files under temporary names and renames them when all is done."""
     _refuse_foreign(out, overwrite=overwrite)
     files: dict[str, IO[bytes]] = {}
     try:
@@ -161,7 +168,7 @@ def _refuse_foreign(out: Path, *, overwrite: bool) -> None:
             f"{out / present[0]} is there and was not made by generate (no {CARD} beside it): "
             "choose another folder"
         )
-    # Without the plays, which come last, an earlier run was killed.
+    # The plays come last: without them an earlier run was killed.
     if not set(_PLAYS).isdisjoint(present) and not overwrite:
         raise DatasetError(
             f"{out} holds a sample already: choose another folder, or ask to overwrite it"

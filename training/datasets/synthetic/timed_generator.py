@@ -1,9 +1,9 @@
 """Made-up plays with their times, in the format of Last.fm 1K, by listeners whose tastes drift.
 
-The world is that of ``generator``. Time goes by in half-years: in each, a part of what somebody
-likes is drawn anew, they come to new artists by what they like now, and play each for some weeks
-and then, if it becomes a favourite, as long as they listen. So what was played lately says more of
-what will be found next than what was played years ago, the more so the faster tastes drift.
+The world is that of ``generator``. Time passes in half-years. In each, a part of each user's taste
+is drawn again, the user finds new artists by the present taste and plays each for some weeks, and a
+favourite as long as the user listens at all. So recent plays predict the next discoveries better
+than plays of years ago, and the more so the faster tastes drift.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from training.datasets.synthetic.sample_files import (
 from training.datasets.synthetic.world import World, build_world
 from training.errors import DatasetError
 
-# Part of the card: the same parameters give the same bytes as long as this is the same.
+# Part of the card. The same parameters and the same recipe give the same bytes.
 _RECIPE: Final = 1
 # Part of the recipe: every chunk has its own random stream.
 _CHUNK: Final = 1024
@@ -40,9 +40,9 @@ _FIRST: Final = int(datetime(2005, 2, 14, tzinfo=UTC).timestamp())
 _LAST: Final = int(datetime(2009, 5, 5, tzinfo=UTC).timestamp()) - 1
 _DAY: Final = 24 * 3600
 _PHASES: Final = 9
-# With a drift of 1 half of what somebody likes is another after two years, four phases.
+# With a drift of 1, half of a taste has changed after two years, which are four phases.
 _HALVED_PER_PHASE: Final = 0.25
-# Who comes, comes in the first part of the time; most stay.
+# Users join in the first part of the time; most of them stay.
 _JOINED_BY: Final = 0.6
 _STAY: Final = 0.8
 _FAVOURITE: Final = 0.25
@@ -54,12 +54,12 @@ _TRACKS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class _Plays:
-    """Single plays, user by user, the latest first.
+    """Single plays, sorted by user and descending time.
 
     Attributes:
         users: position in the chunk, shape (n_plays,).
         artists: position in the world, shape (n_plays,).
-        tracks: number of the track, from 1 on, shape (n_plays,).
+        tracks: number of the track, from 1, shape (n_plays,).
         times: seconds since 1970 (UTC), shape (n_plays,).
     """
 
@@ -85,20 +85,20 @@ def generate_timed(
     Args:
         out: folder, made if it is missing.
         users: number of users, 1 to 999,999.
-        artists: number of artists, at least 1; some go unheard.
-        mean_artists_per_user: artists that a user plays in all the time, at least 1 and at most
-            ``artists``; each is played several times.
-        drift: how fast tastes change; 0 for not at all, 1 for half of what somebody likes in two
-            years, 2 for half of it in one.
+        artists: number of artists, at least 1; some may have no row.
+        mean_artists_per_user: mean number of artists that a user plays in all the time, at least 1
+            and at most ``artists``; each is played several times.
+        drift: speed at which tastes change: 0 for none, 1 for half of a taste in two years, 2 for
+            half of a taste in one year.
         seed: of everything, 0 or above.
-        overwrite: replaces an earlier sample; never files that ``generate`` did not write.
+        overwrite: whether to replace an earlier sample; other files are never replaced.
         progress: called with the number of users done since the last call.
 
     Returns:
-        What was written. The files appear under their names when they are complete.
+        The files and their counts. The files get their names when they are complete.
 
     Raises:
-        DatasetError: an argument makes no sense, or the folder cannot be used.
+        DatasetError: an argument is out of range, or the folder cannot be used.
     """
     check_sizes(users, artists, mean_artists_per_user, seed, most_users=_MOST_USERS)
     if not 0 <= drift < np.inf:
@@ -123,7 +123,7 @@ def generate_timed(
 def _write(
     file: IO[bytes], parameters: Mapping[str, Any], progress: Callable[[int], None]
 ) -> tuple[int, int]:
-    """Writes the plays; returns their number and that of the artists that have some."""
+    """Writes the plays; returns the number of plays and of artists with plays."""
     users, artists = parameters["users"], parameters["artists"]
     mean, drift = parameters["mean_artists_per_user"], parameters["drift"]
     seeds = np.random.SeedSequence(parameters["seed"])
@@ -176,11 +176,11 @@ def _draw_plays(
 
 
 def _draw_stays(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Returns from when and until when each user plays at all, shape (n_users, 2)."""
+    """Returns the first and the last possible time of each user's plays, shape (n_users, 2)."""
     span = _LAST - _FIRST
     joined = _FIRST + (rng.random(count) * _JOINED_BY * span).astype(np.int64)
     stays = rng.random(count) < _STAY
-    # Who leaves, has been there for a while.
+    # Users who leave have been there for a while.
     left = joined + ((0.2 + 0.8 * rng.random(count)) * (_LAST - joined)).astype(np.int64)
     return np.column_stack([joined, np.where(stays, _LAST, left)])
 
@@ -192,7 +192,7 @@ def _draw_discoveries(
     drift: float,
     rng: np.random.Generator,
 ) -> tuple[Pairs, NDArray[np.int64]]:
-    """Draws each user's artists, phase by phase, and when each is played first."""
+    """Draws each user's artists, phase by phase, and the time of the first play of each."""
     borders = np.linspace(_FIRST, _LAST, _PHASES + 1).astype(np.int64)
     joined, left = stays[:, :1], stays[:, 1:]
     begin = np.maximum(joined, borders[:-1])

@@ -13,15 +13,15 @@ from training.datasets.synthetic.artist_names import artist_names
 
 
 class Genre(NamedTuple):
-    """A genre of the ring; neighbours in the tuple ``GENRES`` share listeners.
+    """A genre; neighbours in the tuple ``GENRES``, which is a ring, share listeners.
 
     Attributes:
         name: key of its grammar of names.
-        appeal: listening, relative to the other genres.
+        appeal: amount of listening, relative to the other genres.
         supply: number of artists, relative to the other genres.
-        age: mean age of its listeners, years.
-        female: share of women among them if women and men were equally many.
-        home: countries where most of its scenes are and where it is liked best.
+        age: mean age of its listeners, in years.
+        female: share of women among its listeners if there were as many women as men.
+        home: countries with most of its scenes, where it is liked best.
     """
 
     name: str
@@ -62,7 +62,7 @@ GENRES: Final = (
     Genre("j-pop", 2.5, 3, 22, 0.58, ("Japan",)),
 )
 
-# Listeners in thousands, about as in the profiles of the real file.
+# Listeners in thousands, roughly as in the profiles of the real file.
 COUNTRIES: Final[dict[str, float]] = {
     "United States": 67,
     "Germany": 32,
@@ -95,10 +95,10 @@ COUNTRIES: Final[dict[str, float]] = {
     "Cote D'Ivoire": 0.1,
 }
 
-# Weights go like (rank + head) ** -DECAY. ``head`` is solved for so that the top artist would have
-# this share of the users if nobody had tastes; tastes and lists without repeats lower it. Fitted
-# by trial to the study's listeners per artist (median, mean, maximum) at its 160,112 artists; where
-# there are fewer to choose from, each has a larger share.
+# Weights are (rank + head) ** -DECAY. ``head`` is chosen so that the top artist would have this
+# share of the users if all had the same taste; tastes, and lists without repeats, lower it. The
+# constants are fitted by trial to the listeners per artist (median, mean, maximum) of the study
+# with its 160,112 artists; with fewer artists each has a larger share.
 _DECAY: Final = 1.68
 _TOP_SHARE: Final = 0.35
 _STUDY_ARTISTS: Final = 160_112
@@ -109,19 +109,19 @@ _SECOND_GENRE: Final = 0.25
 _SECOND_WEIGHT: Final = 0.35
 _SCENES: Final = 0.36
 _MAX_SCENES: Final = 24
-# Exponents on popularity: mainstream listeners stay with known artists, others look further.
+# Exponents of popularity: mainstream listeners choose known artists, others less known ones.
 MAINSTREAM_LEVELS: Final = (0.7, 0.9, 1.1, 1.3, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenes:
-    """Sub-clusters of a genre: a time and a country; what tastes are made of.
+    """Parts of a genre, each with a time and a country; tastes are shares of scenes.
 
     Attributes:
         genre: position in ``GENRES``, shape (n_scenes,).
-        era: 0 old to 1 new, shape (n_scenes,).
+        era: 0 for old to 1 for new, shape (n_scenes,).
         country: position in ``COUNTRIES``, shape (n_scenes,).
-        pull: how well known the scene is within its genre, shape (n_scenes,).
+        pull: popularity of the scene within its genre, shape (n_scenes,).
     """
 
     genre: NDArray[np.int64]
@@ -132,16 +132,17 @@ class Scenes:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All artists, most popular first, and how a listener comes to them.
+    """All artists, most popular first, and the pools from which they are drawn.
 
     Attributes:
         mbids: 36 characters, or empty, by artist.
         names: unique, by artist.
         genre: main genre, position in ``GENRES``, by artist.
         home: main scene, by artist.
-        scenes: every scene that has artists. The pool after the last one holds all artists.
+        scenes: every scene that has artists. Each is a pool; one more pool holds all artists.
         members: artist of each ticket; an artist has one ticket in each of its pools.
-        tickets: sorted, ``level * n_pools + pool + share``; share: cumulative within the pool.
+        tickets: ascending, ``level * n_pools + pool + share``; the share is cumulative within the
+            pool.
     """
 
     mbids: list[str]
@@ -154,7 +155,7 @@ class World:
 
     @property
     def n_pools(self) -> int:
-        """Scenes, and the pool of everybody."""
+        """Number of pools: the scenes, and the pool of all artists."""
         return len(self.scenes.genre) + 1
 
     def draw(
@@ -166,7 +167,7 @@ class World:
         """Draws an artist of each pool by its popularity there.
 
         Args:
-            pools: scene, or ``n_pools - 1`` for everybody, shape (n,).
+            pools: scene, or ``n_pools - 1`` for all artists, shape (n,).
             levels: position in ``MAINSTREAM_LEVELS``, shape (n,).
             uniform: in [0, 1), shape (n,).
         """
@@ -181,8 +182,8 @@ def build_world(artists: int, artists_per_user: float, rng: np.random.Generator)
     """Makes up scenes and artists.
 
     Args:
-        artists: how many.
-        artists_per_user: mean, by which the top artist's weight is found.
+        artists: number of artists.
+        artists_per_user: mean number of artists of a user; decides the weight of the top artist.
         rng: source of all randomness.
     """
     supply = np.array([genre.supply for genre in GENRES])
@@ -197,7 +198,7 @@ def build_world(artists: int, artists_per_user: float, rng: np.random.Generator)
 
 
 def popularity(artists: int, artists_per_user: float) -> NDArray[np.float64]:
-    """Returns the share of listening of each rank, shape (artists,), sum 1."""
+    """Returns the share of each rank in all listening, shape (artists,), sum 1."""
     ranks = np.arange(1, artists + 1, dtype=np.float64)
     top_share = _TOP_SHARE * (artists / _STUDY_ARTISTS) ** _FEWER_ARTISTS / artists_per_user
 
@@ -206,7 +207,7 @@ def popularity(artists: int, artists_per_user: float) -> NDArray[np.float64]:
         weights /= weights.sum()
         return weights
 
-    # The larger the head, the flatter: bisection by a fixed number of steps.
+    # The larger the head, the flatter the shares: bisection with a fixed number of steps.
     low, high = 0.0, 10.0 * artists
     for _ in range(60):
         middle = (low + high) / 2
@@ -231,7 +232,7 @@ def choose_rows(weights: NDArray[np.float64], uniform: NDArray[np.float64]) -> N
 
 
 def ring_affinity() -> NDArray[np.float64]:
-    """Returns how much of a taste for one genre spills over to others, rows sum to 1."""
+    """Returns how a taste for one genre spills over to the others, rows sum to 1."""
     positions = np.arange(len(GENRES))
     apart = np.abs(positions[:, None] - positions)
     affinity: NDArray[np.float64] = np.exp(-np.minimum(apart, len(GENRES) - apart) / _RING_WIDTH)
@@ -250,7 +251,7 @@ def home_bias(strength: float) -> NDArray[np.float64]:
 def _build_scenes(
     genre: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[Scenes, NDArray[np.int64]]:
-    """Splits each genre into scenes of unequal size; returns them and the scene of each artist."""
+    """Divides genres into scenes of unequal size; returns these and the scene of each artist."""
     countries = list(COUNTRIES)
     by_listeners = np.array(list(COUNTRIES.values())) / sum(COUNTRIES.values())
     scene_genre: list[int] = []
@@ -262,7 +263,7 @@ def _build_scenes(
         count = int(np.clip(round(len(artists) ** _SCENES), 1, _MAX_SCENES))
         sizes = 0.3 + rng.standard_exponential(count)
         chosen = choose(sizes / sizes.sum(), rng.random(len(artists)))
-        # A scene that nobody fell into does not exist.
+        # A scene without artists is left out.
         used, chosen = np.unique(chosen, return_inverse=True)
         home[artists] = len(scene_genre) + chosen
         scene_genre += [position] * len(used)
@@ -286,7 +287,7 @@ def _build_tickets(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     artists = np.arange(len(genre))
     n_scenes = len(scenes.genre)
-    # Some artists are at home in a second scene: of a related genre, or of their own.
+    # Some artists have a second scene, of a related genre or of their own.
     related = ring_affinity() + 0.5 * np.eye(len(GENRES))
     related[:, np.setdiff1d(np.arange(len(GENRES)), scenes.genre)] = 0.0
     second_genre = choose_rows(related[genre], rng.random(len(genre)))
@@ -314,7 +315,7 @@ def _cumulative_shares(
     before = np.repeat((running - weights)[starts], sizes)
     totals = np.repeat(np.add.reduceat(weights, starts), sizes)
     shares: NDArray[np.float64] = np.clip((running - before) / totals, 0.0, 1.0)
-    # Rounding may miss 1, and then a draw would end in the next group.
+    # Rounding may miss 1, and a draw would then end in the next group.
     shares[starts + sizes - 1] = 1.0
     return shares
 
@@ -337,7 +338,7 @@ def _build_mbids(artists: int, rng: np.random.Generator) -> list[str]:
         str(uuid.UUID(bytes=text[start : start + 16], version=4))
         for start in range(0, len(text), 16)
     ]
-    # Who is well known has been registered.
+    # Well-known artists are registered.
     known = np.arange(artists) < artists // 20
     missing = rng.random(artists) < _NO_MBID * artists / max(1, artists - artists // 20)
     return [

@@ -68,7 +68,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"notes.txt": b"mine"}
 
 
-def test_an_interrupted_replacement_keeps_the_earlier_sample(tmp_path: Path) -> None:
+def test_an_interrupted_replacement_leaves_the_earlier_sample(tmp_path: Path) -> None:
     def interrupt(_users: int) -> None:
         raise KeyboardInterrupt
 
