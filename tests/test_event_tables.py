@@ -171,9 +171,13 @@ def test_a_type_that_is_not_whole_is_refused_at_import(
 @pytest.mark.parametrize(
     ("row", "module", "reason"),
     [
-        ((EVENTS, BEFORE_FIELDS, FIELD), "app.store.address", "what no column holds: device"),
-        ((EVENTS, BEFORE_FIELDS, FIELD), "app.schemas.events", "what nobody can send: device"),
-        ((COLUMNS, BEFORE_COLUMNS, COLUMN), "training.event_data.dump", "are not the same"),
+        ((EVENTS, BEFORE_FIELDS, FIELD), "app.store.address", "without a column: device"),
+        (
+            (EVENTS, BEFORE_FIELDS, FIELD),
+            "app.schemas.events",
+            "EventIn lacks fields of Event: device",
+        ),
+        ((COLUMNS, BEFORE_COLUMNS, COLUMN), "training.event_data.dump", "reads differ"),
     ],
 )
 def test_a_field_of_events_is_stored_sent_and_dumped_or_refused_at_import(

@@ -173,7 +173,9 @@ def test_two_workers_follow_the_same_new_version(model: Model, tmp_path: Path) -
 
         eventually(all_follow)
         _, log = server.end()
-        pids = set(re.findall(rf"INFO (\d+) app\.model_follower: serving model {second}", log))
+        pids = set(
+            re.findall(rf"INFO (\d+) app\.serving\.model_follower: serving model {second}", log)
+        )
         assert len(pids) == 2
 
 
