@@ -238,7 +238,7 @@ class TestMakefile:
     def test_missing_python_is_named(self, tmp_path: Path) -> None:
         made = make("serve", "PYTHON=no-such-python", f"VENV={tmp_path / 'venv'}")
         assert made.returncode == 2
-        assert "no-such-python is not there" in made.stderr
+        assert "no-such-python is not installed" in made.stderr
 
     def test_help_lists_the_two_commands(self) -> None:
         made = make("help")

@@ -110,9 +110,8 @@ def merge(
         log: the events.
         records: of the dataset; None to train on events alone.
         rules: how many units each type of event counts; more than 0 for a play.
-        data_until: the dataset already holds the plays up to this time, in seconds since 1970
-            (UTC), so they are not added; None if it holds none of them. Rows without times get
-            this time.
+        data_until: the dataset already holds plays up to this time, in seconds since 1970 (UTC);
+            None if it holds none of them. Rows without times get this time.
     """
     base = _nothing() if records is None else records
     is_erased = _erased_rows(base, log.erased)
