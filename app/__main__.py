@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-# A worker answers one request at a time; more threads of BLAS would only fight with the others.
+# One BLAS thread for each worker: more of them would compete for the processors.
 BLAS_VARIABLES: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _BACKLOG: Final = 2048
 _GRACE_SECONDS: Final = 10
@@ -38,7 +38,7 @@ _VARIABLE_ONLY: Final = frozenset({"api_key", "database_url"})
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the service until it is told to end, and returns the exit status."""
     given = vars(_parser().parse_args(arguments))
-    # Into the environment, so that worker processes are set up alike.
+    # Into the environment, which worker processes inherit.
     os.environ.update({variable(name): value for name, value in given.items() if value is not None})
     for name in BLAS_VARIABLES:
         os.environ.setdefault(name, "1")
@@ -81,7 +81,7 @@ def _flag_options(name: str, info: FieldInfo) -> dict[str, Any]:
 
 
 def shown_default(info: FieldInfo) -> str:
-    """Returns a setting's default as somebody would write it."""
+    """Returns a setting's default as it is written in a variable."""
     default = info.default
     if default is None:
         return "none"
@@ -103,7 +103,7 @@ def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # a name that is none does not even get encoded
+    except (OSError, UnicodeError) as error:  # encoding fails for text that is no host name
         reason = getattr(error, "strerror", None) or "no host name"
         raise InvalidSettings(
             f"ENCORE_HOST is {host!r}: no address to listen on ({reason})"
@@ -136,7 +136,7 @@ def _start_line(settings: Settings, port: int) -> str:
 
 
 def _model_note(models: Path) -> str:
-    # numpy only after its variables
+    # imported late: numpy reads the BLAS variables when it is loaded
     from app.artifacts.models_folder import ModelsFolder  # noqa: PLC0415
 
     try:
@@ -152,7 +152,7 @@ def _model_note(models: Path) -> str:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    import uvicorn  # noqa: PLC0415 - a refusal should not wait for its import
+    import uvicorn  # noqa: PLC0415 - slow to import, and not needed for refused settings
     from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
     from app.observe.logs import log_config  # noqa: PLC0415
@@ -169,7 +169,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         headers=[("X-Content-Type-Options", "nosniff")],
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    # Uvicorn finishes its requests and then raises the signal again: that is a clean end.
+    # Uvicorn finishes its requests and then raises the signal again, which then ends with status 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: sys.exit(0))
     server = uvicorn.Server(config)
@@ -181,20 +181,23 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
 
 def create_worker_app() -> FastAPI:
     """Builds the app in the process that serves it, a worker's or this one."""
-    from app.main import create_app  # noqa: PLC0415 - numpy only after its variables
+    from app.main import create_app  # noqa: PLC0415 - numpy reads the BLAS variables when loaded
 
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
     app = create_app()
-    # What is imported stays; the garbage collector would look through all of it again and again.
+    # Imported objects live as long as the process; frozen, they are not scanned at each collection.
     gc.collect()
     gc.freeze()
     return app
 
 
 def _end_with(parent: BaseProcess) -> None:
-    """Ends this worker after its parent: killed, that cannot do it, and the port stays taken."""
+    """Ends this worker when its parent has ended.
+
+    A parent that is killed cannot end its workers, and they would keep the port in use.
+    """
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
 

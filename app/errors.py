@@ -1,20 +1,21 @@
 """The exceptions of the service, one class for each situation a caller treats differently.
 
     EncoreError
-    ├── InvalidId           an id that no part of Encore can carry
-    ├── InvalidArtifact     a published model that cannot be trusted
-    ├── ModelNotFound       no such version, or no version at all
+    ├── InvalidId           an id that is not valid UTF-8 or too long; also a ValueError
+    ├── InvalidArtifact     a published model whose files do not match its manifest
+    ├── ModelNotFound       no such version in the models folder, or no version at all
     ├── ReportNotFound      a model that was published without a report
-    ├── ReportUnavailable   a report that is gone, or not the published one
-    ├── ModelUnavailable    a request came while no usable model is loaded
-    ├── Overloaded          more requests wait for scoring than may
+    ├── ReportUnavailable   a report that is missing or differs from the published one
+    ├── ModelUnavailable    no usable model is loaded, or the named one cannot be served
+    ├── Overloaded          too many requests or events wait, or the service is ending
     ├── StoreUnavailable    the event store cannot be read or written now
-    ├── EventConflict       events whose ids belong to others
-    ├── UnknownUser         strategy ``als`` for somebody without usable history
-    ├── Unauthorized        a protected call without the right key
-    └── InvalidSettings     settings that cannot be used, so that nothing is started
+    ├── EventConflict       all events have ids that belong to different stored events
+    ├── UnknownUser         a user without the history or the events that a call needs
+    ├── Unauthorized        a protected call without the right API key
+    └── InvalidSettings     settings that are invalid, so that the service does not start
 
-Messages say what was wrong, where, and what to do.
+Messages say what was wrong, where, and what to do. ``app.http.problems`` has the HTTP status of
+each class.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class EncoreError(Exception):
 
 
 class InvalidId(EncoreError, ValueError):
-    """An id that is no byte-exact UTF-8 text of at most 256 bytes."""
+    """An id is not valid UTF-8, or longer than 256 bytes."""
 
 
 class InvalidArtifact(EncoreError):
@@ -50,7 +51,7 @@ class InvalidArtifact(EncoreError):
 
 
 class ModelNotFound(EncoreError):
-    """A version, or any version, is missing from the models folder."""
+    """The models folder has no such version, or no version at all."""
 
 
 class ReportNotFound(EncoreError):
@@ -58,22 +59,22 @@ class ReportNotFound(EncoreError):
 
 
 class ReportUnavailable(EncoreError):
-    """The report of a model is gone, or not the one that was published."""
+    """The report of a model is missing, or differs from the published one."""
 
 
 class ModelUnavailable(EncoreError):
-    """No usable model is loaded yet."""
+    """No usable model is loaded, or the one that the pointer names cannot be served."""
 
 
 class Overloaded(EncoreError):
-    """Too many requests wait for live scoring, or this one has waited too long."""
+    """Too many requests or events are waiting, or one has waited too long."""
 
 
 class StoreUnavailable(EncoreError):
     """The event store cannot be read or written now.
 
     Args:
-        reason: the kind of trouble, one word for metrics: locked, full, corrupt, unreachable…
+        reason: the kind of failure, one word for metrics: locked, full, corrupt, unreachable…
         detail: what went wrong, and what to do.
     """
 
@@ -83,11 +84,11 @@ class StoreUnavailable(EncoreError):
 
 
 class EventConflict(EncoreError):
-    """All events of a request have ids that belong to events with another content."""
+    """All events of a request have ids that belong to stored events with different content."""
 
 
 class UnknownUser(EncoreError):
-    """Somebody of whom nothing is known, or not what the call needs."""
+    """A user has no history and no events, or not those that the call needs."""
 
 
 class Unauthorized(EncoreError):

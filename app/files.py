@@ -1,4 +1,4 @@
-"""Files: replaced whole or not at all, and shared by the processes of a host."""
+"""Files: atomic replacement, and a folder that the processes of a host share."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-# In memory, and gone after a restart of the machine.
+# In memory; a restart of the machine empties it.
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - opened without following, and checked
 
 
 def shared_folder() -> Path:
-    """Returns where processes of this host share files: in memory, or else on the disk."""
+    """Returns the folder where processes of this host share files: in memory, else on the disk."""
     can_write = os.access(SHARED_MEMORY, os.W_OK)
     return SHARED_MEMORY if can_write else Path(tempfile.gettempdir())
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Lends an empty file beside a path, which takes that path's place when the block ends well.
+    """Yields the path of an empty temporary file, which replaces ``path`` when the block succeeds.
 
-    It is readable by its owner only, flushed to disk before it is moved, and removed when the block
-    fails. What a killed process has left is written over by the next one.
+    The file is readable by its owner only. It is flushed to disk before it is moved, and removed
+    when the block fails. The file that a killed process has left is overwritten by the next one.
 
     Args:
-        path: where to; a file that is there stays until it is replaced.
+        path: the file to replace; it is unchanged until the end of the block.
 
     Raises:
-        OSError: it cannot be written; ``BlockingIOError`` if another one is at it.
+        OSError: the file cannot be written; ``BlockingIOError`` if another process writes it.
     """
     partial = path.with_name(f".{path.name}.part")
     descriptor = os.open(partial, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
@@ -63,7 +63,7 @@ def sync_folder(folder: Path) -> None:
 def _lock(descriptor: int, partial: Path, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever had it until now has moved or removed it.
+        # False if the process that held the lock before has moved or removed the file.
         is_there = os.fstat(descriptor).st_ino == partial.stat().st_ino
     except (BlockingIOError, FileNotFoundError):
         is_there = False

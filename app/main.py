@@ -40,11 +40,11 @@ from app.store.keepsake import Keepsake
 
 
 class _AnsweringFaults:
-    """Answers what a middleware raises; what is behind the middleware answers its own exceptions.
+    """Answers exceptions that a middleware raises; the application behind answers its own.
 
     Args:
-        door: the middleware, and what is behind it.
-        app: has the handlers of exceptions.
+        door: the middleware, and the application behind it.
+        app: has the exception handlers.
     """
 
     def __init__(self, door: ASGIApp, app: FastAPI) -> None:
@@ -54,7 +54,7 @@ class _AnsweringFaults:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
 
-        # No coroutine of its own, which would take longer than what it does.
+        # A plain function: a coroutine of its own would take longer than the work.
         def watched_send(message: Message) -> Awaitable[None]:
             nonlocal has_begun
             has_begun = True
@@ -69,11 +69,11 @@ class _AnsweringFaults:
 
 
 class Service(FastAPI):
-    """The application, with one door: what is added as middleware stands before both ways.
+    """The application: added middleware sees every request, whether the hot route answers or not.
 
     The hot route answers the commonest call, FastAPI with its own layers everything else::
 
-        what was added -> hot route -> reading -> FastAPI's exception handlers -> routes
+        added middleware -> hot route -> reading -> FastAPI's exception handlers -> routes
 
     A middleware sees a request as the server hands it over; ``encoded_path`` is its path as sent.
 
@@ -106,7 +106,7 @@ class Service(FastAPI):
         return door
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Returns what stands behind the hot route."""
+        """Builds the layers behind the hot route."""
         added, self.user_middleware = self.user_middleware, self._reading
         try:
             return super().build_middleware_stack()
@@ -118,10 +118,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Builds the service; nothing is opened before its lifespan begins.
 
     Args:
-        settings: how it is set up; by default as the environment says.
+        settings: the settings; read from the environment by default.
 
     Raises:
-        InvalidSettings: the environment says something that cannot be.
+        InvalidSettings: a variable in the environment is invalid.
     """
     settings = settings or load_settings()
     app = Service(
@@ -132,7 +132,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Encore",
         version=__version__,
         lifespan=_lifespan,
-        docs_url=None,  # the page is our own
+        docs_url=None,  # install_documentation adds a page of its own
         redoc_url=None,
         redirect_slashes=False,  # a slash at the end is another path
     )
@@ -151,7 +151,7 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
     keepsake = Keepsake(url, settings.state)
     deadlines = settings.deadlines
     opening = partial(open_store, url, deadlines=deadlines)
-    async with AsyncExitStack() as ending:  # in reverse, each one whatever becomes of the others
+    async with AsyncExitStack() as ending:  # in reverse order, each even if another one fails
         follower = ModelFollower(
             ModelsFolder(settings.models),
             poll_seconds=settings.poll_seconds,
@@ -164,7 +164,7 @@ async def _lifespan(app: Service) -> AsyncIterator[None]:
             follower, journal, settings.event_rules, settings.newcomer_rules
         )
         ending.push_async_callback(to_thread.run_sync, newcomer_worker.close)
-        # The store before the newcomer worker, whose questions that ends as well.
+        # Closed before the newcomer worker: closing the store ends the questions of that worker.
         ending.push_async_callback(journal.close)
         batcher = Batcher(size=settings.live_queue, wait_seconds=settings.live_wait_seconds)
         ending.push_async_callback(batcher.close)

@@ -36,12 +36,12 @@ class _FromVariables(BaseSettings):
 
 
 class Settings(_FromVariables):
-    """What the service can be told, each by a variable; an empty variable counts as unset."""
+    """The settings, each from one variable; an empty variable counts as unset."""
 
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address to listen on; one that other machines can reach wants an API key.",
+        description="Address to listen on; one that other machines can reach needs an API key.",
     )
     port: int = Field(
         default=8000,
@@ -51,7 +51,7 @@ class Settings(_FromVariables):
     )
     api_key: SecretStr | None = Field(
         default=None,
-        description="Key that protected calls want in the header X-API-Key; printable ASCII.",
+        description="Key that protected calls need in the header X-API-Key; printable ASCII.",
     )
     allow_unauthenticated: bool = Field(
         default=False,
@@ -70,16 +70,16 @@ class Settings(_FromVariables):
     )
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///encore.db"),
-        description="Where events are kept: sqlite:///FILE (sqlite:////FILE for an absolute path), "
-        "or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several hosts may share.",
+        description="Where events are stored: sqlite:///FILE (sqlite:////FILE for an absolute "
+        "path), or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several hosts may share.",
     )
     store_read_seconds: float = Field(
         default=0.5,
         ge=0.05,
         le=60,
         allow_inf_nan=False,
-        description="Seconds in which the event store has to answer what lists wait for; after "
-        "that they come from the model and from what is known already.",
+        description="Seconds in which the event store has to answer questions that lists wait for; "
+        "after that lists come from the model and from cached events.",
     )
     store_write_seconds: float = Field(
         default=5.0,
@@ -91,9 +91,9 @@ class Settings(_FromVariables):
     )
     state: Path | None = Field(
         default=None,
-        description="Folder for what the service has to know when it starts while the event store "
-        "is away: who was erased (as hashes), and which artists are unavailable. Unset: the host's "
-        "shared memory, which a restart of the machine empties.",
+        description="Folder for a file with the erased users (as hashes) and the unavailable "
+        "artists, which the service reads if it starts while the event store is unreachable. "
+        "Unset: the host's shared memory, which a restart of the machine empties.",
     )
     play_units: float = Field(
         default=DEFAULT_RULES.play,
@@ -128,16 +128,16 @@ class Settings(_FromVariables):
         default=DEFAULT_NEWCOMER_RULES.min_listeners,
         ge=1,
         le=1000,
-        description="Listeners that an artist of events only needs to get into lists before the "
-        "next training.",
+        description="Listeners that a new artist, known from events only, needs to get into lists "
+        "before the next training.",
     )
     new_artist_length: float = Field(
         default=DEFAULT_NEWCOMER_RULES.length_quantile,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="How far up such an artist may rank: the quantile of the lengths of "
-        "established artists' vectors that its own gets.",
+        description="How high such an artist may rank: the length of its vector, as a quantile of "
+        "the lengths of established artists' vectors.",
     )
     poll_seconds: float = Field(
         default=0.5,
@@ -185,7 +185,7 @@ class Settings(_FromVariables):
     @field_validator("api_key")
     @classmethod
     def _is_sendable(cls, key: SecretStr | None) -> SecretStr | None:
-        # A header carries nothing else unharmed, so another key would never be accepted.
+        # A header can carry no other characters safely, so another key could never be sent.
         if key and not all("!" <= character <= "~" for character in key.get_secret_value()):
             raise ValueError("expected printable ASCII characters without spaces")
         return key
@@ -222,16 +222,16 @@ class Settings(_FromVariables):
 
     @property
     def deadlines(self) -> Deadlines:
-        """How long anybody waits for the event store."""
+        """How long the service waits for the event store."""
         return Deadlines(self.store_read_seconds, self.store_write_seconds)
 
     @property
     def event_rules(self) -> EventRules:
-        """What events count for."""
+        """How many units each type of event counts."""
         return _event_rules(self)
 
 
-# What events count for: each rule, and the setting that says it.
+# The setting of each event rule.
 _RULE_SETTINGS: Final = {
     "play": "play_units",
     "like": "like_units",
@@ -239,12 +239,12 @@ _RULE_SETTINGS: Final = {
     "skip_days": "skip_days",
 }
 if _RULE_SETTINGS.keys() != {rule.name for rule in fields(EventRules)}:
-    raise TypeError("each rule of events wants a setting of its own")
+    raise TypeError("each field of EventRules needs a setting in _RULE_SETTINGS")
 _RULE_FIELDS: Final[dict[str, Any]] = {
     name: (Settings.model_fields[name].annotation, Settings.model_fields[name])
     for name in _RULE_SETTINGS.values()
 }
-# Those settings alone, for who counts events and runs no service.
+# These settings only, for programs that count events without running a service.
 _RuleSettings: Final = create_model("_RuleSettings", __base__=_FromVariables, **_RULE_FIELDS)
 
 
@@ -274,18 +274,18 @@ def load_settings() -> Settings:
     """Reads the settings from the environment.
 
     Raises:
-        InvalidSettings: one is no acceptable value, or two contradict each other; the message
-            has a line for each.
+        InvalidSettings: a setting is invalid, or two contradict each other; the message has a line
+            for each.
     """
     with _described():
         return Settings()
 
 
 def load_event_rules() -> EventRules:
-    """Reads what events count for from the environment, and no other setting.
+    """Reads the event rules, and no other setting, from the environment.
 
     Raises:
-        InvalidSettings: a rule is no acceptable value; the message has a line for each.
+        InvalidSettings: a rule is invalid; the message has a line for each.
     """
     with _described():
         return _event_rules(_RuleSettings())

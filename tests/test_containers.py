@@ -57,7 +57,9 @@ class TestDockerfile:
         text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
         assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+\.\d+-slim-\w+", text, re.MULTILINE)
 
-    def test_copies_only_what_dockerignore_lets_through(self, stages: dict[str, list[str]]) -> None:
+    def test_the_image_copies_only_files_that_dockerignore_admits(
+        self, stages: dict[str, list[str]]
+    ) -> None:
         ignore = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
         allowed = {line[1:] for line in ignore if line.startswith("!")}
         copies = {line for lines in stages.values() for line in lines if line.startswith("COPY")}
@@ -84,7 +86,7 @@ class TestCompose:
         assert "ports" not in services["train"]
         assert "ports" not in services["postgres"]
 
-    def test_postgres_is_there_for_those_who_ask(self, services: Mapping[str, Any]) -> None:
+    def test_postgres_is_an_optional_service(self, services: Mapping[str, Any]) -> None:
         assert services["postgres"]["profiles"] == ["postgres"]
         assert "healthcheck" in services["postgres"]
         assert services["postgres"]["environment"]["POSTGRES_PASSWORD"].startswith("${")

@@ -132,7 +132,7 @@ def test_a_type_that_is_added_to_the_table_is_everywhere(copied: Path) -> None:
     assert found == {
         "sent": [types, True],
         "shown": types,
-        "summary": "Tell what somebody just played, skipped, liked, disliked or shared",
+        "summary": "Tell what a user just played, skipped, liked, disliked or shared",
         "units": {"a": 3.0},
         "seen": ["a"],
         "barred": [],
@@ -146,7 +146,7 @@ def test_a_type_that_is_added_to_the_table_is_everywhere(copied: Path) -> None:
     ("before", "text", "module", "reason"),
     [
         (BEFORE_TYPES, '    SHARE = "share"\n', "app.events.activity", "does not say what it does"),
-        (BEFORE_RULES, RULE, "app.settings", "each rule of events wants a setting"),
+        (BEFORE_RULES, RULE, "app.settings", "each field of EventRules needs a setting"),
         (
             BEFORE_TYPES,
             SHARE.replace("EACH", "PLAYS").replace(".share", ".play"),
@@ -173,7 +173,7 @@ def test_a_type_that_is_not_whole_is_refused_at_import(
         ((COLUMNS, BEFORE_COLUMNS, COLUMN), "training.event_data.dump", "are not the same"),
     ],
 )
-def test_what_an_event_holds_is_stored_sent_and_dumped_or_refused_at_import(
+def test_a_field_of_events_is_stored_sent_and_dumped_or_refused_at_import(
     copied: Path, row: tuple[str, str, str], module: str, reason: str
 ) -> None:
     insert(copied, *row)

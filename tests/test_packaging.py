@@ -167,16 +167,22 @@ class TestFiles:
 
     def test_ignored_are_only_results_and_caches(self) -> None:
         """A pattern for data at the top once could have hidden a package's own files."""
-        kept = ["app/data/x.py", "training/data/x.py", "tests/golden/x.db", "models/README.md"]
-        gone = ["data/x.tsv", "models/current", "models/v/manifest.json", "encore.db", ".venv/x"]
+        tracked = ["app/data/x.py", "training/data/x.py", "tests/golden/x.db", "models/README.md"]
+        ignored_paths = [
+            "data/x.tsv",
+            "models/current",
+            "models/v/manifest.json",
+            "encore.db",
+            ".venv/x",
+        ]
         ignored = subprocess.run(
-            ["git", "check-ignore", "--no-index", *kept, *gone],
+            ["git", "check-ignore", "--no-index", *tracked, *ignored_paths],
             cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
         )
-        assert ignored.stdout.split() == gone
+        assert ignored.stdout.split() == ignored_paths
 
     def test_licence_is_mit(self) -> None:
         text = (ROOT / "LICENSE").read_text(encoding="utf-8")

@@ -161,7 +161,7 @@ def test_events_count_once_whichever_model_answers(encore: Encore) -> None:
     assert encore.ask("u1")[0] == "als"
 
 
-def test_whom_the_filters_left_out_keeps_their_events(encore: Encore) -> None:
+def test_events_count_for_a_user_whom_the_filters_left_out(encore: Encore) -> None:
     encore.play("fresh", "a4", plays=5)
     live = encore.ask("fresh")
     assert live[0] == "fold_in"

@@ -1,4 +1,4 @@
 """Published models on the disk: their format, reading and writing them, and the models folder.
 
-It imports what a model is made of; only ``training`` may import what writes.
+It may import ``app.model``; only ``training`` may import the modules that write.
 """

@@ -1,7 +1,7 @@
 """Artifact format 1, as a table: the arrays of a model, and how they belong together.
 
-A version is a folder. Arrays are ``.npy`` and mapped, the rest is ``manifest.json``, and nothing is
-unpickled. Writer, reader, checks and documentation take from this table what they say of an array.
+A version is a folder. Arrays are ``.npy`` files, which are mapped; the rest is ``manifest.json``;
+nothing is unpickled. Writer, reader, checks and documentation all read this table.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ Getter = Callable[[Model], NDArray[Any] | None]
 
 @dataclass(frozen=True, slots=True)
 class ArraySpec:
-    """What the format says of one array.
+    """The declaration of one array.
 
     Attributes:
         dtype: its numpy type, little-endian.
         shape: sizes by name (equal names are equal sizes everywhere), by expression
-            (``n_users+1``), or free (a name that stands nowhere else).
-        of: takes it from a model; None where the model has none, which only an optional one may be.
+            (``n_users+1``), or free (a name that no other array uses).
+        of: returns the array of a model; None if the model has none (optional arrays only).
         optional: whether a model may lack it.
-        essential: whether a reader who does not know it goes wrong where it is there; the manifest
-            does not call it optional then.
-        may_be_empty: whether it may have no entry instead of the size that ``shape`` names.
-        pair: the array without which it means nothing, itself optional.
-        offsets_into: the array that it cuts into pieces: it rises from 0 to that one's length.
-        is_hash_table: whether its pieces are the buckets of a hash table, a power of two of them.
+        essential: whether a reader that does not know the array would answer wrongly; the manifest
+            then does not call it optional.
+        may_be_empty: whether it may have length 0 instead of the size that ``shape`` names.
+        pair: the optional array that has to be present with it.
+        offsets_into: the array that these offsets split; they rise from 0 to its length.
+        is_hash_table: whether the offsets bound the buckets of a hash table, a power of two of
+            them.
     """
 
     dtype: str
@@ -53,7 +54,7 @@ class ArraySpec:
 
     @property
     def may_be_ignored(self) -> bool:
-        """Whether the manifest calls it optional: an older reader goes right without it."""
+        """Whether the manifest calls it optional: an older reader answers correctly without it."""
         return self.optional and not self.essential
 
 
@@ -69,7 +70,7 @@ def _texts(prefix: str, size: str, of: Callable[[Model], StringTable]) -> Mappin
 
 
 def _ids(prefix: str, size: str, of: Callable[[Model], IdMap]) -> Mapping[str, ArraySpec]:
-    """The four arrays of a map of ids."""
+    """The four arrays of an id map."""
     order = f"{prefix}_order"
     return {
         **_texts(prefix, size, lambda model: of(model).strings),

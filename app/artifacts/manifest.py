@@ -1,7 +1,7 @@
-"""The manifest of a version: what it holds, and what its folder is named after.
+"""The manifest of a version: its content, and the version name that is made from it.
 
-The folder's name carries a hash of the manifest, which carries a hash of every file. What is not as
-it should be is refused with its name, what was expected and what was found.
+The folder's name holds a hash of the manifest, and the manifest holds a hash of every file. Errors
+name the file, what was expected and what was found.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_REPORT_BYTES: Final = 64 * 2**20
 
 
 def version_of(manifest: Mapping[str, Any]) -> str:
-    """Returns the version that a manifest belongs to: its time and a hash of all it says."""
+    """Returns the version that a manifest belongs to: its time and a hash of its content."""
     canonical = json.dumps(manifest, sort_keys=True, ensure_ascii=False, allow_nan=False)
     stamp = str(manifest["created_at"]).replace("-", "").replace(":", "")
     return f"{stamp}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
@@ -30,8 +30,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Reads and checks the manifest of a version folder.
 
     Raises:
-        InvalidArtifact: it is missing, no JSON, of another format version, or not the one that
-            the folder's name was made from.
+        InvalidArtifact: it is missing, not JSON, of another format version, or does not match the
+            folder's name.
     """
     path = folder / MANIFEST
     try:
@@ -80,10 +80,10 @@ def total_bytes(manifest: Mapping[str, Any]) -> int:
 def file_entries(
     folder: Path, manifest: Mapping[str, Any]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yields the arrays that a manifest lists, with what it says of each.
+    """Yields the names of the arrays that a manifest lists, with their entries.
 
     Raises:
-        InvalidArtifact: an entry has not what every entry has.
+        InvalidArtifact: an entry lacks a field that every entry has.
     """
     files = manifest.get("files")
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
@@ -101,10 +101,10 @@ def file_entries(
 
 
 def report_entry(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns what a manifest says of the report; None where there is none.
+    """Returns the manifest's entry for the report; None where there is none.
 
     Raises:
-        InvalidArtifact: the entry describes no report.
+        InvalidArtifact: the entry is not that of a report.
     """
     entry = manifest.get("report")
     if entry is None:

@@ -1,7 +1,7 @@
 """The models folder: published versions and the pointer to the current one.
 
-Nobody else knows where in it something lies. Who only reads has a ``ModelsFolder``; what writes is
-in ``app.artifacts.writable_folder``.
+Nothing else knows the layout of the folder. ``ModelsFolder`` reads; writing is in
+``app.artifacts.writable_folder``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def is_version(name: str) -> bool:
 
 
 class ModelsFolder:
-    """A models folder to read from; it may come into being later.
+    """A models folder to read from; it need not exist yet.
 
     Attributes:
-        path: where it is, as the settings or an option name it.
+        path: the path from the settings or an option.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +50,7 @@ class ModelsFolder:
         )
 
     def current(self) -> str | None:
-        """Returns the version that the pointer names, None where nothing has been published.
+        """Returns the version that the pointer names, None where no version is current.
 
         Raises:
             ModelNotFound: the pointer names no version, or cannot be read.
@@ -72,10 +72,10 @@ class ModelsFolder:
         return text
 
     def find(self, wanted: str | None = None) -> str:
-        """Returns a version that is there: the wanted one, or the current one.
+        """Returns a version that exists: the wanted one, or the current one.
 
         Raises:
-            ModelNotFound: it is not.
+            ModelNotFound: there is no such version.
         """
         version = wanted or self.current()
         if version is None:
@@ -88,7 +88,7 @@ class ModelsFolder:
         """Maps a version after checking sizes, shapes and dtypes of all its files.
 
         Raises:
-            InvalidArtifact: something is not what the manifest or the format says.
+            InvalidArtifact: a file does not match the manifest or the format.
         """
         return open_model(self.place_of(version))
 
@@ -97,7 +97,7 @@ class ModelsFolder:
 
         Raises:
             ModelNotFound: there is none.
-            InvalidArtifact: as of ``open``.
+            InvalidArtifact: as for ``open``.
         """
         return self.open(self.find())
 
@@ -105,7 +105,7 @@ class ModelsFolder:
         """Reads and checks the manifest of a version.
 
         Raises:
-            InvalidArtifact: it is not the one that the version was published with.
+            InvalidArtifact: it does not match the version.
         """
         return read_manifest(self.place_of(version))
 
@@ -114,7 +114,7 @@ class ModelsFolder:
 
         Raises:
             ReportNotFound: the model was published without one.
-            InvalidArtifact: it is missing, or not the one that the manifest names.
+            InvalidArtifact: it is missing, or differs from the one that was published.
         """
         return read_report(self.place_of(version))
 
@@ -122,23 +122,23 @@ class ModelsFolder:
         """Compares the SHA-256 of every file of a version with its manifest.
 
         Args:
-            version: which one.
-            with_report: whether the report counts; a service answers as well without it.
+            version: which version.
+            with_report: whether to check the report too, which the service does not need for lists.
 
         Raises:
-            InvalidArtifact: a file is missing or its content is another.
+            InvalidArtifact: a file is missing or has changed.
         """
         verify_checksums(self.place_of(version), with_report=with_report)
 
     def place_of(self, version: str) -> Path:
-        """Returns where a version lies, to be told to people."""
+        """Returns the path of a version, to show to people."""
         return self.path / version
 
     def report_place(self, version: str) -> Path:
-        """Returns where the report of a version lies, to be told to people."""
+        """Returns the path of a version's report, to show to people."""
         return self.place_of(version) / REPORT
 
     def pointing_command(self, version: str) -> str:
-        """Returns the shell's words that make a version current in one step."""
+        """Returns the shell command that makes a version current atomically."""
         new, pointer = (shlex.quote(str(self.path / name)) for name in (".next", POINTER))
         return f"echo {version} > {new} && mv {new} {pointer}"

@@ -1,7 +1,7 @@
-"""Reading a version: its arrays are mapped, and nothing is believed that the manifest denies.
+"""Reading a version: its arrays are mapped, and checked against the manifest and the format.
 
-A file that is not what manifest and format say is refused with its name, what was expected and what
-was found.
+A file that does not match them is refused; the error names the file, what was expected and what was
+found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def open_model(folder: Path) -> Model:
         folder: ``models/<version>``.
 
     Raises:
-        InvalidArtifact: something is not what the manifest or the format says.
+        InvalidArtifact: a file does not match the manifest or the format.
     """
     manifest = read_manifest(folder)
     unknown = [
@@ -64,7 +64,7 @@ def open_model(folder: Path) -> Model:
 
 
 def read_report(folder: Path) -> bytes:
-    """Reads the report that a model was published with.
+    """Reads the report of a version.
 
     Args:
         folder: ``models/<version>``.
@@ -74,7 +74,7 @@ def read_report(folder: Path) -> bytes:
 
     Raises:
         ReportNotFound: the model was published without one.
-        InvalidArtifact: it is missing, or not the one that the manifest names.
+        InvalidArtifact: it is missing, or differs from the one that was published.
     """
     entry = report_entry(folder, read_manifest(folder))
     if entry is None:
@@ -84,7 +84,7 @@ def read_report(folder: Path) -> bytes:
         )
     path = folder / REPORT
     try:
-        # What is longer than announced is not read to its end.
+        # At most one byte more than the manifest says, however long the file is.
         with path.open("rb") as file:
             report = file.read(entry["bytes"] + 1)
     except OSError as error:
@@ -102,10 +102,10 @@ def verify_checksums(folder: Path, *, with_report: bool = True) -> None:
 
     Args:
         folder: ``models/<version>``.
-        with_report: whether the report counts; a service answers as well without it.
+        with_report: whether to check the report too, which the service does not need for lists.
 
     Raises:
-        InvalidArtifact: a file is missing or its content is another.
+        InvalidArtifact: a file is missing or has changed.
     """
     for name, entry in file_entries(folder, read_manifest(folder)):
         path = array_path(folder, name)
@@ -164,7 +164,7 @@ def _map_npy(path: Path, *, empty: bool) -> NDArray[Any]:
 
 
 def _check_sizes(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Checks that sizes of one name agree across arrays, and where offsets begin and end."""
+    """Checks that equal names have equal sizes, and that offsets begin and end where they must."""
     sizes: dict[str, int] = {}
     for name, array in arrays.items():
         path, spec = array_path(folder, name), ARRAYS[name]

@@ -23,7 +23,7 @@ _LOCK: Final = ".lock"
 
 
 class WritableModelsFolder(ModelsFolder):
-    """A models folder to publish to, and to remove versions from. The service has none."""
+    """A models folder to publish to, and to remove versions from. The service never uses it."""
 
     def make(self) -> None:
         """Makes the folder where it is missing.
@@ -56,7 +56,7 @@ class WritableModelsFolder(ModelsFolder):
 
     @contextmanager
     def lock(self) -> Iterator[Workspace]:
-        """Lends a workspace to one process at a time; the kernel frees the lock of a killed one.
+        """Locks the folder and yields a workspace; the kernel frees the lock of a killed process.
 
         Raises:
             OSError: the folder is missing, or cannot be written.
@@ -68,11 +68,11 @@ class WritableModelsFolder(ModelsFolder):
 
 
 class Workspace:
-    """What the holder of the lock may do; in a place where nobody looks for versions.
+    """What the holder of the lock may do: write, publish and remove versions.
 
     Args:
         folder: the models folder.
-        place: a folder that can be renamed into it; whatever is left there is removed.
+        place: a temporary folder that can be renamed into it; removed in the end.
     """
 
     def __init__(self, folder: WritableModelsFolder, place: Path) -> None:
@@ -87,19 +87,19 @@ class Workspace:
         report: str | None,
         created_at: datetime,
     ) -> str:
-        """Writes a model and reads it back; it is no version of the folder yet.
+        """Writes a model to the temporary folder and reads it back; ``publish`` then moves it.
 
         Args:
-            model: what to write.
-            card: what the manifest says besides the format.
-            report: HTML, None for none.
+            model: the model.
+            card: further fields of the manifest.
+            report: the report, HTML; None for none.
             created_at: time of the version.
 
         Returns:
             The version.
 
         Raises:
-            InvalidArtifact: what was written does not read back.
+            InvalidArtifact: the files that were written cannot be read back.
             OSError: the disk is full, or the folder cannot be written.
         """
         content = self._place / "content"
@@ -110,13 +110,15 @@ class Workspace:
         return version
 
     def publish(self, version: str, *, make_current: bool) -> None:
-        """Moves a written version to its place, and points to it if wanted: both or nothing.
+        """Moves a written version into the models folder, and makes it current if wanted.
+
+        If the second fails, the first is undone.
 
         Raises:
             OSError: the folder cannot be written.
         """
         final = self._folder.place_of(version)
-        is_new = not final.exists()  # the same content in the same second is the same version
+        is_new = not final.exists()  # equal content in the same second has an equal version name
         if is_new:
             (self._place / version).rename(final)
             sync_folder(self._folder.path)
@@ -130,21 +132,24 @@ class Workspace:
             raise
 
     def remove(self, version: str) -> None:
-        """Removes a version, whole or not at all. A service that has it open goes on with it.
+        """Removes a version atomically. A service that has it open goes on with it.
 
         Raises:
             OSError: there is no such version, or the folder cannot be written.
         """
-        # What is left of it after a kill is removed as that of a killed training is.
+        # If this process is killed, the next holder of the lock removes the rest.
         self._folder.place_of(version).rename(self._place / version)
         sync_folder(self._folder.path)
 
 
 @contextmanager
 def _work_place(models: Path) -> Iterator[Path]:
-    """Makes a folder to write in, outside the models folder: a kill leaves nothing half there."""
+    """Makes a temporary folder, outside the models folder where possible.
+
+    A training that is killed then leaves no half-written version among the others.
+    """
     prefix = f".{models.name}-building-"
-    # Under the lock, whatever is there was left behind by a training that was killed.
+    # The lock is held, so these were left by trainings that were killed.
     for place in (models, models.parent):
         for leftover in place.glob(f"{prefix}*"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -158,9 +163,9 @@ def _work_place(models: Path) -> Iterator[Path]:
 
 
 def _can_move_into(models: Path, name: str) -> bool:
-    """Tries whether a folder beside the models folder can be renamed into it.
+    """Tests whether a folder beside the models folder can be renamed into it.
 
-    Not so where the models folder is a mount point, or its parent is not ours.
+    It cannot if the models folder is a mount point, or if its parent cannot be written to.
     """
     outside, inside = models.parent / name, models / name
     try:

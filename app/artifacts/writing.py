@@ -38,14 +38,14 @@ def write_model(
     """Writes a model into a folder.
 
     Args:
-        model: what to write.
-        folder: where to; made here.
-        card: what the manifest says besides the format; it cannot overrule what the model is.
-        report: HTML that shows how the model came about; None for none.
+        model: the model.
+        folder: the folder to write to; made here.
+        card: further fields of the manifest; they do not replace those that come from the model.
+        report: the report, HTML; None for none.
         created_at: time of the version.
 
     Returns:
-        The version, which the folder has to be named after before anybody can read it.
+        The version; the folder can be read only after it is renamed to it.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
@@ -66,7 +66,7 @@ def write_model(
 def _manifest(
     model: Model, card: Mapping[str, Any], created_at: datetime, files: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Puts the manifest together; a card, even another manifest, cannot overrule the model."""
+    """Builds the manifest; fields that come from the model win over those of the card."""
     head = {
         "format_version": FORMAT_VERSION,
         "created_at": created_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -89,7 +89,7 @@ def _write_array(path: Path, name: str, array: np.ndarray[Any, Any]) -> dict[str
     spec = ARRAYS[name]
     array = np.ascontiguousarray(array, dtype=spec.dtype)
     with path.open("wb") as file:
-        # Not numpy's write_array, which hides why a write fails.
+        # Not numpy's write_array, whose errors do not say why a write failed.
         header = np.lib.format.header_data_from_array_1_0(array)
         np.lib.format.write_array_header_1_0(file, header)
         file.write(array.data if array.size else b"")

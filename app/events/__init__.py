@@ -1,4 +1,4 @@
-"""Events: what somebody did with an artist, their types and rules, and what they come to.
+"""Events: what a user did with an artist; their types and rules; and the activity they add up to.
 
-It may import what a model is made of, and knows no store, no schema and no framework.
+It may import ``app.model``, and knows no store, no schema and no framework.
 """

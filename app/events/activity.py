@@ -1,7 +1,7 @@
-"""Activity: what a user's events come to, artist by artist.
+"""Activity: the sum of a user's events, artist by artist.
 
-Events count in a unit that goes with the model, ``EventUnit``: a play would otherwise move the
-vector of somebody with a history by next to nothing.
+Events count in a unit that depends on the model, ``EventUnit``. Without it a play would hardly
+change the vector of a user with a history.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.events.event_types import EACH_TYPES, Counting, EventRules, EventType
 from app.model.id_map import IdMap
 
 _DAY: Final = 24 * 3600 * MICROSECONDS
-# Each look into an enumeration takes a moment, and there is one for each event.
+# Looked up once: a member of an enumeration takes time to find, and each event needs one.
 _PLAYS: Final = Counting.PLAYS
 _EACH: Final = Counting.EACH
 _OPINION: Final = Counting.OPINION
@@ -26,16 +26,17 @@ _OPINION: Final = Counting.OPINION
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activity:
-    """What a user's events come to.
+    """The sum of a user's events.
 
     Attributes:
-        units: by artist id, what is added to its weight, in units; negative after skips.
+        units: by artist id, the units to add to its weight; negative after skips.
         seen: artist ids that were played or liked.
         barred: artist ids that must not be recommended now.
-        disliked: artist ids that say nothing for a taste any more; all of them are barred.
-        valid_until: when something ends by itself, in microseconds since 1970; None for never.
-        is_erased: whether the user was erased before these events, so that what a model may hold
-            of them is not looked at.
+        disliked: artist ids that no longer count for the taste; all of them are barred.
+        valid_until: when the next skip stops hiding its artist, in microseconds since 1970 (UTC);
+            None for never.
+        is_erased: whether the user was erased before these events, so that their history in a model
+            is ignored.
     """
 
     units: Mapping[str, float] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Activity:
 
     @property
     def only_hides(self) -> bool:
-        """Whether the user is ranked as their history says, and all it does is to hide artists."""
+        """Whether the events only hide artists, and the user is ranked by their history alone."""
         return not (self.units or self.disliked or self.is_erased)
 
 
@@ -67,13 +68,13 @@ class _Tally:
     )
 
     def __init__(self) -> None:
-        # By events that pass; an opinion may be taken back.
+        # By plays and the like, which stay; an opinion may be taken back.
         self.is_seen = False
         self.new_plays = 0.0
-        # The types of those that count each.
+        # The types of new events of which each one counts.
         self.new_each: list[EventType] = []
         self.opinion: EventType | None = None
-        # What a training has learned.
+        # The last opinion that a training has learned.
         self.learned_opinion: EventType | None = None
         self.hidden_until = 0
 
@@ -92,13 +93,12 @@ def activity_of(
 ) -> Activity:
     """Adds up the events of one user.
 
-    What a training has learned adds no units, since it is in the user's history. It still says what
-    they have seen, and what must not be recommended.
+    Events that a training has learned add no units, since they are in the user's history. They
+    still say which artists the user has seen, and which must not be recommended.
 
     Args:
-        events: in any order; they count in that of their times, and of their numbers where times
-            are equal.
-        rules: what they count for.
+        events: in any order; they are sorted by time, and by number where times are equal.
+        rules: how many units each type counts.
         now: in microseconds since 1970 (UTC).
         learned: number of the last event that a training has learned.
         is_erased: whether the user was erased before.
@@ -155,7 +155,7 @@ def _count(tally: _Tally, stored: StoredEvent, rules: EventRules, *, is_new: boo
     else:
         assert_never(counting)
     if effect.hidden_days is not None:
-        # A sender's clock may be ahead; what hides does so from when it came, at the latest.
+        # A sender's clock may be ahead, so hiding starts when the event was received at the latest.
         start = min(stored.at, stored.received_at)
         until = start + round(effect.hidden_days(rules) * _DAY)
         tally.hidden_until = max(tally.hidden_until, until)
@@ -163,7 +163,7 @@ def _count(tally: _Tally, stored: StoredEvent, rules: EventRules, *, is_new: boo
 
 def _units(tally: _Tally, rules: EventRules) -> float:
     units = rules.units_of_plays(tally.new_plays)
-    # The history holds what was learned, until another opinion takes its place.
+    # The history holds the learned opinion, so a different one adds the difference.
     if tally.opinion is not tally.learned_opinion:
         units += _worth(tally.opinion, rules) - _worth(tally.learned_opinion, rules)
     if tally.new_each:
@@ -183,18 +183,18 @@ def with_units(
     dropped: Iterable[int],
     size: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Returns a history's weights with those of events.
+    """Adds the units of events to the weights of a history.
 
     Args:
-        items: item indices of the history, sorted and unique.
-        weights: float32, of the history.
-        units: by item index, what events add.
-        dropped: item indices that say nothing for a taste any more.
+        items: int32, shape (n,), item indices of the history, sorted and unique.
+        weights: float32, shape (n,), their weights.
+        units: by item index, the units that events add.
+        dropped: item indices that no longer count for the taste.
         size: weight of one unit.
 
     Returns:
-        Item indices, sorted and unique, and weights above 0: an artist whose weight is used up is
-        no preference.
+        Item indices (int32), sorted and unique, and weights (float32) above 0; items with a weight
+        of 0 or less are left out.
     """
     totals = dict(zip(items.tolist(), weights.tolist(), strict=True))
     for item, amount in units.items():

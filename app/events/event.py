@@ -1,7 +1,7 @@
-"""Events: what somebody did with an artist, as stored and as it counts.
+"""Events: what a user did with an artist, as sent and as stored.
 
-An event has a key, by which a repeated one is told, and a digest of its content, by which the same
-key with another content is.
+An event has a key and a digest of its content. An event with the same key and digest is a repeated
+one; the same key with another digest is a conflict.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ MICROSECONDS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What somebody did with an artist, as it was sent.
+    """What a user did with an artist, as it was sent.
 
     Attributes:
-        user_id: who.
+        user_id: the user.
         artist_id: the artist.
-        type: what they did.
-        plays: how often they played the artist, above 0; 1 for other types.
-        timestamp: when, in microseconds since 1970 (UTC); None where nobody said.
-        event_id: the sender's name for it; None for none.
-        artist_name: what the artist is called; None where nobody said.
+        type: what the user did.
+        plays: how often the user played the artist, above 0; 1 for other types.
+        timestamp: when, in microseconds since 1970 (UTC); None if the sender gave no time.
+        event_id: the sender's id for the event; None for none.
+        artist_name: the artist's name; None if the sender gave none.
     """
 
     user_id: str
@@ -46,10 +46,10 @@ class Event:
         return self.event_id is not None or self.timestamp is not None
 
     def key(self) -> bytes:
-        """Returns what the event is known by, 16 bytes.
+        """Returns the key that identifies the event, 16 bytes.
 
-        That is a hash of its id; without one, of its content, if that has a timestamp; else it is
-        random, since two plays may well be equal.
+        It is a hash of the event's id. Without an id it is a hash of the content, if that has a
+        timestamp; else it is random, since two different plays may have equal content.
         """
         if self.event_id is not None:
             return _hash(b"id", self.event_id.encode())
@@ -71,13 +71,13 @@ class Event:
 
 
 def user_hash(user_id: str) -> bytes:
-    """Returns what is left of a user who was erased, 16 bytes."""
+    """Returns the hash of a user's id, 16 bytes; only this is stored of an erased user."""
     return _hash(b"user", user_id.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event with what the store adds.
+    """An event with the number and the time that the store adds.
 
     Attributes:
         sequence: its number, from 1 on, in the order of commits.
@@ -91,14 +91,14 @@ class StoredEvent:
 
     @property
     def at(self) -> int:
-        """When it happened, as far as is known: in microseconds since 1970 (UTC)."""
+        """When it happened, else when it was received, in microseconds since 1970 (UTC)."""
         return self.received_at if self.event.timestamp is None else self.event.timestamp
 
 
 def _hash(*parts: bytes) -> bytes:
     digest = blake2b(digest_size=_DIGEST_BYTES)
     for part in parts:
-        # With its length, so that parts cannot be cut another way.
+        # With its length, so that different parts cannot join to the same bytes.
         digest.update(struct.pack("<q", len(part)))
         digest.update(part)
     return digest.digest()

@@ -1,7 +1,7 @@
-"""The types of events, and what they count for: one table, which everybody reads.
+"""The types of events and their effects: the one table that service and training read.
 
-The scalar form, for one user, is ``app.events.activity``; the array form, for a training, is
-``training.event_data.reactions``. Both interpret the same declarations.
+``app.events.activity`` applies it to the events of one user; ``training.event_data.reactions``
+applies it to arrays of events of all users.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final, Self
 
 @dataclass(frozen=True, slots=True)
 class EventRules:
-    """What each type of event counts for.
+    """How many units each type of event counts.
 
     Attributes:
-        play: units for a play. P plays of an artist, however many events they come in, count for
-            log2(1 + P) of them, so that a day of one song does not take over a taste.
+        play: units for one play. P plays of an artist, in however many events, count
+            log2(1 + P) times as much, so that a day of one song does not dominate a taste.
         like: units for a like, however often it is repeated.
         skip: units that each skip takes away.
         skip_days: for how long a skip hides the artist.
@@ -31,7 +31,7 @@ class EventRules:
     skip_days: float = 30.0
 
     def units_of_plays(self, plays: float) -> float:
-        """Returns the units for so many plays of an artist."""
+        """Returns the units for a number of plays of an artist."""
         return self.play * math.log2(1.0 + plays)
 
 
@@ -41,7 +41,7 @@ DEFAULT_RULES: Final = EventRules()
 class Counting(Enum):
     """How the events of a type add up, for one user and one artist."""
 
-    # P plays in all, however many events they come in, count for log2(1 + P) times the units.
+    # P plays in all, in however many events, count log2(1 + P) times the units.
     PLAYS = auto()
     # The latest opinion counts, once, however often it is repeated.
     OPINION = auto()
@@ -51,17 +51,18 @@ class Counting(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What the events of a type do.
+    """The effect of the events of a type.
 
     Attributes:
-        past: what a user did, as in "who liked an artist".
-        words: what that does, for the page of calls, after the name of the type.
+        past: the verb in the past tense, as in "who liked an artist".
+        words: the effect in words, for the API documentation, after the name of the type.
         counting: how the events add up.
-        units: what one of them counts for by the rules; below 0 for what counts against an artist.
-        is_seen: whether the user knows the artist by it; an opinion says so while it holds.
-        hidden_days: for how many days the artist is hidden by the rules; None for not at all.
-        rejects: whether it is an opinion that hides the artist and takes it out of the taste, while
-            it holds. Any other opinion ends what hides the artist.
+        units: returns the units of one event by the rules; below 0 for a type that counts against
+            an artist.
+        is_seen: whether the artist counts as seen by the user; for an opinion, while it holds.
+        hidden_days: returns for how many days the artist is hidden by the rules; None if it is not.
+        rejects: whether it is an opinion that hides the artist and removes it from the taste while
+            it holds. Any other opinion makes the artist visible again.
     """
 
     past: str
@@ -73,29 +74,29 @@ class Effect:
     rejects: bool = False
 
     def __post_init__(self) -> None:
-        """Refuses what nobody could interpret.
+        """Refuses a contradiction.
 
         Raises:
-            TypeError: it rejects, and is no opinion.
+            TypeError: the type rejects but is not an opinion.
         """
         if self.rejects and self.counting is not Counting.OPINION:
-            raise TypeError("an event type that rejects has to be an opinion: something has to end")
+            raise TypeError("an event type that rejects has to count as an opinion, which can end")
 
 
 class EventType(StrEnum):
-    """What somebody did."""
+    """What a user did."""
 
     _value_: str
     effect: Effect
 
-    # No default in truth: a type without effect is refused when the class is made. The checker of
-    # types takes EventType("play"), which looks a type up, for a call of this.
+    # The default is for mypy only, which takes the lookup EventType("play") for a call of this
+    # method. A type without an effect is refused when the class is created.
     def __new__(cls, name: str, effect: Effect | None = None) -> Self:
         """Declares a type.
 
         Args:
-            name: as events and databases have it.
-            effect: what its events do.
+            name: its name in events and databases.
+            effect: the effect of its events.
 
         Raises:
             TypeError: the effect is missing.
@@ -152,12 +153,12 @@ class EventType(StrEnum):
 
     @property
     def plural(self) -> str:
-        """What several events of the type are called, in figures."""
+        """The plural of the type's name, for counts."""
         return f"{self.value}s"
 
     @property
     def carries_plays(self) -> bool:
-        """Whether its events say how often."""
+        """Whether its events have a number of plays."""
         return self.effect.counting is Counting.PLAYS
 
 
@@ -167,5 +168,5 @@ EACH_TYPES: Final = tuple(kind for kind in EventType if kind.effect.counting is 
 SEEN_TYPES: Final = tuple(kind for kind in EventType if kind.effect.is_seen)
 
 if PLAY_TYPES != (EventType.PLAY,):
-    # Plays are added up over all events: of two types nobody could tell whose units they are.
+    # Plays are summed over all events of an artist, so their units have to come from one type.
     raise TypeError(f"only one event type may carry plays, and not {', '.join(PLAY_TYPES)}")

@@ -60,7 +60,7 @@ class BodyLimit:
 
 
 def has_body(scope: Scope) -> bool:
-    """Returns whether a request announces a body, be it empty."""
+    """Returns whether a request announces a body, even an empty one."""
     for name, _ in scope["headers"]:  # noqa: SIM110 - `any` takes three times as long
         if name in _BODY_HEADERS:
             return True
@@ -69,5 +69,5 @@ def has_body(scope: Scope) -> bool:
 
 def _announced_bytes(scope: Scope) -> int:
     value = dict(scope["headers"]).get(b"content-length", b"0")
-    # The server has refused whatever is no number.
+    # The server has already refused a length that is not a number.
     return int(value) if value.isdigit() else 0

@@ -1,4 +1,4 @@
-"""What the handlers get from the app."""
+"""The dependencies of the handlers: the model, the journal and the batcher of the application."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ async def _journal(request: Request) -> Journal:
 
 
 async def _pinned(request: Request) -> Recommender:
-    """Pins the situation for the whole request, with what is available by now."""
+    """Pins the situation for the whole request, with the current availability of artists."""
     return await pin(await _follower(request), await _journal(request))
 
 
 class Serving(NamedTuple):
-    """What a list takes; the situation is pinned for the whole request."""
+    """What answering a list needs; the situation is pinned for the whole request."""
 
     recommender: Recommender
     journal: Journal

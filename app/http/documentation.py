@@ -26,10 +26,10 @@ Ids are strings of at most 256 bytes of UTF-8; in a path they are percent-encode
 `application/problem+json` (RFC 9457). Unknown parameters and fields are refused.
 """
 _TAGS: Final = [
-    {"name": "recommend", "description": "Lists made for somebody."},
+    {"name": "recommend", "description": "Lists made for a user."},
     {"name": "events", "description": "What was just played; the next list reflects it."},
-    {"name": "users", "description": "What is known of somebody; behind the key."},
-    {"name": "artists", "description": "What is said of an artist; behind the key."},
+    {"name": "users", "description": "The history and events of a user; behind the key."},
+    {"name": "artists", "description": "The availability of an artist; behind the key."},
     {"name": "browse", "description": "The same for everyone."},
     {"name": "model", "description": "What answers, and how good it is."},
     {"name": "health", "description": "Probes for load balancers and orchestrators."},
@@ -38,7 +38,7 @@ _TAGS: Final = [
 
 
 def install_documentation(app: FastAPI) -> None:
-    """Adds ``/docs`` and ``/openapi.json``, and leads ``/`` to the page."""
+    """Adds ``/docs`` and ``/openapi.json``, and redirects ``/`` to the page."""
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     assets = _asset_folder()
     if assets:
@@ -56,7 +56,7 @@ def install_documentation(app: FastAPI) -> None:
 
 
 def _asset_folder() -> Path | None:
-    """Returns where Swagger UI lies, so that the page works without the internet."""
+    """Returns the folder of a local Swagger UI, with which the page works without the internet."""
     package = find_spec("fastapi_offline")
     if package is None or package.origin is None:
         return None
@@ -93,7 +93,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_answer_examples(schema: dict[str, Any]) -> None:
-    """Shows a whole answer of each operation, made of its fields' examples."""
+    """Adds an example answer to each operation, built from the examples of its fields."""
     for operations in schema["paths"].values():
         for operation in operations.values():
             content = operation["responses"]["200"]["content"].get("application/json")

@@ -1,9 +1,8 @@
-"""``GET /recommend/{user_id}`` ahead of the framework, which would take longer than the answer.
+"""The hot route: ``GET /recommend/{user_id}`` answered ahead of the framework, which is slower.
 
-Only what is plainly in order is answered here, and only as the framework would: whatever else may
-be right or wrong with a request, the framework's route of the same path finds out. That is the
-route that stands in OpenAPI, whose parameters are read here with the same schema, and whose answers
-come from the same function.
+Only requests that are clearly valid are answered here, exactly as the framework would answer them.
+All others go to the framework's route of the same path, which is the one in OpenAPI. Both read
+parameters with the same schema, and get answers from the same function.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ PATH: Final = PREFIX.encode()
 _ID_BEGINS: Final = len(PATH)
 _EXCLUDE: Final = "&exclude="
 _REPEATABLE: Final = repeatable_parameters(RecommendParameters)
-# Clients ask with few different parameters; longer ones are seldom asked twice.
+# Clients send few different query strings; long ones are seldom sent twice.
 _REMEMBERED_PARAMETERS: Final = 1024
 _LONGEST_REMEMBERED: Final = 200
-# Of excluded ids few have to be decoded, and those are the artists that somebody was shown.
+# Decoded ids of excluded artists: few ids are encoded, and the same artists are excluded often.
 _REMEMBERED_IDS: Final = 4096
 _JSON: Final = (b"content-type", b"application/json")
 
@@ -49,21 +48,21 @@ class HotRoute:
     """Answers well-formed ``GET /recommend/{user_id}`` itself.
 
     Args:
-        service: the application, whose routes, overrides and handlers of exceptions hold here too.
-        framework: what gets all other requests.
+        service: the application; its routes, overrides and exception handlers apply here too.
+        framework: the ASGI application that answers all other requests.
     """
 
     def __init__(self, service: FastAPI, framework: ASGIApp) -> None:
         self._service = service
         self._framework = framework
-        # Not in the state of the application, where a look takes longer than finding a user.
+        # Not in the application's state, where a lookup takes longer than finding a user.
         self._serving: tuple[ModelFollower, Journal, Batcher] | None = None
-        # The application's when they were last looked at, and what that came to.
+        # The application's routes when they were last compared, and the result.
         self._routes: list[BaseRoute] = []
         self._is_known = False
 
     def open(self, follower: ModelFollower, journal: Journal, batcher: Batcher) -> None:
-        """Begins to answer; before that, the framework gets all requests."""
+        """Begins to answer; until then the framework gets all requests."""
         self._serving = follower, journal, batcher
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +95,7 @@ class HotRoute:
 
 
 def read_query(scope: Scope) -> Query | None:
-    """Returns what a request asks for, or None where the framework has to look at it."""
+    """Returns the query of a request, or None if the framework has to answer it."""
     path: bytes = scope.get("raw_path") or b""
     if scope["method"] != "GET" or not path.startswith(PATH) or scope.get("root_path"):
         return None
@@ -130,7 +129,7 @@ def _id_of(value: str) -> str:
 
 
 def _read_excluding(user_id: str, text: str) -> Query | None:
-    # The ids to exclude differ from call to call, the rest hardly does.
+    # The excluded ids differ from call to call, the other parameters seldom do.
     rest, *exclude = f"&{text}".split(_EXCLUDE)
     if exclude:
         if text.count("&", len(rest)) >= len(exclude):
@@ -142,7 +141,7 @@ def _read_excluding(user_id: str, text: str) -> Query | None:
                 ]
             except InvalidId:
                 return None
-        # All that was not encoded is ASCII, so it has as many bytes as characters.
+        # Ids that were not encoded are ASCII, so they have as many bytes as characters.
         if max(map(len, exclude)) > MAX_ID_BYTES or len(exclude) > MAX_IDS:
             return None
     arguments = _remembered(rest) if len(rest) <= _LONGEST_REMEMBERED else _read_arguments(rest)
@@ -151,16 +150,16 @@ def _read_excluding(user_id: str, text: str) -> Query | None:
 
 def _with_exclude_last(text: str) -> str:
     pairs = text.split("&")
-    pairs.sort(key=lambda pair: pair.startswith("exclude="))  # else in their order
+    pairs.sort(key=lambda pair: pair.startswith("exclude="))  # stable: the order stays otherwise
     return "&".join(pairs)
 
 
 def _read_arguments(text: str) -> dict[str, Any] | None:
-    """Returns what a query asks but for exclusions, by name; None if the framework has to look."""
+    """Returns a query's options but ``exclude``, by name; None if the framework has to answer."""
     try:
         check_query(text, _REPEATABLE)
         found = parse_qs(text, keep_blank_values=True)
-        # Under an odd spelling of its name an exclusion comes here.
+        # A percent-encoded spelling of the name ``exclude`` gets here.
         if "exclude" in found or not found.keys() <= HOT_OPTIONS:
             return None
         values = {name: all_ if _REPEATABLE[name] else all_[0] for name, all_ in found.items()}

@@ -1,9 +1,9 @@
 """Whether the framework would treat ``GET /recommend/{user_id}`` just as the hot route does.
 
-The hot route was written for one way of handling: these parameters, this dependency, this answer.
-The route that is really registered may ask for more, by whichever router or application it came in
-with: a guard, a prefix, another class of routes. It is compared as a whole, so that what nobody has
-thought of here counts as a difference too.
+The hot route implements one way of handling: these parameters, this dependency, this answer. The
+registered route may differ, through its router or the application: a guard, a prefix, another class
+of routes. All attributes are compared, so that a kind of difference that is not named here is found
+as well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from app.schemas.options import RecommendParameters
 
 PREFIX: Final = "/recommend/"
 _PATH: Final = f"{PREFIX}{{user_id}}"
-# Attributes of a route that are words for OpenAPI, or what follows from all others.
+# Attributes of a route that are text for OpenAPI, or follow from the other attributes.
 _WORDS: Final = frozenset(
     {
         "callbacks",
@@ -48,7 +48,7 @@ _WORDS: Final = frozenset(
         "unique_id",
     }
 )
-# These differ from route to route: whom a route calls is looked at apart, and so are overrides.
+# These differ from route to route; the handler and the overrides are compared separately.
 _OWN: Final = frozenset({"app", "dependency_overrides_provider", "endpoint", "form_limits"})
 
 
@@ -58,7 +58,7 @@ async def _as_known(
     serving: CurrentServing,
     request: Request,
 ) -> Response:
-    """Stands for what the hot route reads, and what it answers from."""
+    """Declares what the hot route reads and answers from; never called."""
     raise NotImplementedError
 
 
@@ -72,7 +72,7 @@ def is_as_known(app: FastAPI) -> bool:
         if route.path == _PATH and route.methods == {"GET"}:
             return (
                 type(route.original_route) is StrictRoute
-                # A decorator around the handler may refuse what it likes.
+                # A decorator around the handler could refuse requests.
                 and inspect.unwrap(route.dependant.call) is recommend
                 and route.endpoint is recommend
                 and _handling(route) == _handling(RouteContext(_KNOWN))
@@ -84,7 +84,7 @@ def is_as_known(app: FastAPI) -> bool:
 
 
 def _may_come_first(route: RouteContext) -> bool:
-    """Returns whether a route could take a request from the one that is known."""
+    """Returns whether a route could match a request before the known route does."""
     is_fixed = isinstance(route.original_route, Route) and not route.param_convertors
     return not is_fixed or str(route.path).startswith(PREFIX)
 
@@ -94,18 +94,18 @@ def _handling(route: RouteContext) -> list[Any]:
 
 
 def _comparable(value: Any, *, is_root: bool = True) -> Any:
-    """Returns a value of a route, its dependencies taken apart, such that equal ones are equal."""
+    """Returns a value of a route in a form that can be compared, with its dependencies expanded."""
     if isinstance(value, DefaultPlaceholder):
         return value.value
     if isinstance(value, list):
         return [_comparable(one, is_root=False) for one in value]
-    if isinstance(value, FieldInfo):  # two of them are never equal
+    if isinstance(value, FieldInfo):  # compares by identity
         return type(value), value.annotation, value.default, value.alias, value.metadata
     if is_dataclass(value) and not isinstance(value, type):
         return {
             one.name: _comparable(getattr(value, one.name), is_root=False)
             for one in fields(value)
-            # The handler itself is looked at apart.
+            # The handler itself is compared separately.
             if not (is_root and isinstance(value, Dependant) and one.name == "call")
         } | {"type": type(value)}
     return value

@@ -1,4 +1,4 @@
-"""Strict reading of what stands in a request's path and query."""
+"""Strict reading of a request's path and query."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def decode(text: str) -> str:
     """Decodes percent-encoded text.
 
     Raises:
-        InvalidId: an escape is malformed, or the bytes are no UTF-8.
+        InvalidId: an escape is malformed, or the bytes are not UTF-8.
     """
     if broken := _BROKEN_ESCAPE.search(text):
         raise InvalidId(
-            f"the % at character {broken.start()} starts no escape such as %2F; write it as %25"
+            f"the % at character {broken.start()} starts no escape like %2F; write it as %25"
         )
     try:
         return unquote_to_bytes(text).decode()
     except UnicodeDecodeError as error:
         raise InvalidId(
-            f"byte {error.start} after percent-decoding is no UTF-8; encode the id as UTF-8 first"
+            f"byte {error.start} after percent-decoding is not UTF-8; encode the id as UTF-8 first"
         ) from error
 
 
@@ -61,10 +61,10 @@ UserIdInPath = Annotated[
 
 
 def check_query(query_string: str, repeatable: Mapping[str, bool]) -> None:
-    """Refuses what a lenient parser would overlook or guess at.
+    """Refuses names and encodings that a lenient parser would ignore or guess at.
 
     Args:
-        query_string: as it was sent, without the question mark.
+        query_string: the encoded query, without the question mark.
         repeatable: the known parameters, and whether each may be given more than once.
 
     Raises:
@@ -100,6 +100,6 @@ def _query_errors(query_string: str, repeatable: Mapping[str, bool]) -> Iterator
     for name, count in counts.items():
         if name not in repeatable:
             known = f"known: {', '.join(repeatable)}" if repeatable else "this call takes none"
-            yield name, f"is no parameter of this call; {known}"
+            yield name, f"is not a parameter of this call; {known}"
         elif count > 1 and not repeatable[name]:
-            yield name, f"stands there {count} times; give it once"
+            yield name, f"is given {count} times; give it once"

@@ -1,4 +1,4 @@
-"""From exceptions to HTTP: the only place that knows which error answers with which status.
+"""From exceptions to HTTP: the only place that maps errors to statuses.
 
 Every error has one body, ``application/problem+json`` (RFC 9457).
 """
@@ -33,9 +33,9 @@ _RETRY: Final = {"Retry-After": "5"}
 _MAX_ECHO: Final = 100
 _MAX_VIOLATIONS: Final = 20
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-# Python's own words for these two changed between versions.
+# Python's own titles of these two statuses differ between versions.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
-# Nobody reads the answer; it is not a fault of the service.
+# The client has closed the connection: nobody reads the answer, and no fault is logged.
 _CLIENT_GONE: Final = (ClientDisconnect, ClientGone)
 _UNEXPECTED: Final = "something went wrong inside the service; its log has the details"
 
@@ -48,8 +48,8 @@ class Kind:
         status: the HTTP status.
         type: the problem's ``type``.
         title: the problem's ``title``.
-        headers: what goes with it.
-        shown: whether the exception's message is for the client.
+        headers: headers of the answer.
+        shown: whether the client sees the exception's message.
     """
 
     status: int
@@ -97,12 +97,12 @@ async def answer_error(
 ) -> None:
     """Answers a request that ended in an exception ahead of the framework, as the framework does.
 
-    What nobody expects is answered and raised again, so that the server logs it.
+    An unexpected exception is answered and raised again, so that the server logs it.
     """
     handlers = app.exception_handlers
     caught = next((one for one in type(error).__mro__ if one in handlers), Exception)
     if handlers.get(caught) is _handle and caught not in {Exception, HTTPException}:
-        # The layers below would come to the same, and take longer than the answer.
+        # The framework's layers would give the same answer, and take longer.
         await problem_response(Request(scope), error)(scope, receive, send)
         return
     handlers = {**handlers}
@@ -148,16 +148,16 @@ def problem_response(request: Request, error: Exception) -> Response:
 
 
 def summary(entries: Sequence[Any]) -> str:
-    """Returns what is wrong with one part of a request, in a line.
+    """Returns the errors in one part of a request as one line.
 
     Args:
-        entries: as of pydantic.
+        entries: entries of pydantic's ``errors()``.
     """
     return _summary(list(_violations(entries)), len(entries))
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Returns what OpenAPI says of an operation's errors; 422 and 500 belong to each."""
+    """Returns an operation's error responses for OpenAPI; 422 and 500 are added to all."""
     return {status: _EXAMPLES[status] for status in sorted({*statuses, 422, 500})}
 
 
@@ -176,7 +176,7 @@ def _blank_kind(status: int, headers: Mapping[str, str] | None = None) -> Kind:
 def _http_kind(request: Request, error: HTTPException) -> Kind:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # The framework names the methods of one route only, others may share the path.
+        # The framework lists the methods of one route only; other routes may share the path.
         headers["Allow"] = ", ".join(_allowed_methods(request))
     return _blank_kind(error.status_code, headers)
 
@@ -195,9 +195,9 @@ def _allowed_methods(request: Request) -> list[str]:
 
 def _http_detail(error: HTTPException) -> str:
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return "there is nothing at this path; GET /docs shows every call"
+        return "no call has this path; GET /docs shows every call"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return "this path has no such method; the header Allow lists those that it has"
+        return "this path does not have this method; the header Allow lists its methods"
     return _short(str(error.detail))
 
 
@@ -210,11 +210,11 @@ def _violations(entries: Sequence[Any]) -> Iterator[Violation]:
 def _message(entry: Mapping[str, Any]) -> str:
     kind, message = entry["type"], str(entry["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        return "is no field of this call; GET /docs shows those that it has"
+        return "is not a field of this call; GET /docs shows its fields"
     if kind == "missing":
         return "is required"
     if kind == "string_unicode":
-        return "is no valid Unicode: it has a lone surrogate"
+        return "is not valid Unicode: it has a lone surrogate"
     if kind == "too_short":
         return "should not be empty"
     message = message.replace("Input should be", "should be", 1)
@@ -262,7 +262,7 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
     401: _example(
         401,
         KINDS[errors.Unauthorized],
-        "this call wants the API key in the header X-API-Key",
+        "this call needs the API key in the header X-API-Key",
         "/admin/reload",
     ),
     404: _example(
@@ -275,8 +275,8 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
     409: _example(
         409,
         KINDS[errors.EventConflict],
-        "events.0.event_id: belongs to event 17, which has another content; give each event an id "
-        "of its own",
+        "events.0.event_id: belongs to event 17, which has different content; give each event an "
+        "id of its own",
         "/events",
     ),
     413: _example(

@@ -1,7 +1,7 @@
 """Routes on the request target as it was sent, still percent-encoded.
 
-A server decodes the path before the application sees it, so an id with ``/`` in it would fall
-apart into segments. With the encoded path each segment is one id, and is decoded on its own.
+A server decodes the path before the application sees it, so an id with ``/`` in it would be split
+into segments. In the encoded path each segment is one id, which is decoded on its own.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from urllib.parse import quote, quote_from_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Every printable ASCII character stands for itself; only what no URL may carry gets encoded.
+# Printable ASCII characters stay as they are; all other bytes are encoded.
 _PRINTABLE: Final = bytes(range(0x21, 0x7F))
-# What stays as it is when a server gives the decoded path only.
+# Characters that are not encoded again when a server gives only the decoded path.
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~"
 
 
@@ -26,7 +26,7 @@ class RawTarget:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
         if scope["type"] == "http":
-            # A server may let the bytes of ``é`` through; they mean what they encode to.
+            # A server may pass raw bytes of ``é``; they mean the same as their percent-encoding.
             query = _encode(scope["query_string"]).encode()
             scope = {**scope, "path": encoded_path(scope), "query_string": query}
         await self.app(scope, receive, send)

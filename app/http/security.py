@@ -21,7 +21,7 @@ _HEADER: Final = APIKeyHeader(
 
 
 async def require_key(request: Request, key: Annotated[str | None, Security(_HEADER)]) -> None:
-    """Lets a request pass that carries the key, or any while no key is set.
+    """Lets requests with the key pass, or all requests while no key is set.
 
     Raises:
         Unauthorized: the key is missing or wrong.
@@ -30,8 +30,8 @@ async def require_key(request: Request, key: Annotated[str | None, Security(_HEA
     if settings.api_key is None:
         return
     if key is None:
-        raise Unauthorized("this call wants the API key in the header X-API-Key")
-    # Headers are bytes that the framework reads as latin-1; compare_digest wants bytes.
+        raise Unauthorized("this call needs the API key in the header X-API-Key")
+    # Headers are bytes that the framework reads as latin-1; compare_digest needs bytes.
     expected = settings.api_key.get_secret_value().encode()
     if not hmac.compare_digest(key.encode("latin-1"), expected):
         raise Unauthorized("the key in the header X-API-Key is not the service's ENCORE_API_KEY")

@@ -1,4 +1,4 @@
-"""A route that refuses what FastAPI would let pass: odd queries, odd JSON, odd content types."""
+"""A route that refuses malformed queries, JSON and content types that FastAPI would accept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class StrictRoute(APIRoute):
-    """Checks the query and the body's form before FastAPI checks their content."""
+    """Checks the form of the query and the body before FastAPI checks their content."""
 
     def get_route_handler(self) -> _Handler:
         """Returns the handler of this route."""
@@ -46,7 +46,7 @@ class _JsonRequest(Request):
         """Reads the body.
 
         Raises:
-            RequestValidationError: it is not announced as JSON, or is none.
+            RequestValidationError: its content type is not JSON, or its content is not.
         """
         content_type = self.headers.get("content-type", "")
         media_type = content_type.partition(";")[0].strip().lower()
@@ -59,23 +59,23 @@ class _JsonRequest(Request):
         try:
             self._content = _parse_json(await self.body())
         except json.JSONDecodeError as error:
-            _refuse(("body",), f"is no JSON: {error.msg} at character {error.pos}")
+            _refuse(("body",), f"is not JSON: {error.msg} at character {error.pos}")
         except UnicodeDecodeError as error:
-            _refuse(("body",), f"is no UTF-8: byte {error.start} is out of place")
+            _refuse(("body",), f"is not UTF-8: byte {error.start} is invalid")
         except RecursionError:
             _refuse(("body",), "is nested too deeply")
         except ValueError as error:
             _refuse(("body",), str(error))
 
     async def json(self) -> Any:
-        """Returns what ``parse`` has read."""
+        """Returns the value that ``parse`` has read."""
         return self._content
 
 
 def _parse_json(body: bytes) -> Any:
     return json.loads(
         body.decode(),
-        # No JSON, but what Python's senders write: the schema refuses it, and says where it stands.
+        # NaN and Infinity are not JSON, but Python writes them; the schema refuses them by name.
         parse_constant=float,
         parse_int=_parse_int,
         object_pairs_hook=_unique_keys,
@@ -83,7 +83,7 @@ def _parse_json(body: bytes) -> Any:
 
 
 def _parse_int(digits: str) -> int | float:
-    # Nothing here counts that far, and Python refuses to read very long ones as whole numbers.
+    # Python refuses to read very long integers, and no field accepts a number that large.
     return float(digits) if len(digits) > 100 else int(digits)
 
 
@@ -91,7 +91,7 @@ def _unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"the field {key[:100]!a} stands there twice; give it once")
+            raise ValueError(f"the field {key[:100]!a} is given twice; give it once")
         result[key] = value
     return result
 

@@ -1,4 +1,4 @@
-"""What is known: ids and names, who played what and how that weighs, factors, folding in.
+"""The model: ids and names, interactions and their weighting, factors, and fold-in.
 
-It may import the ranking, whose catalogue goes with a model; no event, no file, no framework.
+It may import the ranking, since a model has a catalogue; no event, no file, no framework.
 """

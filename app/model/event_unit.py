@@ -1,4 +1,4 @@
-"""The unit that events count in beside a model."""
+"""The unit in which events are added to a model's weights."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from app.model.interactions import UserItems
 from app.model.weighting import Weighting
 
 DEFAULT_UNIT: Final = 3.0
-# A median of so many pairs is close enough to that of all.
+# The median of this many pairs is close enough to the median of all.
 _SAMPLED_PAIRS: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class EventUnit:
-    """What one event of one play adds to the weight of its artist.
+    """The weight that an event of one play adds to its artist.
 
     Attributes:
-        multiple: in medians of the weights of the user's history.
-        median_weight: median of the weights in the training data, which stands in for somebody
-            without a history.
+        multiple: the unit in medians of the weights of the user's history.
+        median_weight: median of the weights in the training data, used for users without a history.
     """
 
     multiple: float
@@ -40,9 +39,11 @@ class EventUnit:
         return cls(multiple, float(np.median(weights)) if len(weights) else 1.0)
 
     def for_user(self, weights: NDArray[np.float32]) -> float:
-        """Returns the weight of a unit for somebody with these weights in their history.
+        """Returns the weight of a unit for a user.
 
-        They are those before they fade: an event is of today, as somebody's history once was.
+        Args:
+            weights: float32, the weights of the user's history, without fading: an event is new, as
+                the history once was.
         """
         median = float(np.median(weights)) if len(weights) else self.median_weight
         return self.multiple * median

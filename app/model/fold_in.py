@@ -65,13 +65,13 @@ def fold_in(
     Args:
         rows: raw plays of the users, n_rows x n_items; weights fade by their recency.
         item_factors: float32, shape (n_items, factors).
-        item_gramian: float64, shape (factors, factors), as of ``gramian``.
+        item_gramian: float64, shape (factors, factors), from ``gramian``.
         weighting: the weighting that training used.
         alpha: scale of the weights in the confidence.
         regularization: added to the diagonal.
-        weights: float32, shape (nnz,), those of the pairs, where they are not what the weighting
-            gives; the plays are then not looked at.
-        inverse: as of ``regularized_inverse``; worked out if it is not given, which costs about as
+        weights: float32, shape (nnz,), the weights of the pairs, used instead of those that the
+            weighting makes from the plays.
+        inverse: from ``regularized_inverse``; computed if it is not given, which costs about as
             much as ten users.
 
     Returns:

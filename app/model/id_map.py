@@ -1,7 +1,7 @@
 """Ids and names as mapped arrays: strings outside, integers inside.
 
-A table of ten million ids has to open without building ten million Python objects, so the text
-lies in one byte array with offsets, and look-ups go through a bucket index over a hash of the id.
+A table of ten million ids has to open without building ten million Python objects. So the text is
+one byte array with offsets, and look-ups use a bucket index over a hash of the id.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def encode_id(text: str) -> bytes:
         Its UTF-8 bytes, at most 256.
 
     Raises:
-        InvalidId: the text is no valid UTF-8 (a lone surrogate) or longer than 256 bytes.
+        InvalidId: the text is not valid UTF-8 (a lone surrogate) or longer than 256 bytes.
     """
     try:
         encoded = text.encode()
@@ -47,7 +47,7 @@ def encode_id(text: str) -> bytes:
 
 
 def _hash(encoded: bytes) -> int:
-    # A cryptographic hash: ids come from strangers, who must not be able to fill one bucket.
+    # A cryptographic hash, so that nobody can choose ids that all fall into one bucket.
     return int.from_bytes(blake2b(encoded, digest_size=8).digest(), "little")
 
 
@@ -62,7 +62,7 @@ class StringTable:
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
-    # The same memory: reading one number through numpy takes several times as long.
+    # A view of the same memory: reading one number through numpy takes several times as long.
     _data: memoryview = field(init=False, repr=False, compare=False)
     _offsets: memoryview = field(init=False, repr=False, compare=False)
 
@@ -77,7 +77,7 @@ class StringTable:
 
     @classmethod
     def of_encoded(cls, encoded: Sequence[bytes]) -> StringTable:
-        """Builds a table from texts that are UTF-8 already."""
+        """Builds a table from texts that are already encoded as UTF-8."""
         offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
         np.cumsum([len(text) for text in encoded], out=offsets[1:])
         return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
@@ -89,7 +89,7 @@ class StringTable:
         """Returns the UTF-8 bytes of the text at ``index``.
 
         Raises:
-            IndexError: there is no such index; -1, which marks the end of a list, is none either.
+            IndexError: there is no such index; -1, which marks the end of a list, is refused too.
         """
         if index < 0 or index + 1 >= len(self._offsets):
             raise IndexError(f"index {index} of {len(self)} texts")
@@ -105,12 +105,12 @@ class StringTable:
 class ItemCache(Generic[T]):
     """One value for each item, made when it is first asked for; items of low index are cached.
 
-    Published models number items by the length of their vectors, so most lists are made of those,
-    and a plain list takes fewer looks into memory than any other cache.
+    Published models number items by the length of their vectors, so most lists consist of items of
+    low index, and a plain list takes fewer memory accesses than any other cache.
 
     Attributes:
-        cached: the values by item index, None where none is made yet; for loops that cannot afford
-            a call for each item.
+        cached: the values by item index, None where none is made yet; read directly by loops that
+            cannot afford a call for each item.
 
     Args:
         make: makes the value of an item index; it may not be None.
@@ -160,7 +160,7 @@ class IdMap:
         """Builds the map; the id at position ``i`` gets index ``i``.
 
         Raises:
-            InvalidId: an id is too long, no valid UTF-8, or stands there twice.
+            InvalidId: an id is too long, not valid UTF-8, or given twice.
         """
         encoded = [encode_id(text) for text in ids]
         strings = StringTable.of_encoded(encoded)
@@ -175,7 +175,7 @@ class IdMap:
         result = cls(strings, buckets, order)
         if len(set(ids)) != len(ids):
             twice = next(text for i, text in enumerate(ids) if result.index(text) != i)
-            raise InvalidId(f"the id {twice!r} stands in the map twice")
+            raise InvalidId(f"the id {twice!r} is given twice; each id needs one index")
         return result
 
     def __len__(self) -> int:

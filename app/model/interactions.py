@@ -17,8 +17,8 @@ class UserItems:
         indices: int32, shape (nnz,), item indices.
         plays: float32, shape (nnz,), plays above zero.
         n_items: number of columns.
-        recency: float32, shape (nnz,), above 0 and at most 1: what age has left of the weight that
-            a pair has in the taste of its user; None where nothing fades.
+        recency: float32, shape (nnz,), above 0 and at most 1: the share of a pair's weight that is
+            left at its age; None where weights do not fade.
     """
 
     indptr: NDArray[np.int64]
@@ -43,7 +43,7 @@ class UserItems:
         return self.indices[span], self.plays[span]
 
     def recency_of(self, user_index: int) -> NDArray[np.float32] | None:
-        """Returns the recency of a user's items, a view; None where nothing fades."""
+        """Returns the recency of a user's items, a view; None where weights do not fade."""
         if self.recency is None:
             return None
         return self.recency[int(self.indptr[user_index]) : int(self.indptr[user_index + 1])]

@@ -1,4 +1,4 @@
-"""The items table: what is known of every item, by its index."""
+"""The items table: ids and attributes of all items, by item index."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from app.model.id_map import IdMap, StringTable
 
 @dataclass(frozen=True, slots=True)
 class Items(IdMap):
-    """The ids of items, and what else is known of each.
+    """The ids of items, and further columns.
 
-    It is a map of ids, so that looking one up costs no more than it does in such a map. A further
-    column is a field here, a column of ``training.data.items.ItemTable`` and its arrays in the
-    format; what lies between hands the table on as a whole.
+    It is an id map itself, so that a look-up costs no more than in an id map. A new column is a
+    field here, a column of ``training.data.items.ItemTable``, and arrays in the artifact format;
+    the code in between passes the table as a whole.
 
     Attributes:
-        names: the name to show, by item index; the id where no name is known.
+        names: the display name by item index; the id where no name is known.
     """
 
     names: StringTable
 
     @classmethod
     def of(cls, ids: IdMap, names: StringTable) -> Self:
-        """Puts the columns together.
+        """Builds the table from its columns.
 
         Args:
             ids: by item index.
-            names: as many, in the same order.
+            names: by item index.
 
         Raises:
-            ValueError: there are more of one than of the other.
+            ValueError: the columns differ in length.
         """
         if len(ids) != len(names):
             raise ValueError(f"{len(ids)} items have {len(names)} names")

@@ -63,7 +63,7 @@ class TopLists:
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
-    # The same memory: slicing it takes a fraction of the time that numpy needs.
+    # A view of the same memory: slicing it takes a fraction of the time that numpy needs.
     _items: memoryview = field(init=False, repr=False)
     _scores: memoryview[float] = field(init=False, repr=False)
     _length: int = field(init=False, repr=False)
@@ -80,7 +80,7 @@ class TopLists:
         return self._items[place], self._scores[place]
 
     def last_score(self, user_index: int) -> float:
-        """Returns the least score in a user's list, minus infinity for an empty one."""
+        """Returns the lowest score in a user's list, minus infinity for an empty list."""
         items, scores = self.of(user_index)
         place = len(items)
         while place and items[place - 1] < 0:
@@ -90,7 +90,7 @@ class TopLists:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Everything that answering needs.
+    """The data that answers are computed from.
 
     Attributes:
         version: ``YYYYMMDDTHHMMSSZ-<8 hex>``, or a name of its own while in memory.
@@ -100,13 +100,13 @@ class Model:
         user_factors: float32, shape (n_users, factors).
         item_factors: float32, shape (n_items, factors).
         item_gramian: float64, shape (factors, factors), of the item factors.
-        user_items: what training saw.
+        user_items: the interactions that the model was trained on.
         popularity: the popularity rankings.
-        weighting: how training weighted a pair.
-        alpha, regularization: the other two things that a fold-in needs; training may have used
-            more regularization for the item factors.
-        event_unit: what events count in.
-        watermark: how far training has read the event store, None where it has not.
+        weighting: how training weighted the interactions.
+        alpha, regularization: the other two parameters of a fold-in; training may have used more
+            regularization for the item factors.
+        event_unit: the unit in which events count.
+        watermark: how far training has read the event store, None if it read none.
         top_lists: precomputed lists, or None.
     """
 
@@ -131,7 +131,7 @@ class Model:
 
     @cached_property
     def annex(self) -> dict[str, Any]:
-        """Room for what others derive from the model and keep for as long as it is there."""
+        """Values that other modules derive from the model; they live as long as it does."""
         return {}
 
     @cached_property
@@ -146,7 +146,7 @@ class Model:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The items as ``als`` ranks them."""
+        """The items as the rung ``als`` ranks them."""
         norms = item_norms(self.item_factors)
         return Catalogue.of(
             self.item_factors,
@@ -157,7 +157,7 @@ class Model:
 
     @cached_property
     def unlistened(self) -> NDArray[np.int64]:
-        """Indices of items that nobody has in this model's data; ALS knows nothing of them."""
+        """Indices of items without a listener in the training data, whose factors mean nothing."""
         return np.flatnonzero(np.asarray(self.popularity.listeners) == 0)
 
     @cached_property
@@ -165,22 +165,22 @@ class Model:
         return regularized_inverse(self.item_gramian, self.regularization)
 
     def has_history(self, user_index: int) -> bool:
-        """Says whether the user has items that ALS can answer from.
+        """Says whether the user can be ranked by their vector.
 
-        Not so with a zero vector, which would rank arbitrarily: it comes from an empty row, or from
-        a regularization so strong that nothing is left of the factors.
+        A zero vector would rank arbitrarily. It comes from an empty row, or from a regularization
+        so strong that it makes the factors vanish.
         """
         return bool(self.user_factors[user_index].any())
 
     def fold_in(
         self, rows: UserItems, weights: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """Solves the vectors of any users as training solved those of its own.
+        """Solves the vectors of any users as training solved those of its own users.
 
         Args:
-            rows: their raw plays, n_rows x n_items.
-            weights: float32, shape (nnz,), of the pairs, where they are not what training would
-                have given them.
+            rows: raw plays, n_rows x n_items.
+            weights: float32, shape (nnz,), the weights of the pairs, used instead of those that the
+                weighting makes from the plays.
 
         Returns:
             float32, shape (n_rows, factors); a row without usable items gets the zero vector.

@@ -1,4 +1,4 @@
-"""How far a model has learned the events of a store."""
+"""The watermark of a model: the last event of a store that it was trained on."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Training weights its whole matrix and fold-in one row with the same object, which is saved with
 the model. Except for ``raw`` the weightings are scale-free: plays count in medians of the training
-plays, and weights are divided by their mean, so that plays in seconds, in albums, or all set to
-one ask for the same ``alpha``.
+plays, and weights are divided by their mean, so that the same ``alpha`` suits plays in seconds, in
+albums, or all set to one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from app.model.interactions import UserItems
 
-# The plays of a pair that was seen, and whose preference skips have used up: enough to be there,
-# and too few to weigh anything.
+# The plays of a pair that was seen but whose plays were used up by skips: above zero, so that the
+# pair stays in the matrix, and too few to have any weight.
 USED_UP: Final = 1e-30
 
 
@@ -42,8 +42,8 @@ class Weighting:
         k1, b: the parameters of ``bm25``; unused by the others.
         median_plays: median of the training plays.
         mean_length: mean of L_u over users with items.
-        mean_weight: mean of the undivided weights over the training pairs; 1 where the weights are
-            in plays.
+        mean_weight: mean of the undivided weights over the training pairs; 1 where weights are not
+            divided.
         idf: float32, shape (n_items,) where the weighting has one, else shape (0,).
     """
 
@@ -73,7 +73,7 @@ class Weighting:
         if user_items.nnz == 0:
             raise ValueError("there are no pairs to weight")
         if not (k1 > 0 and 0 <= b <= 1):
-            raise ValueError(f"bm25 wants k1 above 0 and b from 0 to 1, not k1={k1}, b={b}")
+            raise ValueError(f"bm25 needs k1 above 0 and b from 0 to 1, not k1={k1}, b={b}")
         median_plays = float(np.median(user_items.plays))
         lengths = _row_sums(user_items.plays.astype(np.float64) / median_plays, user_items.indptr)
         idf = np.zeros(0, dtype=np.float32)
@@ -109,7 +109,7 @@ class Weighting:
         return cls(name=WeightingName(str(entry["name"])), idf=idf, **numbers)
 
     def to_manifest(self) -> dict[str, object]:
-        """Returns what the manifest keeps of it: everything but the array."""
+        """Returns the manifest's entry: everything but the array."""
         entry = {field: getattr(self, field) for field in self.__slots__ if field != "idf"}
         return entry | {"name": str(self.name)}
 
@@ -134,7 +134,7 @@ class Weighting:
 
 
 def is_used_up(plays: NDArray[np.float64] | float) -> NDArray[np.bool_]:
-    """Says of plays whether they only stand for a pair that was seen."""
+    """Says whether plays only mark a pair that was seen; see ``USED_UP``."""
     return np.asarray(plays) < 2 * USED_UP  # sums in float32 are not exact
 
 
@@ -186,13 +186,14 @@ def _bm25(weighting: Weighting, user_items: UserItems) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class WeightingRule:
-    """What a weighting is.
+    """The declaration of a weighting.
 
     Attributes:
-        words: what it makes of plays, for people; a clause without a full stop.
-        weigh: the weight of each pair, float32, shape (nnz,), of a fitted weighting and raw plays.
-        is_scale_free: whether plays in another unit weigh the same.
-        has_idf: whether it takes the inverse document frequency of items.
+        words: the weight in words, for people; a clause without a full stop.
+        weigh: returns the weight of each pair, float32, shape (nnz,), from a fitted weighting and
+            raw plays.
+        is_scale_free: whether weights stay the same when plays are in another unit.
+        has_idf: whether it uses the inverse document frequency of items.
     """
 
     words: str

@@ -1,4 +1,4 @@
-"""What tells the person who runs the service how it is doing: its logs.
+"""The logs of the service.
 
 It may import the standard library and errors; the edge sets it up.
 """

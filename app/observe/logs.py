@@ -1,4 +1,4 @@
-"""How the service logs."""
+"""The configuration of the logs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 def log_config(level: str) -> dict[str, Any]:
     """Returns the configuration of ``logging`` for a level.
 
-    Uvicorn's own notices of starting and stopping are left to ``debug``, and so is the access log,
-    which would cost more than many an answer: a proxy in front writes a better one.
+    Uvicorn's own notices of starting and stopping are logged at ``debug`` only, and so is the
+    access log: writing it costs more than answering, and a proxy in front writes a better one.
     """
     debug = level == "debug"
     return {

@@ -1,12 +1,12 @@
 """The discovery dial: discounts scores by how popular an artist is.
 
-Two things stand for the popularity of item i: the listeners p_i, and the length of its vector y_i,
-in which a factorisation puts popularity (Kim, Park and Kim, Test-Time Embedding Normalization for
+Two numbers measure the popularity of item i: the listeners p_i, and the length of its vector y_i,
+into which a factorisation puts popularity (Kim, Park and Kim, Test-Time Embedding Normalization for
 Popularity Bias Mitigation, 2023). A score is multiplied by a power of both, as in the adjustment
 of Zhang et al., Causal Intervention for Leveraging Popularity Bias in Recommendation, 2021.
-The length alone gives more coverage for the same NDCG, the listeners alone less; but how long
-vectors are depends on the regularization, and with both one dial means about the same for every
-model (``benchmarks/discovery.py``).
+The length alone gives more coverage for the same NDCG, the listeners alone less. But the lengths
+depend on the regularization; with both, the same dial has about the same effect on every model
+(``benchmarks/discovery.py``).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 LENGTH_EXPONENT: Final = 0.5
 LISTENERS_EXPONENT: Final = 0.12
-# The least popular share of the items, which is not discounted: their order among each other is
-# the model's own, and a vector of nearly no length gains nothing by it.
+# The least popular share of the items is not discounted: these items keep the order of the model,
+# and a very short vector gains nothing.
 _UNTOUCHED_SHARE: Final = 0.25
-# Keeps a discount within float32, whatever the vectors.
+# Makes every discount fit into float32.
 _LEAST_LOG: Final = -60.0
 
 
@@ -40,8 +40,8 @@ def log_discount(
     Args:
         item_norms: float64, shape (n_items,), Euclidean norms of the item vectors.
         listeners: int64, shape (n_items,), users with the item.
-        length_exponent: the power of the length; another than the service's only to compare.
-        listeners_exponent: the power of the listeners; likewise.
+        length_exponent: the power of the length; changed only to compare.
+        listeners_exponent: the power of the listeners; changed only to compare.
 
     Returns:
         float32, shape (n_items,), at most 0; 0 for an item without listeners or with a zero vector.
@@ -57,10 +57,10 @@ def log_discount(
 
 
 def discount(log_discount: NDArray[np.float32], discovery: float) -> NDArray[np.float32]:
-    """Returns what each item's score is multiplied by.
+    """Returns the factor of each item's score.
 
     Args:
-        log_discount: as of ``log_discount``.
+        log_discount: float32, shape (n_items,), from ``log_discount``.
         discovery: the dial, 0 (no discount) to 1.
 
     Returns:

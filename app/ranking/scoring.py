@@ -1,12 +1,12 @@
 """Exact top-n over item factors.
 
 A float32 matrix product proposes candidates, their dot products in float64 decide order and score,
-and ties break by lower item index. The answer for a vector therefore never depends on what it was
-batched with.
+and ties break by lower item index. The answer for a vector therefore never depends on the other
+vectors of its batch.
 
 No score exceeds the product of both vectors' lengths. Items are scanned in order, and a scan ends
-where no item that is left is long enough to reach the n-th best score found; since published models
-number their items by length, that is early (after Teflioudi, Gemulla and Mykytiuk, LEMP: Fast
+when no remaining item is long enough to reach the n-th best score found. Published models number
+items by descending length, so a scan ends early (after Teflioudi, Gemulla and Mykytiuk, LEMP: Fast
 Retrieval of Large Entries in a Matrix Product, 2015, section 3).
 """
 
@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 
 from app.ranking.discovery import discount
 
-# So many users are scanned together, so that memory stays bounded.
+# How many users are scanned together, which bounds memory.
 USERS_PER_SCAN: Final = 128
-# Lengths are known of runs of this many items.
+# How many items are in a run, of which the largest length is stored.
 _RUN: Final = 1024
-# A scan looks at one run first, since that may do, and then at twice as many, up to so many items.
+# A scan first takes one run, which may suffice, and then doubles the step up to this many items.
 _LONGEST_STEP: Final = 8 * _RUN
-# So many dot products are made in float64 at once.
+# How many dot products are made in float64 at once.
 _EXACT_PAIRS: Final = 8192
-# Where the bound of the rounding error is below this, no float32 dot product reaches infinity.
+# If the bound of the rounding error is below this, no float32 dot product reaches infinity.
 OVERFLOW: Final = float(np.finfo(np.float32).max * np.finfo(np.float32).eps) / 4
-# The lowest float32 but one.
+# The second lowest finite float32.
 _LOWEST: Final = np.nextafter(np.finfo(np.float32).min, np.float32(0))
-# Lengths and their products are rounded themselves.
+# Covers the rounding of lengths and of their products.
 SLACK: Final = 1 + 1e-9
 _EPS: Final = float(np.finfo(np.float32).eps)
 _TINY: Final = float(np.finfo(np.float32).tiny)
@@ -46,15 +46,15 @@ Ranked: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Items as they are ranked.
+    """Items prepared for ranking.
 
     Attributes:
         factors: float32, shape (n_items, factors).
         left_out: int64, sorted indices of the items that appear in no list.
         run_norms: float64, shape (n_runs,), the largest Euclidean norm in each run of items.
-        log_discount: float32, shape (n_items,), at most 0: the logarithm of what an item's score
-            is multiplied by, unless that raises it, where ``dial`` is 1.
-        run_log_discounts: float64, shape (n_runs,), the largest of those in each run.
+        log_discount: float32, shape (n_items,), at most 0: the logarithm of the factor of an item's
+            score at ``dial`` 1; negative scores are not multiplied.
+        run_log_discounts: float64, shape (n_runs,), the largest log discount in each run.
         dial: the power of the discount; 0 for none.
     """
 
@@ -78,7 +78,7 @@ class Catalogue:
 
         Args:
             factors: float32, shape (n_items, factors).
-            norms: as of ``item_norms``.
+            norms: float64, shape (n_items,), from ``item_norms``.
             left_out: int64, sorted indices of the items that appear in no list.
             log_discount: float32, shape (n_items,), at most 0.
         """
@@ -94,7 +94,7 @@ class Catalogue:
         return float(self.run_norms.max(initial=0.0))
 
     def ceilings(self) -> NDArray[np.float64]:
-        """Returns what bounds scores, shape (n_runs,).
+        """Returns the bounds of scores, float64, shape (n_runs,).
 
         No discounted score of an item from run r on exceeds the length of the user's vector times
         the r-th ceiling.
@@ -105,12 +105,12 @@ class Catalogue:
     def discounted(
         self, scores: NDArray[_Float], items: slice | NDArray[np.integer]
     ) -> NDArray[_Float]:
-        """Returns the scores of some items as they count."""
+        """Returns the discounted scores of some items."""
         if self.dial == 0:
             return scores
-        # Worked out for those items only; what an item gets does not depend on the others.
+        # Computed for these items only: the discount of an item does not depend on the others.
         discounted: NDArray[_Float] = scores * discount(self.log_discount[items], self.dial)
-        # A negative score would gain by the factor, so it stays what it is.
+        # The factor would raise a negative score, so those stay as they are.
         return np.minimum(scores, discounted)
 
 
@@ -122,7 +122,7 @@ def _run_maxima(values: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def item_norms(item_factors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Returns the Euclidean norms of item vectors (n_items, factors), shape (n_items,)."""
-    # In float64: the square of a float32 may overflow, or vanish, in float32.
+    # In float64: the square of a float32 may overflow or underflow in float32.
     squares = np.einsum("ij,ij->i", item_factors, item_factors, dtype=np.float64)
     return np.asarray(np.sqrt(squares))
 
@@ -143,8 +143,8 @@ def top_items(
         hidden: for each vector the item indices that must not appear.
 
     Returns:
-        For each vector item indices (int64) and scores (float32), best first; n of each, or as
-        many as are not hidden.
+        For each vector item indices (int64) and scores (float32), best first; n of each, or fewer
+        if fewer items are not hidden.
     """
     ranked: list[Ranked] = []
     for start in range(0, len(user_vectors), USERS_PER_SCAN):
@@ -180,8 +180,8 @@ def rank(
 class _Scan:
     """One pass over the items for some users.
 
-    Two float32 products may each be off by ``errors``, so whatever belongs in a list of n has a
-    product of at least the n-th largest minus twice that.
+    Each float32 product may be off by ``errors``. So every item of the exact list of n has a
+    product of at least the n-th largest product minus twice ``errors``.
     """
 
     def __init__(
@@ -198,15 +198,15 @@ class _Scan:
         self.ceilings = catalogue.ceilings()
         self.norms = SLACK * np.linalg.norm(vectors.astype(np.float64), axis=1)
         self.errors = rounding_error(self.norms, vectors.shape[1], catalogue.max_norm)
-        # The n largest products so far of each user, and the least of them.
+        # The n largest products so far of each user, and the smallest of them.
         self.largest = np.full((len(vectors), n), -np.inf, dtype=np.float32)
         self.floors = np.full(len(vectors), -np.inf)
         rows = np.repeat(np.arange(len(vectors)), [len(items) for items in hidden])
         items = np.concatenate([*hidden, np.zeros(0, dtype=np.int64)])
         by_item = np.argsort(items, kind="stable")
         self.hidden_rows, self.hidden_items = rows[by_item], items[by_item]
-        self.looked_at = 0  # so many of the items
-        # Users, items and products of all that may belong in a list.
+        self.looked_at = 0  # how many of the items
+        # Users, items and products of all candidates.
         self.found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
 
     def run(self) -> list[Ranked]:
@@ -267,9 +267,9 @@ class _Scan:
                 self.vectors
             )
         users, items, products = (np.concatenate(parts) for parts in zip(*self.found, strict=True))
-        # Much of what came early is below the floors by now.
-        kept = products >= _round_down(self.floors - 2 * self.errors)[users]
-        users, items = users[kept], items[kept]
+        # Many early candidates are below the final floors.
+        may_belong = products >= _round_down(self.floors - 2 * self.errors)[users]
+        users, items = users[may_belong], items[may_belong]
         scores = _exact_scores(self.vectors, self.catalogue, users, items)
         order = np.lexsort((items, -scores, users))
         items, scores = items[order], scores[order]
@@ -313,5 +313,5 @@ def rounding_error(norm: _Norm, factors: int, max_item_norm: float) -> _Norm:
 
 
 def _round_down(floors: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Returns float32 values not above the given ones, and finite: what is hidden is below all."""
+    """Returns finite float32 values not above the given ones; hidden items stay below them."""
     return np.nextafter(np.maximum(floors, _LOWEST).astype(np.float32), np.float32(-np.inf))

@@ -18,13 +18,13 @@ def _none() -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Availability:
-    """Which artists of a model are unavailable.
+    """The unavailable artists, and which of them a model has.
 
     Attributes:
-        version: of what the store says; 0 before anybody said anything.
+        version: the store's version of availability; 0 before the first change.
         artists: the ids of all unavailable artists, known to the model or not.
-        items: int64, sorted indices of those that the model knows.
-        gone: the same as a set.
+        items: int64, sorted item indices of those that the model knows.
+        gone: ``items`` as a set.
     """
 
     version: int

@@ -1,6 +1,6 @@
 """The second step: which artists may appear.
 
-A rule is a function that says what a query hides; another one joins the others in ``_RULES``.
+A rule is a function that returns the items that a query hides; all rules are listed in ``_RULES``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Eligible:
     """Which artists may appear in an answer, by item index.
 
     Attributes:
-        hidden: int64, items that must not appear; in any order, some perhaps twice.
+        hidden: int64, items that must not appear; in any order, possibly with duplicates.
         candidates: int64, sorted, the only items that may appear; None for all that are not hidden.
     """
 
@@ -45,9 +45,9 @@ def find_eligible(resolved: Resolved) -> Eligible:
 
 
 def hidden_ids(query: Query) -> set[str]:
-    """Returns the artists that a query hides, whatever the model and the situation say.
+    """Returns the ids of the artists that the query itself and the user's events hide.
 
-    A precomputed list holds what its user has not seen in training, so it asks for these alone.
+    A precomputed list holds no item of its user's history, so it needs only these and availability.
     """
     hidden = set(query.exclude)
     if query.activity is not None:
@@ -64,7 +64,7 @@ def _excluded(resolved: Resolved) -> NDArray[np.int64]:
 
 
 def _barred(resolved: Resolved) -> NDArray[np.int64]:
-    """What the user's events keep out of every list, as dislikes do."""
+    """Artists that the user's events hide in every list: disliked ones, and lately skipped ones."""
     activity = resolved.query.activity
     return resolved.situation.indices(activity.barred if activity else ())
 

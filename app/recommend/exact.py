@@ -19,8 +19,8 @@ def rank_exactly(cases: Sequence[Case]) -> list[Ranked]:
         cases: of one situation, each with a vector that is not zero.
 
     Returns:
-        For each item indices (int64) and scores (float32), best first, as many as the answer
-        reaches, or as may appear.
+        For each case item indices (int64) and scores (float32), best first, up to the end of the
+        answer, or fewer if fewer may appear.
     """
     by_dial: defaultdict[float, list[int]] = defaultdict(list)
     for position, case in enumerate(cases):
@@ -36,7 +36,7 @@ def _rank_with_dial(cases: Sequence[Case], discovery: float) -> list[Ranked]:
     model = cases[0].situation.model
     catalogue = model.catalogue.dialled(discovery)
     ranked: dict[int, Ranked] = {}
-    # Lists of about one length together: a short one ends its scan early.
+    # Lists of similar length are scanned together: the scan of a short list ends early.
     scans: defaultdict[int, list[int]] = defaultdict(list)
     for position, case in enumerate(cases):
         candidates = case.eligible.candidates
@@ -63,11 +63,11 @@ def _scan(cases: Sequence[Case], catalogue: Catalogue) -> list[Ranked]:
 
 
 def _with_newcomers(case: Case, ranked: Ranked) -> Ranked:
-    """Returns a ranking with those newcomers in it that may appear."""
+    """Returns a ranking with the newcomers that may appear merged in."""
     newcomers = case.situation.newcomers
     if not newcomers.n_ranked:
         return ranked
-    # What is below the end of the list does not enter it.
+    # A newcomer with a score below the last one of a full list does not enter it.
     floor = ranked[1][case.end - 1] if len(ranked[1]) >= case.end else -math.inf
     items, scores = newcomers.above(float(floor), case.vector)
     if not len(items):
@@ -75,7 +75,7 @@ def _with_newcomers(case: Case, ranked: Ranked) -> Ranked:
     may_appear = case.eligible.allows(items)
     all_items = np.concatenate([ranked[0], items[may_appear]])
     all_scores = np.concatenate([ranked[1], scores[may_appear]])
-    # Those that are ranked already keep their order, which scores rounded to float32 may not tell;
-    # newcomers come after them, as their indices do.
+    # A stable sort keeps the exact order of items whose scores are equal after rounding to float32;
+    # newcomers come after items of the same score, since their indices are higher.
     order = np.argsort(-all_scores, kind="stable")
     return all_items[order], all_scores[order]

@@ -10,7 +10,8 @@ import numpy as np
 from app.recommend.query import Recommendation, Source
 from app.recommend.rungs import Case
 
-# An artist in a user's direction is drawn some fifty times as often as one at right angles.
+# An artist in the direction of a user's vector is drawn about fifty times (e**4) as often as one at
+# a right angle to it.
 _NEARNESS: Final = 4.0
 
 
@@ -19,7 +20,7 @@ def explored(case: Case, answer: Recommendation) -> Recommendation:
 
     Args:
         case: the case.
-        answer: the list without them, from its first place on.
+        answer: the list without exploration, from its first place on.
     """
     query = case.query
     ordinary = iter(zip(answer.items, answer.scores, answer.sources, strict=True))
@@ -44,16 +45,17 @@ def explored(case: Case, answer: Recommendation) -> Recommendation:
 
 def _due(places: int, explore: float) -> int:
     """Returns how many of the first places explore."""
-    return int(places * explore + 1e-9)  # 0.29 * 100 is less than 29
+    return int(places * explore + 1e-9)  # in floating point 0.29 * 100 is less than 29
 
 
 def _chosen(case: Case, count: int) -> list[int]:
-    """Draws artists that have too few listeners to be ranked, nearer ones rather than others."""
+    """Draws artists that have too few listeners to be ranked; near ones are more likely."""
     newcomers, rng = case.situation.newcomers, np.random.default_rng(case.query.seed or 0)
     items = np.arange(
         newcomers.first + newcomers.n_ranked, newcomers.first + len(newcomers.artists)
     )
-    # Each gets its number before any is left out: what one user hides moves nobody else.
+    # Random numbers are drawn before artists are left out, so that hiding one artist does not
+    # change the draw of the others.
     luck = rng.gumbel(size=len(items))
     vector = case.vector.astype(np.float64)
     if vector.any():

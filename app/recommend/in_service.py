@@ -12,12 +12,12 @@ from app.recommend.situation import Situation
 class InService:
     """Holds the recommender that requests take; any thread may read and exchange it.
 
-    A request reads ``recommender`` once, at its beginning, and stays with what it got.
+    A request reads ``recommender`` once, at its beginning, and uses that one until its end.
     """
 
     def __init__(self) -> None:
         self._recommender: Recommender | None = None
-        # Between reading what is in service and putting its successor there.
+        # Held from reading the recommender until its successor is in place.
         self._lock = Lock()
 
     @property
@@ -26,7 +26,7 @@ class InService:
         return self._recommender
 
     def put(self, recommender: Recommender | None) -> Recommender | None:
-        """Puts another recommender into service, and returns the one that it takes over from."""
+        """Puts a recommender into service, and returns the former one."""
         with self._lock:
             former, self._recommender = self._recommender, recommender
         return former
@@ -36,15 +36,15 @@ class InService:
     ) -> Recommender:
         """Puts a successor into service, which has the same model in another situation.
 
-        Changes of several threads add up: each one is made to what the one before has left.
+        Changes by several threads add up: each is applied to the result of the one before.
 
         Args:
-            recommender: whose situation has changed.
-            change: makes the next situation of the one at hand, without waiting for anything.
+            recommender: the recommender whose situation has changed.
+            change: returns the next situation for a given one; must not wait.
 
         Returns:
-            The successor. Where another model is in service meanwhile it succeeds the given
-            recommender, and nothing changes in service.
+            The successor. If another model has come into service meanwhile, it is the successor of
+            the given recommender, and what is in service does not change.
         """
         with self._lock:
             serving = self._recommender

@@ -1,11 +1,11 @@
 """The ladder: which rung answers a query, and with what.
 
 ``als`` answers for users with a history, from their precomputed list as long as it suffices;
-``fold_in`` for users with events since, and for whoever sends listens with the query;
-``popularity`` for everybody else. A query takes the same steps whatever the rung: resolve,
-eligible, rank, adjust, place. A rung that runs short is filled from ``popularity``. Evaluation,
-export, batch and HTTP all come through here. What looking up can answer is answered at once,
-``recommend_quickly``; scoring is worth doing for many together, ``attempt_many``.
+``fold_in`` for users with events since the training, and for queries with listens; ``popularity``
+for all others. Every rung takes the same steps: resolve, eligible, rank, adjust, place. A list
+that is too short is filled from ``popularity``. Evaluation, export, batch and HTTP all use this
+module. ``recommend_quickly`` answers what a few look-ups can; ``attempt_many`` scores many queries
+together.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from app.recommend.rungs import Case, take_rungs
 from app.recommend.situation import Situation
 from app.recommend.tastes import SolvedVectors, solve
 
-# Look-ups of up to about so many items take less time than handing them to another thread.
+# Up to about this many items, look-ups take less time than handing the query to another thread.
 _QUICK_LENGTH: Final = 1000
-# What is popular stays so, however the model's vectors rank.
+# The popularity ranking does not depend on vectors, so it needs neither of these steps anew.
 _NOT_OF_POPULARITY: Final = frozenset({Step.RANK, Step.ADJUST})
 _NO_STEPS: Final = frozenset[Step]()
 
@@ -60,10 +60,10 @@ class Recommender:
         availability: which artists may appear; all unless told.
         newcomers: the artists beyond the model; none unless told.
         popularity_by: order of the popularity rung.
-        rules: what listens sent by somebody with a history count for.
+        rules: how many units the listens of a user with a history count.
 
     Attributes:
-        situation: the model and what is known beside it.
+        situation: the model, the availability of artists, and the newcomers.
         model, availability, newcomers: the parts of the situation.
         popularity: the popularity rung.
     """
@@ -87,15 +87,15 @@ class Recommender:
         self._solved = SolvedVectors()
 
     def succeeded_by(self, situation: Situation) -> Recommender:
-        """Returns the recommender of another situation with the same model.
+        """Returns a recommender for another situation with the same model.
 
-        It shares the vectors that have been solved, which depend on nothing but the model.
+        It shares the solved vectors, which depend only on the model and the events.
 
         Raises:
             ValueError: the situation has another model.
         """
         if situation.model is not self.model:
-            raise ValueError("a successor has the same model; another one has other vectors")
+            raise ValueError("a successor needs the same model, since it shares solved vectors")
         if situation is self.situation:
             return self
         successor = Recommender(
@@ -112,8 +112,8 @@ class Recommender:
         """Answers one query.
 
         Raises:
-            UnknownUser: strategy ``als`` for somebody without usable history.
-            ValueError: plays of a listen are no number above 0.
+            UnknownUser: strategy ``als`` for a user without usable history.
+            ValueError: plays of a listen are not a number above 0.
         """
         return self.recommend_many([query])[0]
 
@@ -121,8 +121,8 @@ class Recommender:
         """Answers queries, each exactly as ``recommend`` would.
 
         Raises:
-            UnknownUser: one of them has strategy ``als`` without usable history.
-            ValueError: plays of a listen are no number above 0.
+            UnknownUser: one of them has strategy ``als`` for a user without usable history.
+            ValueError: plays of a listen are not a number above 0.
         """
         answers = []
         for answer in self.attempt_many(queries):
@@ -132,10 +132,10 @@ class Recommender:
         return answers
 
     def attempt_many(self, queries: Sequence[Query]) -> list[Recommendation | UnknownUser]:
-        """Answers queries, each exactly as ``recommend`` would, or says why it has no answer.
+        """Answers queries, each exactly as ``recommend`` would, with the error in place of a raise.
 
         Raises:
-            ValueError: plays of a listen are no number above 0.
+            ValueError: plays of a listen are not a number above 0.
         """
         answers: dict[int, Recommendation | UnknownUser] = {}
         for position, query in enumerate(queries):
@@ -152,10 +152,10 @@ class Recommender:
         return [answers[position] for position in range(len(queries))]
 
     def recommend_quickly(self, query: Query) -> Recommendation | None:
-        """Answers one query if a few look-ups can, in microseconds; else returns None.
+        """Answers one query if a few look-ups suffice, in microseconds; else returns None.
 
         Raises:
-            UnknownUser: strategy ``als`` for somebody whom the model does not know.
+            UnknownUser: strategy ``als`` for a user whom the model does not know.
         """
         reach, activity = query.offset + query.n + len(query.exclude), query.activity
         if activity is not None:
@@ -178,7 +178,7 @@ class Recommender:
     def tastes(self, queries: Sequence[Query]) -> NDArray[np.float32]:
         """Returns the vectors that queries are ranked by, float32, shape (len(queries), factors).
 
-        A zero vector for somebody without usable history.
+        Users without usable history have zero vectors.
         """
         vectors = np.zeros((len(queries), self.model.item_factors.shape[1]), dtype=np.float32)
         resolved = [resolve(query, self.situation, self._rules) for query in queries]
@@ -192,7 +192,7 @@ class Recommender:
 
     def _steps_anew(self, query: Query) -> Set[Step]:
         """Returns the steps that have to be taken anew for a query, by its options."""
-        # Without unranked newcomers there is nobody to give a place to.
+        # Without unranked newcomers no artist can be explored.
         return steps_asked(query, without=() if self.newcomers.has_unranked else ("explore",))
 
     def _case_of(self, query: Query) -> Case:

@@ -16,21 +16,21 @@ Row: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 def read_listens(listens: Sequence[tuple[str, float]], items: IdMap) -> Row | None:
-    """Returns the row of what somebody listens to.
+    """Returns listens as a row of plays.
 
     Args:
-        listens: item ids with plays; those of one item are summed, unknown items left out.
+        listens: item ids with plays; the plays of one item are summed, unknown items left out.
         items: the known items.
 
     Returns:
         The row, or None if no item of it is known.
 
     Raises:
-        ValueError: plays that are no number above 0, or more than float32 holds.
+        ValueError: plays are not a number above 0, or their sum exceeds float32.
     """
     for item_id, plays in listens:
         if not 0 < plays < np.inf:
-            raise ValueError(f"plays have to be a number above 0; those of {item_id!r} are {plays}")
+            raise ValueError(f"the plays of {item_id!r} are {plays}; expected a number above 0")
     known = [(index, plays) for id_, plays in listens if (index := items.index(id_)) is not None]
     if not known:
         return None

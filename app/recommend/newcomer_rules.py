@@ -11,8 +11,9 @@ class NewcomerRules:
     """How an artist that the model does not know gets into lists.
 
     Attributes:
-        min_listeners: how many listeners with a vector it takes.
-        length_quantile: which quantile of the lengths of established artists' vectors it gets.
+        min_listeners: how many listeners with a vector it needs to be ranked.
+        length_quantile: the length of its vector, as a quantile of the lengths of established
+            artists' vectors.
     """
 
     min_listeners: int = 3

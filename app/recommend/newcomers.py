@@ -1,9 +1,9 @@
 """Newcomers: artists that the model has never seen, with vectors made from their listeners'.
 
-A vector that training would solve for an artist with a few listeners is so short that it enters no
-list. So only its direction is taken from the listeners, and its length from established artists;
-no longer, though, than lets a small share of all users see it. Those with too few listeners are
-ranked nowhere; lists that explore draw from them.
+The vector that training would solve for an artist with few listeners is so short that it enters no
+list. So only its direction comes from the listeners, and its length from established artists. The
+length is limited, so that at most a small share of all users sees the artist. Newcomers with too
+few listeners are not ranked; lists that explore draw from them.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from app.model.model import Model
 from app.ranking.scoring import OVERFLOW, SLACK, Ranked, item_norms, rounding_error, top_items
 from app.recommend.newcomer_rules import NewcomerRules
 
-# At most this share of the users may have a newcomer among so many best.
+# At most the share _EXPOSURE of the users may have a newcomer among their _SEEN_AMONG best artists.
 _EXPOSURE: Final = 0.1
 _SEEN_AMONG: Final = 50
-# So many users stand for all.
+# How many users are sampled to measure exposure.
 _SAMPLED_USERS: Final = 2000
-# So many multiplications are worth to know whom no newcomer is near to: a tenth of a second or two.
+# Up to this many multiplications (0.1 to 0.2 s), scores of all users and newcomers are computed to
+# find the users who have no newcomer near.
 _PRODUCTS_AT_ONCE: Final = 2**29
-# A length takes as long as the products with so many newcomers.
+# Computing the norm of a user's vector takes as long as the products with this many newcomers.
 _NORM_TAKES: Final = 16
 _USERS_AT_ONCE: Final = 4096
-# So many newcomers are remembered as near to users; each takes 12 bytes, a user as much as 24.
+# How many near newcomers are cached over all users; each takes 12 bytes, a user as much as 24.
 _MOST_NEAR: Final = 2**20
 _USER_TAKES: Final = 24
 
@@ -44,13 +45,13 @@ _NOBODY: Final[Ranked] = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """An artist of events only.
+    """An artist that only events know.
 
     Attributes:
         artist_id: the artist.
-        name: as events have it, else the id.
-        vector: float32, shape (factors,); of length 1, or 0, for one that is not ranked.
-        is_ranked: whether it has listeners enough to be.
+        name: the name from events, else the id.
+        vector: float32, shape (factors,); for an artist that is not ranked, of length 1 or 0.
+        is_ranked: whether it has enough listeners to be ranked.
     """
 
     artist_id: str
@@ -61,12 +62,12 @@ class Newcomer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Newcomers:
-    """Newcomers by index; as an item, the first one comes after the last one of the model.
+    """Newcomers by index; their item indices follow those of the model.
 
     Attributes:
-        first: the item index of the first one.
-        artists: the artists, those that are ranked first.
-        vectors: float32, shape (n_ranked, factors).
+        first: the item index of the first newcomer.
+        artists: the newcomers, ranked ones first.
+        vectors: float32, shape (n_ranked, factors), of the ranked ones.
         directions: float32, shape (n_artists - n_ranked, factors), of the others.
         n_ranked: how many are ranked.
         max_norm: the length of the longest vector.
@@ -79,15 +80,15 @@ class Newcomers:
     n_ranked: int
     max_norm: float
     _index: dict[str, int] = field(repr=False)
-    # By user index, a score that none of them exceeds; NaN where nobody has asked yet.
+    # By user index, a score that no ranked newcomer exceeds; NaN where it is not computed yet.
     _bounds: memoryview[float] = field(repr=False)
     _near: dict[int, Near] = field(default_factory=dict, repr=False)
-    # How much room is left for more, its only number.
+    # One number: how many more near newcomers may be cached.
     _room: array[int] = field(default_factory=lambda: array("q", [_MOST_NEAR]), repr=False)
 
     @classmethod
     def of(cls, model: Model, artists: Iterable[Newcomer]) -> Self:
-        """Puts newcomers after the items of a model."""
+        """Numbers newcomers after the items of a model."""
         known = sorted(artists, key=lambda artist: not artist.is_ranked)
         n_ranked = sum(artist.is_ranked for artist in known)
         vectors = np.zeros((len(known), model.item_factors.shape[1]), dtype=np.float32)
@@ -98,7 +99,7 @@ class Newcomers:
         bounds = _bounds(model, ranked, max_norm)
         first = len(model.items)
         index = {artist.artist_id: first + row for row, artist in enumerate(known)}
-        # Read for every list: a look into memory takes a fraction of the time that numpy needs.
+        # Read for every list: a memoryview takes a fraction of the time that numpy needs.
         in_memory: memoryview[float] = bounds.data.cast("B").cast("f")
         return cls(first, known, ranked, others, n_ranked, max_norm, index, in_memory)
 
@@ -108,7 +109,7 @@ class Newcomers:
         return bool(self.directions.size)
 
     def indices(self, artist_ids: Iterable[str]) -> NDArray[np.int64]:
-        """Returns the item indices of those ids that are newcomers'."""
+        """Returns the item indices of the ids that belong to newcomers."""
         found = (self._index.get(artist_id) for artist_id in artist_ids)
         return np.fromiter((index for index in found if index is not None), dtype=np.int64)
 
@@ -117,12 +118,12 @@ class Newcomers:
         return self.artists[item - self.first]
 
     def above(self, floor: float, vector: NDArray[np.float32]) -> Ranked:
-        """Returns those whose score for a user's vector is above a floor, best first.
+        """Returns the newcomers whose score for a user's vector is above a floor, best first.
 
-        As everywhere, a matrix product proposes, and sums in float64 decide.
+        As in ``app.ranking.scoring``, a matrix product proposes, and sums in float64 decide.
 
         Returns:
-            Item indices, and scores as ``scoring.rank`` has them.
+            Item indices (int64) and scores (float32), as ``scoring.rank`` returns them.
         """
         products = self.vectors @ vector
         exactly = vector.astype(np.float64)
@@ -131,14 +132,14 @@ class Newcomers:
         lowest = floor - error if error < OVERFLOW else -np.inf
         if products.max(initial=-np.inf) < lowest:
             return _NOBODY
-        rows = np.flatnonzero(~(products < lowest))  # overflow may have made it no number
+        rows = np.flatnonzero(~(products < lowest))  # overflow may have made a product NaN
         scores = (self.vectors[rows] * exactly).sum(axis=1).astype(np.float32)
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] > floor]
         return self.first + rows[order], scores[order]
 
     def bound_for(self, user_index: int, model: Model) -> float:
-        """Returns a score for a user of the model that none of those in ``near`` exceeds."""
+        """Returns a score for a user of the model that no newcomer in ``near`` exceeds."""
         bound = self._bounds[user_index]
         if bound != bound:  # NaN  # noqa: PLR0124
             _, scores = self.near(user_index, model)
@@ -147,7 +148,7 @@ class Newcomers:
         return bound
 
     def near(self, user_index: int, model: Model) -> Near:
-        """Returns those above the end of a user's precomputed list, best first.
+        """Returns the newcomers that score above the end of a user's precomputed list, best first.
 
         Args:
             user_index: the user.
@@ -168,10 +169,10 @@ class Newcomers:
 
 
 def _bounds(model: Model, vectors: NDArray[np.float32], max_norm: float) -> NDArray[np.float32]:
-    """Returns a score for each user that no newcomer exceeds; NaN where that would take long.
+    """Returns a score for each user that no newcomer exceeds; NaN where computing it takes long.
 
     Args:
-        model: has the users.
+        model: the model of the users.
         vectors: float32, shape (n_newcomers, factors).
         max_norm: the length of the longest of them.
     """
@@ -182,7 +183,7 @@ def _bounds(model: Model, vectors: NDArray[np.float32], max_norm: float) -> NDAr
     for start in range(0, n_users, _USERS_AT_ONCE):
         users = model.user_factors[start : start + _USERS_AT_ONCE]
         errors = rounding_error(SLACK * item_norms(users), users.shape[1], max_norm)
-        # Twice: it is rounded once more where it is added, and where it is stored.
+        # Twice the error: the sum is rounded when it is added, and again when it is stored.
         highest = (users @ vectors.T).max(axis=1) + 2 * errors
         highest[errors >= OVERFLOW] = np.nan
         bounds[start : start + _USERS_AT_ONCE] = highest
@@ -194,7 +195,7 @@ class NewcomerSolver:
 
     Args:
         model: the model.
-        rules: how.
+        rules: how many listeners they need, and how long their vectors become.
     """
 
     def __init__(self, model: Model, rules: NewcomerRules) -> None:
@@ -204,12 +205,12 @@ class NewcomerSolver:
     def solve(self, artist_id: str, name: str, listeners: NDArray[np.float32]) -> Newcomer:
         """Returns an artist with its vector.
 
-        Its direction d has the largest sum of cosines with the listeners' vectors x_u, which is
-        that of the sum of x_u / |x_u|.
+        Its direction is the one with the largest sum of cosines with the listeners' vectors x_u:
+        the direction of the sum of x_u / |x_u|.
 
         Args:
             artist_id: the artist.
-            name: of the artist.
+            name: the artist's name.
             listeners: float32, shape (n_listeners, factors); zero vectors do not count.
         """
         lengths = item_norms(listeners)
@@ -225,12 +226,13 @@ class NewcomerSolver:
 
     def _length_along(self, direction: NDArray[np.float64]) -> float:
         median, wanted = self._lengths
-        # In a small catalogue everybody sees everything, which is no reason to hide an artist.
+        # At least the median: in a small catalogue everybody sees all artists, and the limit by
+        # exposure would hide a newcomer.
         return min(wanted, max(self._longest(direction), median))
 
     @cached_property
     def _lengths(self) -> tuple[float, float]:
-        """The median of the lengths of artists that somebody listens to, and the quantile."""
+        """The median and the wanted quantile of the lengths of artists with listeners."""
         norms = item_norms(self._model.item_factors)
         norms = norms[norms > 0]
         if not len(norms):
@@ -239,7 +241,7 @@ class NewcomerSolver:
 
     @cached_property
     def _sample(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Vectors of some users, and the score that gets into the list of each."""
+        """Vectors of sampled users, and the score that is needed to enter the list of each."""
         model = self._model
         step = max(1, len(model.users) // _SAMPLED_USERS)
         users = np.arange(0, len(model.users), step)
@@ -250,12 +252,12 @@ class NewcomerSolver:
             n=_SEEN_AMONG,
             hidden=[model.user_items.row(user)[0] for user in users.tolist()],
         )
-        # A list that is not full has room for anybody.
+        # Any score above zero enters a list that is not full.
         last = [scores[-1] if len(scores) == _SEEN_AMONG else 0.0 for _, scores in ranked]
         return model.user_factors[users].astype(np.float64), np.array(last, dtype=np.float64)
 
     def _longest(self, direction: NDArray[np.float64]) -> float:
-        """Returns the length with which so large a share of the users sees an artist."""
+        """Returns the length at which the share _EXPOSURE of the users sees an artist."""
         vectors, last = self._sample
         if not len(vectors):
             return np.inf

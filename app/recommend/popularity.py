@@ -1,4 +1,4 @@
-"""The popularity ranking: the lowest rung, which also fills what the others leave free."""
+"""The popularity ranking: the lowest rung, which also fills the lists of the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.recommend.query import PopularityBy, Recommendation, Source
 from app.recommend.rungs import Case
 from app.recommend.situation import Situation
 
-# Of up to so many artists, a set of Python's finds the hidden ones sooner than numpy's sorting.
+# Up to this many artists, a Python set finds the hidden ones faster than numpy's sorting.
 _SHORT: Final = 1000
 
 
@@ -20,8 +20,8 @@ class PopularityRanking:
     """The artists of a model, the most popular first.
 
     Args:
-        situation: has the model, and says who is unavailable.
-        by: what counts as popular.
+        situation: the model, and the unavailable artists.
+        by: the order: by listeners or by plays.
     """
 
     def __init__(self, situation: Situation, by: PopularityBy = PopularityBy.LISTENERS) -> None:
@@ -36,7 +36,7 @@ class PopularityRanking:
         return self._counts
 
     def page(self, n: int, offset: int = 0) -> NDArray[np.int64]:
-        """Returns the most popular available items, whoever asks."""
+        """Returns the most popular available items, without regard to a user."""
         gone = self._unavailable
         order = self._order[: offset + n + len(gone)]
         return order[~np.isin(order, gone)][offset : offset + n].astype(np.int64)
@@ -64,7 +64,7 @@ class PopularityRanking:
         order = self._order
         if eligible.candidates is not None:
             order = order[np.isin(order, eligible.candidates)]
-        # So many of the most popular are enough, even if every hidden item is among them.
+        # These are enough, even if every hidden item is among them.
         order = order[: n + len(hidden)]
         if len(order) <= _SHORT:
             behind = set(hidden.tolist())

@@ -1,4 +1,4 @@
-"""Precomputed lists: the answer of a few look-ups, as long as a user's list suffices."""
+"""Precomputed lists: the answer by a few look-ups, as long as a user's list suffices."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def from_top_list(query: Query, user_index: int, situation: Situation) -> Recomm
     """Takes the answer from the user's precomputed list; None if that does not suffice.
 
     Args:
-        query: asks for nothing that has to be ranked.
-        user_index: the user, without events that say anything of their taste.
-        situation: has the lists.
+        query: a query without options that need a new ranking.
+        user_index: a user without events that change their taste.
+        situation: the model with the lists, availability and newcomers.
     """
     model, newcomers = situation.model, situation.newcomers
     lists = model.top_lists
@@ -34,7 +34,7 @@ def from_top_list(query: Query, user_index: int, situation: Situation) -> Recomm
         or newcomers.bound_for(user_index, model) <= answer.scores[-1]
     ):
         return answer
-    # Newcomers on the pages before push others to this one.
+    # Newcomers on earlier pages move artists of the list to this page.
     whole = _known(query, items, scores, 0, situation) if query.offset else answer
     return whole and _beside_newcomers(query, user_index, whole, situation)
 
@@ -42,7 +42,7 @@ def from_top_list(query: Query, user_index: int, situation: Situation) -> Recomm
 def _known(
     query: Query, items: memoryview, scores: memoryview[float], start: int, situation: Situation
 ) -> Recommendation | None:
-    """Takes the answer from a list, from a place on; None if too little of it is left."""
+    """Takes the answer from a list, from a place on; None if it has too few items."""
     end, gone = query.offset + query.n, situation.availability.gone
     if query.exclude or query.activity is not None or (gone and not gone.isdisjoint(items[:end])):
         return _without_hidden(query, items, scores, start, situation)
@@ -55,9 +55,9 @@ def _known(
 def _without_hidden(
     query: Query, items: memoryview, scores: memoryview[float], start: int, situation: Situation
 ) -> Recommendation | None:
-    """Takes the answer from a list, less what must not be in it; None if too little is left."""
-    # To read the ids of the list, as far as the answer reaches, takes less than to look up all
-    # that are hidden.
+    """Takes the answer from a list without hidden items; None if too few are left."""
+    # Reading the ids of the list, up to the end of the answer, is faster than looking up the index
+    # of every hidden id.
     hidden, gone = hidden_ids(query), situation.availability.gone
     ids = situation.model.item_ids
     cached, n_cached = ids.cached, len(ids.cached)
@@ -81,7 +81,7 @@ def _without_hidden(
 def _beside_newcomers(
     query: Query, user_index: int, known: Recommendation, situation: Situation
 ) -> Recommendation:
-    """Puts newcomers into a list that is known from its first place on."""
+    """Puts newcomers into a list that begins with its first place."""
     newcomers, unavailable = situation.newcomers, situation.availability.artists
     hidden, end = hidden_ids(query), query.offset + query.n
     items, scores = list(known.items), list(known.scores)
@@ -90,7 +90,7 @@ def _beside_newcomers(
             break
         artist_id = newcomers.artist(item).artist_id
         if artist_id not in hidden and artist_id not in unavailable:
-            # After those with the same score, whose indices are lower.
+            # After items of the same score, since their indices are lower.
             place = bisect_right(scores, -score, key=neg)
             items.insert(place, item)
             scores.insert(place, score)

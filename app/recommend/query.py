@@ -13,7 +13,7 @@ from app.recommend.newcomers import Newcomers
 
 
 class Strategy(StrEnum):
-    """What a request may ask for."""
+    """Which rungs a request allows."""
 
     AUTO = "auto"
     ALS = "als"
@@ -28,7 +28,7 @@ class Source(StrEnum):
     POPULARITY = "popularity"
     EXPLORE = "explore"
 
-    # Python's own for enumerations takes four times as long.
+    # The hash of Python's enumerations takes four times as long.
     __hash__ = str.__hash__
 
 
@@ -39,28 +39,28 @@ class PopularityBy(StrEnum):
     PLAYS = "plays"
 
 
-# Making a frozen one would take three times as long, and one is made for each request.
+# Not frozen: one is made for each request, and making a frozen one takes three times as long.
 @dataclass(slots=True)
 class Query:
     """One request for a list.
 
     Attributes:
-        user_id: whom it is for; None for somebody unknown.
+        user_id: the user; None for an unknown one.
         n: length of the list, at least 1.
-        offset: how many of the best items to pass over.
+        offset: how many of the best items to skip.
         strategy: ``auto`` takes the highest rung that can answer; ``als`` refuses popularity.
         exclude: item ids that must not appear; unknown ones are ignored.
         candidates: if given, only these items are ranked; unknown ones are ignored.
         include_seen: whether items of the user's history or of ``listens`` may appear.
-        discovery: 0 to 1, how much the scores of popular items are discounted. It moves neither
-            the popularity rung nor what is filled in from there.
-        listens: item ids with plays above 0; those of one item are summed, unknown items ignored.
-            For somebody with a history they count as events of this moment would; for anybody
-            else they are the history, and weighted as training weights one.
-        activity: what the user's events come to; None for somebody without any.
+        discovery: 0 to 1, how much the scores of popular items are discounted. It does not change
+            the popularity rung, nor the items that fill a list from there.
+        listens: item ids with plays above 0; the plays of one item are summed, unknown items are
+            ignored. For a user with a history they count like events of this moment; for others
+            they are the history, and weighted as training weights a history.
+        activity: the sum of the user's events; None for a user without events.
         explore: 0 to 1, the share of places that go to new artists with too few listeners to be
-            ranked; the next place of the list is such a one whenever so many are due.
-        seed: of the choice of those, at least 0.
+            ranked; these places are spread evenly over the list.
+        seed: seed of the random choice of those artists, at least 0.
 
     Raises:
         ValueError: ``discovery`` or ``explore`` is out of range.
@@ -89,7 +89,7 @@ class Query:
 
 
 class Step(StrEnum):
-    """The steps of a list, in their order; a module or more of this folder for each."""
+    """The steps of a list, in their order; each has one or more modules in this folder."""
 
     RESOLVE = "resolve"
     ELIGIBLE = "eligible"
@@ -98,8 +98,8 @@ class Step(StrEnum):
     PLACE = "place"
 
 
-# For each field of ``Query`` the step that has to be taken anew where it is asked for; None where
-# a few look-ups do, in a list or a ranking that was made before.
+# For each field of ``Query`` the step that has to be taken anew if a query sets it; None if a few
+# look-ups in a precomputed list or ranking suffice.
 NEEDS: Final[Mapping[str, Step | None]] = {
     "user_id": None,
     "n": None,
@@ -110,17 +110,17 @@ NEEDS: Final[Mapping[str, Step | None]] = {
     "include_seen": Step.RANK,
     "discovery": Step.ADJUST,
     "listens": Step.RESOLVE,
-    "activity": None,  # says itself whether it only hides artists
+    "activity": None,  # ``Activity.only_hides`` decides
     "explore": Step.PLACE,
     "seed": None,
 }
 
 
 def check_needs(needs: Mapping[str, Step | None], query_type: type[Any]) -> None:
-    """Holds a table of needs against the fields of a query.
+    """Compares a table of needs with the fields of a query.
 
     Raises:
-        TypeError: a field is missing in the table, or a name in it is no field.
+        TypeError: a field is missing in the table, or the table names something else.
     """
     differ = needs.keys() ^ {field.name for field in fields(query_type)}
     if differ:
@@ -129,8 +129,8 @@ def check_needs(needs: Mapping[str, Step | None], query_type: type[Any]) -> None
 
 check_needs(NEEDS, Query)
 _NEEDY: Final = tuple(name for name, step in NEEDS.items() if step is not None)
-# Those options of a query at once, which takes less time than one after the other, and what they
-# are for most queries.
+# Reads all these options of a query in one call, which is faster than one by one; NONE_ASKED is the
+# result for a query that sets none of them.
 needy_options: Final = attrgetter(*_NEEDY)
 NONE_ASKED: Final[tuple[Any, ...]] = needy_options(Query())
 
@@ -140,7 +140,7 @@ def steps_asked(query: Query, *, without: Collection[str] = ()) -> set[Step]:
 
     Args:
         query: the query.
-        without: names of options that change nothing in the situation at hand.
+        without: names of options that have no effect in the present situation.
     """
     values = zip(_NEEDY, needy_options(query), NONE_ASKED, strict=True)
     asked = {name for name, value, default in values if value != default}
@@ -155,13 +155,13 @@ class Recommendation:
     """The answer to one query.
 
     Attributes:
-        source: the rung that was taken.
+        source: the rung that answered.
         items: item indices, best first.
-        scores: one for each item that ``source`` gave (of ``als`` and ``fold_in`` the dot
-            product, discounted as the query asks, of ``popularity`` the listeners or plays), NaN
-            for an item filled in from the rung below.
-        sources: the rung of each item.
-        newcomers: whom item indices past those of the model stand for, None if there are none.
+        scores: one for each item. For ``als`` and ``fold_in`` it is the dot product, discounted as
+            the query asks; for ``popularity`` the listeners or plays. NaN for an item that comes
+            from another source than ``source``.
+        sources: the source of each item.
+        newcomers: the artists of item indices past those of the model; None if there are none.
     """
 
     source: Source

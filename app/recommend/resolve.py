@@ -1,4 +1,4 @@
-"""The first step: who a query is for, and what is known of them."""
+"""The first step: the user of a query and their taste."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _NO_HISTORY: Final[Row] = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.flo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resolved:
-    """A query with its user in terms of indices.
+    """A query with its user and artists as indices.
 
     Attributes:
         query: the query.
-        situation: what the answer is made from.
-        user_index: the user, if the model knows them.
-        seen: int64, items of their history, of their events and of the listens; in any order.
-        taste: what they like, if there is more to it than training saw; else None.
+        situation: the situation that it is answered in.
+        user_index: the user's index; None if the model does not know them.
+        seen: int64, item indices of the history, the events and the listens; in any order.
+        taste: the taste to fold in; None if it is the one that the model was trained on.
     """
 
     query: Query
@@ -43,11 +43,11 @@ def resolve(query: Query, situation: Situation, rules: EventRules) -> Resolved:
 
     Args:
         query: the query.
-        situation: what the answer is made from.
-        rules: what listens sent by somebody with a history count for.
+        situation: the situation that it is answered in.
+        rules: how many units the listens of a user with a history count.
 
     Raises:
-        ValueError: plays of a listen are no number above 0.
+        ValueError: plays of a listen are not a number above 0.
     """
     model, activity = situation.model, query.activity or NO_ACTIVITY
     is_unknown = query.user_id is None or activity.is_erased
@@ -70,7 +70,7 @@ def _taste_of(
     model: Model,
     rules: EventRules,
 ) -> Taste | None:
-    """Returns what there is to fold in, None if it is no more than training saw."""
+    """Returns the taste to fold in, None if it is the one that the model was trained on."""
     has_history = history is not None and len(history[0]) > 0
     units = index_units(activity.units, model.items)
     if listens is not None and has_history:

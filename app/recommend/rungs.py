@@ -24,11 +24,11 @@ class Case:
     """A query on its way through the steps.
 
     Attributes:
-        resolved: who it is for, and what is known of them.
-        eligible: what may appear.
+        resolved: the query with its user and taste.
+        eligible: the artists that may appear.
         explores: whether artists that are not ranked get places.
         source: the rung that answers; popularity until another one is found.
-        vector: float32, shape (factors,), what that rung ranks by; unused by popularity.
+        vector: float32, shape (factors,), the vector that the rung ranks by; unused by popularity.
     """
 
     resolved: Resolved
@@ -39,7 +39,7 @@ class Case:
 
     @classmethod
     def of(cls, resolved: Resolved) -> Case:
-        """Finds out what may appear."""
+        """Finds the artists that may appear."""
         explores = resolved.query.explore > 0 and resolved.situation.newcomers.has_unranked
         return cls(resolved, find_eligible(resolved), explores)
 
@@ -50,26 +50,26 @@ class Case:
 
     @property
     def situation(self) -> Situation:
-        """What the answer is made from."""
+        """The situation that the query is answered in."""
         return self.resolved.situation
 
     @property
     def end(self) -> int:
-        """Where the ranking ends that the answer is made of."""
+        """The end of the part of the ranking that the answer needs."""
         return self.query.offset + self.query.n
 
     @property
     def start(self) -> int:
-        """Where it begins; a list that explores is made from its first place on."""
+        """The beginning of that part; a list that explores needs all places from the first on."""
         return 0 if self.explores else self.query.offset
 
 
 def take_rungs(cases: Sequence[Case], solved: SolvedVectors) -> None:
-    """Finds the vector of each case, and so the rung that answers.
+    """Sets the vector of each case, and the rung that answers.
 
     Args:
         cases: of one situation.
-        solved: the vectors solved before, of its model.
+        solved: the cached vectors of its model.
     """
     personal = [case for case in cases if case.query.strategy is not Strategy.POPULARITY]
     _fold_in([case for case in personal if case.resolved.taste is not None], solved)

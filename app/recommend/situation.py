@@ -1,4 +1,4 @@
-"""The situation: all that an answer depends on, beside the query."""
+"""The situation: everything but the query that an answer depends on."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Situation:
 
     Attributes:
         model: the model.
-        availability: which of its artists, and of the newcomers, may appear.
+        availability: the unavailable artists, of the model and among newcomers.
         newcomers: the artists beyond the model.
-        unavailable: int64, item indices of all that must not appear, newcomers among them.
+        unavailable: int64, item indices of all unavailable artists, newcomers included.
     """
 
     model: Model
@@ -44,12 +44,12 @@ class Situation:
         availability: Availability = ALL_AVAILABLE,
         newcomers: Newcomers | None = None,
     ) -> Self:
-        """Returns the situation of a model, by default without anything beside it."""
+        """Returns the situation of a model, by default with all artists available, no newcomers."""
         return cls(model, availability, newcomers or Newcomers.of(model, ()))
 
     def indices(self, artist_ids: Collection[str]) -> NDArray[np.int64]:
-        """Returns the item indices of those ids that are known, newcomers' among them."""
-        if not artist_ids:  # as most queries have it
+        """Returns the item indices of the known ids, newcomers included."""
+        if not artist_ids:  # the common case
             return _NONE
         known = self.model.items.indices(artist_ids)
         if not self.newcomers.artists:
@@ -57,7 +57,7 @@ class Situation:
         return np.concatenate([known, self.newcomers.indices(artist_ids)])
 
     def with_availability(self, availability: Availability) -> Self:
-        """Returns the situation with another availability, or itself if that one is no newer."""
+        """Returns the situation with another availability, or itself if that is not newer."""
         if availability.version <= self.availability.version:
             return self
         return replace(self, availability=availability)

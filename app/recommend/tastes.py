@@ -1,4 +1,4 @@
-"""Tastes: what there is to fold in of somebody, and the vectors that it comes to."""
+"""Tastes: histories with events and listens, and the vectors that fold-in solves for them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from app.model.model import Model
 from app.recommend.listens import Row, stack
 from app.recommend.query import Query
 
-# Of users with events; some ten megabytes.
+# Vectors of users with events that are cached: some ten megabytes.
 _MOST_VECTORS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taste:
-    """What there is to fold in.
+    """The input of a fold-in.
 
     Attributes:
-        history: raw plays.
-        units: by item index, what events add.
-        disliked: int64, indices of items that say nothing any more.
-        recency: float32, what age has left of the weights of the history; None where nothing fades.
+        history: item indices and raw plays.
+        units: by item index, the units that events and listens add.
+        disliked: int64, item indices that no longer count.
+        recency: float32, by pair of the history, the share of its weight that is left at its age;
+            None where weights do not fade.
     """
 
     history: Row
@@ -57,7 +58,7 @@ def solve(tastes: Sequence[Taste], model: Model) -> NDArray[np.float32]:
 
 
 class SolvedVectors:
-    """The vectors of users with events that were asked for last; any thread may use it."""
+    """A cache of the vectors of users with events, the latest ones; any thread may use it."""
 
     def __init__(self) -> None:
         self._solved: OrderedDict[str, tuple[Activity, NDArray[np.float32]]] = OrderedDict()
@@ -67,7 +68,7 @@ class SolvedVectors:
         return len(self._solved)
 
     def of(self, query: Query) -> NDArray[np.float32] | None:
-        """Returns the vector that was solved for a query's user, None if the events are others."""
+        """Returns the cached vector of a query's user, None if their events have changed since."""
         if query.user_id is None or query.listens:
             return None
         with self._lock:
@@ -76,7 +77,7 @@ class SolvedVectors:
         return vector if activity is query.activity else None
 
     def add(self, query: Query, vector: NDArray[np.float32]) -> None:
-        """Remembers the vector of a query's user."""
+        """Caches the vector of a query's user."""
         if query.user_id is not None and query.activity is not None and not query.listens:
             with self._lock:
                 self._solved[query.user_id] = query.activity, vector

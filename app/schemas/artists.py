@@ -1,4 +1,4 @@
-"""What is said of an artist."""
+"""The availability of an artist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What events look like."""
+"""Events, as they are sent and shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from app.schemas.times import TIME_EXAMPLE, Time
 
 MAX_EVENTS: Final = 10_000
 MAX_NAME: Final = 500
-# Less would be nothing where plays are summed as float32.
+# Smaller numbers would vanish when plays are summed as float32.
 MIN_PLAYS: Final = 0.001
 _TYPES: Final = {kind.value: kind for kind in EventType}
 _EVENT_FIELDS: Final = tuple(field.name for field in fields(Event))
@@ -37,7 +37,7 @@ EVENT_ID_EXAMPLE: Final = "play-000017"
 
 
 def _not_empty(value: str) -> str:
-    # No address of the API could name it afterwards.
+    # No path of the API could name an empty id afterwards.
     if not value:
         raise ValueError("should not be empty")
     return value
@@ -56,18 +56,18 @@ ArtistName = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_whole_na
 if TYPE_CHECKING:
     TypeName: TypeAlias = str
 else:
-    # No checker of types can know what the table says.
+    # Type checkers cannot read the names from the table.
     TypeName = Literal[tuple(kind.value for kind in EventType)]
 
 
 def _effects() -> list[str]:
-    """Returns what each type does: as they add up, and last what rejects an artist."""
+    """Returns the effect of each type in words; types that reject an artist come last."""
     kinds = sorted(EventType, key=lambda kind: (kind.effect.rejects, kind.effect.counting.value))
     return [f"`{kind}` {kind.effect.words}" for kind in kinds]
 
 
 class EventIn(BaseModel):
-    """One thing that somebody did."""
+    """One thing that a user did."""
 
     model_config = ConfigDict(extra="forbid", strict=True, title="Event")
 
@@ -122,15 +122,15 @@ class EventIn(BaseModel):
 
 
 if _missing := [name for name in _EVENT_FIELDS if name not in EventIn.model_fields]:
-    raise TypeError(f"events have what nobody can send: {', '.join(_missing)}")
+    raise TypeError(f"EventIn lacks fields of Event: {', '.join(_missing)}")
 
 
 class Refused:
-    """An event that is none.
+    """The entry of a request that is not a valid event.
 
     Args:
-        errors: what is wrong, as of pydantic.
-        event_id: its id, if it has one that can be repeated.
+        errors: the entries of pydantic's ``errors()``.
+        event_id: its id if that is printable text, at most 256 characters; else None.
     """
 
     def __init__(self, errors: list[Any], event_id: str | None) -> None:
@@ -139,7 +139,7 @@ class Refused:
 
 
 def _or_refused(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Lets the other events of a request pass."""
+    """Returns ``Refused`` for an invalid event, so that the other events of a request are read."""
     try:
         return handler(value)
     except ValidationError as error:
@@ -174,7 +174,7 @@ class EventsBody(BaseModel):
 
 
 class EventResult(BaseModel):
-    """What became of one event."""
+    """The outcome of one event."""
 
     status: Literal["stored", "repeated", "refused"] = Field(
         description="`stored`: it is on disk and counts; `repeated`: it was there already and "
@@ -189,20 +189,20 @@ class EventResult(BaseModel):
     )
     detail: str | None = Field(
         default=None,
-        description="Why it was refused, or what to know about it: without `event_id` and "
-        "`timestamp` an event that is sent again counts again.",
+        description="Why it was refused, or a warning: without `event_id` and `timestamp` an event "
+        "that is sent again counts again.",
         examples=["timestamp: has no time zone; write it as in 2026-11-26T18:03:59Z"],
     )
 
 
 class EventsAnswer(BaseModel):
-    """What became of the events of a request."""
+    """The outcomes of the events of a request."""
 
     stored: int = Field(description="How many were stored.", examples=[1])
     repeated: int = Field(description="How many were there already.", examples=[0])
     refused: int = Field(description="How many were refused.", examples=[0])
     results: list[EventResult] = Field(
-        description="What became of each, in the order of `events`.",
+        description="The outcome of each event, in the order of `events`.",
         examples=[[{"status": "stored", "event_id": EVENT_ID_EXAMPLE, "sequence": 17}]],
     )
 

@@ -19,11 +19,11 @@ class Ready(BaseModel):
     """A usable model is in service."""
 
     status: Literal["ready", "degraded"] = Field(
-        description="`ready`, or `degraded` while lists are answered but something else is in "
-        "trouble; without a model the answer is a 503.",
+        description="`ready`, or `degraded` while lists are answered but something else fails; "
+        "without a model the answer is a 503.",
         examples=["ready"],
     )
     model_version: Version
     troubles: list[str] = Field(
-        description="What is in trouble, and what to do; empty while all is well.", examples=[[]]
+        description="What fails, and what to do; empty while all is well.", examples=[[]]
     )

@@ -37,9 +37,9 @@ class Item(BaseModel):
     artist_id: str = Field(description="The artist's id.", examples=[ARTIST_ID_EXAMPLE])
     name: str = Field(description="The artist's display name.", examples=["the doors"])
     score: float | None = Field(
-        description="Orders the artists of one source; no probability. Of `als` a dot product, "
-        "discounted as `discovery` asks; of `popularity` a count; null for one that filled a list "
-        "which ran short.",
+        description="Orders the artists of one source; not a probability. For `als` and `fold_in` "
+        "a dot product, discounted as `discovery` asks; for `popularity` a count; null for an "
+        "artist from another source than the list's.",
         examples=[1.404213],
     )
     source: Source = Field(
@@ -52,7 +52,7 @@ class Item(BaseModel):
 ListOwner = Annotated[
     str | None,
     Field(
-        description="Whom the list is for; null where the request named nobody.",
+        description="The user of the list; null if the request named none.",
         examples=[USER_ID_EXAMPLE],
     ),
 ]

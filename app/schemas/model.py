@@ -29,13 +29,13 @@ class Sizes(BaseModel):
 
 
 class EventUnitShown(BaseModel):
-    """What events count in."""
+    """The unit in which events count."""
 
     multiple: float = Field(
-        description="In medians of the weights of the user's history.", examples=[3.0]
+        description="The unit, in medians of the weights of the user's history.", examples=[3.0]
     )
     median_weight: float = Field(
-        description="What stands in for somebody without a history.", examples=[0.91]
+        description="The median that is used for users without a history.", examples=[0.91]
     )
 
 
@@ -49,7 +49,7 @@ class WatermarkShown(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """What the model in service was made from, and how well it did."""
+    """What the model in service was made from, and its quality."""
 
     version: str = Field(description="The version.", examples=[VERSION_EXAMPLE])
     created_at: str = Field(
@@ -65,15 +65,15 @@ class ModelCard(BaseModel):
         examples=[{"factors": 64, "regularization": 0.1, "iterations": 15, "seed": 0}],
     )
     weighting: dict[str, Any] = Field(
-        description="How plays became confidence, with the statistics it was fitted on.",
+        description="How plays became confidence, with the statistics of the training data.",
         examples=[{"name": "bm25", "k1": 1.0, "b": 0.5}],
     )
     event_unit: EventUnitShown = Field(
-        description="What events count in, until a training has learned them.",
+        description="The unit in which events count, until a training has learned them.",
         examples=[{"multiple": 3.0, "median_weight": 0.91}],
     )
     event_watermark: WatermarkShown | None = Field(
-        description="Up to where events are part of the model; null where none are.",
+        description="The last event that the model has learned; null where it has learned none.",
         examples=[{"store": "5311b6ea61d3a5493f4ef0a419877fde", "sequence": 48123}],
     )
     metrics: dict[str, Any] = Field(
@@ -81,9 +81,9 @@ class ModelCard(BaseModel):
         examples=[{"k": 10, "models": {"als": {"precision": 0.199, "ndcg": 0.241}}}],
     )
     publication: dict[str, Any] | None = Field(
-        description="Whether publishing made it current, whether that was to be forced, and what "
-        "of its data had shrunk to less than half of the version before; null for models that are "
-        "older than this record.",
+        description="Whether publishing made it current, whether that was forced, and which of its "
+        "counts had shrunk to less than half of the version before; null for models that were "
+        "published before this was recorded.",
         examples=[{"made_current": True, "force": False, "shrinkage": None}],
     )
     sizes: Sizes = Field(

@@ -1,7 +1,8 @@
-"""What a request for a list may ask: the one table of list options.
+"""The options of a request for a list, in one table.
 
-Each option is declared once, with its bounds and its words, and reaches ``Query`` by its name. What
-is in this table and not in ``Query``, or the other way round, is a failure at import.
+Each option is declared once, with its bounds and its description, and becomes the field of
+``Query`` of the same name. An option without a field, or a field without an option, is an error at
+import.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ MAX_N: Final = 500
 MAX_OFFSET: Final = 10_000
 MAX_BATCH_ITEMS: Final = 100_000
 
-# Options of ``GET /recommend/{user_id}`` that the hot route answers itself. One that is not named
-# here is answered by the framework's route, with the same list.
+# Options of ``GET /recommend/{user_id}`` that the hot route answers itself. Requests with other
+# options go to the framework's route, which gives the same list.
 HOT_OPTIONS: Final = frozenset(
     {"n", "offset", "strategy", "include_seen", "discovery", "explore", "seed", "exclude"}
 )
-# Whom a call of many lists is for: each list is a query of its own.
+# Options of the call for many lists that no query has: each list is a query of its own.
 _OF_THE_CALL: Final = frozenset({"user_ids"})
-# What a query is told by the service, not by a request.
+# Fields of a query that the service sets, not the request.
 _INTERNAL: Final = frozenset({"activity"})
 
-# JSON has no enumerations: their values come as strings, in a body that is strict otherwise.
+# JSON has no enumerations, so these accept strings in an otherwise strict body.
 StrategyName = Annotated[Strategy, Field(strict=False)]
 Excluded = Annotated[list[Id], Field(max_length=MAX_IDS)]
 
@@ -73,15 +74,15 @@ ExploreSeed = Annotated[
     Field(
         ge=0,
         le=2**63 - 1,
-        description="Of the choice of those artists; without it the choice is the same for a user "
-        "all day (UTC), as long as the model is.",
+        description="Seed of the choice of those artists; without it the choice stays the same for "
+        "a user and a model all day (UTC).",
         examples=[7],
     ),
 ]
 
 
 class SharedOptions(BaseModel):
-    """What every call for a list may ask: one list, by query or by body, and lists for many.
+    """The options of all calls for lists: for one user by query or body, and for many users.
 
     An option that is declared here is read by all of them, and has to be a field of ``Query``.
     """
@@ -112,7 +113,7 @@ class Page(BaseModel):
 
 
 class _OneList(Page):
-    """What only calls for one list may ask."""
+    """The options of calls for one list only."""
 
     strategy: StrategyName = Field(
         default=Strategy.AUTO,
@@ -129,7 +130,7 @@ class _OneList(Page):
 
 # Fields of the last base come first.
 class ListOptions(SharedOptions, _OneList):
-    """What the calls for one list have in common."""
+    """The options that both calls for one list have."""
 
 
 class RecommendParameters(ListOptions):
@@ -144,7 +145,7 @@ class RecommendParameters(ListOptions):
 
 
 class Listen(BaseModel):
-    """An artist that somebody listens to."""
+    """An artist that the user listens to."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -169,7 +170,7 @@ class RecommendBody(ListOptions):
 
     user_id: Id | None = Field(
         default=None,
-        description="Whom the list is for; left out or null for somebody unknown.",
+        description="The user of the list; left out or null for an unknown user.",
         examples=[USER_ID_EXAMPLE],
     )
     exclude: Excluded = Field(
@@ -186,19 +187,19 @@ class RecommendBody(ListOptions):
     listens: list[Listen] | None = Field(
         default=None,
         max_length=MAX_IDS,
-        description="What they listen to; nothing of it is stored. For somebody unknown it is the "
-        "history; for a user with a history it counts as events of type `play` would.",
+        description="What the user listens to; it is not stored. For an unknown user it is the "
+        "history; for a user with a history it counts like events of type `play`.",
         examples=[[{"artist_id": OTHER_ARTIST_ID_EXAMPLE, "plays": 12}]],
     )
 
 
 class _ManyLists(BaseModel):
-    """What only the call for lists of many users may ask."""
+    """The options of the call for many lists only."""
 
     user_ids: list[Id] = Field(
         min_length=1,
         max_length=MAX_IDS,
-        description="Whom the lists are for, in this order; unknown users get popular artists.",
+        description="The users of the lists, in order; unknown users get popular artists.",
         examples=[[USER_ID_EXAMPLE, "b77d01c4aa"]],
     )
     n: PlainInteger = Field(
@@ -226,9 +227,9 @@ class BatchBody(SharedOptions, _ManyLists):
 
 
 def arguments_of(options: SharedOptions) -> dict[str, Any]:
-    """Returns what a request asks as arguments of ``Query``, by name.
+    """Returns a request's options as arguments of ``Query``, by name.
 
-    What it does not say is left out, since the defaults are those of ``Query``.
+    Options that are not given are left out, since ``Query`` has the same defaults.
     """
     arguments = {name: getattr(options, name) for name in options.model_fields_set - _OF_THE_CALL}
     if arguments.get("listens"):
@@ -239,11 +240,11 @@ def arguments_of(options: SharedOptions) -> dict[str, Any]:
 def check_options(
     calls: Iterable[type[SharedOptions]], query: type[Query], hot: Iterable[str]
 ) -> None:
-    """Compares the table with the query that it is made into.
+    """Compares the table of options with the fields of the query.
 
     Args:
-        calls: what each call may ask.
-        query: what all of them become.
+        calls: the options of each call.
+        query: the query that all of them become.
         hot: names of options that the hot route answers.
 
     Raises:
@@ -253,11 +254,11 @@ def check_options(
     known = {one.name: one for one in fields(query)}
     asked = {name: info for call in calls for name, info in call.model_fields.items()}
     if foreign := asked.keys() - known.keys() - _OF_THE_CALL:
-        raise TypeError(f"no fields of {query.__name__}: options {sorted(foreign)}")
+        raise TypeError(f"options that are no fields of {query.__name__}: {sorted(foreign)}")
     if silent := known.keys() - asked.keys() - _INTERNAL:
-        raise TypeError(f"no options of any call: fields {sorted(silent)} of {query.__name__}")
+        raise TypeError(f"fields of {query.__name__} that no call has as options: {sorted(silent)}")
     if unknown := set(hot) - asked.keys():
-        raise TypeError(f"no options of any call, though named as hot: {sorted(unknown)}")
+        raise TypeError(f"hot options that no call has: {sorted(unknown)}")
     for call in calls:
         for name, info in call.model_fields.items():
             default = info.get_default(call_default_factory=True)

@@ -34,8 +34,8 @@ class PopularParameters(Page):
         gt=0,
         le=MAX_DAYS,
         allow_inf_nan=False,
-        description="Count the events of so many days until now; without it, what the model was "
-        "trained on.",
+        description="Count the events of this many days until now; without it, the data that the "
+        "model was trained on.",
         examples=[7],
     )
 
@@ -56,7 +56,7 @@ class PopularArtists(BaseModel):
     model_version: Version
     by: PopularityBy = Field(description="What counted.", examples=["listeners"])
     days: float | None = Field(
-        description="Of how many days events were counted; null for the training's data.",
+        description="How many days of events were counted; null for the training data.",
         examples=[None],
     )
     items: list[PopularItem] = Field(

@@ -24,7 +24,7 @@ def check_id(text: str) -> str:
     """Returns an id that Encore can carry.
 
     Raises:
-        InvalidId: it is too long or no valid UTF-8.
+        InvalidId: it is too long or not valid UTF-8.
     """
     encode_id(text)
     return text

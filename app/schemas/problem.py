@@ -1,4 +1,4 @@
-"""What every error answers."""
+"""The body of every error."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Violation(BaseModel):
 
 
 class Problem(BaseModel):
-    """What every error answers (RFC 9457), as ``application/problem+json``."""
+    """The body of every error (RFC 9457), as ``application/problem+json``."""
 
     type: str = Field(
-        description="Tells kinds of problems apart: `about:blank` where the status says it all, "
-        "else a stable URN.",
+        description="The kind of problem: a stable URN, or `about:blank` where the status says "
+        "everything.",
         examples=["urn:encore:problem:invalid-request"],
     )
     title: str = Field(description="The kind in words.", examples=["Invalid request"])

@@ -1,4 +1,4 @@
-"""Times, as requests, answers and dumps have them."""
+"""Times in requests, answers and dumps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from app.events.event import MICROSECONDS
 
 TIME_EXAMPLE: Final = "2026-11-26T18:03:59Z"
-# Clocks of senders may be wrong, or in another zone than they say.
+# A sender's clock may be wrong, or in another time zone than it says.
 _FUTURE_SECONDS: Final = 24 * 3600
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC_3339: Final = re.compile(
@@ -25,7 +25,7 @@ def read_time(value: object) -> int:
     """Returns the microseconds since 1970 (UTC) of a time such as 2026-11-26T18:03:59+01:00.
 
     Raises:
-        ValueError: it is none, has no offset, or lies before 1970 or in the future.
+        ValueError: it is not a time, has no offset, or lies before 1970 or in the future.
     """
     if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         if isinstance(value, str) and _NAIVE.fullmatch(value):
@@ -44,7 +44,7 @@ def read_time(value: object) -> int:
 
 
 def write_time(microseconds: int) -> datetime:
-    """Returns a time as answers have it."""
+    """Returns a time for an answer, in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 

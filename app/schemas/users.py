@@ -1,4 +1,4 @@
-"""What is known of a user."""
+"""A user's history and events, and their erasure."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PlayedInHistory(BaseModel):
 
 
 class UserCard(BaseModel):
-    """What is known of a user."""
+    """A user's history and events."""
 
     user_id: str = Field(description="The user's id.", examples=[USER_ID_EXAMPLE])
     model_version: str | None = Field(

@@ -1,4 +1,4 @@
-"""Lists: from queries to the bytes of answers, at once or by the batcher."""
+"""Answers: from queries to the bytes of lists, at once or by the batcher."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ async def recommend(
     """Answers one query with the JSON of ``Recommendations``, the user's events included.
 
     Raises:
-        UnknownUser: strategy ``als`` for somebody without usable history.
-        Overloaded: it takes scoring, and too many are waiting for that.
-        ClientGone: the client has closed its connection meanwhile.
+        UnknownUser: strategy ``als`` for a user without usable history.
+        Overloaded: the answer needs scoring, and too many requests wait for that.
+        ClientGone: the client has closed its connection.
     """
     user_id, stamps = query.user_id, journal.stamps
     if query.explore and query.seed is None:
@@ -46,12 +46,12 @@ async def recommend_batch(
     queries: Sequence[Query],
     receive: Receive,
 ) -> bytes:
-    """Answers many queries, each as alone, with the JSON of ``BatchRecommendations``.
+    """Answers many queries, each as if alone, with the JSON of ``BatchRecommendations``.
 
     Raises:
-        UnknownUser: strategy ``als`` for somebody without usable history.
-        Overloaded: too many are waiting.
-        ClientGone: the client has closed its connection meanwhile.
+        UnknownUser: strategy ``als`` for a user without usable history.
+        Overloaded: too many requests wait for scoring.
+        ClientGone: the client has closed its connection.
     """
     for query in queries:
         if query.explore and query.seed is None:
@@ -73,7 +73,7 @@ async def recommend_batch(
 
 
 def _seed_of_the_day(user_id: str | None, version: str) -> int:
-    """Returns what makes a user explore the same all day, and another one something else."""
+    """Returns the default seed of exploration: the same for a user and a version all day (UTC)."""
     today = datetime.now(UTC).date().isoformat()
     digest = blake2b("\0".join([user_id or "", version, today]).encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "little")

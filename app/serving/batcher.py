@@ -1,10 +1,10 @@
 """Scores requests together, on one thread beside the event loop.
 
-Whatever comes in while the thread is busy is its next batch, so a batch fills by itself and nobody
-waits for one to fill. Requests are taken in the order in which they came, but for heavy turns, as
-of long lists and of requests with many queries: one of them at most is part of a batch, so that the
-others do not wait for many. How many may wait, and how long, is bounded; the rest is refused,
-though not at once.
+The requests that arrive while the thread is busy are its next batch, so no request waits for a
+batch to fill. Requests are taken in the order of their arrival, except heavy turns (long lists,
+requests with many queries): a batch holds at most one of them, so that short requests do not wait
+for many. The number of waiting requests and their waiting time are bounded; the rest is refused,
+after a short delay.
 """
 
 from __future__ import annotations
@@ -24,34 +24,38 @@ from app.errors import Overloaded, UnknownUser
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Recommendation
 
-# A batch weighs about so much; more would be scored hardly faster each, and others would wait.
+# The weight of a full batch: a larger one is hardly faster for each request, and others would wait.
 _BATCH: Final = 32
-# From here on a turn is heavy.
+# A turn of at least this weight is heavy.
 _HEAVY: Final = 8
-# A list of so many items takes about twice the time of a short one.
+# A list of this many items takes about twice the time of a short one.
 _LIST_UNIT: Final = 256
-# So many requests of several turns are answered at a time, since their answers stay until the
-# last turn: the largest has some 10 MB.
+# How many requests of several turns are answered at a time. Their answers stay in memory until the
+# last turn; the largest has some 10 MB.
 _LONG_REQUESTS: Final = 4
-# Refusals come at this pace, which takes some hundredths of a worker's time, but none is held for
-# longer than that.
+# The time between two refusals, at which they take some hundredths of a worker's time; and the
+# longest time that a refusal is delayed.
 _BETWEEN_REFUSALS: Final = 1 / 150
 _LEAST_HOLD_SECONDS: Final = 0.1
 _LONGEST_HOLD_SECONDS: Final = 8.0
 _CLOSE_SECONDS: Final = 5.0
 
 Encode: TypeAlias = Callable[[Query, Recommendation], bytes]
-# The encoded answer to each query, or why there is none.
+# The encoded answer to each query, or the error in its place.
 Encoded: TypeAlias = list[bytes | UnknownUser]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turn:
-    """Queries of one request that are answered together, and who waits for that.
+    """Queries of one request that are answered together.
 
     Attributes:
+        recommender: the recommender that answers.
+        queries: the queries.
+        encode: makes bytes of an answer.
         weight: about how many short lists take the same time.
-        expires_at: of the monotonic clock, when it is no use any more to begin.
+        expires_at: the time of the monotonic clock after which it is not begun.
+        future: gets the answers; the request waits for it.
     """
 
     recommender: Recommender
@@ -69,7 +73,7 @@ class Batcher:
 
     Args:
         size: how many turns may wait at once.
-        wait_seconds: how long one may wait before it begins.
+        wait_seconds: how long a turn may wait before it begins.
     """
 
     def __init__(self, *, size: int, wait_seconds: float) -> None:
@@ -89,18 +93,18 @@ class Batcher:
     ) -> Encoded:
         """Answers queries, each exactly as it would be answered alone.
 
-        Cancelling this, as when a client has gone, drops what has not begun.
+        Cancelling this call, for example when the client has gone, drops turns that have not begun.
 
         Args:
-            recommender: who answers all of them.
-            queries: in any number.
+            recommender: the recommender that answers all queries.
+            queries: any number of queries.
             encode: makes bytes of an answer; runs on the batcher's thread.
 
         Returns:
-            For each query the bytes, or the refusal of that one.
+            For each query the bytes, or the error in their place.
 
         Raises:
-            Overloaded: too many are waiting, or it has waited too long.
+            Overloaded: too many requests are waiting, or this one has waited too long.
         """
         if self._waiting >= self._size:
             await self._hold_back()
@@ -116,11 +120,11 @@ class Batcher:
         async with self._as_long_request():
             for part in parts:
                 encoded += await self._take_turn(recommender, part, encode, expires_at)
-                expires_at = float("inf")  # what has begun is finished
+                expires_at = float("inf")  # a request that has begun is finished
         return encoded
 
     async def close(self) -> None:
-        """Ends the thread after what it has been given; may be called twice."""
+        """Ends the thread after all turns that were given; may be called twice."""
         if not self._is_closed:
             self._is_closed = True
             self._came.put(None)
@@ -158,8 +162,8 @@ class Batcher:
     async def _hold_back(self) -> None:
         """Waits before a refusal.
 
-        Clients that ask again as soon as they are refused would otherwise take the time of those
-        who are being answered: refusing costs a good part of what answering does.
+        Refusing costs nearly as much time as answering. Without the wait, clients that ask again at
+        once would take that time from the requests that are being answered.
         """
         seconds = self._held * _BETWEEN_REFUSALS
         if seconds > _LONGEST_HOLD_SECONDS:
@@ -177,17 +181,17 @@ class Batcher:
             self._score(_batch(light, heavy))
 
     def _receive(self, light: deque[_Turn], heavy: deque[_Turn]) -> bool:
-        """Sorts what has come, waiting for it if there is nothing else; False after closing."""
+        """Sorts the turns that have arrived, and waits if there are none; False after closing."""
         with suppress(Empty):
             while (turn := self._came.get(block=not (light or heavy))) is not None:
                 (heavy if turn.weight >= _HEAVY else light).append(turn)
-            self._came.put(None)  # for the next call, if something is left to do
+            self._came.put(None)  # for the next call, if turns are left
             return False
         return True
 
     def _score(self, turns: Sequence[_Turn]) -> None:
         now = time.monotonic()
-        # Another situation may have come into service while turns were waiting.
+        # Waiting turns may have different recommenders: another situation came into service.
         by_recommender: defaultdict[int, list[_Turn]] = defaultdict(list)
         results: dict[_Turn, Encoded | Exception] = {}
         for turn in turns:
@@ -199,14 +203,14 @@ class Batcher:
                 by_recommender[id(turn.recommender)].append(turn)
         for together in by_recommender.values():
             results.update(zip(together, _answers(together), strict=True))
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no request waits
             self._loop.call_soon_threadsafe(self._deliver, results)
 
     def _deliver(self, results: dict[_Turn, Encoded | Exception]) -> None:
         self._waiting -= len(results)
         for turn, result in results.items():
             if turn.future.done():
-                continue  # nobody waits any more
+                continue  # cancelled: no request waits
             if isinstance(result, Exception):
                 turn.future.set_exception(result)
             else:
@@ -224,7 +228,7 @@ def _weight(query: Query) -> int:
 
 
 def _parts(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
-    """Cuts the queries of a request into turns."""
+    """Splits the queries of a request into turns."""
     start = weight = 0
     for place, query in enumerate(queries):
         if place > start and weight + _weight(query) > _BATCH:
@@ -246,7 +250,7 @@ def _batch(light: deque[_Turn], heavy: deque[_Turn]) -> list[_Turn]:
 
 
 def _answers(turns: Sequence[_Turn]) -> list[Encoded | Exception]:
-    """Answers turns of one recommender, and alone any that would take others with it."""
+    """Answers turns of one recommender; if one fails, each alone, so that only that one fails."""
     try:
         return list(_encoded(turns))
     except Exception as error:

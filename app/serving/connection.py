@@ -1,4 +1,4 @@
-"""The client's connection: work for somebody who has gone is not done."""
+"""The client's connection: work is cancelled when the client closes it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-# Most answers are there before watching would be worth a task of its own.
+# Most answers are ready sooner, and need no task that watches the connection.
 _WATCH_AFTER_SECONDS: Final = 0.05
 
 T = TypeVar("T")
-# What ASGI hands over to read a request's messages with.
+# ASGI's callable that reads the messages of a request.
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has closed its connection, so no one reads the answer."""
 
 
 async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """Returns what ``work`` returns; cancels it when the client closes the connection.
+    """Returns the result of ``work``; cancels it when the client closes the connection.
 
     Raises:
-        ClientGone: the client has closed its connection meanwhile.
+        ClientGone: the client has closed its connection.
     """
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     watching: asyncio.Task[None] | None = None
@@ -30,7 +30,7 @@ async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
 
     def leave(watching: asyncio.Task[None]) -> None:
         nonlocal is_gone
-        if watching.exception() is None:  # else a body was refused that nobody has asked for
+        if watching.exception() is None:  # else a body was refused; the client is there
             is_gone = True
             task.cancel()
 

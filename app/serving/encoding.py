@@ -1,7 +1,7 @@
-"""Lists as JSON, the bytes that the schemas describe.
+"""Lists as JSON: the same bytes as the schemas would write.
 
-Most lists come from one rung and have finite scores: they are a template, made once, that gets the
-artists and scores filled in. Whatever else a list may be, its schema encodes it.
+Most lists come from one rung and have finite scores. They are written by a template that is made
+once and gets artists and scores filled in; all other lists are encoded by their schema.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from app.recommend.newcomers import Newcomers
 from app.recommend.query import Query, Recommendation, Source
 from app.schemas.lists import Item, Recommendations, UserList
 
-# Dot products, and counts.
+# Dot products have six decimals, counts all digits.
 _SCORE_FORMATS: Final = {Source.ALS: "%.6f", Source.FOLD_IN: "%.6f", Source.POPULARITY: "%r"}
-# Each takes about 70 bytes an item.
+# A template takes about 70 bytes for each item.
 _MOST_TEMPLATES: Final = 64
 _MOST_NEWCOMERS: Final = 4096
 
@@ -30,7 +30,7 @@ def encode_list(
 ) -> bytes:
     """Returns an answer as ``Recommendations``, or as ``UserList`` without the version."""
     scores = answer.scores
-    # Scores descend, so the first and the last bound the others; what is filled in has none.
+    # Scores descend, so the first and the last bound the others. Items of another source have NaN.
     is_finite = not scores or (scores[0] < math.inf and scores[-1] > -math.inf)
     if not is_finite or answer.sources.count(answer.source) < len(scores):
         return _by_schema(model, query, answer, with_version=with_version)
@@ -48,7 +48,7 @@ def encode_list(
 
 def _artists_of(model: Model) -> ItemCache[bytes]:
     """Returns ids and names as JSON, by item index."""
-    # Not the model itself, which would then outlive its service.
+    # The cache must not refer to the model, which would then stay in memory after its service.
     ids, names = model.items, model.item_names
 
     def artist(item: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Follows ``models/current``: opens what it names, swaps it in, and keeps out what is broken."""
+"""The model follower: opens the version that ``models/current`` names, and refuses broken ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Rejection:
-    """A version that could not be taken, and when to try it again."""
+    """A version that could not be used, and when to try it again."""
 
     version: str
     reason: str
@@ -35,17 +35,17 @@ class _Rejection:
 class ModelFollower:
     """Holds the recommender in service and exchanges it when another version becomes current.
 
-    A request takes ``recommender`` once and stays with it.
+    A request takes ``recommender`` once and uses it until its end.
 
     Args:
-        models: the models folder; it may come into being later.
+        models: the models folder; it need not exist yet.
         poll_seconds: time between two looks at the pointer.
         verify_bytes: up to this size a model's checksums are compared before it serves, above it
             in the background.
-        rules: of the recommender.
+        rules: how many units each type of event counts.
 
     Attributes:
-        in_service: where the recommender is exchanged, also by who knows more beside the model.
+        in_service: holds the recommender; availability and newcomers are updated there, too.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class ModelFollower:
         self._poll_seconds = poll_seconds
         self._verify_bytes = verify_bytes
         self.in_service: Final = InService()
-        # The last one whose checksums agreed: what to go back to.
+        # The last recommender whose checksums agreed, to fall back to.
         self._verified: Recommender | None = None
         self._rejection: _Rejection | None = None
-        # Failed once, so never again served before its checksums are compared.
+        # Versions whose checksums differed once; they are compared before such a version serves.
         self._distrusted: set[str] = set()
         self._complaint = ""
         self._lock = threading.Lock()
@@ -97,11 +97,11 @@ class ModelFollower:
         self._poller.start()
 
     def close(self) -> None:
-        """Stops following and lets the model go; may be called twice."""
+        """Stops following and drops the model; may be called twice."""
         self._closed.set()
         for thread in filter(None, (self._poller, *self._verifiers)):
-            # Comparing a huge model's checksums is not waited for: its thread ends by itself. That
-            # thread may also hold the lock, so it is not taken here.
+            # Comparing the checksums of a huge model takes longer than this waits; its thread ends
+            # by itself. It may hold the lock, so the lock is not taken here.
             thread.join(_CLOSE_SECONDS)
         self.in_service.put(None)
         self._verified = self._poller = None
@@ -114,7 +114,8 @@ class ModelFollower:
             The version in service.
 
         Raises:
-            ModelUnavailable: what the pointer names cannot be served; what was in service stays.
+            ModelUnavailable: the version that the pointer names cannot be served; the former one
+                stays in service.
         """
         self._check(at_once=True)
         with self._lock:
@@ -153,7 +154,7 @@ class ModelFollower:
         return time.monotonic() >= rejection.retry_at
 
     def _take(self, version: str) -> None:
-        """Opens a version and puts it into service, or notes why not."""
+        """Opens a version and puts it into service, or records why that is not possible."""
         models = self._models
         try:
             size = total_bytes(models.manifest(version))
@@ -161,7 +162,7 @@ class ModelFollower:
             verify_now = size <= self._verify_bytes or version in self._distrusted
             if verify_now:
                 models.verify(version, with_report=False)
-            _ = model.catalogue  # computed once, here; no request should have to wait for it
+            _ = model.catalogue  # computed here, so that no request waits for it
         except EncoreError as error:
             self._reject(version, str(error))
             return
@@ -179,7 +180,7 @@ class ModelFollower:
             self._verified = recommender
         else:
             if former and self._verified and former.model is self._verified.model:
-                self._verified = former  # with what came to be known beside the model since
+                self._verified = former  # with its latest availability and newcomers
             self._verify_later(version)
         logger.info("serving model %s%s", version, f" instead of {previous}" if previous else "")
 
@@ -212,7 +213,7 @@ class ModelFollower:
         thread.start()
 
     def _verify(self, version: str) -> None:
-        """Compares the checksums of the version in service; takes it out where they differ."""
+        """Compares the checksums of the version in service; takes it out if they differ."""
         reason = ""
         try:
             self._models.verify(version, with_report=False)
@@ -220,7 +221,7 @@ class ModelFollower:
             reason = str(error) or repr(error)
         with self._lock:
             if self._closed.is_set() or self.version != version:
-                return  # another version has taken over meanwhile
+                return  # another version is in service by now
             if not reason:
                 self._verified = self.in_service.recommender
                 logger.info("the checksums of model %s agree", version)

@@ -1,7 +1,7 @@
-"""The newcomer worker: gives the model in service the artists that only events know of.
+"""The newcomer worker: adds the artists that only events know to the model in service.
 
-A thread of its own looks at what was stored since it looked last, makes or renews the vectors of
-those artists that the model lacks, and puts a situation with all of them into service.
+Its thread reads the events that were stored since its last look, makes or renews the vectors of
+artists that the model lacks, and puts a situation with all newcomers into service.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from app.store.clock import now
 from app.store.interface import EventStore
 
 _LOOK_SECONDS: Final = 0.5
-# It takes at most a fifth of a processor's time, however much comes in.
+# It rests four times as long as it works, so it takes at most a fifth of a processor.
 _REST: Final = 4
 _ARTISTS_PER_LOOK: Final = 50
-# The latest listeners of an artist say enough of it.
+# A newcomer's vector is made from this many of its latest listeners at most.
 _LISTENERS: Final = 30
-# Those with most listeners, where there are more.
+# If there are more newcomers, those with most listeners count.
 _MOST_NEWCOMERS: Final = 1000
-# Of so many it is looked up at once whether they lost listeners.
+# How many newcomers are checked for lost listeners at once.
 _DOUBTED_PER_LOOK: Final = 500
-# Its questions have ended with the store when it is closed.
+# Closing waits no longer; the store was closed before, which has ended the worker's questions.
 _CLOSE_SECONDS: Final = 2.0
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A newcomer, how many listeners it is made of, and the latest who played it."""
+    """A newcomer, how many listeners its vector is made from, and its latest listeners."""
 
     newcomer: Newcomer
     n_listeners: int
@@ -54,10 +54,10 @@ class NewcomerWorker:
     """Follows the events and the model in service.
 
     Args:
-        follower: says which recommender is in service.
+        follower: has the recommender in service.
         journal: has the store.
-        rules: what events count for.
-        newcomer_rules: what makes a newcomer.
+        rules: how many units each type of event counts.
+        newcomer_rules: how newcomers get into lists.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class NewcomerWorker:
         self._model: Model | None = None
         self._solver: NewcomerSolver | None = None
         self._cursor = self._erased_up_to = self._prunings = 0
-        # Artists whose events have changed, in their order.
+        # Artists with new events, in the order of their events.
         self._waiting: dict[str, None] = {}
         self._found: dict[str, _Found] = {}
-        # Artists of those, which may have lost listeners.
+        # Newcomers in _found that may have lost listeners.
         self._doubted: dict[str, None] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="newcomer-worker", daemon=True)
@@ -105,7 +105,7 @@ class NewcomerWorker:
             rest = max(_LOOK_SECONDS, _REST * (time.monotonic() - start))
 
     def look(self) -> None:
-        """Looks once at what has changed.
+        """Looks once for changes.
 
         Raises:
             ModelUnavailable: no model is in service.
@@ -118,7 +118,7 @@ class NewcomerWorker:
             self._cursor = self._erased_up_to = 0
             self._waiting, self._found, self._doubted = {}, {}, {}
             _check_watermark(recommender.model, store)
-        # Both are read before anything is taken note of: either may fail.
+        # All is read before any state changes, since each read may fail.
         latest = store.latest_of_artists(self._cursor)
         erased = store.erased_after(self._erased_up_to)
         prunings = store.prunings
@@ -127,7 +127,7 @@ class NewcomerWorker:
         items = recommender.model.items
         self._waiting |= {artist: None for artist, _ in latest if items.index(artist) is None}
         if erased or prunings != self._prunings:
-            # Nothing of that may be left, and which artists it was about is gone.
+            # Deleted events must not count any more, and nothing says which artists they had.
             self._erased_up_to = max([self._erased_up_to, *(sequence for _, sequence in erased)])
             self._prunings = prunings
             self._doubted |= dict.fromkeys(self._found)
@@ -151,7 +151,7 @@ class NewcomerWorker:
         for user in listeners:
             learned = self._journal.learned(store, user, recommender.model)
             activity = read_activity(store, user, self._rules, at, learned)
-            # Not by its units: what a training has read without taking the artist in has none.
+            # Not by units: learned events have none, even if training left the artist out.
             if activity and artist in activity.seen and artist not in activity.barred:
                 queries.append(Query(user, activity=activity))
         if queries:
@@ -174,15 +174,15 @@ class NewcomerWorker:
 
 
 def _check_watermark(model: Model, store: EventStore) -> None:
-    """Says it when a store was put back to an earlier state than a model was trained on."""
+    """Logs an error if the store was restored to a state before the model's watermark."""
     watermark = model.watermark
     if watermark is None or watermark.store != store.id:
         return
     if watermark.sequence > (last := store.last_sequence()):
         logger.error(
             "model %s has learned events up to number %d, and the store ends at %d: it was "
-            "restored from an older copy. Run `python -m training events renew`, or events to "
-            "come will be taken for those that the model knows",
+            "restored from an older copy. Run `python -m training events renew`; otherwise new "
+            "events get numbers that the model takes for learned ones",
             model.version,
             watermark.sequence,
             last,

@@ -9,15 +9,15 @@ from app.serving.model_follower import ModelFollower
 
 
 async def pin(follower: ModelFollower, journal: Journal) -> Recommender:
-    """Returns the recommender in service, which knows what is available by now.
+    """Returns the recommender in service, with the current availability of artists.
 
-    Where the store is away, it knows what was available when the store was read last.
+    While the store cannot be read, it is the availability that was read last.
 
     Raises:
         ModelUnavailable: no model is in service.
     """
     recommender = follower.recommender
-    if recommender.availability.version < journal.stamps.assortment[0]:
+    if recommender.availability.version < journal.stamps.availability[0]:
         return await _renew_availability(follower, recommender, journal)
     return recommender
 

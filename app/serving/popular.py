@@ -1,4 +1,4 @@
-"""The page of popular artists, by what a model has learned or by what was played of late."""
+"""The ranking of popular artists, from the training data or from recent events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def played_lately(
     by: PopularityBy,
     days: float,
 ) -> PopularArtists:
-    """Returns a part of the ranking of what was played in the last days.
+    """Returns a part of the ranking of the artists that were played in the last days.
 
     Raises:
         StoreUnavailable: the events cannot be read.

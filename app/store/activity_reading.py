@@ -1,4 +1,4 @@
-"""What a user's events come to, read from a store: for the service, and for lists made offline."""
+"""Reading a user's activity from a store, for the service and for lists that are made offline."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from app.events.activity import Activity, activity_of
 from app.events.event_types import EventRules
 from app.store.interface import EventStore
 
-# Of somebody with more, the latest count.
+# Of a user with more events, the latest count.
 EVENTS_PER_USER: Final = 10_000
 
 
 def read_activity(
     store: EventStore, user_id: str, rules: EventRules, at: int, learned: int = 0
 ) -> Activity | None:
-    """Reads what a user's events come to, None for somebody without any who was not erased.
+    """Reads a user's activity; None for a user who has no events and was not erased.
 
     Args:
-        store: where they are.
-        user_id: whose.
-        rules: what they count for.
+        store: the event store.
+        user_id: the user.
+        rules: how many units each type of event counts.
         at: the time now, in microseconds since 1970 (UTC).
-        learned: number of the last event that a training has learned; it obeys tombstones up to
-            there, and knows the user again from events since.
+        learned: number of the last event that a training has learned. A tombstone up to this number
+            was obeyed by the training, so only a later one erases the user's history.
 
     Raises:
         StoreUnavailable: the store cannot be read.

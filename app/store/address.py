@@ -1,4 +1,4 @@
-"""Which store a database URL names."""
+"""Database URLs: checking them, and opening the event store that they name."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _EXPECTED: Final = (
 
 
 def check_url(url: str) -> None:
-    """Refuses a URL that names no event store; the message does not repeat it.
+    """Refuses a URL that names no event store; the message does not contain the URL.
 
     Raises:
-        ValueError: it names none, or the driver for it is not installed.
+        ValueError: it names no event store, or its driver is not installed.
     """
     if url.startswith(_POSTGRESQL):
         if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
             raise ValueError(
-                "PostgreSQL wants a driver, which is not installed: "
+                "PostgreSQL needs a driver, which is not installed: "
                 "pip install 'encore-recommender[postgres]'"
             )
     elif not url.startswith(_SQLITE):
@@ -44,16 +44,16 @@ def open_store(
     """Opens the event store that a URL names.
 
     Args:
-        url: as of ``ENCORE_DATABASE_URL``.
-        must_exist: whether a store that is missing is refused instead of made.
-        deadlines: how long questions may take; as long as they do if not given.
+        url: a URL in the form of ``ENCORE_DATABASE_URL``.
+        must_exist: whether a missing store is refused instead of created.
+        deadlines: how long questions may take; no limit by default.
 
     Raises:
         StoreUnavailable: it cannot be opened.
-        ValueError: the URL names none.
+        ValueError: the URL names no event store.
     """
     check_url(url)
-    # One database, one driver; the base install has that of SQLite.
+    # Imported late: the base install has no driver of PostgreSQL.
     if url.startswith(_POSTGRESQL):
         from app.store.postgres import PostgresEventStore  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL whose questions end in time, whatever the server does.
 
-The kernel of a frozen server goes on to acknowledge what it is sent, so neither a timeout of the
-server nor one of TCP ends the wait for the answer. The thread that waits has to look at the clock.
+The kernel of a frozen server still acknowledges packets, so neither a timeout of the server nor one
+of TCP ends the wait for an answer. The waiting thread has to check the time itself.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import psycopg
 
 from app.store.deadlines import Deadline
 
-# So often whoever waits for an answer looks at the clock.
+# How often a waiting thread checks the time.
 _GLANCE_SECONDS: Final = 0.1
 
 T = TypeVar("T")
 
 
 class TooLate(psycopg.OperationalError):
-    """The answer has not come before the deadline, or before the store was closed."""
+    """The answer did not come before the deadline, or before the store was closed."""
 
 
 class Question:
-    """Everything that a thread asks a server between taking a connection and giving it back.
+    """All that a thread asks a server between taking a connection and giving it back.
 
     Args:
-        deadline: of all of it together.
+        deadline: the deadline of the whole question.
         closing: set when the store is being closed, which ends the question.
 
     Attributes:
-        deadline: as given.
-        is_cut: whether it was ended without an answer.
+        deadline: the deadline.
+        is_cut: whether the question was ended without an answer.
     """
 
     def __init__(self, deadline: Deadline, closing: Flag) -> None:
@@ -49,7 +49,7 @@ class Question:
 
     @contextmanager
     def put(self) -> Iterator[None]:
-        """Makes it the question that this thread asks."""
+        """Makes this the present question of the calling thread."""
         token = _asked.set(self)
         try:
             yield
@@ -57,20 +57,21 @@ class Question:
             _asked.reset(token)
 
     def left(self, most: float) -> float:
-        """Returns for how many seconds it may still wait, at most ``most``."""
+        """Returns for how many seconds the question may still wait, at most ``most``."""
         return max(0.0, min(most, self._ends_at - time.monotonic()))
 
     def bound(self, work: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Returns work of the driver that ends with ``TooLate`` when the time is up.
+        """Wraps work of the driver, so that it ends with ``TooLate`` when the time is up.
 
         Args:
-            work: yields what it waits for, and is told what has come; nothing, now and then.
+            work: the driver's generator. It yields the events that it waits for, and is sent those
+                that are ready; none at each check of the time.
         """
         try:
             wanted = next(work)
             while True:
                 ready = yield wanted
-                wanted = work.send(ready)  # first, for what has come counts
+                wanted = work.send(ready)  # first, since an answer that is there counts
                 if self._closing.is_set() or time.monotonic() >= self._ends_at:
                     self.is_cut = True
                     raise TooLate("the answer did not come in time")
@@ -83,21 +84,21 @@ _asked: ContextVar[Question | None] = ContextVar("question", default=None)
 
 
 class LastFailure:
-    """Why the last attempt to connect has failed, if it has, which the pool does not tell."""
+    """The error of the last attempt to connect, if it failed; the pool does not report it."""
 
     error: psycopg.Error | None = None
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that keeps to the deadline of the question that its thread asks.
+    """A connection that obeys the deadline of the present question of its thread.
 
-    After a deadline that was missed it is closed, since the answer to come would be taken for that
-    of the next question.
+    It is closed after a missed deadline; otherwise the late answer would be taken for that of the
+    next question.
     """
 
     @classmethod
     def connect(cls, conninfo: str = "", **options: Any) -> Self:
-        """Connects; ``failure``, a ``LastFailure`` among the options, is told how it went."""
+        """Connects; the option ``failure``, a ``LastFailure``, gets the error or None."""
         failure: LastFailure = options.pop("failure")
         try:
             connection = super().connect(conninfo, **options)
@@ -108,7 +109,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         return connection
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
-        """Waits for the driver's work; every question to the server comes by here."""
+        """Waits for the driver's work; every question to the server passes here."""
         question = _asked.get()
         if question is None:
             return super().wait(gen, *arguments, **options)

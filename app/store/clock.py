@@ -1,4 +1,4 @@
-"""The time as event stores note it."""
+"""The clock of event stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Until when a question to an event store has to be answered."""
+"""Deadlines for questions to an event store."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 
 from app.errors import StoreUnavailable
 
-# Of questions that count or follow, which no list waits for. PostgreSQL has the same limit for a
-# statement.
+# The least limit of questions that count or follow, which no list waits for. PostgreSQL has the
+# same limit for a statement.
 FOLLOWING_SECONDS: Final = 10.0
-# Whoever waits for a lock gives up a little before the deadline, so that the error names the lock.
+# Waiting for a lock ends a little before the deadline, so that the error names the lock.
 _LOCK_SHARE: Final = 0.8
 
 
@@ -19,8 +19,8 @@ class Deadline:
     """How long one question may take.
 
     Attributes:
-        seconds: from when it is put; None for no limit.
-        setting: the variable that says so; empty where none does.
+        seconds: the limit, from when the question is asked; None for no limit.
+        setting: the environment variable that sets the limit; empty for none.
     """
 
     seconds: float | None = None
@@ -28,16 +28,16 @@ class Deadline:
 
     @property
     def lock_seconds(self) -> float | None:
-        """How long one may wait for a lock; None for no limit."""
+        """How many seconds to wait for a lock; None for no limit."""
         return None if self.seconds is None else _LOCK_SHARE * self.seconds
 
     def missed(self, store: str) -> StoreUnavailable:
-        """Returns what to raise when it has passed; ``store`` says of which store."""
+        """Returns the error to raise when the deadline has passed; ``store`` names the store."""
         by = f" ({self.setting})" if self.setting else ""
         return StoreUnavailable(
             "slow",
             f"{store} did not answer within {self.seconds:g} s{by}: its server or disk is frozen, "
-            "overloaded or cut off; look at that machine. The service goes on by itself when it "
+            "overloaded or cut off; check that machine. The service recovers by itself when it "
             "answers again",
         )
 
@@ -47,8 +47,8 @@ class Deadlines:
     """How long a service waits for its store.
 
     Attributes:
-        read: seconds for what lists wait for; None for no limit at all, as offline.
-        write: seconds for storing something.
+        read: seconds for questions that lists wait for; None for no limit, as in offline work.
+        write: seconds for storing something; None for no limit.
     """
 
     read: float | None = None
@@ -56,17 +56,17 @@ class Deadlines:
 
     @property
     def reading(self) -> Deadline:
-        """Of what lists wait for."""
+        """The deadline of questions that lists wait for."""
         return Deadline(self.read, "ENCORE_STORE_READ_SECONDS")
 
     @property
     def writing(self) -> Deadline:
-        """Of storing something."""
+        """The deadline of storing something."""
         return Deadline(self.write, "ENCORE_STORE_WRITE_SECONDS")
 
     @property
     def following(self) -> Deadline:
-        """Of what counts or follows."""
+        """The deadline of questions that count or follow."""
         return Deadline(None if self.read is None else max(self.read, FOLLOWING_SECONDS))
 
 

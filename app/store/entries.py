@@ -1,4 +1,4 @@
-"""What goes from one event store into another, and what a store says of itself."""
+"""Entries that are moved from one event store into another, and a store's statistics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class KeyedEvent:
 
     Attributes:
         sequence: its number in the store that it comes from.
-        key: as of ``Event.key``; only the store knows a random one.
+        key: the key from ``Event.key``; a random one is known only to the store.
         received_at: when it was stored first, in microseconds since 1970 (UTC).
         event: as it was sent.
     """
@@ -29,12 +29,12 @@ class KeyedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What is left of a user who was erased.
+    """The record of a user who was erased.
 
     Attributes:
         sequence: its number in the store that it comes from.
-        user_hash: as of ``app.events.event.user_hash``.
-        stamp_key: as of ``app.store.stamps.stamp_key``.
+        user_hash: from ``app.events.event.user_hash``.
+        stamp_key: from ``app.store.stamps.stamp_key``.
         erased_at: in microseconds since 1970 (UTC).
     """
 
@@ -46,11 +46,11 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """A tombstone of another store, and whom it means here.
+    """A tombstone of another store, and the user of this store that it erases.
 
     Attributes:
-        tombstone: as it is there.
-        user_id: who that is; None if nobody here has that hash.
+        tombstone: the tombstone in the other store.
+        user_id: the user; None if no user here has that hash.
     """
 
     tombstone: Tombstone
@@ -66,7 +66,7 @@ class Source:
 
     Attributes:
         store_id: its id.
-        origins: up to which numbers it holds the events of stores with other ids.
+        origins: by id of another store, the number up to which it holds the events of that store.
     """
 
     store_id: str
@@ -75,16 +75,16 @@ class Source:
 
 @dataclass(slots=True)
 class Absorbed:
-    """What became of entries of another store.
+    """Counts of the entries of another store by outcome.
 
     Attributes:
-        stored: events that are new.
-        renumbered: those of them that got another number than they have in the other store.
-        repeated: events that were there.
-        conflicts: events whose key belongs to one with another content; not stored.
+        stored: new events, which were stored.
+        renumbered: stored events that got a different number than they have in the other store.
+        repeated: events that were stored before.
+        conflicts: events whose key belongs to an event with different content; not stored.
         of_erased: events from before their user was erased; not stored.
-        users_erased: users whose tombstone is new, or newer than the one that was there.
-        events_erased: how many events they had, which are gone.
+        users_erased: users whose tombstone is new, or newer than the one that was stored.
+        events_erased: events of these users, which were deleted.
     """
 
     stored: int = 0
@@ -96,26 +96,26 @@ class Absorbed:
     events_erased: int = 0
 
     def add(self, other: Absorbed) -> None:
-        """Adds what became of more entries."""
+        """Adds the counts of more entries."""
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a store holds.
+    """Statistics of a store.
 
     Attributes:
         store_id: its id.
         last_sequence: number of the last event or tombstone.
-        events: how many there are, by type.
+        events: the number of events by type.
         users: how many users have events.
         artists: how many artists have events.
         first: when the first event happened, in microseconds since 1970 (UTC); None without any.
         last: when the last one did.
         erased_users: how many users were erased.
-        unavailable_artists: how many artists are out of the assortment.
-        origins: up to which numbers it holds the events of stores with other ids.
+        unavailable_artists: how many artists are unavailable.
+        origins: by id of another store, the number up to which it holds the events of that store.
     """
 
     store_id: str

@@ -1,4 +1,4 @@
-"""The columns of events: one table, which the SQL, the rows and the dumps are built from."""
+"""The columns of events: the one table that SQL, rows and dumps are built from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from app.store.entries import KeyedEvent
 
 
 class NewRow(NamedTuple):
-    """An event that is to be stored.
+    """An event that is about to be stored.
 
     Attributes:
         sequence: its number.
-        key: as of ``Event.key``, or as another store has it.
-        digest: as of ``Event.digest``.
+        key: from ``Event.key``, or from another store.
+        digest: from ``Event.digest``.
         received_at: in microseconds since 1970 (UTC).
         event: as it was sent.
     """
@@ -35,20 +35,20 @@ class DumpForm(Enum):
     """How a dump writes a value."""
 
     AS_IT_IS = auto()
-    # As digits, 0 to f.
+    # As hexadecimal digits.
     HEX = auto()
-    # Microseconds since 1970 (UTC), as a time that people can read.
+    # Microseconds since 1970 (UTC), written as a time that people can read.
     TIME = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Dumped:
-    """What a dump says of a column.
+    """The field of a column in a dump.
 
     Attributes:
-        name: in the line.
-        value: of an event; None to leave it out.
-        form: how it is written.
+        name: the field's name in a line of the dump.
+        value: returns the value of an event; None to leave it out.
+        form: how the value is written.
     """
 
     name: str
@@ -61,12 +61,12 @@ class EventColumn:
     """A column of the table ``events``.
 
     Attributes:
-        name: in the database; what is read is the attribute of ``Event`` or ``StoredEvent`` of the
-            same name, but for ``happened_at`` and ``is_timed``, which make its ``timestamp``.
+        name: its name in the database. It holds the attribute of ``Event`` or ``StoredEvent`` of
+            the same name, except ``happened_at`` and ``is_timed``, which make ``timestamp``.
         sql: its type; ``{bytes}`` and ``{float}`` as in ``app.store.migrations``.
-        write: returns its value for an event.
-        read: returns what its value stands for; None where it is not read with the others.
-        dumped: what a dump says of it, in the order of the columns; None for nothing.
+        write: returns the column's value for an event.
+        read: converts the column's value; None if the column is not read with the others.
+        dumped: its field in a dump, in the order of the columns; None for none.
         since: the number of the step of ``app.store.migrations`` that made it.
     """
 
@@ -78,7 +78,7 @@ class EventColumn:
     since: int = 1
 
 
-# To look a value up among those of an enumeration takes longer than all else of a row.
+# A table: looking a value up in an enumeration takes longer than the rest of a row.
 _TYPES: Final = {kind.encode(): kind for kind in EventType}
 
 
@@ -106,7 +106,7 @@ EVENT_COLUMNS: Final = (
         read=int,
         dumped=Dumped("sequence", lambda entry: entry.sequence),
     ),
-    # By which a repeated event is told.
+    # Identifies repeated events.
     EventColumn(
         name="key",
         sql="{bytes} NOT NULL",
@@ -114,7 +114,7 @@ EVENT_COLUMNS: Final = (
         read=None,
         dumped=Dumped("key", lambda entry: entry.key, DumpForm.HEX),
     ),
-    # By which another content under the same key is told.
+    # Identifies different content under the same key.
     EventColumn(
         name="digest",
         sql="{bytes} NOT NULL",
@@ -129,7 +129,7 @@ EVENT_COLUMNS: Final = (
         read=int,
         dumped=Dumped("received_at", lambda entry: entry.received_at, DumpForm.TIME),
     ),
-    # When the sender says, else when it was received.
+    # The sender's time, else when the event was received.
     EventColumn(
         name="happened_at",
         sql="BIGINT NOT NULL",
@@ -168,7 +168,7 @@ EVENT_COLUMNS: Final = (
             lambda entry: entry.event.plays if entry.event.type.carries_plays else None,
         ),
     ),
-    # Whether it happened when the sender says.
+    # Whether the sender gave a time.
     EventColumn(
         name="is_timed",
         sql="SMALLINT NOT NULL",
@@ -198,15 +198,15 @@ DUMPED: Final = tuple(column.dumped for column in EVENT_COLUMNS if column.dumped
 
 _FIELDS: Final = {field.name for field in fields(Event)}
 if _lost := _FIELDS - {"timestamp"} - {name for name, _ in READ_COLUMNS}:
-    raise TypeError(f"events have what no column holds: {', '.join(sorted(_lost))}")
+    raise TypeError(f"fields of events without a column: {', '.join(sorted(_lost))}")
 if _lost := _FIELDS - {dumped.name for dumped in DUMPED}:
-    raise TypeError(f"events have what no dump holds: {', '.join(sorted(_lost))}")
+    raise TypeError(f"fields of events that no dump has: {', '.join(sorted(_lost))}")
 
 
 def definitions(step: int) -> str:
-    """Returns the columns that a step of the migrations makes, as ``CREATE TABLE`` wants them.
+    """Returns the definitions of the columns that a migration step makes, for ``CREATE TABLE``.
 
-    Stored databases hold that text, so it stays as it is, the line breaks included.
+    Existing databases hold this text, so it must not change, line breaks included.
     """
     return ",\n            ".join(
         f"{column.name} {column.sql}" for column in EVENT_COLUMNS if column.since == step

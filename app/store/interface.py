@@ -1,4 +1,4 @@
-"""What an event store does, whichever database it is in."""
+"""The contract of event stores, whichever database they use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.model.watermark import Watermark
 
 
 class Status(StrEnum):
-    """What became of an event."""
+    """The outcome of storing an event."""
 
     STORED = "stored"
     REPEATED = "repeated"
@@ -21,11 +21,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one event.
+    """The outcome of one event, and its number.
 
     Attributes:
         status: ``stored``; ``repeated`` if it was stored before and counts once; ``conflict`` if
-            its id belongs to an event with another content, so that it is not stored.
+            its id belongs to an event with different content, so that it is not stored.
         sequence: number of the event that is stored under its key.
     """
 
@@ -35,11 +35,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class PlayedArtist:
-    """How often an artist was played in some time.
+    """How often an artist was played in a period.
 
     Attributes:
         artist_id: the artist.
-        name: as the latest event has it; None where none has.
+        name: the name from the latest event that has one; None if none has.
         listeners: how many users played it.
         plays: how often.
     """
@@ -53,35 +53,35 @@ class PlayedArtist:
 class EventStore(Protocol):
     """Events, durable and numbered.
 
-    An event gets its number when it is committed, under one lock, so numbers have no gaps and
-    whoever has read up to a number never misses a lower one. Each method may be called from any
-    thread, and raises ``StoreUnavailable`` where the database is in trouble; nothing of that call
-    is stored then, unless the answer itself was lost on its way.
+    An event gets its number when it is committed, under one lock. So numbers have no gaps, and a
+    reader that has read up to a number never misses a lower one. Each method may be called from any
+    thread, and raises ``StoreUnavailable`` if the database fails; then nothing of that call is
+    stored, unless only the database's answer was lost.
     """
 
     @property
     def id(self) -> str:
-        """Identifies the store, whatever its address is; a copy has the same."""
+        """The store's id, which does not depend on its address; a plain copy has the same id."""
         ...
 
     @property
     def place(self) -> str:
-        """Says where this very store is: of two copies each has another."""
+        """The place of this store; two copies have different places."""
         ...
 
     def shared_up_to(self, store_id: str) -> int:
-        """Returns up to which number the events are those of a store with that id.
+        """Returns up to which number the events are those of the store with that id.
 
-        0 for a store that has nothing in common with this one; no limit for this one itself. No
-        question to the database: it is as ``last_sequence`` has found it last.
+        0 for a store that shares no events with this one; no limit for this store itself. The
+        database is not asked: the value is from the last call of ``last_sequence``.
         """
         ...
 
     @property
     def prunings(self) -> int:
-        """How often events were pruned, as ``last_sequence`` has found it last.
+        """How often events were pruned, as of the last call of ``last_sequence``.
 
-        What was read of users and artists before it rose may hold events that are gone.
+        Data that was read before this number rose may hold events that are deleted.
         """
         ...
 
@@ -89,24 +89,27 @@ class EventStore(Protocol):
         """Stores events in one transaction; they are durable when this returns.
 
         Args:
-            events: in their order.
+            events: the events, in the order of their numbers.
             received_at: in microseconds since 1970 (UTC).
+
+        Returns:
+            The outcome of each event, in the same order.
         """
         ...
 
     def last_sequence(self) -> int:
-        """Returns the number of the last event, 0 while there is none."""
+        """Returns the number of the last event or tombstone, 0 while there is none."""
         ...
 
     def events_of(
         self, user_id: str, *, limit: int, before: int | None = None
     ) -> list[StoredEvent]:
-        """Returns a user's events, latest number first.
+        """Returns a user's events, highest number first.
 
         Args:
-            user_id: whose.
-            limit: at most so many.
-            before: only those with lower numbers.
+            user_id: the user.
+            limit: how many events at most.
+            before: only events with lower numbers.
         """
         ...
 
@@ -114,9 +117,9 @@ class EventStore(Protocol):
         """Returns events of all users by number.
 
         Args:
-            after: only those with higher numbers.
+            after: only events with higher numbers.
             up_to: the highest number.
-            limit: at most so many, those with the lowest numbers.
+            limit: how many events at most; those with the lowest numbers.
         """
         ...
 
@@ -125,17 +128,17 @@ class EventStore(Protocol):
         ...
 
     def latest_of_users(self, after: int) -> list[tuple[str, int]]:
-        """Returns who has events with numbers above ``after``, each with the last one's number."""
+        """Returns the users with events numbered above ``after``, each with the last number."""
         ...
 
     def erase(self, user_id: str, erased_at: int) -> int:
-        """Deletes a user's events and leaves a tombstone, which holds a hash of the id only.
+        """Deletes a user's events and leaves a tombstone, which holds only a hash of the id.
 
-        The tombstone takes a number, as an event does, so that whoever follows the numbers learns
-        of it. Events of the user that come later are those of somebody new.
+        The tombstone takes a number, like an event, so that readers who follow the numbers see it.
+        Events of the user that come later count as those of a new user.
 
         Args:
-            user_id: whose.
+            user_id: the user.
             erased_at: in microseconds since 1970 (UTC).
 
         Returns:
@@ -144,11 +147,11 @@ class EventStore(Protocol):
         ...
 
     def tombstone_of(self, user_id: str) -> int:
-        """Returns the number of a user's tombstone, 0 for somebody who was never erased."""
+        """Returns the number of a user's tombstone, 0 for a user who was never erased."""
         ...
 
     def tombstones(self, up_to: int) -> list[tuple[bytes, int]]:
-        """Returns the hashes of who was erased, and the tombstones' numbers, up to a number."""
+        """Returns the user hashes and numbers of the tombstones with numbers up to ``up_to``."""
         ...
 
     def erased_after(self, after: int) -> list[tuple[int, int]]:
@@ -156,68 +159,68 @@ class EventStore(Protocol):
         ...
 
     def latest_of_artists(self, after: int) -> list[tuple[str, int]]:
-        """Returns which artists have events with numbers above ``after``, each with the last's."""
+        """Returns the artists with events numbered above ``after``, each with the last number."""
         ...
 
     def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
-        """Returns whose events say that they have seen an artist, latest first, at most so many."""
+        """Returns users whose events count an artist as seen, latest first, at most ``limit``."""
         ...
 
     def names_of(self, artist_ids: Sequence[str]) -> dict[str, str]:
-        """Returns the names of artists as the latest event has them; the others are left out."""
+        """Returns the names of artists from their latest events; artists without are left out."""
         ...
 
     def played_since(self, since: int, *, by_plays: bool, limit: int) -> list[PlayedArtist]:
         """Returns the artists that were played most.
 
         Args:
-            since: in microseconds since 1970 (UTC).
+            since: the beginning of the period, in microseconds since 1970 (UTC).
             by_plays: order by plays; else by listeners.
-            limit: at most so many.
+            limit: how many artists at most.
         """
         ...
 
     def set_available(self, artist_id: str, *, is_available: bool) -> int:
-        """Takes an artist out of the assortment, or back into it; durable when this returns.
+        """Makes an artist unavailable, or available again; durable when this returns.
 
         Returns:
-            The version of the assortment, which is raised by each change.
+            The version of availability, which each change raises.
         """
         ...
 
-    def assortment_version(self) -> int:
-        """Returns the version of the assortment, 0 while nothing was ever changed."""
+    def availability_version(self) -> int:
+        """Returns the version of availability, 0 before the first change."""
         ...
 
     def unavailable_artists(self) -> tuple[int, list[str]]:
-        """Returns the version of the assortment, and the ids of all artists that are out of it."""
+        """Returns the version of availability, and the ids of all unavailable artists."""
         ...
 
     def check_writable(self) -> None:
-        """Writes something that changes nothing, to find out whether writing works."""
+        """Tests whether writing works, by a write that changes no event."""
         ...
 
     def wait_for_news(self, seconds: float) -> None:
-        """Waits until another one has stored something, if the database tells of that.
+        """Waits until another process has stored something, if the database notifies of that.
 
         Args:
-            seconds: at most so long. It ends early when the store is closed, or for no reason.
+            seconds: how long at most. The wait may end early, as it does when the store is closed.
         """
         ...
 
     def close(self) -> None:
-        """Closes all connections; may be called twice. Calls after it raise."""
+        """Closes all connections; may be called twice. Later calls raise ``StoreUnavailable``."""
         ...
 
 
 def learned_up_to(store: EventStore, watermark: Watermark | None, end: int) -> int:
-    """Returns up to which of a store's numbers a model has learned its events and tombstones.
+    """Returns the number up to which a model has learned a store's events and tombstones.
 
     Args:
-        store: the store at hand.
-        watermark: the model's.
-        end: number of the store's last event. A model that has read further knows events that are
-            lost, for the store was restored: their numbers are given again.
+        store: the store.
+        watermark: the watermark of the model.
+        end: number of the store's last event. If the watermark is higher, the store was restored
+            from an older copy, and gives those numbers to other events.
     """
     if watermark is None:
         return 0

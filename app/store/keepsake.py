@@ -1,6 +1,7 @@
-"""What a host remembers of an event store, for a service that starts while the store is away.
+"""The keepsake: a file with what a host knows of its event store.
 
-Nobody who was erased may be recognised then, and no artist that is unavailable be shown.
+A service that starts while the store is unreachable reads it, so that it recognises no erased user
+and shows no unavailable artist.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoreKnowledge:
-    """What a service has to know of a store that is away.
+    """What a service has to know of a store that it cannot reach.
 
     Attributes:
-        erased: stamp keys of who was erased.
-        assortment_version: of the assortment.
-        unavailable: the artists that are out of it.
+        erased: stamp keys of the erased users.
+        availability_version: the version of availability.
+        unavailable: the unavailable artists.
     """
 
     erased: frozenset[int] = frozenset()
-    assortment_version: int = 0
+    availability_version: int = 0
     unavailable: tuple[str, ...] = ()
 
 
 class Keepsake:
-    """A file for one store, by its address.
+    """The file for one store, named after a hash of its address.
 
-    It is read once, when the service starts, and replaced at each change. What goes wrong with it
-    is logged and harms nothing else: it only matters while the store is away.
+    It is read once, when the service starts, and replaced at each change. Errors are logged and not
+    raised, since the file only matters while the store is unreachable.
 
     Args:
         address: the URL of the store, of which only a hash is stored.
-        folder: where the file is; None for the host's shared memory.
+        folder: the folder of the file; None for the host's shared memory.
     """
 
     def __init__(self, address: str, folder: Path | None = None) -> None:
@@ -49,7 +50,7 @@ class Keepsake:
         self._saved = StoreKnowledge()
 
     def load(self) -> StoreKnowledge:
-        """Returns what was saved last, nothing if that cannot be read."""
+        """Returns what was saved last; an empty value if that cannot be read."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -59,8 +60,8 @@ class Keepsake:
             return self._saved
         try:
             if os.fstat(descriptor).st_uid != os.getuid():
-                raise ValueError("it belongs to somebody else")
-            # Closed below: a folder is no file, and its descriptor would be left.
+                raise ValueError("it belongs to another user of this host")
+            # Closed below: if the path is a folder, fdopen fails and leaves its descriptor open.
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 self._saved = _parse(json.load(file))
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -73,20 +74,20 @@ class Keepsake:
         """Replaces what was saved, unless it is the same.
 
         Returns:
-            Whether that is done with; else it should be tried again in a moment.
+            False if another worker is writing, so that the caller should try again soon; else True.
         """
         if knowledge == self._saved:
             return True
         content = {
             "erased": sorted(knowledge.erased),
-            "assortment_version": knowledge.assortment_version,
+            "assortment_version": knowledge.availability_version,
             "unavailable": knowledge.unavailable,
         }
         try:
             with replacing(self._path) as partial:
                 partial.write_text(json.dumps(content), encoding="utf-8")
         except BlockingIOError:
-            return False  # another worker is at it
+            return False  # another worker is writing it
         except OSError as error:
             logger.warning("%s cannot be written: %s", self._path, error.strerror)
         self._saved = knowledge
@@ -97,7 +98,7 @@ def _parse(content: dict[str, object]) -> StoreKnowledge:
     erased, unavailable = content["erased"], content["unavailable"]
     version = content["assortment_version"]
     if not isinstance(erased, list) or not isinstance(unavailable, list):
-        raise TypeError("it holds something else")
+        raise TypeError("its content is not that of a keepsake")
     return StoreKnowledge(
         frozenset(map(int, erased)), int(str(version)), tuple(map(str, unavailable))
     )

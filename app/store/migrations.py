@@ -1,8 +1,8 @@
-"""The tables, by numbered steps; a step is never changed once it was released.
+"""The tables, in numbered steps; a step that was released never changes.
 
-Ids and names are bytes: PostgreSQL's text cannot hold every id, and none is compared by a locale.
-``{bytes}`` and ``{float}`` stand for the types' names in the database at hand. The columns of
-events are those of ``app.store.event_columns``; a new one there wants a step here that adds it.
+Ids and names are bytes: PostgreSQL's text cannot hold every id, and bytes are not compared by a
+locale. ``{bytes}`` and ``{float}`` stand for the names of the types in the database. The columns of
+events are those of ``app.store.event_columns``; a new column there needs a step here that adds it.
 """
 
 from __future__ import annotations

@@ -25,23 +25,23 @@ from app.store.sql.connection import Connection, Cursor
 from app.store.upkeep import SqlUpkeep
 
 _CONNECTIONS: Final = 8
-# So long a call waits for a server that is away, if it may wait that long.
+# How long a call waits for a server that is unreachable, if its deadline is not earlier.
 _WAIT_SECONDS: Final = 3
-# So long closing waits for threads that are connecting; they end by themselves soon after.
+# How long closing waits for threads that are connecting; they end by themselves soon after.
 _CLOSE_SECONDS: Final = 1
-# So long a session waits for a lock where no deadline ends earlier.
+# How long a session waits for a lock, if its deadline is not earlier.
 _LOCK_SECONDS: Final = 5.0
 _CHANNEL: Final = "encore_events"
-# Any number that nobody else takes: who holds its lock makes the tables.
+# An arbitrary number ("encore" in hex); the session that holds its advisory lock makes the tables.
 _MIGRATION_LOCK: Final = 0x656E636F7265
 _OPTIONS: Final = (
-    # Acknowledged events survive a crash of the server, and who waited for the row with the last
-    # number reads it as it is then, whatever the server's configuration says.
+    # Whatever the server's configuration: acknowledged events survive a crash of the server, and a
+    # session that waited for the row with the last number reads its latest value.
     "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed "
     "-c idle_in_transaction_session_timeout=10000"
 )
-# A host that vanishes is noticed within seconds: keepalives are for a connection that is idle,
-# the timeout (in milliseconds) for one with a question under way.
+# A host that vanishes is noticed within seconds: by keepalives on an idle connection, and by the
+# timeout (in milliseconds) on one that waits for an answer.
 _KEEPALIVE: Final = MappingProxyType(
     {
         "keepalives_idle": 5,
@@ -50,9 +50,9 @@ _KEEPALIVE: Final = MappingProxyType(
         "tcp_user_timeout": 9000,
     }
 )
-# So often who waits for news looks whether the store is being closed.
+# How often a thread that waits for news checks whether the store is being closed.
 _GLANCE_SECONDS: Final = 0.25
-# What SQLSTATEs mean for whoever runs the service: one word, and what to do.
+# The meaning of SQLSTATEs for operators: the reason in one word, and what to do.
 _TROUBLES: Final = {
     "53100": ("full", "its disk is full; make room"),
     "25006": ("readonly", "it is read-only, as a standby is; name the primary"),
@@ -66,12 +66,12 @@ class PostgresEventStore(SqlUpkeep):
     """Events in a database of PostgreSQL.
 
     Args:
-        url: as libpq takes it, ``postgresql://user:password@host:port/database``.
-        must_exist: whether a database without the tables is refused instead of given them.
+        url: a URL for libpq, ``postgresql://user:password@host:port/database``.
+        must_exist: whether a database without the tables is refused; else they are created.
         deadlines: how long questions may take.
 
     Raises:
-        StoreUnavailable: the server cannot be reached, or the tables are none of ours.
+        StoreUnavailable: the server cannot be reached, or a later Encore made the tables.
     """
 
     _mark = "%s"
@@ -85,17 +85,17 @@ class PostgresEventStore(SqlUpkeep):
         self._deadlines = deadlines
         parts = _parts(url)
         self._label = _label(parts)
-        # The last one of a kind counts, so those of the address cannot undo ours.
+        # The last value of an option counts, so those of the address cannot override these.
         self._options = f"{parts.get('options') or ''} {_OPTIONS} {_limits(deadlines)}"
-        # By which a store knows its own news.
+        # Marks this store's own notifications.
         self._name = secrets.token_hex(8)
         self._closing = Flag()
         self._failure = LastFailure()
-        # Questions that have a connection.
+        # Questions that hold a connection.
         self._asking: set[Question] = set()
         self._listener: BoundedConnection | None = None
         self._listening = Lock()
-        # It would repeat at each attempt what the service says once.
+        # The pool would log at each attempt what the service logs once.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         self._pool = ConnectionPool(
             url,
@@ -109,7 +109,7 @@ class PostgresEventStore(SqlUpkeep):
             open=True,
         )
         try:
-            # Not with the deadline of writing, which new tables may take longer than.
+            # Not the deadline of writing: making tables may take longer.
             with self._transaction(deadlines.following) as connection:
                 self._execute(connection, "SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
                 if must_exist:
@@ -121,7 +121,7 @@ class PostgresEventStore(SqlUpkeep):
 
     @property
     def place(self) -> str:
-        """Says where this very store is."""
+        """The place of this store; see ``EventStore``."""
         return f"postgresql {self.id} {self._label}"
 
     @property
@@ -129,14 +129,14 @@ class PostgresEventStore(SqlUpkeep):
         return f"the event store in PostgreSQL at {self._label}"
 
     def wait_for_news(self, seconds: float) -> None:
-        """Waits until another one has stored something, at most so long."""
+        """Waits until another process has stored something; see ``EventStore``."""
         with self._listening:
             try:
                 if self._listener is None and not self._closing.is_set():
                     self._listener = BoundedConnection.connect(self._url, **self._settings())
                     with Question(self._deadlines.reading, self._closing).put():
                         self._listener.execute(f"LISTEN {_CHANNEL}")
-                    return  # for what came before it listened
+                    return  # events may have come before it listened
                 deadline = time.monotonic() + seconds
                 while self._listener is not None and not self._closing.is_set():
                     left = deadline - time.monotonic()
@@ -149,13 +149,13 @@ class PostgresEventStore(SqlUpkeep):
             except psycopg.Error:
                 self._drop_listener()
             finally:
-                if self._closing.is_set():  # meanwhile
+                if self._closing.is_set():  # closed while it connected
                     self._drop_listener()
-        # Following by looking at the store will say what is wrong.
+        # The next question to the store reports the failure.
         self._closing.wait(seconds)
 
     def backup(self, path: Path) -> Statistics:
-        """Refuses, since PostgreSQL has its own ways."""
+        """Refuses, since PostgreSQL has its own tools for backups."""
         raise StoreUnavailable(
             "elsewhere",
             f"the event store in PostgreSQL at {self._label} is not copied to {path}: back it up "
@@ -166,7 +166,7 @@ class PostgresEventStore(SqlUpkeep):
     def close(self) -> None:
         """Closes all connections; may be called twice."""
         self._closing.set()
-        # Who listens lets go by itself where that takes long, as while it connects.
+        # If the listening thread takes longer, it closes its connection itself.
         if self._listening.acquire(timeout=_CLOSE_SECONDS):
             try:
                 self._drop_listener()
@@ -202,7 +202,7 @@ class PostgresEventStore(SqlUpkeep):
 
     @contextmanager
     def _lent(self, deadline: Deadline) -> Iterator[BoundedConnection]:
-        """Lends a connection for a question; all that is done with it, taking it included, ends."""
+        """Lends a connection for one question; the deadline covers taking it and all its use."""
         if self._closing.is_set():
             raise _closed()
         question = Question(deadline, self._closing)
@@ -223,13 +223,13 @@ class PostgresEventStore(SqlUpkeep):
             cursor.executemany(statement.encode(), rows)
 
     def _wipe(self) -> None:
-        pass  # what is deleted goes when the server vacuums
+        pass  # the server removes deleted rows when it vacuums
 
     def _announce(self, connection: Connection) -> None:
         self._execute(connection, "SELECT pg_notify(?, ?)", _CHANNEL, self._name)
 
     def _lock_sequence(self, connection: Connection) -> int:
-        # Held until the commit: the next one to store gets its numbers after that.
+        # The row stays locked until the commit, so the next writer gets later numbers.
         row = self._execute(
             connection, "SELECT last_sequence FROM event_store FOR UPDATE"
         ).fetchone()
@@ -270,7 +270,7 @@ class PostgresEventStore(SqlUpkeep):
             )
 
     def _without_connection(self, question: Question) -> StoreUnavailable:
-        """Says why there was no connection, which the pool does not tell."""
+        """Returns the error for a question without a connection; the pool does not say why."""
         failure = self._failure.error
         if self._closing.is_set():
             return _closed()
@@ -279,8 +279,8 @@ class PostgresEventStore(SqlUpkeep):
         if len(self._asking) >= _CONNECTIONS:
             return StoreUnavailable(
                 "busy",
-                f"{self._described}: all {_CONNECTIONS} connections were busy all the time that "
-                "this question had; ask again later",
+                f"{self._described}: all {_CONNECTIONS} connections were busy until this "
+                "question's deadline; ask again later",
             )
         seconds = question.deadline.seconds
         if seconds is None or seconds > _WAIT_SECONDS:
@@ -295,7 +295,7 @@ class PostgresEventStore(SqlUpkeep):
 
 
 def _limits(deadlines: Deadlines) -> str:
-    """Returns the options by which the server itself ends what takes long, and says why."""
+    """Returns the options with which the server itself ends long statements and waits for locks."""
     statement = max(FOLLOWING_SECONDS, deadlines.write or 0)
     lock = deadlines.writing.lock_seconds
     lock = _LOCK_SECONDS if lock is None else min(lock, _LOCK_SECONDS)
@@ -313,9 +313,9 @@ def _parts(url: str) -> dict[str, Any]:
     try:
         return conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        # Not even as the cause: it quotes the part that is wrong, which may be the password.
+        # Without the cause, which quotes the wrong part; that may be the password.
         raise StoreUnavailable(
-            "address", "ENCORE_DATABASE_URL is no address that PostgreSQL understands"
+            "address", "ENCORE_DATABASE_URL is not an address that PostgreSQL understands"
         ) from None
 
 

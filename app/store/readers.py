@@ -1,4 +1,4 @@
-"""Threads that put questions to a store for an event loop."""
+"""Threads that ask a store questions for an event loop."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _Asked: TypeAlias = tuple[Callable[[], Any], asyncio.Future[Any]]
 
 
 class Readers:
-    """A few threads that answer questions in the order in which they are put.
+    """A few threads that answer questions in the order in which they are asked.
 
-    The threads of an executor would be waited for when the process ends, and one of these may wait
-    for a disk that hangs.
+    This is not an executor: the process would wait for its threads when it ends, and one of them
+    may hang on a disk.
 
     Args:
-        count: how many.
-        loop: on which the answers are awaited.
+        count: how many threads.
+        loop: the event loop on which the answers are awaited.
     """
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -39,13 +39,13 @@ class Readers:
             thread.start()
 
     def ask(self, question: Callable[[], T]) -> asyncio.Future[T]:
-        """Puts a question; one that is cancelled before its turn is not asked any more."""
+        """Asks a question; one that is cancelled before its turn is dropped."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._asked.put((question, future))
         return future
 
     def close(self, seconds: float) -> None:
-        """Ends the threads, and waits for them, for so long at most."""
+        """Ends the threads, and waits for them, for ``seconds`` at most."""
         deadline = time.monotonic() + seconds
         for _ in self._threads:
             self._asked.put(None)
@@ -64,13 +64,13 @@ class Readers:
                 answer, error = None, raised
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(_deliver, future, answer, error)
-            # What is held here would be held until the next question.
+            # These names would keep their objects in memory until the next question.
             del asked, question, future, answer, error
 
 
 def _deliver(future: asyncio.Future[Any], answer: Any, error: Exception | None) -> None:
     if future.done():
-        return  # nobody waits any more
+        return  # cancelled: no one waits
     if error is not None:
         future.set_exception(error)
     else:

@@ -1,4 +1,4 @@
-"""The event store in an SQLite file: write-ahead log, one writer, as many readers as there are."""
+"""The event store in an SQLite file: write-ahead log, one writer, any number of readers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from app.store.entries import Statistics
 from app.store.sql.connection import Connection
 from app.store.upkeep import SqlUpkeep
 
-# So long it waits for a lock where no deadline says otherwise.
+# How long to wait for a lock, if no deadline is set.
 _BUSY_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.02
 _CLOSE_SECONDS: Final = 1.0
-# What SQLite's codes mean for whoever runs the service: one word, and what to do.
+# The meaning of SQLite's codes for operators: the reason in one word, and what to do.
 _TROUBLES: Final = {
     "SQLITE_BUSY": ("locked", "another program holds its lock; find it with fuser or lsof"),
     "SQLITE_LOCKED": ("locked", "another program holds its lock; find it with fuser or lsof"),
@@ -33,7 +33,7 @@ _TROUBLES: Final = {
     "SQLITE_CORRUPT": ("corrupt", "restore it from a backup: a new one knows no erased users"),
     "SQLITE_NOTADB": ("corrupt", "that is no SQLite file; restore it, or name another"),
     "SQLITE_READONLY": ("readonly", "let the service write to the file and its folder"),
-    "SQLITE_CANTOPEN": ("unreachable", "its folder has to exist, and the service to write there"),
+    "SQLITE_CANTOPEN": ("unreachable", "its folder has to exist and to be writable"),
     "SQLITE_PERM": ("readonly", "let the service write to the file and its folder"),
 }
 
@@ -42,11 +42,11 @@ class SqliteEventStore(SqlUpkeep):
     """Events in one file of SQLite.
 
     Args:
-        path: the file; made if it is missing, readable by its owner only.
+        path: the file; created if it is missing, readable by its owner only.
         deadlines: how long questions may wait for locks.
 
     Raises:
-        StoreUnavailable: it cannot be opened or is no event store.
+        StoreUnavailable: it cannot be opened or is not an event store.
     """
 
     _mark = "?"
@@ -62,7 +62,7 @@ class SqliteEventStore(SqlUpkeep):
         self._write_lock = Lock()
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         with self._translated():
-            # Made here and nowhere else, since SQLite would let everyone read it.
+            # Created here, since SQLite would let everyone read it.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             status = path.stat()
@@ -76,11 +76,11 @@ class SqliteEventStore(SqlUpkeep):
 
     @property
     def place(self) -> str:
-        """Says where this very store is."""
+        """The place of this store; see ``EventStore``."""
         return f"sqlite {self.id} {self._device} {self._inode}"
 
     def wait_for_news(self, seconds: float) -> None:
-        """Waits; SQLite tells nobody of what is stored."""
+        """Waits for the whole time; SQLite does not notify of what is stored."""
         self._closed.wait(seconds)
 
     def backup(self, path: Path) -> Statistics:
@@ -88,7 +88,7 @@ class SqliteEventStore(SqlUpkeep):
         if path.exists() and path.samefile(self._path):
             raise StoreUnavailable("unreachable", f"{path} is the event store itself")
         if beside := next((file for file in _beside(path) if file.exists()), None):
-            # SQLite would take its content for later news of the copy.
+            # SQLite would apply the content of that file to the copy.
             raise StoreUnavailable(
                 "locked",
                 f"{path} is in use, or was not closed: {beside.name} lies beside it; name another "
@@ -110,8 +110,8 @@ class SqliteEventStore(SqlUpkeep):
             except _CopyFailed as failed:
                 raise StoreUnavailable(
                     self._trouble(failed.error).reason,
-                    f"the event store {self._path} cannot be copied to {path}: {failed.error}; is "
-                    "there room?",
+                    f"the event store {self._path} cannot be copied to {path}: {failed.error}; "
+                    "check that the disk has room",
                 ) from failed.error
             finally:
                 for file in _beside(partial):
@@ -124,7 +124,7 @@ class SqliteEventStore(SqlUpkeep):
             _CopyFailed: it cannot be read or written.
         """
         with self._reading() as connection, _CopyFailed.instead():
-            # In one step: one of many begins anew whenever somebody writes in between.
+            # In one step: a copy in several steps starts again whenever something is written.
             cast("sqlite3.Connection", connection).backup(copy, pages=-1)
         with _CopyFailed.instead():
             (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
@@ -134,16 +134,16 @@ class SqliteEventStore(SqlUpkeep):
         """Closes all connections; may be called twice."""
         self._closed.set()
         self._close_readers()
-        # Who still writes when the time is up closes the connection itself.
+        # A thread that still writes when the time is up closes the connection itself.
         with suppress(StoreUnavailable), self._locked(most=_CLOSE_SECONDS):
             self._drop_writer()
 
     @contextmanager
     def _locked(self, most: float | None = None) -> Iterator[None]:
-        """Keeps other threads from writing; raises where one of them takes too long.
+        """Excludes other writing threads; raises ``StoreUnavailable`` if one takes too long.
 
         Args:
-            most: seconds to wait where there are deadlines; None for that of writing.
+            most: seconds to wait if deadlines are set; None for the deadline of writing.
         """
         deadline = self._deadlines.writing
         seconds = deadline.lock_seconds
@@ -168,7 +168,7 @@ class SqliteEventStore(SqlUpkeep):
                 yield cast("Connection", connection)
                 connection.execute("COMMIT")
             except sqlite3.Error:
-                self._drop_writer()  # which also rolls back; the next one begins afresh
+                self._drop_writer()  # rolls back; the next writer opens a new connection
                 raise
             except BaseException:
                 connection.execute("ROLLBACK")
@@ -190,15 +190,15 @@ class SqliteEventStore(SqlUpkeep):
                 connection.close()
                 raise
             self._readers.put(connection)
-            if self._closed.is_set():  # meanwhile
+            if self._closed.is_set():  # closed while it was opened
                 self._close_readers()
 
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         cast("sqlite3.Connection", connection).executemany(statement, rows)
 
     def _wipe(self) -> None:
-        # The log holds what was deleted until it is merged, as far as readers allow; others that
-        # want to write are not kept waiting for them.
+        # Deleted data stays in the log until it is merged into the file, as far as readers allow.
+        # This does not wait for readers, since other writers would wait as well.
         with suppress(StoreUnavailable), self._locked(), self._translated():
             if self._writer is not None:
                 self._writer.execute("PRAGMA busy_timeout = 0")
@@ -209,7 +209,7 @@ class SqliteEventStore(SqlUpkeep):
                     self._writer.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     def _announce(self, connection: Connection) -> None:
-        pass  # others look by themselves
+        pass  # other processes poll
 
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         busy = _busy_seconds(self._deadlines.reading if read_only else self._deadlines.writing)
@@ -226,14 +226,14 @@ class SqliteEventStore(SqlUpkeep):
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
             else:
-                # What is deleted is overwritten: somebody may have asked for that.
+                # Deleted data is overwritten, as an erasure requires.
                 connection.execute("PRAGMA secure_delete = ON")
                 mode = _with_log(connection, busy)
                 if mode != "wal":
                     raise StoreUnavailable(
                         "unreachable",
-                        f"the event store {self._path} lies where SQLite cannot keep a write-ahead "
-                        "log, as on a network drive; name a file on a local disk",
+                        f"the event store {self._path} is where SQLite cannot use a write-ahead "
+                        "log, for example on a network drive; name a file on a local disk",
                     )
         except BaseException:
             connection.close()
@@ -241,7 +241,7 @@ class SqliteEventStore(SqlUpkeep):
         return connection
 
     def _check_in_place(self) -> None:
-        """Refuses a file that is another one, and to write into one that nobody finds again."""
+        """Refuses a file that was replaced, moved or deleted while it was in use."""
         try:
             inode = self._path.stat().st_ino
         except FileNotFoundError:
@@ -265,12 +265,12 @@ class SqliteEventStore(SqlUpkeep):
             raise StoreUnavailable(
                 "unreachable",
                 f"the event store {self._path} cannot be opened: {error.strerror}; its folder has "
-                "to exist, and the service to write there",
+                "to exist and to be writable",
             ) from error
 
     def _trouble(self, error: sqlite3.Error) -> StoreUnavailable:
         code = getattr(error, "sqlite_errorname", "")
-        # Extended codes, such as SQLITE_BUSY_SNAPSHOT, begin with the one they are a kind of.
+        # Extended codes, like SQLITE_BUSY_SNAPSHOT, begin with their primary code.
         base = "_".join(code.split("_")[:2])
         reason, advice = _TROUBLES.get(base, ("failed", "the log has the details"))
         return StoreUnavailable(reason, f"the event store {self._path}: {error} ({code}); {advice}")
@@ -287,7 +287,7 @@ class SqliteEventStore(SqlUpkeep):
 
 
 class _CopyFailed(Exception):
-    """What SQLite says of a copy, kept apart from what it says of the store itself."""
+    """SQLite's error about a copy, not about the store itself."""
 
     def __init__(self, error: sqlite3.Error) -> None:
         super().__init__(error)
@@ -308,8 +308,8 @@ def _busy_seconds(deadline: Deadline) -> float:
 
 
 def _with_log(connection: sqlite3.Connection, busy: float) -> str:
-    """Asks for a write-ahead log, waits ``busy`` s for a lock, and returns what log there is."""
-    # Of two that make the log of a new file one is told at once that it is locked: SQLite does not
+    """Asks for a write-ahead log, waits ``busy`` s for a lock, and returns the mode of the log."""
+    # If two processes create the log of a new file, one gets a lock error at once: SQLite does not
     # wait here.
     deadline = time.monotonic() + busy
     while True:
@@ -324,5 +324,5 @@ def _with_log(connection: sqlite3.Connection, busy: float) -> str:
 
 
 def _beside(path: Path) -> list[Path]:
-    """Returns the files that SQLite keeps beside one that is in use."""
+    """Returns the files that SQLite makes beside a file in use."""
     return [path.with_name(path.name + suffix) for suffix in ("-journal", "-wal", "-shm")]

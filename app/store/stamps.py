@@ -1,9 +1,9 @@
-"""Who has events, and how new the assortment is, in memory that all workers of a host share.
+"""Who has events, and the version of availability, in memory that all workers of a host share.
 
-A table of numbers: a user's slot holds the number of the latest event that anybody in that slot
-has, 0 for none. It is raised before an event is acknowledged. So a worker finds out with one look
-that somebody has no events, or that what it keeps of them is of today; only then it asks the store.
-Users may share a slot, which costs a question to the store and no more.
+A table of numbers: a user's slot holds the number of the latest event of all users in that slot,
+0 for none. It is raised before an event is acknowledged. So with one memory access a worker knows
+that a user has no events, or that its cached activity is up to date; it asks the store only
+otherwise. Users may share a slot, which costs nothing but a question to the store.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _SLOTS: Final = 2**20
 _MASK: Final = _SLOTS - 1
 _HEADER_BYTES: Final = mmap.PAGESIZE
 _BYTES: Final = _HEADER_BYTES + 8 * _SLOTS
-# Locks of files exclude processes, not the threads of one.
+# File locks exclude other processes, but not other threads of this one.
 _in_process = Lock()
 
 
 def stamp_key(user_id: str) -> int:
-    """Returns the number by which a user's slot is found, below 2**32."""
+    """Returns the number that selects a user's slot, below 2**32."""
     return crc32(user_id.encode())
 
 
 class NoStamps:
-    """What stands for the table until there is one: nobody has events.
+    """The substitute for the table until the store is open: no user has events.
 
     Args:
-        erased: stamp keys of users whom nobody may recognise.
-        assortment_version: of the assortment.
+        erased: stamp keys of erased users.
+        availability_version: the version of availability.
     """
 
-    def __init__(self, erased: Container[int] = (), assortment_version: int = 0) -> None:
+    def __init__(self, erased: Container[int] = (), availability_version: int = 0) -> None:
         self._erased = erased
-        self.assortment: Final = memoryview(array("Q", [assortment_version]))
+        self.availability: Final = memoryview(array("Q", [availability_version]))
 
     def is_touched(self, user_id: str) -> bool:
         """Says whether a user may have been erased."""
@@ -57,14 +57,15 @@ class Stamps:
     """The table of one store on this host.
 
     Args:
-        place: as of ``EventStore.place``.
+        place: the store's ``EventStore.place``.
 
     Attributes:
-        assortment: its only number is the version of the assortment; read for every request, which
+        availability: its only number is the version of availability; read for every request, which
             a property would make slower.
 
     Raises:
-        StoreUnavailable: there is no room for it, or somebody else's file in its place.
+        StoreUnavailable: there is no room for the table, or its file belongs to another user of the
+            host.
     """
 
     def __init__(self, place: str) -> None:
@@ -86,12 +87,12 @@ class Stamps:
         whole = memoryview(self._map).cast("Q")
         # The number up to which all events are in the table.
         self._covered = whole[:1]
-        self.assortment = whole[1:2]
+        self.availability = whole[1:2]
         self._slots = whole[_HEADER_BYTES // 8 :]
         whole.release()
         self._is_closed = False
         if folder != SHARED_MEMORY:
-            # What was written may have been lost at a power cut: all of it is looked at again.
+            # A power cut may have lost a part of what was written, so all events are read again.
             self._covered[0] = 0
 
     def is_touched(self, user_id: str) -> bool:
@@ -99,25 +100,25 @@ class Stamps:
         return self._slots[crc32(user_id.encode()) & _MASK] > 0
 
     def of(self, user_id: str) -> int:
-        """Returns the stamp of a user: 0 where nobody in their slot has events."""
+        """Returns the stamp of a user: 0 if no user of the slot has events."""
         return self._slots[crc32(user_id.encode()) & _MASK]
 
-    def raise_assortment(self, version: int) -> None:
-        """Notes a version of the assortment."""
+    def raise_availability(self, version: int) -> None:
+        """Raises the version of availability; a lower one changes nothing."""
         with self._locked():
-            self.assortment[0] = max(self.assortment[0], version)
+            self.availability[0] = max(self.availability[0], version)
 
     def raise_to(self, latest: Iterable[tuple[str, int]]) -> None:
-        """Notes users with the numbers of their latest events."""
+        """Raises the stamps of users to the numbers of their latest events."""
         with self._locked():
             self._raise((stamp_key(user_id), sequence) for user_id, sequence in latest)
 
     def catch_up(self, end: int, latest_after: Callable[[int], list[tuple[int, int]]]) -> None:
-        """Notes what others have stored.
+        """Raises the stamps for events that others have stored.
 
         Args:
             end: the number of the last event.
-            latest_after: returns all that came after a number, up to ``end`` at least: stamp keys
+            latest_after: returns the stamp keys with events after a number, up to ``end`` at least,
                 and their latest numbers.
         """
         covered = self._covered[0]
@@ -128,13 +129,13 @@ class Stamps:
                 self._covered[0] = max(self._covered[0], end)
 
     def close(self) -> None:
-        """Lets go of the table; the last one removes it. May be called twice."""
+        """Closes the table; the last process that uses it removes it. May be called twice."""
         with _in_process:
             if self._is_closed:
                 return
             self._is_closed = True
             self._covered.release()
-            self.assortment.release()
+            self.availability.release()
             self._slots.release()
             self._map.close()
             with suppress(OSError):
@@ -146,7 +147,7 @@ class Stamps:
         slots = self._slots
         for key, sequence in latest:
             slot = key & _MASK
-            # Never back: a number that was here before could pass for one of today.
+            # A stamp never falls: an old number could be taken for a current one.
             slots[slot] = max(slots[slot], sequence)
 
     @contextmanager
@@ -167,21 +168,21 @@ def _name(place: str) -> str:
 
 
 def _reserve(descriptor: int) -> None:
-    """Makes the file as long as it has to be, with nothing in it."""
+    """Allocates the file in full length, filled with zeros."""
     if hasattr(os, "posix_fallocate"):
-        # Where there is no room, writing to mapped memory would end the process.
+        # Without room, writing to the mapped memory would kill the process.
         os.posix_fallocate(descriptor, 0, _BYTES)
     else:
         os.ftruncate(descriptor, _BYTES)
 
 
 def _open(path: Path) -> int:
-    """Opens the file and holds a shared lock on it, by which others see that it is in use."""
+    """Opens the file and takes a shared lock on it, which shows others that it is in use."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(descriptor).st_uid != os.getuid():
-                raise PermissionError(1, "belongs to somebody else")
+                raise PermissionError(1, "belongs to another user of this host")
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             with suppress(FileNotFoundError):
                 if path.stat().st_ino == os.fstat(descriptor).st_ino:
@@ -189,4 +190,4 @@ def _open(path: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its last user has just removed it
+        os.close(descriptor)  # the last process that used it has just removed it

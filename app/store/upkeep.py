@@ -1,4 +1,4 @@
-"""The upkeep of an event store: moving, pruning, copying it; what no request needs."""
+"""The upkeep of an event store: merging, pruning and copying, which no request needs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from app.store.sql.connection import Connection
 from app.store.sql.rows import COLUMNS, stored_events
 from app.store.sql.store import SqlEventStore
 
-# So long whoever does long work rests between two parts of it, for others that want to write: one
-# that waits for the lock of SQLite looks for it every 0.1 s.
+# How long long work rests between two parts, so that other writers get their turn: a process that
+# waits for SQLite's lock tries every 0.1 s.
 REST_SECONDS: Final = 0.1
 _USERS_AT_ONCE: Final = 10_000
 _NEVER: Final = -1
@@ -32,20 +32,20 @@ _COUNTS: Final = {
 
 
 class MaintainableStore(EventStore, Protocol):
-    """An event store that can be maintained; as for requests, each call may raise."""
+    """An event store with upkeep; each call may raise ``StoreUnavailable``."""
 
     def entries_between(self, after: int, up_to: int, *, limit: int) -> list[Entry]:
         """Returns events and tombstones by number.
 
         Args:
-            after: only those with higher numbers.
+            after: only entries with higher numbers.
             up_to: the highest number.
-            limit: at most so many, those with the lowest numbers.
+            limit: how many entries at most; those with the lowest numbers.
         """
         ...
 
     def users_by_hash(self, hashes: Collection[bytes]) -> dict[bytes, str]:
-        """Returns those users with events whose hash is among some, by hash."""
+        """Returns the users with events whose hash is among ``hashes``, by hash."""
         ...
 
     def absorb(
@@ -57,17 +57,20 @@ class MaintainableStore(EventStore, Protocol):
     ) -> Absorbed:
         """Stores entries of another store in one transaction; durable when it returns.
 
-        Events keep their keys, so what is absorbed twice counts once. They also keep their numbers
-        as long as all numbers up to theirs came from the same store: then a model that has learned
-        the other store's events knows them here, too. A tombstone takes away what its user did
-        before, and no older event of theirs is stored: among entries of one store by number,
-        between stores by time.
+        Events keep their keys, so events that are absorbed twice count once. They also keep their
+        numbers as long as all numbers up to theirs came from the same store; then a model that has
+        learned the other store's events knows them here, too. A tombstone deletes the older events
+        of its user, and older ones that come later are not stored. The number decides which is
+        older among entries of one store, the time between stores.
 
         Args:
-            entries: in the order of their numbers.
-            erasures: all that the other store holds, by the users' hashes.
+            entries: entries in the order of their numbers.
+            erasures: all tombstones of the other store, by user hash.
             source: the other store.
-            up_to: up to which of its numbers this call and those before it have all there is.
+            up_to: the number up to which this call and those before it have all its entries.
+
+        Returns:
+            The entries of this call, counted by outcome.
         """
         ...
 
@@ -76,11 +79,11 @@ class MaintainableStore(EventStore, Protocol):
 
         Args:
             before: in microseconds since 1970 (UTC).
-            types: of which types.
-            limit: at most so many, the oldest ones, so that nobody waits for long.
+            types: the types of the events to delete.
+            limit: how many events at most, the oldest first, so that writers do not wait for long.
 
         Returns:
-            How many there were.
+            How many events were deleted.
         """
         ...
 
@@ -89,15 +92,15 @@ class MaintainableStore(EventStore, Protocol):
         ...
 
     def statistics(self) -> Statistics:
-        """Returns what the store holds."""
+        """Returns the statistics of the store."""
         ...
 
     def renew(self, shared_up_to: int | None = None) -> str:
-        """Gives the store another id, as one that is a copy and goes its own way needs.
+        """Gives the store a new id, which a copy needs when both stores go on separately.
 
         Args:
-            shared_up_to: up to which number its events are those of the store with the id before,
-                to models that have learned them; None for all that it holds.
+            shared_up_to: the number up to which models that have learned events of the former id
+                know the events of this store; None for all of them.
 
         Returns:
             The new id.
@@ -105,15 +108,15 @@ class MaintainableStore(EventStore, Protocol):
         ...
 
     def backup(self, path: Path) -> Statistics:
-        """Copies the store, which may be written to meanwhile, to a file, whole or not at all.
+        """Copies the store to a file, whole or not at all; it may be written to meanwhile.
 
-        The copy is checked, and has an id of its own, as of ``renew``.
+        The copy is checked, and has an id of its own, as ``renew`` gives.
 
         Args:
-            path: where to; replaced if it is there.
+            path: the file; replaced if it exists.
 
         Returns:
-            What the copy holds.
+            The statistics of the copy.
 
         Raises:
             OSError: the file cannot be written.
@@ -143,7 +146,7 @@ class SqlUpkeep(SqlEventStore):
         return sorted(entries, key=attrgetter("sequence"))[:limit]
 
     def users_by_hash(self, hashes: Collection[bytes]) -> dict[bytes, str]:
-        """Returns those users with events whose hash is among some."""
+        """Returns the users with events whose hash is among ``hashes``."""
         if not hashes:
             return {}
         wanted, found = frozenset(hashes), {}
@@ -163,9 +166,9 @@ class SqlUpkeep(SqlEventStore):
         with self._writing() as connection:
             before = self._lock_sequence(connection)
             self._learn_identity(connection)
-            # Whether all numbers so far are the source's, so that they can go on as there.
+            # Whether all numbers so far came from the source, so that new events can keep theirs.
             is_mirror = source.store_id != self.id and before == self.shared_up_to(source.store_id)
-            absorption = _Absorption(before, keeps_numbers=is_mirror)
+            absorption = _Absorption(before, same_numbers=is_mirror)
             erased = self._erasures(connection, entries)
             events: list[KeyedEvent] = []
             for entry in entries:
@@ -175,14 +178,14 @@ class SqlUpkeep(SqlEventStore):
                     else:
                         events.append(entry)
                 elif entry.erased_at > erased.get(entry.user_hash, _NEVER):
-                    # What came before it is stored before it, since numbers go up.
+                    # Events before the tombstone are stored first, since numbers have to rise.
                     self._absorb_events(connection, events, absorption)
                     events = []
                     erased[entry.user_hash] = entry.erased_at
                     self._absorb_tombstone(connection, erasures[entry.user_hash], absorption)
             self._absorb_events(connection, events, absorption)
             last = absorption.last
-            if absorption.keeps_numbers:
+            if absorption.same_numbers:
                 last = max(last, up_to)
                 for store_id, shared in {**source.origins, source.store_id: last}.items():
                     self._set_origin(connection, store_id, min(shared, last))
@@ -202,7 +205,7 @@ class SqlUpkeep(SqlEventStore):
         for event, outcome in zip(events, outcomes, strict=True):
             if outcome.status is Status.STORED:
                 absorption.has_got(event, outcome.sequence)
-                absorption.counts.renumbered += not absorption.keeps_numbers
+                absorption.counts.renumbered += not absorption.same_numbers
             name = _COUNTS[outcome.status]
             setattr(absorption.counts, name, getattr(absorption.counts, name) + 1)
 
@@ -228,7 +231,7 @@ class SqlUpkeep(SqlEventStore):
             absorption.counts.events_erased += deleted.rowcount
 
     def _set_origin(self, connection: Connection, store_id: str, shared: int) -> None:
-        """Notes up to which number the events are those of a store with that id."""
+        """Records up to which number the events are those of the store with that id."""
         self._execute(connection, "DELETE FROM origins WHERE store_id = ?", store_id.encode())
         if store_id != self.id and shared > 0:
             self._execute(
@@ -239,7 +242,7 @@ class SqlUpkeep(SqlEventStore):
         """Deletes events that happened before a time."""
         condition, values = _older(before, types)
         with self._writing() as connection:
-            # First, as whoever else writes: two that lock in another order wait for each other.
+            # First, as all writers do: two that lock in different orders would deadlock.
             self._lock_sequence(connection)
             deleted = self._execute(
                 connection,
@@ -263,7 +266,7 @@ class SqlUpkeep(SqlEventStore):
             return int(self._execute(connection, statement, *values).fetchone()[0])
 
     def statistics(self) -> Statistics:
-        """Returns what the store holds."""
+        """Returns the statistics of the store."""
         with self._surveying() as connection:
             self._learn_identity(connection)
             identity = self._identity
@@ -289,7 +292,7 @@ class SqlUpkeep(SqlEventStore):
             )
 
     def renew(self, shared_up_to: int | None = None) -> str:
-        """Gives the store another id."""
+        """Gives the store a new id."""
         with self._writing() as connection:
             last = self._lock_sequence(connection)
             shared = last if shared_up_to is None else min(shared_up_to, last)
@@ -297,7 +300,7 @@ class SqlUpkeep(SqlEventStore):
             old = self.id
             self._execute(connection, "UPDATE event_store SET id = ?", new_id())
             self._learn_identity(connection)
-            # No more of what it shares with others, either.
+            # What it shares with other stores is limited to that number as well.
             for store_id, number in {**self._identity.origins, old: shared}.items():
                 self._set_origin(connection, store_id, min(number, shared))
             self._learn_identity(connection)
@@ -326,7 +329,7 @@ class SqlUpkeep(SqlEventStore):
             after, comparison = bytes(rows[-1][0]), ">"
 
     def _erasures(self, connection: Connection, entries: Sequence[Entry]) -> dict[bytes, int]:
-        """Returns when users of entries were erased, as far as the store knows, by hash."""
+        """Returns when the users of entries were erased in this store, by hash."""
         hashes = {
             entry.user_hash if isinstance(entry, Tombstone) else user_hash(entry.event.user_id)
             for entry in entries
@@ -341,25 +344,25 @@ class SqlUpkeep(SqlEventStore):
 
 @dataclass(slots=True)
 class _Absorption:
-    """How far entries are absorbed.
+    """The progress of absorbing entries.
 
     Attributes:
         last: number of the last event or tombstone.
-        keeps_numbers: whether all numbers are still those of the source.
-        counts: what became of the entries.
+        same_numbers: whether all numbers are still those of the source.
+        counts: the entries by outcome.
     """
 
     last: int
-    keeps_numbers: bool
+    same_numbers: bool
     counts: Absorbed = field(default_factory=Absorbed)
 
     def number_for(self, entry: Entry) -> int:
         """Returns the lowest number that an entry should get, 0 for any."""
-        return entry.sequence if self.keeps_numbers else 0
+        return entry.sequence if self.same_numbers else 0
 
     def has_got(self, entry: Entry, number: int) -> None:
-        """Takes note of the number that an entry has got, or had."""
-        self.keeps_numbers = self.keeps_numbers and number == entry.sequence
+        """Records the number that an entry got, or already had."""
+        self.same_numbers = self.same_numbers and number == entry.sequence
 
 
 def _keyed(rows: Sequence[Sequence[Any]]) -> list[Entry]:
@@ -380,7 +383,7 @@ def _is_of_erased(
         return event.received_at <= here
     if event.sequence < there.tombstone.sequence:
         return True
-    # The store that it comes from knows the order, which no two clocks do.
+    # The source's numbers tell the order of its own entries, which clocks of two hosts do not.
     return here > there.tombstone.erased_at and event.received_at <= here
 
 

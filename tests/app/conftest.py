@@ -15,7 +15,7 @@ from app.model.model import Model
 from app.settings import Settings
 from tests.builders import interactions_of, publish_small, random_plays, small_model
 
-# What has been seen in real data, and what a path could choke on.
+# Ids as in real data, and ids that are hard to put into a path.
 ODD_USERS: Final = (
     "a/b",
     "björk fan",

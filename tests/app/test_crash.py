@@ -1,4 +1,4 @@
-"""Whatever is killed: what was acknowledged is there, once. `benchmarks/crash.py` has 30 rounds."""
+"""Acknowledged events survive kills, each once. `benchmarks/crash.py` has 30 rounds of this."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_a_file_is_replaced_when_it_is_whole(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_fails_leaves_the_one_before(path: Path) -> None:
+def test_a_failed_write_leaves_the_former_file(path: Path) -> None:
     def fail() -> None:
         with replacing(path) as partial:
             partial.write_text("half")
@@ -49,14 +49,12 @@ def test_two_do_not_write_the_same_file(path: Path) -> None:
     assert path.read_text() == "first"
 
 
-def test_whoever_waited_for_a_file_that_was_moved_does_not_write_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_on_a_removed_file_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = os.open
 
     def open_and_lose(file: Path, flags: int, mode: int = 0o777) -> int:
         descriptor = whole(file, flags, mode)
-        file.unlink()  # as the one before does in the end
+        file.unlink()  # as the process that held the lock before does in the end
         return descriptor
 
     monkeypatch.setattr("app.files.os.open", open_and_lose)
@@ -65,7 +63,7 @@ def test_whoever_waited_for_a_file_that_was_moved_does_not_write_it(
     assert path.read_text() == "the one before"
 
 
-def test_what_a_killed_process_has_left_is_written_over(path: Path) -> None:
+def test_the_file_of_a_killed_process_is_overwritten(path: Path) -> None:
     leftover = path.with_name(".results.part")
     leftover.write_text("a long text that somebody began")
     leftover.chmod(0o644)

@@ -1,4 +1,4 @@
-"""A true service whose PostgreSQL server is stopped with everything still connected."""
+"""A real service process whose PostgreSQL server is frozen while everything is connected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
 
-# Without deadlines of ours the first question would wait for ever; so much is no measurement.
+# Without deadlines the first question would wait for ever; the number itself measures nothing.
 ENDS = 30.0
 DEADLINES = {"ENCORE_STORE_READ_SECONDS": "0.5", "ENCORE_STORE_WRITE_SECONDS": "2"}
 LISTS = (
@@ -62,7 +62,7 @@ def test_lists_go_on_while_the_database_is_frozen_and_events_count_again_after(
         )
         before = {user: server.get(f"/recommend/{user}") for user in ("u30", "newcomer")}
         database.freeze()
-        # What was not read of somebody in time cannot be had; what was is still known.
+        # Activities that were not read in time are unknown; those that were read are still cached.
         assert server.get("/recommend/unread")[1]["source"] == "popularity"
         assert before == {user: server.get(f"/recommend/{user}") for user in before}
         for method, path, body in LISTS:

@@ -66,7 +66,7 @@ def test_models_that_were_exchanged_are_let_go_of(model: Model, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("method", ["start", "close"])
-def test_whatever_fails_when_it_starts_or_ends_all_else_is_ended(
+def test_a_failure_at_start_or_end_does_not_leave_other_parts_open(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     # Was wrong: after one that could not be closed, the others were left open.

@@ -1,4 +1,4 @@
-"""A true server that is asked for more live scoring than it admits."""
+"""A real server process that gets more requests for live scoring than it admits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server(models: Path) -> Iterator[Server]:
 
 
 def ask(server: Server, target: str) -> list[tuple[int, dict[str, str], Any]]:
-    """Asks again and again over one connection, whatever comes back."""
+    """Asks repeatedly over one connection, whatever the answers are."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     answers = []
     for _ in range(ROUNDS):
@@ -42,7 +42,7 @@ def ask(server: Server, target: str) -> list[tuple[int, dict[str, str], Any]]:
     return answers
 
 
-def test_what_is_over_is_refused_and_the_rest_answered_as_ever(
+def test_excess_requests_are_refused_and_the_rest_answered_as_before(
     server: Server, model: Model
 ) -> None:
     live, listed = "/recommend/u30?include_seen=true&n=50", "/recommend/u31"
@@ -55,7 +55,7 @@ def test_what_is_over_is_refused_and_the_rest_answered_as_ever(
     accepted = [body for status, _, body in answers if status == 200]
     refused = [(headers, body) for status, headers, body in answers if status == 503]
     assert len(accepted) + len(refused) == CONNECTIONS * ROUNDS
-    # Each round trip lets some in, however many are refused.
+    # Each round trip admits some requests, however many are refused.
     assert len(accepted) >= ROUNDS
     assert len(refused) > 0
     for body in accepted:
@@ -72,7 +72,7 @@ def test_what_is_over_is_refused_and_the_rest_answered_as_ever(
     assert [status for status, *_ in look_ups.result()] == [200] * ROUNDS
 
 
-def test_nobody_is_refused_once_the_load_is_gone(server: Server) -> None:
+def test_no_request_is_refused_once_the_load_is_gone(server: Server) -> None:
     with ThreadPoolExecutor(CONNECTIONS) as threads:
         target = "/recommend/u30?discovery=0.5"
         list(threads.map(lambda _: ask(server, target), range(CONNECTIONS)))

@@ -195,7 +195,7 @@ def test_the_next_list_reflects_an_event_whichever_worker_takes_it(
                 answers[user] = seen[0]
 
 
-def test_events_are_kept_through_an_orderly_end(models: Path, tmp_path: Path) -> None:
+def test_events_survive_an_orderly_end(models: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/encore.db"
     with serving(models, ENCORE_DATABASE_URL=url) as server:
         assert server.tell({"user_id": "newcomer", "artist_id": "i30"})[0] == 200
@@ -261,7 +261,7 @@ def test_blas_gets_one_thread_unless_told_otherwise(tmp_path: Path) -> None:
         assert b"OMP_NUM_THREADS=1\0" in variables(server)
 
 
-def test_garbage_collection_passes_over_what_was_imported() -> None:
+def test_garbage_collection_skips_imported_objects() -> None:
     code = (
         "import gc; from app.__main__ import create_worker_app; create_worker_app(); "
         "print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 1000)"
@@ -347,7 +347,7 @@ def test_a_malformed_request_is_refused_with_a_problem(
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_what_is_no_http_is_refused_and_harms_nobody(
+def test_input_that_is_not_http_is_refused_and_harms_no_other_request(
     raw_server: Server, request_bytes: bytes
 ) -> None:
     """The server refuses it before the application sees it, so it is no problem document."""
@@ -356,7 +356,7 @@ def test_what_is_no_http_is_refused_and_harms_nobody(
     assert raw_server.get("/health/ready")[0] == 200
 
 
-def test_a_body_that_stops_halfway_harms_nobody(raw_server: Server) -> None:
+def test_a_body_that_stops_halfway_harms_no_other_request(raw_server: Server) -> None:
     raw_server.send(
         b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b'Content-Length: 100\r\n\r\n{"user_id"'

@@ -85,7 +85,7 @@ def test_settings_cannot_be_changed() -> None:
         ("ENCORE_ALLOW_UNAUTHENTICATED", "perhaps", "a valid boolean"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_expected(
+def test_a_bad_value_is_named_with_the_expected_one(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -133,7 +133,7 @@ def test_listening_for_others_wants_a_key(monkeypatch: pytest.MonkeyPatch, host:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
-def test_loopback_wants_none(host: str) -> None:
+def test_loopback_needs_no_key(host: str) -> None:
     assert is_loopback(host)
     assert Settings(host=host).api_key is None
 

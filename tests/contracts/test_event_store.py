@@ -50,7 +50,7 @@ def writing(store: EventStore) -> Iterator[Connection]:
         yield connection
 
 
-def test_events_are_kept_as_they_came_and_numbered_from_one(store: EventStore) -> None:
+def test_events_are_stored_as_they_came_and_numbered_from_one(store: EventStore) -> None:
     assert store.last_sequence() == 0
     assert stored(store.append(EVENTS, received_at=77)) == [1, 2, 3, 4, 5, 6]
     found = all_of(store, *{event.user_id for event in EVENTS})
@@ -322,7 +322,7 @@ def test_artists_of_events_are_found_with_listeners_and_names(store: EventStore)
     assert store.names_of(["a", "b\0", "c"]) == {"a": "new"}
 
 
-def test_artists_leave_the_assortment_and_come_back(
+def test_artists_become_unavailable_and_come_back(
     store: EventStore, open_another: OpenStore
 ) -> None:
     assert store.unavailable_artists() == (0, [])
@@ -333,7 +333,7 @@ def test_artists_leave_the_assortment_and_come_back(
     other = open_another()
     assert other.unavailable_artists() == (4, ["a", "b\0"])
     assert other.set_available("b\0", is_available=True) == 5
-    assert (store.assortment_version(), store.unavailable_artists()) == (5, (5, ["a"]))
+    assert (store.availability_version(), store.unavailable_artists()) == (5, (5, ["a"]))
     assert store.last_sequence() == 0
 
 

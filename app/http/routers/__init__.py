@@ -1,4 +1,4 @@
 """The calls of the service, a module for each group of paths.
 
-Each may import the schemas, what serves, and the HTTP edge but for the hot route.
+Each may import the schemas, ``app.serving``, and the HTTP edge except for the hot route.
 """

@@ -29,8 +29,8 @@ router = APIRouter(
 async def reload(follower: Follower) -> ModelVersion:
     """Looks at `models/current` at once, also at a version that was refused before.
 
-    Answers the version in service. 503 where the pointer names one that is not usable; what was in
-    service stays. The worker process that takes the call reloads at once, the others within the
-    poll interval.
+    Answers the version in service. 503 if the version that the pointer names cannot be used; the
+    former version then stays in service. The worker process that takes the call reloads at once,
+    the others within the poll interval.
     """
     return ModelVersion(model_version=await to_thread.run_sync(follower.reload))

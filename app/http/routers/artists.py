@@ -1,4 +1,4 @@
-"""What is said of an artist."""
+"""The availability of an artist."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ router = APIRouter(
 async def set_artist(
     artist_id: ArtistIdInPath, body: AvailabilityBody, journal: CurrentJournal
 ) -> Availability:
-    """Holds with the next request of this host, and within a second on others, for any id.
+    """Takes effect with the next request on this host, within a second on others, for any id.
 
     An artist that is not available is in no list and no ranking, whatever a request asks for. Its
     plays go on counting for similar artists.

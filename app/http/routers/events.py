@@ -1,4 +1,4 @@
-"""Events: what was just played."""
+"""Taking events: what a user just did."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ router = APIRouter(tags=["events"], route_class=StrictRoute, dependencies=[Depen
 @router.post(
     "/events",
     operation_id="add_events",
-    summary=f"Tell what somebody just {', '.join(_DEEDS[:-1])} or {_DEEDS[-1]}",
-    response_description="What became of each event.",
+    summary=f"Tell what a user just {', '.join(_DEEDS[:-1])} or {_DEEDS[-1]}",
+    response_description="The outcome of each event.",
     response_model_exclude_none=True,
     responses=problem_responses(401, 409, 413, 503),
 )
 async def add_events(body: EventsBody, journal: CurrentJournal) -> EventsAnswer:
-    """What is answered as `stored` survives a power cut, and the user's very next list reflects it.
+    """An event with the result `stored` survives a power cut, and counts in the user's next list.
 
     Send a request again after an error or a lost connection: with an `event_id` (or a `timestamp`)
-    an event counts once. One bad event does not lose the others: it is `refused` among the results.
-    Where all are bad, the answer is 422, or 409 where all have ids that other events have.
+    an event counts once. One bad event does not lose the others: its result is `refused`. If all
+    are bad, the answer is 422; if all have ids that belong to other events, it is 409.
     """
     read: list[Event | Refused] = [
         one if isinstance(one, Refused) else one.to_event() for one in body.events
@@ -63,7 +63,7 @@ def _result(event: Event, outcome: Outcome) -> EventResult:
         return EventResult(
             status="refused",
             event_id=event.event_id,
-            detail=f"event_id: belongs to event {outcome.sequence}, which has another content; "
+            detail=f"event_id: belongs to event {outcome.sequence}, which has different content; "
             "give each event an id of its own",
         )
     return EventResult(
@@ -79,7 +79,7 @@ def _refused(one: Refused) -> EventResult:
 
 
 def _refuse_all(read: list[Event | Refused], results: list[EventResult]) -> None:
-    """Answers with an error where nothing was stored, so that no sender takes it for a success."""
+    """Raises an error if nothing was stored, so that no sender takes the answer for a success."""
     if all(isinstance(one, Event) for one in read):
         more = f" (and {len(read) - 1} more)" if len(read) > 1 else ""
         raise EventConflict(f"events.0.{results[0].detail}{more}")

@@ -12,7 +12,7 @@ from app.schemas.health import Live, Ready
 router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute)
 
 
-# Load balancers like to ask with HEAD; it is no operation of its own.
+# Some load balancers ask with HEAD; OpenAPI shows GET only.
 @router.head("/live", include_in_schema=False)
 @router.get(
     "/live",
@@ -35,11 +35,11 @@ async def live() -> Live:
     responses=problem_responses(503),
 )
 async def ready(recommender: CurrentRecommender, journal: CurrentJournal) -> Ready:
-    """200 with the version in service, 503 with a hint while no usable model is there.
+    """200 with the version in service, 503 with the reason while no usable model is loaded.
 
-    `degraded` says that lists are answered, while events cannot be stored or read.
+    `degraded` means that lists are answered, but events cannot be stored or read.
     """
-    troubles = list(dict.fromkeys(map(str, journal.troubles)))  # reading and writing say the same
+    troubles = list(dict.fromkeys(map(str, journal.troubles)))  # reading and writing may be equal
     return Ready(
         status="degraded" if troubles else "ready",
         model_version=recommender.model.version,

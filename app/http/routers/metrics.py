@@ -30,7 +30,7 @@ router = APIRouter(tags=["health"], route_class=StrictRoute)
     responses=problem_responses(),
 )
 async def metrics(journal: CurrentJournal) -> Response:
-    """Counts since the worker process started, and what is wrong now."""
+    """Counts since the worker process started, and the present state of the event store."""
     registry = CollectorRegistry()
     registry.register(_JournalCollector(journal))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
@@ -41,7 +41,7 @@ class _JournalCollector(Collector):
         self._journal = journal
 
     def collect(self) -> Iterator[Metric]:
-        """Yields what the journal counts."""
+        """Yields the journal's metrics."""
         counts = self._journal.counts
         events = CounterMetricFamily("encore_events", "Events received.", labels=["result"])
         for result in _RESULTS:

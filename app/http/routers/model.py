@@ -22,7 +22,7 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# The page runs nothing and loads nothing, whatever an artist calls itself.
+# The page may run and load nothing, even if an artist's name holds HTML.
 _REPORT_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -82,8 +82,8 @@ def _read(models: ModelsFolder, version: str) -> bytes:
     except InvalidArtifact as error:
         logger.error("%s", error)
         raise ReportUnavailable(
-            f"the report of model {version} is not the one that was published; lists are "
-            "answered as before, and `python -m training models verify` says more"
+            f"the report of model {version} is missing or has changed since it was published; "
+            "lists are answered as before. `python -m training models verify` says more"
         ) from error
 
 

@@ -27,7 +27,7 @@ async def popular(
     recommender: PinnedRecommender,
     journal: CurrentJournal,
 ) -> PopularArtists:
-    """What most people listen to, or what is played most; with `days`, by the events of late."""
+    """The artists with most listeners, or most plays; with `days`, counted from recent events."""
     if parameters.days is not None:
         return await played_lately(
             recommender,

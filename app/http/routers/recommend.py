@@ -56,8 +56,8 @@ async def recommend_by_query(
 ) -> Response:
     """Everything that `GET /recommend/{user_id}` can do, and more.
 
-    The body carries any id, long lists of exclusions, `candidates` to rank, and `listens`: artists
-    to answer from, of which nothing is stored. Without `user_id` the list is for somebody unknown.
+    The body may hold any id, many exclusions, `candidates` to rank, and `listens`: artists that the
+    list is made from, which are not stored. Without `user_id` the list is for an unknown user.
     """
     query = RecommendQuery(**arguments_of(body))
     return _json(await answers.recommend(*serving, query, request.receive))
@@ -76,7 +76,7 @@ async def recommend_batch(
     serving: CurrentServing,
     request: Request,
 ) -> Response:
-    """One list for each user, the same that a single call answers, from one model."""
+    """One list for each user, equal to the answer of a single call; all from one model."""
     arguments = arguments_of(body)
     queries = [RecommendQuery(user_id, **arguments) for user_id in body.user_ids]
     return _json(await answers.recommend_batch(*serving, queries, request.receive))

@@ -1,4 +1,4 @@
-"""What is known of a user."""
+"""The history and the events of a user: shown, and erased."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ async def user(
     follower: Follower,
     journal: CurrentJournal,
 ) -> UserCard:
-    """The history that the model was trained on, and the events since and before, latest first.
+    """The history that the model was trained on, and the user's stored events, latest first.
 
-    404 for somebody of whom nothing is known. Behind the key, as it is personal.
+    404 for a user without history and events. Behind the key, as it is personal.
     """
     count, events, names = await journal.events_of(
         user_id, limit=parameters.n, before=parameters.before
@@ -55,7 +55,7 @@ async def user(
     is_known = model is not None and not (activity is not None and activity.is_erased)
     user_index = model.users.index(user_id) if model is not None and is_known else None
     if user_index is None and not count:
-        raise UnknownUser("nothing is known of this user: no history in the model, and no events")
+        raise UnknownUser("this user is unknown: no history in the model, and no events")
     has_more = len(events) == parameters.n and events[-1].sequence > 1
     return UserCard(
         user_id=user_id,
@@ -76,10 +76,10 @@ async def user(
     responses=problem_responses(401, 503),
 )
 async def erase_user(user_id: UserIdInPath, journal: CurrentJournal) -> UserErased:
-    """Deletes the user's events for good; from the next answer on they are unknown.
+    """Deletes the user's events for good; from the next answer on the user is unknown.
 
-    What is left is a hash of the id, by which no model's history of the user is looked at any more.
-    It is safe to repeat. Events that come later are those of somebody new.
+    Only a hash of the id is stored, so that models that hold the user's history ignore it. It is
+    safe to repeat. Events that come later count as those of a new user.
     """
     return UserErased(user_id=user_id, events_erased=await journal.erase(user_id))
 

@@ -1,4 +1,4 @@
-"""What users' events come to, cached until the next event of theirs."""
+"""A cache of users' activities; an entry holds until the user's next event."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ from app.store.activity_reading import read_activity
 from app.store.clock import now
 from app.store.interface import EventStore
 
-# So many users are one question to the store, which has to be answered in time.
+# How many users one question to the store is about; it has to be answered in time.
 _USERS_AT_ONCE: Final = 8
-# Some hundred bytes each, and about as much again for each artist.
+# How many users are cached: some hundred bytes each, and about as much again for each artist.
 _CACHED_USERS: Final = 20_000
 _ERASED: Final = Activity(is_erased=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _CacheEntry:
-    """What a user's events came to when their stamp was read, and with what a model has learned.
+    """The activity of a user, and what it was computed from.
 
-    ``prunings`` is how often events had been pruned before.
+    Attributes:
+        stamp: the user's stamp before the events were read.
+        learned: number of the last event that the model had learned.
+        prunings: how often events had been pruned.
+        activity: the activity; None for a user without events.
     """
 
     stamp: int
@@ -42,7 +46,7 @@ class _CacheEntry:
 
 @dataclass(frozen=True, slots=True)
 class _AsOf:
-    """What was known before events were read: the time, stamps and learned numbers by user."""
+    """What was read before the events: time, stamps and learned numbers by user, and prunings."""
 
     at: int
     stamps: Mapping[str, int]
@@ -51,13 +55,13 @@ class _AsOf:
 
 
 class ActivityCache:
-    """Answers what users' events come to. Used on one event loop.
+    """Returns users' activities. Used on one event loop.
 
     Args:
         current: has the stamps that say whether an entry still holds.
-        tracker: says who was erased, and how far a model has learned.
-        questions: asks the store for what is not cached.
-        rules: what events count for.
+        tracker: knows the erased users, and how far a model has learned.
+        questions: asks the store for activities that are not cached.
+        rules: how many units each type of event counts.
     """
 
     def __init__(
@@ -77,11 +81,11 @@ class ActivityCache:
     async def activities_of(
         self, user_ids: Sequence[str], model: Model | None
     ) -> list[Activity | None]:
-        """Returns what the events of some users come to; see ``Journal.activity_of``."""
+        """Returns the activities of some users; see ``Journal.activity_of``."""
         opened, tracker, at = self._current.opened, self._tracker, now()
         if opened is None:
             return [_ERASED if tracker.is_erased(one) else None for one in user_ids]
-        # Read before the events are: what they hold is then at least as new.
+        # Read before the events, which are then at least as new.
         prunings = opened.store.prunings
         stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
         learned = {one: tracker.learned(opened.store, one, model) for one in stamps if stamps[one]}
@@ -100,7 +104,7 @@ class ActivityCache:
         ]
 
     async def _renew(self, stale: Sequence[str], as_of: _AsOf) -> dict[str, _CacheEntry]:
-        """Reads what the events of some users come to, as far as the store answers in time."""
+        """Reads the activities of some users, as far as the store answers in time."""
 
         def read(part: Sequence[str], store: EventStore) -> list[Activity | None]:
             return [
@@ -123,16 +127,16 @@ class ActivityCache:
     ) -> Activity | None:
         is_old = entry is None or (entry.stamp, entry.learned) != (stamp, learned)
         if is_old and self._tracker.is_erased(user_id):
-            return _ERASED  # the store cannot be asked, and nobody erased may be recognised
+            return _ERASED  # the store cannot be asked, and no erased user may be recognised
         if entry is None:
             return None
         if is_old and entry.activity and entry.stamp == stamp <= learned:
-            # It was read beside a model that had not learned these events, as this one has.
+            # The entry was read for a model that had not learned these events; this one has.
             return replace(entry.activity, units={}, is_erased=False)
         return entry.activity
 
     def _use(self, user_id: str, entry: _CacheEntry, at: int) -> bool:
-        """Notes that an entry is used, and says whether it still holds at a time."""
+        """Marks an entry as used, and says whether it still holds at a time."""
         self._entries.move_to_end(user_id)
         until = None if entry.activity is None else entry.activity.valid_until
         return until is None or at < until

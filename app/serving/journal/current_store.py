@@ -20,17 +20,16 @@ class Opened:
 
 
 class CurrentStore:
-    """Where all threads of a journal find the store.
+    """Holds the open store for all threads of a journal.
 
-    The keeper puts it here, and whoever closes the journal takes it out; both replace it as a
-    whole.
+    The keeper puts it here, and closing the journal takes it out; both replace it as a whole.
 
     Args:
-        troubles: say why it is not here.
+        troubles: has the reason why the store is not open.
 
     Attributes:
         opened: the store; None while it is not open.
-        stamps: those of the open store; before, what stands for them.
+        stamps: the stamps of the open store; before it is open, a substitute for them.
     """
 
     def __init__(self, troubles: Troubles) -> None:
@@ -52,16 +51,16 @@ class CurrentStore:
         return opened
 
     def remember(self, knowledge: StoreKnowledge) -> None:
-        """Lets the stamps say what is known of a store that is not open yet."""
-        self.stamps = NoStamps(knowledge.erased, knowledge.assortment_version)
+        """Fills the substitute for the stamps with what the host knows of the store."""
+        self.stamps = NoStamps(knowledge.erased, knowledge.availability_version)
 
     def put(self, opened: Opened) -> None:
-        """Puts a store here that has just been opened."""
+        """Sets the store that has just been opened."""
         self.opened = opened
         self.stamps = opened.stamps
 
     def take(self) -> Opened | None:
-        """Takes the store out, to be closed; None where it is not open."""
+        """Removes and returns the store, to be closed; None if it is not open."""
         opened, self.opened = self.opened, None
         self.stamps = NoStamps()
         return opened

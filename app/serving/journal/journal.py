@@ -1,10 +1,10 @@
-"""The journal as the service uses it: one front for the parts beside this module.
+"""The journal: the one front of this folder, through which the service writes and reads events.
 
-Writing goes through one thread, which commits whatever has come in while it was busy, so one flush
-to disk serves many requests. What a user's events come to is cached until the next event of theirs.
-When the database is in trouble, lists are answered from the model and from what is cached; a keeper
-looks every now and then whether it is back. No wait here is longer than its deadline, whatever the
-threads do: a store that does not answer in time is in trouble, and not asked until it is back.
+One thread writes: it commits all events that arrived while it was busy, so one flush to disk serves
+many requests. A user's activity is cached until their next event. While the database fails, lists
+are answered from the model and the cache, and the keeper checks regularly whether it works again.
+No wait is longer than its deadline, whatever the threads do: a store that does not answer in time
+counts as failing, and is not asked until it works again.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from app.store.interface import EventStore, Outcome, PlayedArtist
 from app.store.keepsake import Keepsake
 from app.store.stamps import NoStamps, Stamps
 
-# So long closing waits for what was given to be written, where no deadline ends earlier, and then
-# for the threads, whose questions end with the store.
+# How long closing waits for the last events to be written, if no deadline ends earlier; then it
+# waits as long for the threads, whose questions end when the store is closed.
 _CLOSE_SECONDS: Final = 5.0
 _LAST_SECONDS: Final = 1.0
 
 
 class Journal:
-    """Events as the service uses them. Used on one event loop.
+    """Writes and reads events for the service. Used on one event loop.
 
     Args:
         open_store: opens the store; tried again until it succeeds.
-        rules: what events count for.
-        keepsake: what is known of the store until it is open; None for nothing.
-        deadlines: how long anybody waits for the store; the same as it has itself.
+        rules: how many units each type of event counts.
+        keepsake: what the host knows of the store until it is open; None for nothing.
+        deadlines: how long a call waits for the store; the same as the store has itself.
 
     Attributes:
-        counts: what became of events, and troubles by reason.
+        counts: events by outcome, and failures of the store by reason.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Journal:
     ) -> None:
         self._deadlines = deadlines
         self.counts: Counter[str] = Counter()
-        # Set here and nowhere else; the parts only look at it.
+        # Only this class sets it; the parts only read it.
         self._closing = threading.Event()
         patience = Patience()
         self._troubles = troubles = Troubles(self._closing, self.counts, patience.end)
@@ -77,7 +77,7 @@ class Journal:
         self._keeper = Keeper(open_store, current, tracker, troubles, self._closing)
 
     def start(self) -> None:
-        """Opens the store, if it can be opened, and begins to write and to follow."""
+        """Opens the store, if it can be opened, and begins to write and to follow it."""
         self._current.remember(self._tracker.load())
         self._keeper.open()
         self._questions.start()
@@ -85,7 +85,7 @@ class Journal:
         self._keeper.start()
 
     async def close(self) -> None:
-        """Writes what has been given, as far as there is time, and closes the store."""
+        """Writes the events that were given, as far as there is time, and closes the store."""
         if not self._closing.is_set():
             self._closing.set()
             self._writer.finish()
@@ -93,17 +93,17 @@ class Journal:
 
     @property
     def stamps(self) -> Stamps | NoStamps:
-        """Says in one look into memory whether a user may have events; every list looks here."""
+        """Tells with one memory access whether a user may have events; every list reads it."""
         return self._current.stamps
 
     @property
     def troubles(self) -> list[StoreUnavailable]:
-        """What is wrong with the store now; nothing if it works."""
+        """The present failures of the store; empty if it works."""
         return self._troubles.all()
 
     @property
     def store(self) -> EventStore:
-        """The open store, for what takes its time on a thread of its own.
+        """The open store, for long work on a thread of its own.
 
         Raises:
             StoreUnavailable: it is not open, or cannot be read now.
@@ -118,17 +118,17 @@ class Journal:
         return self._writer.waiting
 
     async def activity_of(self, user_id: str, model: Model | None) -> Activity | None:
-        """Returns what a user's events come to beside a model, None for somebody without any.
+        """Returns a user's activity beside a model, None for a user without events.
 
-        It holds everything that was acknowledged before this call on this host. Where the store
-        cannot be read, it is what was known before.
+        It includes all events that were acknowledged on this host before this call. If the store
+        cannot be read, it is the cached one.
         """
         return (await self._activities.activities_of([user_id], model))[0]
 
     async def activities_of(
         self, user_ids: Sequence[str], model: Model | None
     ) -> list[Activity | None]:
-        """Returns what the events of some users come to; see ``activity_of``."""
+        """Returns the activities of some users; see ``activity_of``."""
         return await self._activities.activities_of(user_ids, model)
 
     def learned(self, store: EventStore, user_id: str, model: Model | None) -> int:
@@ -139,7 +139,7 @@ class Journal:
         return self._tracker.learned(store, user_id, model)
 
     async def erase(self, user_id: str) -> int:
-        """Erases a user; they are unknown on this host when this returns.
+        """Erases a user; the user is unknown on this host when this returns.
 
         Returns:
             How many events they had.
@@ -160,13 +160,13 @@ class Journal:
         """Stores events; they are durable, and count on this host, when this returns.
 
         Raises:
-            StoreUnavailable: none of them is known to be stored.
-            Overloaded: too many are waiting.
+            StoreUnavailable: the store cannot be written; the events may or may not be stored.
+            Overloaded: too many events are waiting.
         """
         return await self._writer.append(events)
 
     async def set_available(self, artist_id: str, *, is_available: bool) -> None:
-        """Takes an artist out of the assortment, or back; it holds on this host on returning.
+        """Makes an artist unavailable, or available again; on this host from the return on.
 
         Raises:
             StoreUnavailable: the store cannot be written.
@@ -177,12 +177,12 @@ class Journal:
 
         version = await self._questions.ask(change, tried="write")
         if (opened := self._current.opened) is not None:
-            opened.stamps.raise_assortment(version)
+            opened.stamps.raise_availability(version)
 
     async def unavailable_artists(self) -> tuple[int, list[str]]:
-        """Returns the version of the assortment, and the artists that are out of it.
+        """Returns the version of availability, and the unavailable artists.
 
-        Where the store cannot be read, it is what was known before.
+        If the store cannot be read, they are those that were read last.
         """
         with suppress(StoreUnavailable):
             return await self._questions.ask(lambda store: store.unavailable_artists())
@@ -194,9 +194,9 @@ class Journal:
         """Returns how many events a user has, some of them, and the names of their artists.
 
         Args:
-            user_id: whose.
-            limit: at most so many, latest number first.
-            before: only those with lower numbers.
+            user_id: the user.
+            limit: how many events at most, highest number first.
+            before: only events with lower numbers.
 
         Raises:
             StoreUnavailable: the store cannot be read.
@@ -220,7 +220,7 @@ class Journal:
         return await self._rankings.played_in_days(days, by_plays=by_plays, limit=limit)
 
     def _end(self) -> None:
-        """Ends everything, also where all threads wait for a store that does not answer."""
+        """Ends all threads, even if they wait for a store that does not answer."""
         most = _CLOSE_SECONDS if self._deadlines.write is None else self._deadlines.write
         is_hopeless = self._troubles.refusal("write") is not None
         self._writer.join(_LAST_SECONDS if is_hopeless else min(most, _CLOSE_SECONDS))
@@ -228,8 +228,8 @@ class Journal:
         # The stamps are still in use until all threads have ended.
         opened = self._current.take()
         if opened is not None:
-            opened.store.close()  # which ends all questions
-        # What waits for a disk ends with the process.
+            opened.store.close()  # ends all questions
+        # A thread that still waits for a disk ends with the process.
         self._writer.join(_LAST_SECONDS)
         self._keeper.join(_LAST_SECONDS)
         self._questions.close(_LAST_SECONDS)

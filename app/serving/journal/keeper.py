@@ -1,4 +1,4 @@
-"""The keeper: opens the event store, follows it, and finds out when it is back."""
+"""The keeper: opens the event store, follows it, and detects when it works again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 
 
 class Keeper:
-    """A thread that looks every now and then what others have stored.
+    """A thread that regularly reads what others have stored.
 
     Args:
         open_store: opens the store; tried again until it succeeds.
-        current: where an open store is put.
-        tracker: takes note of what is found.
-        troubles: what is wrong is noted there, and cleared.
-        closing: ends it when set.
+        current: gets the open store.
+        tracker: gets the news of the store.
+        troubles: gets failures, which are cleared when the store works again.
+        closing: ends the thread when set.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Keeper:
         self._thread.start()
 
     def join(self, seconds: float) -> None:
-        """Waits until it has ended, for so long at most."""
-        if self._thread.is_alive():  # not so where opening failed in a way that nobody expects
+        """Waits until the thread has ended, for ``seconds`` at most."""
+        if self._thread.is_alive():  # it never started if opening failed unexpectedly
             self._thread.join(seconds)
 
     def open(self) -> None:
-        """Opens the store and puts it in its place; notes it where that is not possible."""
+        """Opens the store and hands it over; records the failure if that is not possible."""
         with ExitStack() as undo:
             try:
                 store = self._open_store()
@@ -70,7 +70,7 @@ class Keeper:
                 self._troubles.note("open", error)
                 return
             if self._closing.is_set():
-                return  # whoever closes may have waited long enough, and not find it any more
+                return  # the closing thread may no longer wait, and would not close this store
             undo.pop_all()
         self._current.put(opened)
         self._troubles.clear("open")
@@ -89,7 +89,7 @@ class Keeper:
                     logger.exception("could not follow the event store")
 
     def _look(self) -> None:
-        """Follows what others store, and finds out whether what was wrong still is."""
+        """Follows what others store, and checks whether failures persist."""
         if self._current.opened is None and not self._closing.is_set():
             self.open()
         opened = self._current.opened

@@ -21,12 +21,12 @@ T = TypeVar("T")
 
 
 class Questions:
-    """Asks the store by a few threads. Made on an event loop, where the answers are awaited.
+    """Asks the store on a few threads. Made on an event loop, where the answers are awaited.
 
     Args:
         current: has the store.
-        troubles: what is wrong with an answer is noted there.
-        patience: ends what may take long when reading turns out to be in trouble.
+        troubles: gets failures.
+        patience: ends long questions when reading fails.
         deadlines: how long an answer may take.
     """
 
@@ -48,7 +48,7 @@ class Questions:
         self._readers.start()
 
     def close(self, seconds: float) -> None:
-        """Ends the threads, and waits for them, for so long at most."""
+        """Ends the threads, and waits for them, for ``seconds`` at most."""
         self._readers.close(seconds)
 
     async def ask(
@@ -58,15 +58,15 @@ class Questions:
         tried: Tried = "read",
         is_patient: bool = False,
     ) -> T:
-        """Returns what the store answers in time; what is wrong with it is noted.
+        """Returns the store's answer, if it comes in time; records a failure.
 
         Args:
-            question: put by a thread.
-            tried: whether it is about reading or writing.
+            question: called with the store on one of the threads.
+            tried: whether it reads or writes.
             is_patient: whether the answer may take long.
 
         Raises:
-            StoreUnavailable: there is no answer, or was none to somebody else a moment ago.
+            StoreUnavailable: the store does not answer, or is known to be failing.
         """
         opened = self._current.needed()
         self._troubles.check(tried)

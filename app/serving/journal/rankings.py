@@ -1,4 +1,4 @@
-"""What was played most in the last days, counted by the event store and cached for a while."""
+"""Rankings of the artists played in the last days, counted by the event store and cached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.serving.journal.questions import Questions
 from app.store.clock import now
 from app.store.interface import PlayedArtist
 
-# What takes a second to count is counted every 20 seconds at most.
+# A ranking is valid for this many times as long as its counting took.
 _VALID_SHARE: Final = 20
 
 
@@ -20,14 +20,14 @@ class Rankings:
     """Counts plays for an event loop.
 
     Args:
-        current: has the store, whose prunings make a ranking old.
-        questions: asks it.
+        current: has the store; a pruning makes its rankings invalid.
+        questions: asks the store.
     """
 
     def __init__(self, current: CurrentStore, questions: Questions) -> None:
         self._current = current
         self._questions = questions
-        # By what was asked: until when it is valid, and the ranking.
+        # By the arguments of the question: until when the ranking is valid, and the ranking.
         self._cached: dict[tuple[object, ...], tuple[float, list[PlayedArtist]]] = {}
         self._lock = asyncio.Lock()
 
@@ -36,7 +36,7 @@ class Rankings:
     ) -> list[PlayedArtist]:
         """Returns the artists that were played most; see ``Journal.played_in_days``."""
         since = now() - round(days * 24 * 3600 * MICROSECONDS)
-        # One at a time: whoever waited may take what another one counted.
+        # One at a time: a request that waited can use the ranking that another one counted.
         async with self._lock:
             opened = self._current.opened
             asked = (days, by_plays, limit, opened and opened.store.prunings)

@@ -1,4 +1,4 @@
-"""What a service knows of its event store without asking."""
+"""The tracker: what the service knows of its event store without asking it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from app.store.keepsake import Keepsake, StoreKnowledge
 from app.store.stamps import stamp_key
 
 _FORGOTTEN: Final = (
-    "the event store does not know %d users who were erased: it is another one, or was put back. "
-    "Models that hold them recognise them again. Import an export of the former store, or erase "
-    "them again"
+    "the event store does not know %d users who were erased: it is another store, or was restored "
+    "from an older copy. Models that hold them recognise them again. Import an export of the "
+    "former store, or erase them again"
 )
 
 logger = logging.getLogger(__name__)
 
 
 class StoreTracker:
-    """Who was erased, what is unavailable, and how far the numbers go.
+    """The erased users, the unavailable artists, and the number of the last event.
 
-    It is that of the keepsake until the store is open, and then that of the store, as ``catch_up``
-    has found it last. What is read here is replaced as a whole, so any thread may read it.
+    Until the store is open they come from the keepsake; then from the store, as ``catch_up`` read
+    it last. Values are replaced as a whole, so any thread may read them.
 
     Args:
-        keepsake: what the host remembers; None for nothing.
+        keepsake: the file of what the host knows of the store; None for none.
 
     Attributes:
-        unavailable: version of the assortment, and the artists that are out of it.
+        unavailable: the version of availability, and the unavailable artists.
         last_sequence: number of the store's last event.
     """
 
@@ -38,42 +38,42 @@ class StoreTracker:
         self._keepsake = keepsake
         self.unavailable: tuple[int, list[str]] = 0, []
         self.last_sequence = 0
-        # Stamp keys of who was erased, and up to which number.
+        # Stamp keys of the erased users, and the number up to which tombstones were read.
         self._erased: set[int] = set()
         self._erased_up_to = 0
-        # Whether all this is of the store, and no more what the keepsake said.
+        # Whether these values come from the store, and no longer from the keepsake.
         self._is_of_store = False
-        # Whether the keepsake says the same.
+        # Whether the keepsake holds the same values.
         self._is_saved = False
 
     def load(self) -> StoreKnowledge:
-        """Takes over what the host remembers, and returns it."""
+        """Takes over what the keepsake holds, and returns it."""
         if self._keepsake is None:
             return StoreKnowledge()
         knowledge = self._keepsake.load()
         self._erased = set(knowledge.erased)
-        self.unavailable = knowledge.assortment_version, list(knowledge.unavailable)
+        self.unavailable = knowledge.availability_version, list(knowledge.unavailable)
         return knowledge
 
     def is_erased(self, user_id: str) -> bool:
-        """Says whether a user was erased; sometimes so of somebody with the same stamp key."""
+        """Says whether a user was erased; may be true for another user of the same stamp key."""
         return stamp_key(user_id) in self._erased
 
     def learned(self, store: EventStore, user_id: str, model: Model | None) -> int:
         """Returns the number of the last of a user's events that a model may have learned.
 
-        Filters may have left the user out of the training: then it has learned none of them.
+        0 if it has learned none, for example because filters left the user out of the training.
         """
         if model is None or model.watermark is None or model.users.index(user_id) is None:
             return 0
         return learned_up_to(store, model.watermark, self.last_sequence)
 
     def raise_last_sequence(self, sequence: int) -> None:
-        """Takes note of the number of an event that is stored."""
+        """Records the number of a stored event."""
         self.last_sequence = max(self.last_sequence, sequence)
 
     def catch_up(self, opened: Opened) -> None:
-        """Takes note of what others have stored, here and in the stamps.
+        """Reads what others have stored, and updates this object and the stamps.
 
         Raises:
             StoreUnavailable: the store cannot be read, or was closed.
@@ -89,10 +89,10 @@ class StoreTracker:
             self._erased_up_to = end
             self._is_saved = self._is_saved and not erased
         stamps.catch_up(end, lambda after: _changes_after(store, after))
-        version = store.assortment_version()
+        version = store.availability_version()
         if version != self.unavailable[0] or not self._is_of_store:
             self.unavailable, self._is_saved = store.unavailable_artists(), False
-        stamps.raise_assortment(version)
+        stamps.raise_availability(version)
         self._is_of_store = True
         if self._keepsake is not None and not self._is_saved:
             version, artists = self.unavailable

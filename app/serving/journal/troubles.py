@@ -1,4 +1,4 @@
-"""What is wrong with the event store now."""
+"""The troubles of the event store: which of opening, reading and writing fails now, and why."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from app.store.deadlines import Deadline
 
 Tried: TypeAlias = Literal["open", "read", "write"]
 
-# With these troubles of writing, nobody waits for another one of the same: the keeper tries.
+# While writing fails for these reasons, writes are refused at once, and only the keeper tries.
 _HOPELESS: Final = frozenset({"slow", "unreachable"})
 
 logger = logging.getLogger(__name__)
 
 
 class Troubles:
-    """What is wrong with the store, by what was tried. Any thread may use it.
+    """The present failures of the store, by what was tried. Any thread may use it.
 
     Args:
-        closing: set when the journal ends; that the store is closed is no trouble then.
-        counts: where troubles are counted, by reason.
-        when_unreadable: called with each trouble of reading, by the thread that notes it.
+        closing: set when the journal ends; a closed store is no failure then.
+        counts: counts failures by reason.
+        when_unreadable: called with each failure of reading, on the thread that records it.
     """
 
     def __init__(
@@ -40,48 +40,48 @@ class Troubles:
         self._now: dict[Tried, StoreUnavailable] = {}
 
     def all(self) -> list[StoreUnavailable]:
-        """Returns all that is wrong; nothing if the store works."""
+        """Returns all present failures; an empty list if the store works."""
         return list(self._now.values())
 
     def get(self, tried: Tried) -> StoreUnavailable | None:
-        """Returns what is wrong with opening, reading or writing."""
+        """Returns why opening, reading or writing fails; None if it works."""
         return self._now.get(tried)
 
     def refusal(self, tried: Tried) -> StoreUnavailable | None:
-        """Returns why nobody should wait for a store that is known not to answer."""
+        """Returns the error to refuse a call with at once; None if the store should be asked."""
         trouble = self._now.get(tried)
         if trouble and (tried == "read" or trouble.reason in _HOPELESS):
             return trouble
         return None
 
     def check(self, tried: Tried) -> None:
-        """Refuses at once what would wait for a store that is known not to answer.
+        """Refuses a call at once that would wait for a store which is known not to answer.
 
         Raises:
-            StoreUnavailable: that is so.
+            StoreUnavailable: the store is known not to answer.
         """
         if trouble := self.refusal(tried):
             raise trouble
 
     def missed(self, tried: Tried, deadline: Deadline) -> StoreUnavailable:
-        """Returns what is wrong after a deadline has passed, which is noted."""
+        """Records and returns the failure of a store that has missed a deadline."""
         error = deadline.missed("the event store")
         self.note(tried, error)
         return error
 
     def note(self, tried: Tried, error: StoreUnavailable) -> None:
-        """Takes note of what is wrong, and logs it where that is news."""
+        """Records a failure, and logs it if it is new."""
         if self._closing.is_set() and error.reason == "closed":
-            return  # as it should be
+            return  # the store was closed on purpose
         before = self._now.get(tried)
         self._now[tried] = error
         self._counts[f"trouble_{error.reason}"] += 1
         if before is None or before.reason != error.reason:
-            logger.error("events are in trouble: %s", error)
+            logger.error("the event store fails: %s", error)
         if tried == "read":
             self._when_unreadable(error)
 
     def clear(self, tried: Tried) -> None:
-        """Takes note that opening, reading or writing works."""
+        """Records that opening, reading or writing works."""
         if self._now.pop(tried, None) and not self._now:
             logger.info("the event store works again")

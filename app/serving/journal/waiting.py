@@ -12,16 +12,16 @@ T = TypeVar("T")
 
 
 async def in_time(future: asyncio.Future[T], seconds: float | None) -> T:
-    """Returns what a future comes to; it is cancelled where nobody waits for it any more.
+    """Returns the result of a future, which is cancelled if this call ends without it.
 
-    An answer that is there counts, however late it is looked at.
+    A result that is ready counts, even if the event loop looks at it late.
 
     Args:
-        future: the answer to come.
-        seconds: for how long; None for no limit.
+        future: the future.
+        seconds: how long to wait; None for no limit.
 
     Raises:
-        TimeoutError: it is not there in time.
+        TimeoutError: there is no result in time.
     """
     try:
         done, _ = await asyncio.wait([future], timeout=seconds)
@@ -30,11 +30,11 @@ async def in_time(future: asyncio.Future[T], seconds: float | None) -> T:
         return future.result()
     finally:
         if not future.cancel() and not future.cancelled():
-            future.exception()  # so that nobody is told that nobody has asked for it
+            future.exception()  # retrieved, so that asyncio does not log that it never was
 
 
 class Patience:
-    """Answers that may take long, awaited until the store turns out to be in trouble.
+    """Answers that may take long; they are awaited until reading the store fails.
 
     Made and used on an event loop; any thread may call ``end``.
     """
@@ -44,15 +44,15 @@ class Patience:
         self._awaited: set[asyncio.Future[Any]] = set()
 
     def add(self, future: asyncio.Future[Any]) -> None:
-        """Takes note of an answer to come."""
+        """Adds an answer that is awaited."""
         self._awaited.add(future)
 
     def discard(self, future: asyncio.Future[Any]) -> None:
-        """Forgets an answer, whether it was noted or not."""
+        """Removes an answer, if it is there."""
         self._awaited.discard(future)
 
     def end(self, error: StoreUnavailable) -> None:
-        """Ends all that is awaited with an error."""
+        """Ends all awaited answers with an error."""
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._end, error)
 

@@ -1,4 +1,4 @@
-"""The writer: one thread that commits whatever has come in while it was busy."""
+"""The writer: one thread that commits all events that arrived while it was busy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.store.clock import now
 from app.store.deadlines import Deadlines
 from app.store.interface import Outcome
 
-# So many events may wait to be written, and so many are committed together.
+# How many events may wait to be written, and how many are committed together.
 _MOST_WAITING: Final = 20_000
 _EVENTS_PER_COMMIT: Final = 5_000
 
@@ -31,9 +31,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Batch:
-    """Events of one request, who waits for them, and whether they were told that it took too long.
+    """Events of one request.
 
-    Then nothing of it is written any more, unless that has begun.
+    Attributes:
+        events: the events.
+        received_at: in microseconds since 1970 (UTC).
+        future: gets the outcomes; the request waits for it.
+        is_refused: whether the request was answered that it took too long; the batch is then not
+            written, unless writing has begun.
     """
 
     events: Sequence[Event]
@@ -46,11 +51,11 @@ class Writer:
     """Stores events of many requests with one flush to disk (group commit). Made on an event loop.
 
     Args:
-        current: has the store, and the stamps that are raised before anybody hears of a commit.
-        tracker: takes note of the last number.
-        troubles: what is wrong with writing is noted there.
-        deadlines: how long anybody waits for a commit.
-        counts: where events are counted, by what became of them.
+        current: has the store, and the stamps, which are raised before a commit is acknowledged.
+        tracker: gets the number of the last event.
+        troubles: gets failures of writing.
+        deadlines: how long a request waits for its commit.
+        counts: counts events by outcome.
 
     Attributes:
         waiting: how many events wait to be written.
@@ -79,12 +84,12 @@ class Writer:
         self._thread.start()
 
     def finish(self) -> None:
-        """Lets it end when all that was given is written."""
+        """Ends the thread after all given events are written."""
         self._came.put(None)
 
     def join(self, seconds: float) -> None:
-        """Waits until it has ended, for so long at most."""
-        if self._thread.is_alive():  # not so where opening failed in a way that nobody expects
+        """Waits until the thread has ended, for ``seconds`` at most."""
+        if self._thread.is_alive():  # it never started if opening failed unexpectedly
             self._thread.join(seconds)
 
     async def append(self, events: Sequence[Event]) -> list[Outcome]:
@@ -116,7 +121,7 @@ class Writer:
                 self._commit(batches)
 
     def _receive(self) -> tuple[list[_Batch], bool]:
-        """Returns what has come, waiting for it, and whether that is all there will be."""
+        """Waits for batches; returns those that have arrived, and whether they are the last."""
         batches: list[_Batch] = []
         size = 0
         with suppress(Empty):
@@ -152,8 +157,8 @@ class Writer:
         opened = self._current.needed()
         outcomes = opened.store.append(events, received_at)
         self._tracker.raise_last_sequence(max((one.sequence for one in outcomes), default=0))
-        # Before anybody hears of it. A repeated event may be one that was stored, but not noted,
-        # when a process was killed.
+        # Before the commit is acknowledged. Repeated events count too: a process may have been
+        # killed after it stored them and before it raised the stamps.
         opened.stamps.raise_to(
             (event.user_id, outcome.sequence)
             for event, outcome in zip(events, outcomes, strict=True)
@@ -166,7 +171,7 @@ class Writer:
             for batch in batches:
                 end = start + len(batch.events)
                 if batch.future.done():
-                    pass  # nobody waits any more
+                    pass  # cancelled: no request waits
                 elif isinstance(result, Exception):
                     batch.future.set_exception(result)
                 else:

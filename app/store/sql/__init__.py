@@ -1,4 +1,4 @@
-"""The event store in SQL, as far as databases agree: one module for each subject.
+"""The part of event stores that all SQL databases share: one module for each subject.
 
-It may import the contract of event stores and what goes through it, and no driver of a database.
+It may import the contract of event stores and its types, and no driver of a database.
 """

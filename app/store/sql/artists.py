@@ -1,4 +1,4 @@
-"""What events say of artists, and which artists are available."""
+"""The artists of events, and their availability, in SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SqlArtists(SqlBase):
     """Artists in SQL; see ``EventStore`` for what its methods do."""
 
     def latest_of_artists(self, after: int) -> list[tuple[str, int]]:
-        """Returns which artists have events with numbers above ``after``."""
+        """Returns the artists with events numbered above ``after``."""
         with self._following() as connection:
             rows = self._execute(
                 connection,
@@ -24,7 +24,7 @@ class SqlArtists(SqlBase):
         return [(bytes(artist).decode(), int(sequence)) for artist, sequence in rows]
 
     def listeners_of(self, artist_id: str, *, limit: int) -> list[str]:
-        """Returns whose events say that they have seen an artist, latest first."""
+        """Returns users whose events count an artist as seen, latest first."""
         marks = ", ".join("?" * len(SEEN_TYPES))
         with self._following() as connection:
             rows = self._execute(
@@ -38,7 +38,7 @@ class SqlArtists(SqlBase):
         return [bytes(user).decode() for (user,) in rows]
 
     def names_of(self, artist_ids: Sequence[str]) -> dict[str, str]:
-        """Returns the names of artists as the latest event has them."""
+        """Returns the names of artists from their latest events."""
         with self._reading() as connection:
             encoded = [artist_id.encode() for artist_id in artist_ids]
             names = list(self._latest_names(connection, encoded))
@@ -67,7 +67,7 @@ class SqlArtists(SqlBase):
         ]
 
     def set_available(self, artist_id: str, *, is_available: bool) -> int:
-        """Takes an artist out of the assortment, or back into it."""
+        """Makes an artist unavailable, or available again."""
         with self._writing() as connection:
             self._lock_sequence(connection)
             self._execute(
@@ -83,22 +83,22 @@ class SqlArtists(SqlBase):
                 connection, "UPDATE event_store SET assortment_version = assortment_version + 1"
             )
             self._announce(connection)
-            return self._assortment_version(connection)
+            return self._availability_version(connection)
 
-    def assortment_version(self) -> int:
-        """Returns the version of the assortment."""
+    def availability_version(self) -> int:
+        """Returns the version of availability."""
         with self._reading() as connection:
-            return self._assortment_version(connection)
+            return self._availability_version(connection)
 
     def unavailable_artists(self) -> tuple[int, list[str]]:
-        """Returns the version of the assortment, and the artists that are out of it."""
+        """Returns the version of availability, and the unavailable artists."""
         with self._following() as connection:
-            # The version first: what is read is at least as new.
-            version = self._assortment_version(connection)
+            # The version first: the artists are then at least as new.
+            version = self._availability_version(connection)
             rows = self._execute(connection, "SELECT artist_id FROM unavailable_artists").fetchall()
         return version, sorted(bytes(artist).decode() for (artist,) in rows)
 
-    def _assortment_version(self, connection: Connection) -> int:
+    def _availability_version(self, connection: Connection) -> int:
         row = self._execute(connection, "SELECT assortment_version FROM event_store").fetchone()
         return int(row[0])
 

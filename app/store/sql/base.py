@@ -1,4 +1,4 @@
-"""What every statement needs: connections, the lock, and who the store is."""
+"""The base of event stores in SQL: connections, the lock, and the identity of the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.errors import StoreUnavailable
 from app.store.migrations import MIGRATIONS
 from app.store.sql.connection import Connection, Cursor
 
-# Older SQLites take no more than 999 parameters.
+# Older versions of SQLite take at most 999 parameters.
 _VALUES_AT_ONCE: Final = 500
 _ID_BYTES: Final = 16
 # Above any number.
@@ -22,7 +22,7 @@ NO_LIMIT: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """The id of a store, how often it was pruned, up to which numbers it has events of others."""
+    """The id of a store, how often it was pruned, and up to which numbers it shares events."""
 
     id: str = ""
     prunings: int = 0
@@ -32,7 +32,7 @@ class _Identity:
 class SqlBase(ABC):
     """A database with the tables of an event store; see ``EventStore`` for its public methods."""
 
-    # How the database marks a parameter, and what it calls the types.
+    # The database's mark for a parameter, and its names of the types.
     _mark: str
     _types: Mapping[str, str]
 
@@ -42,25 +42,25 @@ class SqlBase(ABC):
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[Connection]:
-        """Begins a transaction that no other writer shares; commits it, or rolls it back.
+        """Begins a transaction that excludes other writers; commits it, or rolls it back.
 
         Raises:
-            StoreUnavailable: the database is in trouble, at any point.
+            StoreUnavailable: the database fails, at any point.
         """
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[Connection]:
-        """Lends a connection that sees what is committed.
+        """Lends a connection that sees committed data.
 
         Raises:
-            StoreUnavailable: the database is in trouble, at any point.
+            StoreUnavailable: the database fails, at any point.
         """
 
     def _following(self) -> AbstractContextManager[Connection]:
-        """Lends a connection for what counts or follows, which may take longer.
+        """Lends a connection for questions that count or follow, which may take longer.
 
         Raises:
-            StoreUnavailable: the database is in trouble, at any point.
+            StoreUnavailable: the database fails, at any point.
         """
         return self._reading()
 
@@ -70,15 +70,15 @@ class SqlBase(ABC):
 
     @abstractmethod
     def _announce(self, connection: Connection) -> None:
-        """Tells others of what is about to be committed, where the database can."""
+        """Notifies other processes of the coming commit, where the database can."""
 
     @abstractmethod
     def _wipe(self) -> None:
-        """Lets go of what was deleted, where the database would keep it for a while."""
+        """Removes deleted data from the disk, where the database would leave it for a while."""
 
     @abstractmethod
     def wait_for_news(self, seconds: float) -> None:
-        """Waits until another one has stored something; see ``EventStore``."""
+        """Waits until another process has stored something; see ``EventStore``."""
 
     @abstractmethod
     def close(self) -> None:
@@ -86,7 +86,7 @@ class SqlBase(ABC):
 
     @property
     def id(self) -> str:
-        """Identifies the store."""
+        """The store's id."""
         return self._identity.id
 
     @property
@@ -103,11 +103,11 @@ class SqlBase(ABC):
         """Returns the number of the last event."""
         with self._reading() as connection:
             row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
-            self._learn_identity(connection)  # which upkeep may have changed
+            self._learn_identity(connection)  # upkeep may have changed it
         return int(row[0])
 
     def check_writable(self) -> None:
-        """Writes something that changes nothing."""
+        """Tests whether writing works."""
         with self._writing() as connection:
             self._execute(connection, "UPDATE event_store SET checked_at = checked_at + 1")
 
@@ -120,10 +120,10 @@ class SqlBase(ABC):
         self._announce(connection)
 
     def _migrate(self, connection: Connection) -> None:
-        """Brings the tables up to date, in a transaction, and learns the store's id.
+        """Brings the tables up to date, in a transaction, and reads the store's identity.
 
         Raises:
-            StoreUnavailable: a later Encore has made them.
+            StoreUnavailable: a later Encore made the tables.
         """
         self._execute(
             connection, "CREATE TABLE IF NOT EXISTS event_store_migrations (done BIGINT NOT NULL)"
@@ -150,7 +150,7 @@ class SqlBase(ABC):
         self._learn_identity(connection)
 
     def _learn_identity(self, connection: Connection) -> None:
-        # In this order: who is renewed in between has its former id among the origins at least.
+        # In this order: if the id is renewed in between, the origins already hold the former id.
         row = self._execute(connection, "SELECT id, prunings FROM event_store").fetchone()
         rows = self._execute(connection, "SELECT store_id, sequence FROM origins").fetchall()
         origins = {bytes(store_id).decode(): int(sequence) for store_id, sequence in rows}
@@ -159,14 +159,14 @@ class SqlBase(ABC):
     def _rows_between(
         self, connection: Connection, what: str, after: int, up_to: int, limit: int
     ) -> list[Any]:
-        """Returns rows by number, the lowest ones; ``what`` are columns and a table."""
+        """Returns rows by number, the lowest first; ``what`` names columns and a table."""
         statement = f"SELECT {what} WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
         return self._execute(connection, statement, after, up_to, limit).fetchall()
 
     def _among(
         self, connection: Connection, statement: str, values: Sequence[bytes]
     ) -> Iterator[Any]:
-        """Runs a statement for values, some at a time."""
+        """Runs a statement for values, a part of them at a time."""
         for start in range(0, len(values), _VALUES_AT_ONCE):
             part = values[start : start + _VALUES_AT_ONCE]
             marks = ", ".join("?" * len(part))
@@ -177,5 +177,5 @@ class SqlBase(ABC):
 
 
 def new_id() -> bytes:
-    """Returns the id of a store that is none of those there are."""
+    """Returns a new, random id of a store."""
     return secrets.token_hex(_ID_BYTES).encode()

@@ -1,4 +1,4 @@
-"""What the drivers of databases have in common."""
+"""The common interface of database drivers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Cursor(Protocol):
-    """What a driver returns for a statement."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
@@ -19,13 +19,13 @@ class Cursor(Protocol):
         ...
 
     def fetchall(self) -> list[Any]:
-        """Returns all rows that are left."""
+        """Returns all remaining rows."""
         ...
 
 
 class Connection(Protocol):
-    """What the drivers have in common."""
+    """A connection of any driver."""
 
     def execute(self, statement: str, parameters: Sequence[Any] = ...) -> Cursor:
-        """Runs a statement, whose parameters are marked as the database wants it."""
+        """Runs a statement; parameters have the database's mark."""
         ...

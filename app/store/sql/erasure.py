@@ -1,4 +1,4 @@
-"""Erasing users, and what is left of them."""
+"""Erasing users, and their tombstones, in SQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SqlErasure(SqlBase):
             statement = "SELECT count(*), max(received_at) FROM events WHERE user_id = ?"
             erased, latest = self._execute(connection, statement, user).fetchone()
             self._execute(connection, "DELETE FROM events WHERE user_id = ?", user)
-            # Clocks may differ: in other stores, too, it comes after what it erases.
+            # Clocks may differ; the tombstone has to be later than its events in other stores, too.
             erased_at = max(erased_at, latest or 0)
             tombstone = Tombstone(sequence, user_hash(user_id), stamp_key(user_id), erased_at)
             self._leave(connection, tombstone)
@@ -29,7 +29,7 @@ class SqlErasure(SqlBase):
         return int(erased)
 
     def _leave(self, connection: Connection, tombstone: Tombstone) -> None:
-        """Puts a tombstone in the place of an earlier one."""
+        """Stores a tombstone, and replaces an earlier one of the same user."""
         hashed = tombstone.user_hash
         self._execute(connection, "DELETE FROM tombstones WHERE user_hash = ?", hashed)
         self._execute(
@@ -50,7 +50,7 @@ class SqlErasure(SqlBase):
         return 0 if row is None else int(row[0])
 
     def tombstones(self, up_to: int) -> list[tuple[bytes, int]]:
-        """Returns the hashes of who was erased, and the tombstones' numbers."""
+        """Returns the user hashes and numbers of tombstones."""
         with self._following() as connection:
             statement = "SELECT user_hash, sequence FROM tombstones WHERE sequence <= ?"
             rows = self._execute(connection, statement, up_to).fetchall()

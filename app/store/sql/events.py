@@ -1,4 +1,4 @@
-"""Storing and reading events."""
+"""Storing and reading events in SQL."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from app.store.sql.base import NO_LIMIT, SqlBase
 from app.store.sql.connection import Connection
 from app.store.sql.rows import COLUMNS, INSERTED_COLUMNS, rows_of, stored_events
 
-# What stands under a key: the number and the digest.
+# The number and the digest of the event that is stored under a key.
 _Known: TypeAlias = tuple[int, bytes]
-# What is to be stored: the key, when it was received, the event, and the number it should get.
+# An event to store: its key, when it was received, the event, and the number that it should get.
 Arrival: TypeAlias = tuple[bytes, int, Event, int]
 
 
@@ -35,15 +35,15 @@ class SqlEvents(SqlBase):
     def _store(
         self, connection: Connection, arrivals: Sequence[Arrival], last: int
     ) -> tuple[list[Outcome], int]:
-        """Stores what is not there yet.
+        """Stores the events that are not stored yet.
 
         Args:
-            connection: in a transaction that has the lock.
-            arrivals: in their order; each gets its number, or the next one if that is taken.
+            connection: a connection in a transaction that holds the lock.
+            arrivals: the events in order; each gets its number, or the next one if that is taken.
             last: number of the last event or tombstone.
 
         Returns:
-            What became of each, and the last number now.
+            The outcome of each event, and the new last number.
         """
         known = dict(self._known(connection, [key for key, _, _, _ in arrivals]))
         outcomes, new = [], []
@@ -71,7 +71,7 @@ class SqlEvents(SqlBase):
     def events_of(
         self, user_id: str, *, limit: int, before: int | None = None
     ) -> list[StoredEvent]:
-        """Returns a user's events, latest number first."""
+        """Returns a user's events, highest number first."""
         with self._reading() as connection:
             rows = self._execute(
                 connection,
@@ -96,7 +96,7 @@ class SqlEvents(SqlBase):
             return int(self._execute(connection, statement, user_id.encode()).fetchone()[0])
 
     def latest_of_users(self, after: int) -> list[tuple[str, int]]:
-        """Returns who has events with numbers above ``after``."""
+        """Returns the users with events numbered above ``after``."""
         with self._following() as connection:
             rows = self._execute(
                 connection,

@@ -1,4 +1,4 @@
-"""Rows of events: what the SQL calls their columns, and what is read of them."""
+"""Rows of events: the names of their columns in SQL, and the conversion from and to events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stored_events(rows: Sequence[Sequence[Any]]) -> list[StoredEvent]:
     """Returns the events of rows of ``COLUMNS``."""
     if not rows:
         return []
-    # Column by column: most of them are read without a line of Python for each row.
+    # Column by column: most columns need no Python code for each row.
     columns = zip(READ_COLUMNS, zip(*rows, strict=True), strict=True)
     values: dict[str, list[Any]] = {
         name: list(map(read, column)) for (name, read), column in columns

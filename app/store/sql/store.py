@@ -8,4 +8,4 @@ from app.store.sql.events import SqlEvents
 
 
 class SqlEventStore(SqlEvents, SqlErasure, SqlArtists):
-    """An event store in SQL; what is left to its databases is abstract in ``SqlBase``."""
+    """An event store in SQL; the parts that depend on the database are abstract in ``SqlBase``."""

@@ -26,7 +26,7 @@ def shape_of(spec: ArraySpec) -> str:
     return f"({inside})" + (" or (0,)" if spec.may_be_empty else "")
 
 
-def test_the_page_says_of_each_array_what_the_table_says() -> None:
+def test_the_page_lists_each_array_as_the_table_declares_it() -> None:
     told = [match.groupdict() for match in ROW.finditer(PAGE.read_text(encoding="utf-8"))]
     assert [(row["name"], row["dtype"], row["shape"]) for row in told] == [
         (name, np.dtype(spec.dtype).name, shape_of(spec)) for name, spec in ARRAYS.items()
@@ -35,7 +35,7 @@ def test_the_page_says_of_each_array_what_the_table_says() -> None:
     assert optional == [name for name, spec in ARRAYS.items() if spec.optional]
 
 
-def test_what_an_array_refers_to_is_there() -> None:
+def test_references_between_arrays_are_consistent() -> None:
     for name, spec in ARRAYS.items():
         if spec.offsets_into:
             assert len(ARRAYS[spec.offsets_into].shape) == 1, name
@@ -53,7 +53,7 @@ def test_only_optional_arrays_may_be_missing_from_a_model(model: Model) -> None:
     assert list(arrays_of(model)) == [name for name in ARRAYS if name != "user_items_recency"]
 
 
-def test_only_what_an_older_reader_may_miss_is_called_optional() -> None:
+def test_only_arrays_that_an_older_reader_may_ignore_are_optional() -> None:
     assert [name for name, spec in ARRAYS.items() if spec.may_be_ignored] == [
         "top_items",
         "top_scores",

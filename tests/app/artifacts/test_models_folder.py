@@ -49,7 +49,7 @@ def test_versions_are_listed_oldest_first_without_anything_half_made(tmp_path: P
     assert ModelsFolder(tmp_path).versions() == [OLD, NEW]
 
 
-def test_there_are_no_versions_and_no_pointer_where_there_is_no_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_versions_and_no_pointer(tmp_path: Path) -> None:
     assert ModelsFolder(tmp_path / "missing").versions() == []
     assert ModelsFolder(tmp_path / "missing").current() is None
     assert ModelsFolder(tmp_path).current() is None
@@ -58,9 +58,7 @@ def test_there_are_no_versions_and_no_pointer_where_there_is_no_folder(tmp_path:
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"latest", b"../../etc", b"\xff\xfe\0", f"{OLD} {NEW}".encode()]
 )
-def test_garbage_in_the_pointer_is_refused_with_what_it_says(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_garbage_in_the_pointer_is_refused_and_quoted(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "current").write_bytes(content)
     with pytest.raises(ModelNotFound, match=r"current: expected one version such as 2026"):
         ModelsFolder(tmp_path).current()

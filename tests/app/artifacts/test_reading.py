@@ -47,7 +47,7 @@ def model() -> Model:
         factors=3,
         list_length=2,
     )
-    # As of one with a half-life, so that every file there is takes part.
+    # With recency, as of a model with a half-life, so that every file of the format is tested.
     recency = np.linspace(0.1, 1, model.user_items.nnz, dtype=np.float32)
     return replace(model, user_items=replace(model.user_items, recency=recency))
 
@@ -66,7 +66,7 @@ def folder(published: Path, tmp_path: Path) -> Path:
 
 
 def with_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
-    """Changes the manifest and renames the folder, as somebody who knows the format could."""
+    """Changes the manifest and renames the folder to match, as an attacker could."""
     manifest = json.loads((folder / MANIFEST).read_bytes())
     change(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
@@ -313,7 +313,7 @@ def test_offsets_that_end_elsewhere_are_refused(folder: Path, name: str) -> None
         ([0, 3, 6], "offsets from 0 to the 7 entries of user_ids_order"),
     ],
 )
-def test_an_id_index_that_could_find_nobody_is_refused(
+def test_an_id_index_with_unusable_buckets_is_refused(
     folder: Path, buckets: list[int], expected: str
 ) -> None:
     # Was wrong: opened, and every user of it was unknown.
@@ -332,7 +332,7 @@ def test_columns_stored_first_are_refused(folder: Path) -> None:
 
 
 class Bomb:
-    """Goes off when it is unpickled."""
+    """Ends the process when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os._exit, (66,)
@@ -363,16 +363,14 @@ def test_an_object_array_where_an_empty_one_is_announced_is_never_unpickled(fold
 
 
 @pytest.mark.parametrize("content", [pickle.dumps(Bomb()), b"PK\x03\x04", b"PK\x05\x06", b""])
-def test_what_is_no_npy_file_at_all_is_refused(folder: Path, content: bytes) -> None:
+def test_a_file_that_is_not_npy_is_refused(folder: Path, content: bytes) -> None:
     # Was wrong: a file that begins like a zip archive raised BadZipFile or AttributeError.
     path = folder / "item_factors.npy"
     path.write_bytes(content.ljust(path.stat().st_size, b"\0"))
     assert refusal(folder, path.name).expected == "a .npy array"
 
 
-def test_whatever_happens_to_a_header_the_model_opens_or_is_refused(
-    folder: Path, rng: np.random.Generator
-) -> None:
+def test_a_damaged_header_is_refused_or_harmless(folder: Path, rng: np.random.Generator) -> None:
     # Was wrong: some damaged headers raised TypeError, SyntaxError or TokenError.
     path = folder / "item_factors.npy"
     intact = path.read_bytes()
@@ -408,14 +406,14 @@ def test_a_missing_manifest_is_refused(folder: Path) -> None:
         b'{"format_version": 1, "created_at": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_a_manifest_that_is_no_json_is_refused(folder: Path, content: bytes) -> None:
+def test_a_manifest_that_is_not_json_is_refused(folder: Path, content: bytes) -> None:
     # Was wrong: deep nesting raised RecursionError.
     (folder / MANIFEST).write_bytes(content)
     assert refusal(folder, MANIFEST).expected == "a JSON object"
 
 
 @pytest.mark.parametrize("content", ["[]", "null", '"text"', "{}", '{"files": {}}'])
-def test_a_manifest_that_is_no_manifest_is_refused(folder: Path, content: str) -> None:
+def test_json_that_is_not_a_manifest_is_refused(folder: Path, content: str) -> None:
     (folder / MANIFEST).write_text(content)
     assert refusal(folder, MANIFEST).expected == "an object with format_version"
 
@@ -585,7 +583,7 @@ def test_a_model_without_a_report_has_none(folder: Path) -> None:
     verify_checksums(folder)
 
 
-def test_a_manifest_from_before_reports_has_none(folder: Path) -> None:
+def test_a_manifest_from_before_reports_has_no_report(folder: Path) -> None:
     folder = with_manifest(folder, lambda manifest: manifest.pop("report"))
     open_model(folder)
     verify_checksums(folder)

@@ -77,7 +77,9 @@ def write(workspace: Workspace, model: Model) -> str:
     return workspace.write(model, card=card_of(model), report=None, created_at=CREATED_AT)
 
 
-def test_what_is_written_is_no_version_before_it_is_published(model: Model, tmp_path: Path) -> None:
+def test_a_written_model_is_not_a_version_before_it_is_published(
+    model: Model, tmp_path: Path
+) -> None:
     folder = WritableModelsFolder(tmp_path / "models")
     folder.make()
     with folder.lock() as workspace:
@@ -89,7 +91,7 @@ def test_what_is_written_is_no_version_before_it_is_published(model: Model, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
-def test_what_is_written_and_not_published_leaves_nothing(model: Model, tmp_path: Path) -> None:
+def test_a_written_model_that_is_not_published_leaves_nothing(model: Model, tmp_path: Path) -> None:
     folder = WritableModelsFolder(tmp_path / "models")
     folder.make()
     with folder.lock() as workspace:

@@ -72,7 +72,7 @@ def test_a_dislike_lasts_until_a_later_like() -> None:
     assert activity_of(again, RULES, NOW).barred == {"a"}
 
 
-def test_what_is_later_is_a_matter_of_when_it_happened() -> None:
+def test_events_are_ordered_by_their_times() -> None:
     like_came_last = [stored(1, EventType.DISLIKE, at=NOW), stored(2, EventType.LIKE, at=NOW - 1)]
     assert activity_of(like_came_last, RULES, NOW).barred == {"a"}
     same_time = [stored(1, EventType.DISLIKE, at=NOW), stored(2, EventType.LIKE, at=NOW)]
@@ -129,18 +129,18 @@ def test_units_are_multiples_of_the_users_own_median() -> None:
     assert units((4, 1.0), (2, 0.5)) == [(1, 1.0), (2, 3.0), (4, 8.0), (6, 8.0)]
 
 
-def test_what_is_used_up_or_disliked_is_gone() -> None:
+def test_used_up_and_disliked_items_are_left_out() -> None:
     assert units((1, -0.1), (6, -9.0), (0, -1.0)) == [(1, pytest.approx(0.4)), (4, 2.0)]
     assert units((4, 1.0), dropped=(4, 9)) == [(1, 1.0), (6, 8.0)]
 
 
-def test_somebody_without_a_history_counts_by_the_median_of_all() -> None:
+def test_the_unit_of_a_user_without_history_is_the_overall_median() -> None:
     nothing = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
     items, weights = with_units(*nothing, {3: 1.0}, (), 15.0)
     assert (items.tolist(), weights.tolist()) == ([3], [15.0])
 
 
-def test_what_a_training_has_learned_adds_no_units_but_still_hides() -> None:
+def test_learned_events_add_no_units_but_still_hide() -> None:
     events = [
         stored(1, plays=7),
         stored(2, EventType.LIKE, "b"),

@@ -13,7 +13,7 @@ from app.events.event_types import EventRules, EventType
 EVENT = Event("u", "a", timestamp=1_000, event_id="e", artist_name="the a")
 
 
-def test_the_id_is_what_an_event_is_known_by() -> None:
+def test_an_event_is_identified_by_its_id() -> None:
     assert EVENT.key() == replace(EVENT, plays=2.0).key()
     assert EVENT.key() != replace(EVENT, event_id="f").key()
 
@@ -55,7 +55,7 @@ def test_the_content_is_everything_but_the_id() -> None:
     assert changed | {"event_id"} == {field.name for field in fields(Event)}
 
 
-def test_the_id_is_no_part_of_the_content() -> None:
+def test_the_id_is_not_part_of_the_content() -> None:
     assert replace(EVENT, event_id=None).digest() == EVENT.digest()
 
 

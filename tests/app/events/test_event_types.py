@@ -18,7 +18,7 @@ def test_units_are_those_of_the_rules() -> None:
 
 
 def test_a_type_that_rejects_has_to_end_some_time() -> None:
-    with pytest.raises(TypeError, match="has to be an opinion"):
+    with pytest.raises(TypeError, match="has to count as an opinion"):
         Effect(
             past="blocked",
             words="hides it for good",

@@ -44,7 +44,7 @@ def test_reload_says_why_a_broken_version_is_not_taken(model: Model, tmp_path: P
         assert client.get("/health/ready").json()["model_version"] == first
 
 
-def test_reload_says_when_the_pointer_is_no_version(model: Model, tmp_path: Path) -> None:
+def test_reload_says_when_the_pointer_is_not_a_version(model: Model, tmp_path: Path) -> None:
     first = publish_small(model, tmp_path)
     with service(tmp_path) as client:
         (tmp_path / "current").write_text("latest\n")

@@ -97,7 +97,7 @@ def test_all_list_calls_reflect_events(client: TestClient) -> None:
     assert results[1] == results[2] == {key: one[key] for key in ("user_id", "source", "items")}
 
 
-def test_somebody_new_has_a_list_of_their_own_after_one_play(client: TestClient) -> None:
+def test_a_new_user_has_a_personal_list_after_one_play(client: TestClient) -> None:
     assert source(client, "newcomer") == "popularity"
     send(client, play("newcomer"))
     assert source(client, "newcomer") == "fold_in"
@@ -127,7 +127,7 @@ def test_a_skip_hides_the_artist_for_the_days_that_are_set(models: Path, tmp_pat
         assert second in artists(client, n=60)
 
 
-def test_what_counts_for_how_much_is_a_setting(models: Path, tmp_path: Path) -> None:
+def test_units_of_events_are_settings(models: Path, tmp_path: Path) -> None:
     with service(models, tmp_path / "encore.db", play_units=0) as client:
         before = artists(client, n=12)
         send(client, play())
@@ -159,7 +159,7 @@ def test_an_id_that_another_event_has_is_refused(client: TestClient) -> None:
     send(client, play(event_id="e1"))
     problem = problem_of(client, 409, {"events": [play(event_id="e1", plays=2)]})
     assert problem["type"] == "urn:encore:problem:event-conflict"
-    assert "belongs to event 1, which has another content" in problem["detail"]
+    assert "belongs to event 1, which has different content" in problem["detail"]
     mixed = send(client, play(event_id="e1", plays=2), play(event_id="e2"))
     assert [one["status"] for one in mixed["results"]] == ["refused", "stored"]
     assert client.get("/users/u30").json()["event_count"] == 2
@@ -206,7 +206,7 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "blank name": ({"artist_name": " "}, "artist_name", "should not be blank"),
     "long name": ({"artist_name": "x" * 501}, "artist_name", "at most 500 characters"),
     "surrogate in a name": ({"artist_name": "\udfff"}, "artist_name", ""),
-    "unknown field": ({"album": "x"}, "album", "is no field of this call"),
+    "unknown field": ({"album": "x"}, "album", "is not a field of this call"),
 }
 
 
@@ -229,8 +229,8 @@ def test_a_bad_event_is_refused_with_the_reason(client: TestClient, name: str) -
         (b"{}", "body.events", "is required"),
         (b'{"events": {}}', "body.events", "valid list"),
         (b'{"events": [' + b"1," * 10_000 + b"1]}", "body.events", "at most 10000 items"),
-        (b'{"events": [{"user_id": "u", "user_id": "v"}]}', "body", "stands there twice"),
-        (b'{"events": [1], "event": 1}', "body.event", "is no field of this call"),
+        (b'{"events": [{"user_id": "u", "user_id": "v"}]}', "body", "is given twice"),
+        (b'{"events": [1], "event": 1}', "body.event", "is not a field of this call"),
     ],
 )
 def test_a_bad_body_is_refused_with_the_reason(
@@ -267,7 +267,7 @@ def test_a_body_over_the_limit_is_refused(client: TestClient) -> None:
     problem_of(client, 413, b'{"events": [' + b" " * 2**22 + b"]}")
 
 
-def test_odd_ids_and_names_are_kept_as_they_came(client: TestClient) -> None:
+def test_odd_ids_and_names_are_stored_as_they_came(client: TestClient) -> None:
     odd = [("nul\0byte", "it's"), ("🎸", "é" * 128), ("..", "name:AC/DC")]
     for user, artist in odd:
         send(client, play(user, artist, artist_name="Ünï “x”\n"))
@@ -353,7 +353,8 @@ def test_lists_are_answered_while_the_store_cannot_be_opened(
         metrics = client.get("/metrics").text
         assert "encore_event_store_up 0.0" in metrics
         assert 'encore_event_store_failures_total{reason="' in metrics
-    assert [one.levelname for one in caplog.records if "trouble" in one.message] == ["ERROR"]
+    failures = [one for one in caplog.records if "event store fails" in one.message]
+    assert [one.levelname for one in failures] == ["ERROR"]
 
 
 def test_a_file_that_was_damaged_is_left_as_it_is(models: Path, tmp_path: Path) -> None:
@@ -365,7 +366,7 @@ def test_a_file_that_was_damaged_is_left_as_it_is(models: Path, tmp_path: Path) 
     assert database.read_bytes() == content
 
 
-def test_a_store_that_vanishes_degrades_and_kept_lists_stay(
+def test_a_store_that_vanishes_degrades_and_cached_lists_stay(
     models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -386,7 +387,7 @@ def test_a_store_that_vanishes_degrades_and_kept_lists_stay(
         assert source(client, "u31") == "fold_in"
 
 
-def test_metrics_count_what_became_of_events(client: TestClient) -> None:
+def test_metrics_count_events_by_outcome(client: TestClient) -> None:
     send(client, play(event_id="e1"), play(event_id="e1"), play(plays=-1), play(event_id="e2"))
     response = client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")

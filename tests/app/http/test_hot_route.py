@@ -33,7 +33,7 @@ def framework(client: TestClient) -> TestClient:
 
 
 def behind(client: TestClient) -> TestClient:
-    """The service, asked such that the hot route hands over: it answers nothing with a body."""
+    """The service, asked with a body, so that the hot route hands all requests over."""
 
     async def with_empty_body(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -87,7 +87,7 @@ def essence(response: Response) -> tuple[int, bytes, dict[str, str]]:
         ("/recommend/u1?n=3&exclude=b&offset=2&exclude=a", Query("u1", 3, 2, exclude=["b", "a"])),
     ],
 )
-def test_what_is_in_order_is_read(target: str, query: Query) -> None:
+def test_valid_requests_are_read(target: str, query: Query) -> None:
     read = read_query(scope_of(target))
     assert read is not None
     assert replace(read, exclude=[*read.exclude]) == replace(query, exclude=[*query.exclude])
@@ -127,7 +127,7 @@ def test_what_is_in_order_is_read(target: str, query: Query) -> None:
         "/recommend/u1?discovery=nan",
     ],
 )
-def test_what_is_not_is_left_to_the_framework(target: str) -> None:
+def test_other_requests_are_left_to_the_framework(target: str) -> None:
     assert read_query(scope_of(target)) is None
 
 
@@ -234,12 +234,12 @@ def test_a_client_that_has_gone_costs_nothing(models: Path) -> None:
             assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
             await app(scope, receive, send)
             assert not asyncio.current_task().cancelling()  # type: ignore[union-attr]
-            assert sent.pop(0)["status"] == 400  # nobody reads it, but what counts answers sees it
+            assert sent.pop(0)["status"] == 400  # for middleware that counts answers
             assert sent.pop(0)["type"] == "http.response.body"
             assert sent == []
             held.may_go.release(2)
             await busy
-            assert len(held.asked) == 1  # nothing was scored for the one who had gone
+            assert len(held.asked) == 1  # nothing was scored for the client that had gone
 
     asyncio.run(ask())
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]

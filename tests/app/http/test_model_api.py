@@ -36,9 +36,7 @@ def report_client(reported: Path) -> Iterator[TestClient]:
         yield client
 
 
-def test_the_card_says_what_the_manifest_says(
-    client: TestClient, models: Path, version: str
-) -> None:
+def test_the_card_shows_the_manifest(client: TestClient, models: Path, version: str) -> None:
     card = client.get("/model").json()
     manifest = json.loads((models / version / "manifest.json").read_text())
     assert card.pop("version") == version
@@ -90,7 +88,7 @@ def test_the_card_gives_the_sizes(
     }
 
 
-def test_the_card_keeps_the_files_to_itself(client: TestClient) -> None:
+def test_the_card_does_not_list_the_files(client: TestClient) -> None:
     assert "sha256" not in client.get("/model").text
 
 
@@ -159,7 +157,7 @@ def test_a_report_that_is_not_the_published_one_is_not_shown(
     assert "retry-after" in answer.headers
     assert reported.name in answer.json()["detail"]
     assert str(reported.parent) not in answer.json()["detail"]  # no path of the server
-    # The lists do not hang on it.
+    # Lists do not depend on the report.
     assert report_client.get("/recommend/u30").status_code == 200
 
 

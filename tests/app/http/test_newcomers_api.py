@@ -83,7 +83,7 @@ def test_an_artist_with_one_listener_is_explored(client: TestClient) -> None:
     body = {"user_id": "u30", "n": 10, "explore": 0.1, "seed": 5}
     assert client.post("/recommend", json=body).json()["items"][9] == item
     assert "first song" not in items(client, "u30")
-    # Whoever played it has it behind them.
+    # The users who played it have seen it.
     assert "first song" not in items(client, "u20", explore=0.1)
 
 

@@ -1,4 +1,4 @@
-"""Whatever is put before requests stands before the hot route and before the framework."""
+"""Middleware sees the requests of the hot route and those of the framework."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def serving(app: FastAPI) -> Iterator[TestClient]:
 
 @contextmanager
 def handed_over(app: Service) -> Iterator[list[str]]:
-    """Lists the targets that come to the framework."""
+    """Lists the targets that reach the framework."""
     targets: list[str] = []
     framework = app.hot_route._framework
 

@@ -123,7 +123,7 @@ def test_only_protected_calls_name_the_key() -> None:
     }
 
 
-def test_answers_hold_what_the_schema_says(client: TestClient) -> None:
+def test_answers_match_the_schema(client: TestClient) -> None:
     answers = {
         "Recommendations": client.get("/recommend/u30"),
         "BatchRecommendations": client.post("/recommend/batch", json={"user_ids": ["u30"]}),

@@ -1,4 +1,4 @@
-"""Answers over HTTP, looked up or scored live, against the plainest ranking one could write."""
+"""Answers over HTTP, looked up or scored live, against a simple reference ranking."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ QUERIES = st.fixed_dictionaries(
             id_lists(40),
             st.just([f"i{item}" for item in range(N_ITEMS)]),
             st.integers(1, N_ITEMS).map(
-                lambda kept: [f"i{item}" for item in range(kept, N_ITEMS)] + ["x"] * (940 + kept)
+                lambda left: [f"i{item}" for item in range(left, N_ITEMS)] + ["x"] * (940 + left)
             ),
         ),
         "candidates": st.one_of(st.none(), id_lists(8), id_lists(80)),

@@ -55,5 +55,5 @@ def test_a_server_without_raw_paths_loses_slashes_only(decoded: str, path: str) 
         (b"exclude=\xff", b"exclude=%FF"),
     ],
 )
-def test_raw_bytes_in_a_query_mean_what_they_encode_to(sent: bytes, query: bytes) -> None:
+def test_raw_bytes_in_a_query_equal_their_encoding(sent: bytes, query: bytes) -> None:
     assert seen_by_the_application(path="/", query_string=sent)[1] == query

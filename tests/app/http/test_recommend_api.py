@@ -177,7 +177,7 @@ def test_a_filled_item_has_no_score(client: TestClient, model: Model) -> None:
 
 
 @pytest.mark.parametrize("user_id", ["nobody", NO_HISTORY])
-def test_somebody_without_history_gets_popular_artists(client: TestClient, user_id: str) -> None:
+def test_a_user_without_history_gets_popular_artists(client: TestClient, user_id: str) -> None:
     answer = client.get(path_of(user_id)).json()
     popular = client.get("/popular").json()
     assert answer["source"] == "popularity"
@@ -190,7 +190,7 @@ def test_somebody_without_history_gets_popular_artists(client: TestClient, user_
 
 
 @pytest.mark.parametrize("user_id", ["nobody", NO_HISTORY])
-def test_als_for_somebody_without_history_is_404(client: TestClient, user_id: str) -> None:
+def test_als_for_a_user_without_history_is_404(client: TestClient, user_id: str) -> None:
     for response in (
         client.get(path_of(user_id), params={"strategy": "als"}),
         client.post("/recommend", json={"user_id": user_id, "strategy": "als"}),
@@ -200,7 +200,7 @@ def test_als_for_somebody_without_history_is_404(client: TestClient, user_id: st
         assert "strategy=auto" in response.json()["detail"]
 
 
-def test_a_query_without_a_user_is_for_somebody_unknown(client: TestClient) -> None:
+def test_a_query_without_a_user_is_for_an_unknown_user(client: TestClient) -> None:
     answer = client.post("/recommend", json={}).json()
     assert answer["user_id"] is None
     assert answer["source"] == "popularity"
@@ -256,11 +256,11 @@ def test_a_thousand_exclusions_are_obeyed(client: TestClient, model: Model) -> N
         ("n=", "query.n", "whole number"),
         ("n=٣", "query.n", "whole number"),
         ("n=" + "9" * 5000, "query.n", "maximum size"),
-        ("n=1&n=2", "query.n", "stands there 2 times"),
+        ("n=1&n=2", "query.n", "is given 2 times"),
         ("offset=-1", "query.offset", "greater than or equal to 0"),
         ("offset=10001", "query.offset", "less than or equal to 10000"),
         ("strategy=best", "query.strategy", "'auto', 'als' or 'popularity', found 'best'"),
-        ("strategy=als&strategy=als", "query.strategy", "stands there 2 times"),
+        ("strategy=als&strategy=als", "query.strategy", "is given 2 times"),
         ("include_seen=perhaps", "query.include_seen", "valid boolean"),
         ("discovery=1.01", "query.discovery", "less than or equal to 1, found '1.01'"),
         ("discovery=-0.1", "query.discovery", "greater than or equal to 0"),
@@ -273,17 +273,17 @@ def test_a_thousand_exclusions_are_obeyed(client: TestClient, model: Model) -> N
         ("discovery=0_1.5", "query.discovery", "number in decimal digits"),
         ("discovery=٣", "query.discovery", "number in decimal digits"),
         ("discovery=", "query.discovery", "number in decimal digits"),
-        ("discovery=0&discovery=0", "query.discovery", "stands there 2 times"),
-        ("limit=5", "query.limit", "is no parameter of this call; known: n, offset"),
-        ("N=5", "query.N", "is no parameter"),
-        ("=5", "query.", "is no parameter"),
-        ("q" * 5000 + "=1", "query." + "q" * 91 + "...", "is no parameter"),
-        ("exclude=%FF", "query.exclude", "no UTF-8"),
-        ("exclude=%ED%A0%80", "query.exclude", "no UTF-8"),
+        ("discovery=0&discovery=0", "query.discovery", "is given 2 times"),
+        ("limit=5", "query.limit", "is not a parameter of this call; known: n, offset"),
+        ("N=5", "query.N", "is not a parameter"),
+        ("=5", "query.", "is not a parameter"),
+        ("q" * 5000 + "=1", "query." + "q" * 91 + "...", "is not a parameter"),
+        ("exclude=%FF", "query.exclude", "not UTF-8"),
+        ("exclude=%ED%A0%80", "query.exclude", "not UTF-8"),
         ("exclude=100%", "query.exclude", "write it as %25"),
         ("exclude=" + "x" * 257, "query.exclude.0", "at most 256 bytes"),
         ("&".join(["exclude=x"] * 1001), "query.exclude", "at most 1000"),
-        ("%FF=1", "query.%FF", "no UTF-8"),
+        ("%FF=1", "query.%FF", "not UTF-8"),
     ],
 )
 def test_a_bad_query_is_refused_with_the_reason(
@@ -298,9 +298,9 @@ def test_a_bad_query_is_refused_with_the_reason(
         ("x" * 257, "at most 256 bytes; this one has 257"),
         ("x" * 10_240, "at most 256 bytes; this one has 10240"),
         ("%C3%A9" * 129, "at most 256 bytes; this one has 258"),
-        ("%FF", "no UTF-8"),
-        ("%C3", "no UTF-8"),
-        ("%ED%A0%80", "no UTF-8"),
+        ("%FF", "not UTF-8"),
+        ("%C3", "not UTF-8"),
+        ("%ED%A0%80", "not UTF-8"),
         ("50%", "write it as %25"),
         ("%4", "write it as %25"),
         ("%zz", "write it as %25"),
@@ -325,20 +325,20 @@ def test_several_faults_are_listed_together(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "location", "message"),
     [
-        (b"", "body", "is no JSON"),
-        (b"{", "body", "is no JSON"),
+        (b"", "body", "is not JSON"),
+        (b"{", "body", "is not JSON"),
         (b"[]", "body", "object"),
         (b"null", "body", "object"),
         (b'"u30"', "body", "object"),
-        (b"\xff", "body", "is no UTF-8"),
+        (b"\xff", "body", "is not UTF-8"),
         (b"\xef\xbb\xbf{}", "body", "BOM"),
-        ('{"user_id": "u30"}'.encode("utf-16"), "body", "is no UTF-8"),
+        ('{"user_id": "u30"}'.encode("utf-16"), "body", "is not UTF-8"),
         (b"[" * 100_000, "body", "nested too deeply"),
         (b'{"n": NaN}', "body.n", "valid integer, found nan"),
         (b'{"n": -Infinity}', "body.n", "valid integer, found -inf"),
         (b'{"n": 1e999}', "body.n", "valid integer"),
         (b'{"n": ' + b"9" * 5000 + b"}", "body.n", "valid integer, found inf"),
-        (b'{"n": 1, "n": 2}', "body", "the field 'n' stands there twice"),
+        (b'{"n": 1, "n": 2}', "body", "the field 'n' is given twice"),
         (b'{"n": 0}', "body.n", "greater than or equal to 1, found 0"),
         (b'{"n": 100000}', "body.n", "less than or equal to 500, found 100000"),
         (b'{"n": "10"}', "body.n", "valid integer, found '10'"),
@@ -364,7 +364,7 @@ def test_several_faults_are_listed_together(client: TestClient) -> None:
         (b'{"exclude": ["a", 5]}', "body.exclude.1", "valid string"),
         (b'{"candidates": ["\\udfff"]}', "body.candidates.0", "valid UTF-8"),
         (b'{"candidates": [' + b'"a",' * 1000 + b'"a"]}', "body.candidates", "at most 1000"),
-        (b'{"user": "u30"}', "body.user", "is no field of this call"),
+        (b'{"user": "u30"}', "body.user", "is not a field of this call"),
         (
             b'{"listens": [{"artist_id": "a", "plays": 0}]}',
             "body.listens.0.plays",
@@ -397,7 +397,7 @@ def test_a_bad_body_is_refused_with_the_reason(
         ({"user_ids": ["u"], "n": 0}, "body.n", "greater than or equal to 1"),
         ({"user_ids": ["u"], "discovery": 2}, "body.discovery", "less than or equal to 1"),
         ({"user_ids": ["u"], "discovery": "0"}, "body.discovery", "valid number"),
-        ({"user_ids": ["u"], "strategy": "als"}, "body.strategy", "is no field"),
+        ({"user_ids": ["u"], "strategy": "als"}, "body.strategy", "is not a field"),
     ],
 )
 def test_a_bad_batch_is_refused_with_the_reason(

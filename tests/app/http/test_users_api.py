@@ -82,11 +82,11 @@ def test_events_come_in_pages(client: TestClient) -> None:
     assert pages == [[5, 4], [3, 2], [1]]
 
 
-def test_somebody_of_whom_nothing_is_known_is_not_found(client: TestClient) -> None:
+def test_an_unknown_user_is_not_found(client: TestClient) -> None:
     response = client.get("/users/nobody")
     assert response.status_code == 404
     assert response.json()["type"] == "urn:encore:problem:unknown-user"
-    assert "nothing is known" in response.json()["detail"]
+    assert "this user is unknown" in response.json()["detail"]
 
 
 def test_a_user_with_events_only_is_shown(client: TestClient) -> None:
@@ -140,7 +140,7 @@ def test_an_erased_user_is_unknown_from_the_next_answer_on(
         assert other.get("/recommend/u31").json()["source"] == "popularity"
 
 
-def test_events_after_an_erasure_are_those_of_somebody_new(client: TestClient) -> None:
+def test_events_after_an_erasure_are_those_of_a_new_user(client: TestClient) -> None:
     client.delete("/users/u30")
     send(client, artist_id="i50")
     card = client.get("/users/u30").json()
@@ -151,7 +151,7 @@ def test_events_after_an_erasure_are_those_of_somebody_new(client: TestClient) -
     assert lists[0]["source"] == "fold_in"
 
 
-def test_erasing_somebody_unknown_is_fine_and_ids_are_any(client: TestClient) -> None:
+def test_erasing_an_unknown_user_succeeds_with_any_id(client: TestClient) -> None:
     for path in ("/users/nobody", "/users/a%2Fb%20c", "/users/%F0%9F%8E%B8"):
         assert client.delete(path).json()["events_erased"] == 0
 

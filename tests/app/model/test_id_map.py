@@ -47,14 +47,14 @@ def test_an_id_may_have_256_bytes_but_not_257() -> None:
         IdMap.build([longest + "x"])
 
 
-def test_looking_up_what_can_be_no_id_finds_nothing_and_does_not_raise() -> None:
+def test_looking_up_an_invalid_id_finds_nothing_and_does_not_raise() -> None:
     id_map = IdMap.build(["a", "b"])
     assert id_map.index("x" * 10_000) is None
     assert id_map.index("\udc80") is None
     assert id_map.index("") is None
 
 
-def test_a_lone_surrogate_is_no_id() -> None:
+def test_a_lone_surrogate_is_not_an_id() -> None:
     with pytest.raises(InvalidId, match="character 1"):
         encode_id("a\ud800")
 
@@ -66,12 +66,12 @@ def test_building_with_a_lone_surrogate_raises_invalid_id() -> None:
         IdMap.build(["fine", "\udcff"])
 
 
-def test_an_id_that_stands_there_twice_is_refused_by_name() -> None:
-    with pytest.raises(InvalidId, match="'b' stands in the map twice"):
+def test_a_duplicate_id_is_refused_by_name() -> None:
+    with pytest.raises(InvalidId, match="'b' is given twice"):
         IdMap.build(["a", "b", "c", "b"])
 
 
-def test_an_empty_map_knows_nobody() -> None:
+def test_an_empty_map_has_no_ids() -> None:
     id_map = IdMap.build([])
     assert len(id_map) == 0
     assert id_map.index("a") is None
@@ -87,7 +87,7 @@ def test_maps_around_a_power_of_two_find_everyone(size: int) -> None:
     assert (len(id_map.buckets) - 1).bit_count() == 1
 
 
-def test_indices_keeps_the_order_asked_and_leaves_out_missing_ids() -> None:
+def test_indices_have_the_order_asked_and_leaves_out_missing_ids() -> None:
     id_map = IdMap.build(["a", "b", "c"])
     found = id_map.indices(["c", "nobody", "a", "c"])
     assert found.dtype == np.int64

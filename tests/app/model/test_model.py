@@ -8,7 +8,7 @@ from tests.builders import interactions_of, small_model, user_items_of
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """A model in which u1 has nothing and i2 is nobody's."""
+    """A model in which u1 has no items and i2 has no listeners."""
     return small_model(interactions_of([[1, 2, 0], [0, 0, 0], [3, 0, 0]]), factors=2)
 
 
@@ -27,11 +27,11 @@ def test_a_user_with_an_empty_row_has_no_history(model: Model) -> None:
     assert [model.has_history(user) for user in range(3)] == [True, False, True]
 
 
-def test_items_that_nobody_has_are_known(model: Model) -> None:
+def test_items_without_listeners_are_found(model: Model) -> None:
     assert model.unlistened.tolist() == [2]
 
 
-def test_the_catalogue_leaves_out_what_nobody_has(model: Model) -> None:
+def test_the_catalogue_leaves_out_items_without_listeners(model: Model) -> None:
     assert model.catalogue.left_out.tolist() == [2]
     assert model.catalogue.dial == 0
 

@@ -147,7 +147,7 @@ def test_weighing_nothing_gives_nothing() -> None:
     assert weighting.weigh(user_items_of(np.zeros((4, 3)))).tolist() == []
 
 
-def test_there_is_no_weighting_of_no_pairs() -> None:
+def test_a_weighting_needs_pairs() -> None:
     with pytest.raises(ValueError, match="no pairs"):
         Weighting.fit(user_items_of(np.zeros((2, 2))), WeightingName.LOG)
 

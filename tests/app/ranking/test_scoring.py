@@ -171,7 +171,7 @@ def test_an_item_hidden_twice_is_hidden(rng: np.random.Generator) -> None:
     assert pairs(top(vector, items, 1, [hidden])[0]) == [best[1]]
 
 
-def test_a_list_does_not_depend_on_what_it_is_batched_with(
+def test_a_list_does_not_depend_on_its_batch(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, items = normal(rng, 23, 16), normal(rng, 700, 16)
@@ -281,7 +281,7 @@ def test_given_candidates_are_ranked_whatever_their_order(rng: np.random.Generat
     assert pairs(rank(vector, all_items, candidates[:0], 3)) == []
 
 
-def test_a_score_is_the_same_whatever_it_is_ranked_with(rng: np.random.Generator) -> None:
+def test_a_score_does_not_depend_on_the_other_candidates(rng: np.random.Generator) -> None:
     vector, items = normal(rng, 100), catalogue(normal(rng, 300, 100))
     together = dict(pairs(rank(vector, items, np.arange(300), 300)))
     for index in range(300):
@@ -376,7 +376,7 @@ def test_ceilings_hold_for_everything_from_their_run_on() -> None:
     assert catalogue(items, logs=logs).dialled(0.0).ceilings().tolist() == [5, 3, 3]
 
 
-def test_a_discount_is_the_same_whatever_it_is_worked_out_with(rng: np.random.Generator) -> None:
+def test_a_discount_does_not_depend_on_the_other_items(rng: np.random.Generator) -> None:
     logs = (-60 * rng.random(5000)).astype(np.float32)
     whole = discount(logs, 0.37)
     for start in range(0, 60):

@@ -1,4 +1,4 @@
-"""Models that the steps of a list are tried on."""
+"""Models for the tests of the steps of a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small models, and what the recommender has to say of them, worked out the long way."""
+"""Small models, and the expected answers of the recommender, computed naively."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.builders import (
     user_items_of,
 )
 
-#        i0 i1 i2 i3 i4 i5   i5 is nobody's, u3 has nothing
+#        i0 i1 i2 i3 i4 i5   i5 has no listeners, u3 no items
 PLAYS = [
     [9, 0, 1, 0, 0, 0],
     [0, 5, 1, 0, 2, 0],
@@ -104,7 +104,7 @@ def folded_in(model: Model, query: Query) -> NDArray[np.float32] | None:
 
 
 def solved(model: Model, weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The vector of somebody with these weights by item index, float32, as the service keeps it."""
+    """The vector of a user with these weights by item index, float32, as the service has it."""
     row = user_items_of(weights[None])
     vector: NDArray[np.float32] = model.fold_in(row, row.plays)[0]
     return vector
@@ -132,12 +132,12 @@ def random_query(rng: np.random.Generator, model: Model) -> Query:
 
 
 def acted(*events: Event) -> Activity:
-    """What events of one moment come to."""
+    """The activity of events of one moment."""
     stored = [StoredEvent(number, 0, event) for number, event in enumerate(events, start=1)]
     return activity_of(stored, EventRules(), now=0)
 
 
 def without(model: Model, *items: int) -> Recommender:
-    """A recommender to which some items are unavailable."""
+    """A recommender for which some items are unavailable."""
     gone = Availability.of(1, map(model.items.id, items), model.items)
     return Recommender(model, availability=gone)

@@ -59,7 +59,7 @@ def test_a_higher_dial_shows_more_and_less_popular_artists(rng: np.random.Genera
         seen_before = shown
 
 
-def test_the_dial_moves_neither_popularity_nor_what_is_filled_in(listed: Model) -> None:
+def test_the_dial_changes_neither_popularity_nor_filled_places(listed: Model) -> None:
     recommender = Recommender(listed)
     for query in (Query(n=6), Query("u1", n=6, strategy=Strategy.POPULARITY), Query("u3", n=6)):
         off = plain_answer(recommender.recommend(query))

@@ -52,7 +52,7 @@ def test_a_situation_never_changes() -> None:
         situation.availability = gone(1)  # type: ignore[misc]
 
 
-def test_what_is_available_never_goes_back() -> None:
+def test_availability_never_returns_to_an_older_version() -> None:
     situation = Recommender(model()).situation.with_availability(gone(2, "i1"))
     assert situation.availability.artists == {"i1"}
     for version in (1, 2):
@@ -121,7 +121,7 @@ def test_no_change_of_many_threads_is_lost() -> None:
 
 
 @pytest.mark.parametrize("other", [None, "another model"])
-def test_a_change_of_a_model_that_is_not_in_service_is_for_who_asked_alone(other: Any) -> None:
+def test_a_change_for_a_model_out_of_service_is_returned_to_its_caller_only(other: Any) -> None:
     service = in_service()
     pinned = served(service)
     another = other and Recommender(replace(model(), version=other))

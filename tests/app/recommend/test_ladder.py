@@ -50,7 +50,7 @@ def test_the_checkerboard_scores_the_other_colour_near_zero(checkerboard_model: 
 
 
 @pytest.mark.parametrize("fixture", ["plain", "listed"])
-def test_als_ranks_what_the_user_has_not_and_fills_from_popularity(
+def test_als_ranks_unseen_artists_and_fills_from_popularity(
     fixture: str, request: pytest.FixtureRequest
 ) -> None:
     model: Model = request.getfixturevalue(fixture)
@@ -131,14 +131,14 @@ def test_one_without_an_answer_does_not_take_the_others_with_it(listed: Model) -
 
 
 @pytest.mark.parametrize("user_id", [None, "nobody", "u3"])
-def test_als_for_somebody_without_history_is_unknown_user(
+def test_als_for_a_user_without_history_raises_unknown_user(
     listed: Model, user_id: str | None
 ) -> None:
     with pytest.raises(UnknownUser, match="strategy=auto"):
         Recommender(listed).recommend(Query(user_id, strategy=Strategy.ALS))
 
 
-def test_als_on_demand_is_what_auto_gives_a_known_user(listed: Model) -> None:
+def test_als_equals_auto_for_a_known_user(listed: Model) -> None:
     recommender = Recommender(listed)
     for n in (1, 2, 6):
         auto = recommender.recommend(Query("u1", n=n))
@@ -166,7 +166,7 @@ def test_a_page_is_the_slice_of_the_longer_list_on_every_rung(
 
 
 @pytest.mark.slow
-def test_a_batch_answers_exactly_as_one_by_one_whatever_the_mix(
+def test_a_batch_answers_exactly_as_one_by_one(
     rng: np.random.Generator, many: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries = [random_query(rng, many) for _ in range(300)]

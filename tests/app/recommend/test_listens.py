@@ -38,7 +38,7 @@ def test_without_a_known_item_there_is_no_row(listens: list[tuple[str, float]]) 
 @pytest.mark.parametrize("plays", [0, -1, -0.0, float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("item_id", ["b", "nobody"])
 def test_plays_that_are_no_number_above_zero_are_refused(item_id: str, plays: float) -> None:
-    with pytest.raises(ValueError, match=f"number above 0; those of '{item_id}' are {plays}"):
+    with pytest.raises(ValueError, match=f"plays of '{item_id}' are {plays}; expected"):
         read_listens([("a", 1), (item_id, plays)], ITEMS)
 
 

@@ -88,7 +88,7 @@ def test_no_newcomer_is_shown_to_more_than_a_tenth_of_the_users() -> None:
     assert 0 < sum(shown) <= 30
 
 
-def test_too_few_listeners_and_those_without_a_vector_rank_nobody() -> None:
+def test_an_artist_with_too_few_listeners_with_vectors_is_not_ranked() -> None:
     factors = model().item_factors.shape[1]
     nobody = np.zeros((5, factors), dtype=np.float32)
     two = np.concatenate([model().user_factors[:2], nobody])
@@ -120,7 +120,7 @@ def test_a_newcomer_ranks_by_its_score_on_the_precomputed_list_and_live() -> Non
 
 
 @pytest.mark.parametrize("hide", ["exclude", "activity", "unavailable"])
-def test_a_newcomer_ranks_among_what_is_left_when_something_is_hidden(hide: str) -> None:
+def test_a_newcomer_is_ranked_among_the_artists_that_are_not_hidden(hide: str) -> None:
     before = Recommender(model()).recommend(Query("u0", n=14))
     gone = tuple(model().items.id(item) for item in before.items[:3])
     query = Query("u0", n=10)
@@ -196,7 +196,7 @@ def nearly_tied() -> tuple[Model, int, int]:
 
 
 def test_newcomers_leave_the_order_of_others_alone() -> None:
-    # Was wrong: what float32 does not tell apart was put in the order of the indices.
+    # Was wrong: scores that are equal in float32 were put in the order of the indices.
     tied, first, second = nearly_tied()
     plain = Recommender(tied).recommend(Query("u0", n=20))
     place = plain.items.index(first)
@@ -208,7 +208,7 @@ def test_newcomers_leave_the_order_of_others_alone() -> None:
     asked = Query("u0", n=20)
     for answer in (recommender.recommend(asked), live.recommend(asked)):
         assert answer.items == [120, *plain.items[:19]]
-    # Alone, and together with somebody whose list is longer.
+    # Alone, and together with a query for a longer list.
     hidden = Query("u0", n=place + 1, exclude=["new"])
     for answer in (live.recommend(hidden), *live.recommend_many([hidden, Query("u1", n=15)])[:1]):
         assert answer.items == plain.items[: place + 1]
@@ -221,7 +221,7 @@ def test_a_newcomer_that_does_not_reach_the_list_changes_nothing() -> None:
         assert recommender.recommend(Query("u0")) == before
 
 
-def test_a_new_artist_is_no_answer_where_it_must_not_be() -> None:
+def test_a_hidden_new_artist_is_in_no_answer() -> None:
     newcomer = near(0, 100.0)
     recommender = stocked(newcomer)
     seen = acted(Event("u0", "new"))
@@ -277,7 +277,7 @@ def test_the_choice_is_a_matter_of_the_seed_and_of_taste() -> None:
     assert sum(item < 125 for item in drawn) > 190
 
 
-def test_everybody_explores_who_asks_and_nothing_that_must_not_appear() -> None:
+def test_every_user_can_explore_and_sees_no_hidden_artist() -> None:
     recommender = stocked(few("a"), few("b"), few("c"), unavailable=("c",))
     for query in (Query("u0"), Query("nobody"), Query("u0", strategy=Strategy.POPULARITY)):
         asked = replace(query, n=10, explore=0.5, seed=1)

@@ -28,7 +28,7 @@ def test_a_user_with_an_empty_row_gets_popularity(listed: Model) -> None:
     assert plain_answer(answer)[:2] == (Source.POPULARITY, BY_LISTENERS)
 
 
-def test_popularity_on_demand_leaves_out_what_the_user_has(listed: Model) -> None:
+def test_popularity_leaves_out_artists_that_the_user_has(listed: Model) -> None:
     recommender = Recommender(listed)
     query = Query("u1", n=6, strategy=Strategy.POPULARITY)
     assert plain_answer(recommender.recommend(query)) == (

@@ -15,7 +15,7 @@ from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import NEEDS, Query, Step, Strategy, check_needs, steps_asked
 from tests.builders import random_model
 
-# For each option something that may be asked.
+# For each option a value that may be asked for.
 ASKED: Final[Mapping[str, Any]] = {
     "user_id": "u1",
     "n": 4,
@@ -57,7 +57,7 @@ def test_an_option_is_looked_up_where_it_needs_no_step_anew(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NEEDS.keys() - {"strategy"}))
-def test_what_moves_vectors_alone_leaves_the_popular_ones_to_a_look_up(name: str) -> None:
+def test_options_of_vectors_leave_popular_lists_to_a_look_up(name: str) -> None:
     query = Query("u0", n=5, strategy=Strategy.POPULARITY)
     query = replace(query, **{name: ASKED[name]})
     quick = recommender().recommend_quickly(query)
@@ -65,10 +65,10 @@ def test_what_moves_vectors_alone_leaves_the_popular_ones_to_a_look_up(name: str
     assert quick is None or quick == recommender().recommend(query)
 
 
-def test_what_comes_to_nothing_needs_no_step() -> None:
+def test_options_without_effect_need_no_step() -> None:
     assert steps_asked(Query("u0", listens=[], exclude=[])) == set()
     assert steps_asked(Query("u0", candidates=[])) == {Step.ELIGIBLE}
-    # There is nobody to give a place to.
+    # The model has no artists to explore.
     assert Recommender(model()).recommend_quickly(Query("u0", n=5, explore=0.5)) is not None
 
 

@@ -97,7 +97,7 @@ def test_listens_appear_only_with_include_seen(listed: Model) -> None:
     assert seen.items[0] in {1, 2}
 
 
-def test_listens_of_an_artist_that_nobody_had_are_no_usable_history(listed: Model) -> None:
+def test_listens_of_an_artist_without_listeners_are_not_a_usable_history(listed: Model) -> None:
     query = Query(n=6, listens=[("i5", 9.0)])
     answer = Recommender(listed).recommend(query)
     assert plain_answer(answer)[:2] == (Source.POPULARITY, [2, 1, 0, 3, 4])
@@ -123,7 +123,7 @@ def test_events_of_unknown_artists_alone_leave_an_unknown_user_to_popularity(
         Recommender(listed).recommend(replace(query, strategy=Strategy.ALS))
 
 
-def test_an_erased_user_is_nobody_whatever_the_model_holds(listed: Model) -> None:
+def test_an_erased_user_is_unknown_although_the_model_has_them(listed: Model) -> None:
     recommender = Recommender(listed)
     erased = Activity(is_erased=True)
     stranger = plain_answer(recommender.recommend(Query("nobody", n=6)))

@@ -35,6 +35,6 @@ def test_each_type_is_read_and_plays_are_those_of_one(kind: EventType) -> None:
             EventIn.model_validate({**SENT, "type": kind.value})
 
 
-def test_what_is_stored_of_an_event_is_shown_to_who_asks_for_the_user() -> None:
+def test_all_fields_of_a_stored_event_are_shown_with_the_user() -> None:
     shown = {"name" if name == "artist_name" else name for name in SENT} - {"user_id"}
     assert shown | {"sequence", "received_at"} == EventShown.model_fields.keys()

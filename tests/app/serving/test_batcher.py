@@ -23,7 +23,7 @@ PATIENCE = 30.0
 
 
 class Held(Recommender):
-    """A recommender that waits for a sign before each batch, and keeps what it was asked."""
+    """A recommender that waits for a signal before each batch, and records its queries."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -56,7 +56,7 @@ def run(
 
 
 async def begin(held: Held, batcher: Batcher, user_id: str) -> asyncio.Task[list[bytes]]:
-    """Asks for somebody, and returns once the thread is busy with that."""
+    """Asks for a user's list, and returns once the thread is busy with it."""
     task = ask(held, batcher, user_id)
     assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
     return task
@@ -73,7 +73,7 @@ def ask(recommender: Recommender, batcher: Batcher, *user_ids: str) -> asyncio.T
 
 
 async def until_came(batcher: Batcher, turns: int) -> None:
-    """Returns once so many turns wait for the thread to look at them."""
+    """Returns once this many turns wait for the thread."""
     async with asyncio.timeout(PATIENCE):
         while batcher._came.qsize() < turns:
             await asyncio.sleep(0.001)
@@ -84,7 +84,7 @@ def alone(model: Model, user_id: str) -> bytes:
     return encode_list(model, query, Recommender(model).recommend(query))
 
 
-def test_what_waits_is_answered_together_and_as_alone(model: Model) -> None:
+def test_waiting_queries_are_answered_together_and_each_as_alone(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
         first = await begin(held, batcher, "u30")
@@ -117,7 +117,7 @@ def test_one_with_many_queries_takes_turns_with_the_others(model: Model) -> None
     run(work)
 
 
-def test_of_those_who_ask_for_much_one_at_a_time_is_in_a_batch(model: Model) -> None:
+def test_a_batch_holds_one_heavy_turn_at_most(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
         encode = partial(encode_list, model)
@@ -213,7 +213,7 @@ def test_refusals_come_at_a_pace(model: Model, monkeypatch: pytest.MonkeyPatch) 
         for task in gone:
             task.cancel()
         await asyncio.gather(*gone, return_exceptions=True)
-        # Those who have left hold nobody back; the others are held as long as their place says.
+        # Clients that have left delay no other; the others are held by their place in the queue.
         await asyncio.gather(*(refused() for _ in range(20)))
         assert all(after >= 0.01 * place for place, after in enumerate(sorted(refused_after)))
         held.may_go.release(1)
@@ -223,7 +223,7 @@ def test_refusals_come_at_a_pace(model: Model, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-def test_whoever_has_waited_too_long_is_not_scored(model: Model) -> None:
+def test_a_request_that_waited_too_long_is_not_scored(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
         first = await begin(held, batcher, "u30")
@@ -239,7 +239,7 @@ def test_whoever_has_waited_too_long_is_not_scored(model: Model) -> None:
 
 
 @pytest.mark.slow
-def test_what_has_begun_is_finished_however_long_it_takes(model: Model) -> None:
+def test_a_request_that_has_begun_is_finished(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
         many = ask(held, batcher, *["u31"] * 70)
@@ -252,7 +252,7 @@ def test_what_has_begun_is_finished_however_long_it_takes(model: Model) -> None:
     run(work, wait_seconds=1.0)
 
 
-def test_nobody_is_scored_for_whoever_has_gone(model: Model) -> None:
+def test_a_request_of_a_client_that_has_gone_is_not_scored(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
         first = await begin(held, batcher, "u30")
@@ -305,7 +305,7 @@ def test_requests_of_different_situations_stay_with_theirs(model: Model) -> None
     run(work)
 
 
-def test_a_refusal_and_a_failure_concern_nobody_else(model: Model) -> None:
+def test_a_refusal_and_a_failure_concern_only_their_own_request(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
         encode = partial(encode_list, model)
@@ -341,7 +341,7 @@ def test_a_closed_batcher_refuses_and_may_be_closed_again(model: Model) -> None:
     assert threading.active_count() == before
 
 
-def test_closing_waits_for_what_was_taken(model: Model) -> None:
+def test_closing_waits_for_turns_that_were_taken(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         asked = [ask(Recommender(model), batcher, f"u{number}") for number in range(30, 40)]
         await asyncio.sleep(0)
@@ -352,7 +352,7 @@ def test_closing_waits_for_what_was_taken(model: Model) -> None:
 
 
 def test_closing_refuses_the_turns_that_have_not_begun(model: Model) -> None:
-    # Was wrong: the rest of a batch was put behind the sign to end, and waited for ever.
+    # Was wrong: the rest of a batch was put behind the signal to end, and waited for ever.
     async def work(batcher: Batcher) -> None:
         held = Held(model)
         many = ask(held, batcher, *["u31"] * 100)

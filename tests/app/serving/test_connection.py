@@ -17,14 +17,14 @@ async def leaves() -> dict[str, Any]:
     return {"type": "http.disconnect"}
 
 
-def test_what_is_done_comes_back_without_a_look_at_the_connection() -> None:
+def test_finished_work_is_returned_without_watching_the_connection() -> None:
     async def work() -> str:
         return "done"
 
     assert asyncio.run(unless_gone(work(), leaves)) == "done"
 
 
-def test_work_for_who_has_gone_is_cancelled() -> None:
+def test_work_is_cancelled_when_the_client_has_gone() -> None:
     was_cancelled = []
 
     async def work() -> None:
@@ -43,7 +43,7 @@ def test_work_for_who_has_gone_is_cancelled() -> None:
     assert was_cancelled == [True]
 
 
-def test_a_body_that_nobody_asked_for_is_no_sign_of_leaving() -> None:
+def test_an_unexpected_body_does_not_count_as_closing() -> None:
     async def refuses() -> dict[str, Any]:
         raise ValueError("too large")
 
@@ -54,7 +54,7 @@ def test_a_body_that_nobody_asked_for_is_no_sign_of_leaving() -> None:
     assert asyncio.run(unless_gone(work(), refuses)) == "done"
 
 
-def test_who_cancels_the_request_cancels_the_work() -> None:
+def test_cancelling_the_request_cancels_the_work() -> None:
     async def ask() -> None:
         task = asyncio.create_task(unless_gone(asyncio.sleep(60), stays))
         await asyncio.sleep(0)

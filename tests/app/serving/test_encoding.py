@@ -42,7 +42,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
-def test_a_list_is_what_its_schema_says(model: Model, query: Query) -> None:
+def test_a_list_equals_its_encoding_by_the_schema(model: Model, query: Query) -> None:
     answer = Recommender(model).recommend(query)
     for schema, with_version in ((Recommendations, True), (UserList, False)):
         encoded = encode_list(model, query, answer, with_version=with_version)
@@ -53,7 +53,7 @@ def test_a_list_is_what_its_schema_says(model: Model, query: Query) -> None:
     assert json.loads(whole, object_pairs_hook=list) == by_schema(model, query, answer)
 
 
-def test_a_list_with_newcomers_is_what_its_schema_says(model: Model) -> None:
+def test_a_list_with_newcomers_equals_its_encoding_by_the_schema(model: Model) -> None:
     vectors = 2 * model.user_factors[30] * np.linspace(0.5, 1.5, 3, dtype=np.float32)[:, None]
     newcomers = Newcomers.of(
         model,
@@ -89,7 +89,7 @@ def test_ids_and_names_that_json_escapes_come_out_whole(rng: np.random.Generator
 
 
 @pytest.mark.parametrize("score", [np.inf, -np.inf, np.nan])
-def test_a_score_that_is_no_number_is_null(model: Model, score: float) -> None:
+def test_a_nan_score_is_null(model: Model, score: float) -> None:
     scores = [score, 1.0] if score == np.inf else [1.0, score]
     answer = Recommendation(Source.ALS, [3, 4], scores, [Source.ALS] * 2)
     items = json.loads(encode_list(model, Query("u30"), answer))["items"]
@@ -103,7 +103,7 @@ def test_scores_have_six_decimals_whatever_their_size(model: Model) -> None:
     assert [item["score"] for item in items] == [round(score, 6) for score in scores]
 
 
-def test_what_is_kept_of_a_model_goes_with_it(model: Model) -> None:
+def test_cached_json_of_a_model_is_freed_with_it(model: Model) -> None:
     copy = replace(model, version="copy")
     query = Query("u30")
     assert b'"model_version":"copy"' in encode_list(copy, query, Recommender(copy).recommend(query))

@@ -142,7 +142,7 @@ def test_a_version_that_was_not_made_current_is_not_taken_up(model: Model, tmp_p
         assert follower.version is None
 
 
-def test_who_has_taken_a_recommender_keeps_it(
+def test_a_request_goes_on_with_the_recommender_it_took(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:
     first = publish_next()
@@ -212,7 +212,7 @@ def test_a_good_version_after_a_broken_one_is_taken(
         eventually(lambda: follower.version == good)
 
 
-def test_a_pointer_that_is_no_version_is_logged_once(
+def test_a_pointer_that_is_not_a_version_is_logged_once(
     tmp_path: Path, publish_next: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)

@@ -112,7 +112,7 @@ def test_a_new_artist_is_not_forgotten_when_others_cannot_be_looked_up(
     following(models, lambda: Forgetful(tmp_path / "encore.db"), use)
 
 
-def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
+def test_what_was_pruned_elsewhere_delays_no_new_artist(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Was wrong: all artists were made anew first.
@@ -137,7 +137,7 @@ def test_what_was_pruned_elsewhere_keeps_no_new_artist_waiting(
     following(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)
 
 
-def test_a_new_artist_goes_with_the_events_that_told_of_it(models: Path, tmp_path: Path) -> None:
+def test_a_new_artist_disappears_with_its_events(models: Path, tmp_path: Path) -> None:
     # Was wrong: it stayed until the service was started again.
     def use(follower: ModelFollower, journal: Journal, worker: NewcomerWorker) -> None:
         store = cast(SqliteEventStore, journal.store)

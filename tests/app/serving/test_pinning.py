@@ -34,7 +34,7 @@ def using(
     asyncio.run(main())
 
 
-def test_a_request_sees_what_was_available_when_it_began(models: Path, tmp_path: Path) -> None:
+def test_a_request_sees_the_availability_of_its_beginning(models: Path, tmp_path: Path) -> None:
     async def use(follower: ModelFollower, journal: Journal) -> None:
         before = await pin(follower, journal)
         best = before.recommend(Query("u30")).items[0]
@@ -63,7 +63,7 @@ def test_newcomers_stay_when_an_artist_becomes_unavailable(models: Path, tmp_pat
     using(models, tmp_path, use)
 
 
-def test_many_who_meet_a_change_together_all_see_it(models: Path, tmp_path: Path) -> None:
+def test_concurrent_requests_all_see_a_change(models: Path, tmp_path: Path) -> None:
     async def use(follower: ModelFollower, journal: Journal) -> None:
         await journal.set_available("i20", is_available=False)
         pinned = await asyncio.gather(*(pin(follower, journal) for _ in range(5)))

@@ -20,7 +20,7 @@ def store(tmp_path: Path) -> Iterator[SqliteEventStore]:
     store.close()
 
 
-def test_somebody_without_events_has_no_activity(store: SqliteEventStore) -> None:
+def test_a_user_without_events_has_no_activity(store: SqliteEventStore) -> None:
     store.append([Event("v", "a")], 1)
     assert read_activity(store, "u", RULES, 9) is None
 

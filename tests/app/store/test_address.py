@@ -25,7 +25,7 @@ from tests.postgres import PostgresServer
         "postgresql:host",
     ],
 )
-def test_what_names_no_store_is_refused_without_showing_it(url: str) -> None:
+def test_a_url_of_no_store_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="expected sqlite:///FILE") as caught:
         check_url(url)
     assert "geheim" not in str(caught.value)

@@ -42,7 +42,7 @@ def test_the_migrations_make_each_column(tmp_path: Path) -> None:
     assert all(1 <= column.since <= len(MIGRATIONS) for column in EVENT_COLUMNS)
 
 
-def test_each_column_holds_what_is_its_own(tmp_path: Path) -> None:
+def test_each_column_holds_its_own_value(tmp_path: Path) -> None:
     path = tmp_path / "encore.db"
     event = Event("u", "a", EventType.LIKE, 1.0, 17, "e", "n")
     with closing(SqliteEventStore(path)) as store:

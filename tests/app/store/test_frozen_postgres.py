@@ -22,7 +22,7 @@ from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
 
-# What proves that it ends, on whatever machine.
+# Long enough to prove on any machine that a question ends.
 PATIENCE = 20.0
 SOON = Deadlines(read=0.3, write=0.6)
 
@@ -76,7 +76,7 @@ def test_every_question_to_a_frozen_server_ends_and_says_why(
         assert f"127.0.0.1:{server.port}/" in str(reading)
         for use in (
             store.last_sequence,
-            store.assortment_version,
+            store.availability_version,
             store.check_writable,
             lambda: store.append([Event("u", "b")], 1),
             lambda: store.erase("u", 1),
@@ -88,7 +88,7 @@ def test_every_question_to_a_frozen_server_ends_and_says_why(
             lambda: store.erased_after(0),
             lambda: store.played_since(0, by_plays=True, limit=1),
         ):
-            # Who has seen a connection fail as well says that there is none.
+            # A thread that saw its connection fail as well reports that there is none.
             assert trouble(use).reason in {"slow", "unreachable"}
     store._deadlines = Deadlines(read=60, write=60)
     assert eventually(lambda: store.append([Event("u", "c")], 1))[0].sequence == 2
@@ -104,7 +104,7 @@ def test_an_answer_that_was_given_up_is_not_taken_for_that_of_the_next_question(
     assert eventually(lambda: store.events_of("u", limit=9))[0].event.artist_id == "a"
 
 
-def test_a_server_that_freezes_in_the_middle_of_a_transaction_keeps_nothing_of_it(
+def test_a_server_that_freezes_in_the_middle_of_a_transaction_stores_nothing_of_it(
     server: PostgresServer, store: PostgresEventStore
 ) -> None:
     def use() -> None:
@@ -130,7 +130,9 @@ def test_one_frozen_session_is_left_and_another_one_asked(store: PostgresEventSt
         os.kill(pid, signal.SIGCONT)
 
 
-def test_closing_ends_what_is_under_way(server: PostgresServer, store: PostgresEventStore) -> None:
+def test_closing_ends_questions_under_way(
+    server: PostgresServer, store: PostgresEventStore
+) -> None:
     store._deadlines = Deadlines(read=3600, write=3600)
     for _ in range(2):  # connects, and listens
         store.wait_for_news(0.01)

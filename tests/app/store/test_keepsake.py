@@ -23,7 +23,7 @@ def only_file(folder: Path) -> Path:
     return path
 
 
-def test_what_is_saved_is_there_for_the_next_one(tmp_path: Path) -> None:
+def test_saved_knowledge_is_loaded_by_the_next_keepsake(tmp_path: Path) -> None:
     assert keepsake(tmp_path).load() == StoreKnowledge()
     assert keepsake(tmp_path).save(KNOWLEDGE)
     assert keepsake(tmp_path).load() == KNOWLEDGE
@@ -61,7 +61,7 @@ def test_nothing_is_written_until_something_changes(tmp_path: Path) -> None:
         '{"erased": [], "assortment_version": null, "unavailable": []}',
     ],
 )
-def test_what_is_damaged_is_told_and_not_used(
+def test_a_damaged_file_is_logged_and_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
 ) -> None:
     keepsake(tmp_path).save(KNOWLEDGE)

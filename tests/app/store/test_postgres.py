@@ -62,7 +62,7 @@ def test_a_host_that_vanishes_while_it_is_asked_is_noticed(store: PostgresEventS
     assert milliseconds == 9000
 
 
-def test_options_in_the_address_are_kept(url: str) -> None:
+def test_options_in_the_address_are_used(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA mine")
     store = PostgresEventStore(f"{url}?options=-csearch_path%3Dmine%20-csynchronous_commit%3Doff")

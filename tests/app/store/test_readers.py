@@ -8,7 +8,7 @@ import pytest
 from app.store.readers import Readers
 
 
-def test_answers_and_errors_come_back_and_what_was_cancelled_is_not_asked() -> None:
+def test_answers_and_errors_come_back_and_cancelled_questions_are_not_asked() -> None:
     asked: list[str] = []
     may_go_on = threading.Event()
 

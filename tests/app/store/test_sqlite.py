@@ -119,7 +119,7 @@ def test_closing_leaves_one_file(store: SqliteEventStore, path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["encore.db"]
 
 
-def test_what_is_no_sqlite_file_is_refused_and_left_alone(path: Path) -> None:
+def test_a_file_that_is_not_sqlite_is_refused_and_unchanged(path: Path) -> None:
     path.write_bytes(b"once upon a time " * 1000)
     error = trouble(lambda: SqliteEventStore(path))
     assert error.reason == "corrupt"
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_refused(store: SqliteEventStore, path: Path) -> None:
     assert trouble(use).reason == "corrupt"
 
 
-def test_another_database_is_no_event_store(path: Path) -> None:
+def test_another_database_is_not_an_event_store(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE event_store (something)")
     other.close()
@@ -187,7 +187,7 @@ def test_a_lock_that_another_holds_is_waited_for_and_then_told(
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_it_does_not_write_where_nobody_will_look(
+def test_it_does_not_write_to_a_moved_or_deleted_file(
     store: SqliteEventStore, path: Path, replace: bool
 ) -> None:
     append(store, "a")
@@ -342,7 +342,7 @@ def test_a_store_in_trouble_leaves_nothing_open(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + b"\xff" * 9000])
-def test_a_file_that_is_no_store_is_not_left_open(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_store_is_closed(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert_nothing_is_left(lambda: trouble(lambda: SqliteEventStore(path)))
     nowhere = path / "none" / "encore.db"

@@ -26,7 +26,7 @@ def stamps(place: str) -> Iterator[Stamps]:
     stamps.close()
 
 
-def test_nobody_has_a_stamp_at_first(stamps: Stamps) -> None:
+def test_no_user_has_a_stamp_at_first(stamps: Stamps) -> None:
     assert [stamps.of(user) for user in ("u", "", "🎸", "nul\0")] == [0, 0, 0, 0]
 
 
@@ -54,12 +54,12 @@ def test_all_that_use_a_place_see_the_same(stamps: Stamps, place: str) -> None:
         one.close()
 
 
-def test_the_assortment_has_a_version_that_never_goes_back(stamps: Stamps, place: str) -> None:
-    assert stamps.assortment[0] == 0
+def test_availability_has_a_version_that_never_goes_back(stamps: Stamps, place: str) -> None:
+    assert stamps.availability[0] == 0
     other = Stamps(place)
-    other.raise_assortment(3)
-    other.raise_assortment(2)
-    assert stamps.assortment[0] == 3
+    other.raise_availability(3)
+    other.raise_availability(2)
+    assert stamps.availability[0] == 3
     other.close()
 
 
@@ -76,9 +76,7 @@ def test_another_process_sees_the_same(stamps: Stamps, place: str) -> None:
     assert stamps.of("v") == 8
 
 
-def test_what_others_stored_is_caught_up_with_from_where_it_ended(
-    stamps: Stamps, place: str
-) -> None:
+def test_catching_up_begins_after_the_last_number(stamps: Stamps, place: str) -> None:
     asked = []
 
     def latest_after(after: int) -> list[tuple[int, int]]:

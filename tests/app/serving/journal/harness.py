@@ -1,4 +1,4 @@
-"""Journals to test, and what several of their tests do."""
+"""Journals for tests, and helpers that several tests share."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(path: Path, use: Callable[[Journal], Awaitable[T]], rules: EventRules = 
 def run_beside_a_server(
     use: Callable[[Journal, PostgresServer], Awaitable[None]], deadlines: Deadlines | None = None
 ) -> None:
-    """Runs something on a journal in PostgreSQL, whose server may be stopped meanwhile."""
+    """Runs a coroutine on a journal in PostgreSQL, whose server may be stopped meanwhile."""
     server = PostgresServer()
     url = server.new_database()
     deadlines = deadlines or Deadlines()

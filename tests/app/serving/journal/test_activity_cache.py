@@ -24,7 +24,7 @@ from tests.postgres import PostgresServer
 DAY = 24 * 3600 * MICROSECONDS
 
 
-def test_what_is_acknowledged_is_known_and_cached_until_the_next_event(path: Path) -> None:
+def test_acknowledged_events_count_and_are_cached_until_the_next_event(path: Path) -> None:
     async def use(journal: Journal) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
         first = await journal.activity_of("u", None)
@@ -39,7 +39,7 @@ def test_what_is_acknowledged_is_known_and_cached_until_the_next_event(path: Pat
 
 
 @pytest.mark.slow
-def test_what_was_pruned_counts_no_longer(path: Path) -> None:
+def test_pruned_events_no_longer_count(path: Path) -> None:
     # Was wrong: it counted until the user's next event, in the workers that had read it.
     async def use(journal: Journal) -> None:
         await journal.append([Event("u", "old", timestamp=1), Event("u", "a")])
@@ -100,7 +100,7 @@ def test_more_users_at_once_than_are_cached_are_all_answered(
 
 
 @pytest.mark.slow
-def test_who_was_erased_is_not_recognised_while_the_store_is_away() -> None:
+def test_erased_users_are_not_recognised_while_the_store_is_away() -> None:
     async def use(journal: Journal, server: PostgresServer) -> None:
         await journal.append([Event("u", "a"), Event("v", "a")])
         assert await journal.erase("u") == 1

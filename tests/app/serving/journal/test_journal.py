@@ -25,7 +25,7 @@ from tests.leftovers import assert_nothing_is_left
 from tests.postgres import PostgresServer
 
 
-def test_somebody_without_events_is_not_touched(path: Path) -> None:
+def test_a_user_without_events_is_not_touched(path: Path) -> None:
     async def use(journal: Journal) -> None:
         assert not journal.stamps.is_touched("u")
         assert await journal.activity_of("u", None) is None
@@ -121,7 +121,7 @@ def test_a_journal_ends_while_everything_it_does_hangs() -> None:
 
 
 @pytest.mark.slow
-def test_a_disk_that_hangs_hangs_nobody_and_what_was_refused_is_not_written_later(
+def test_a_disk_that_hangs_blocks_no_call_and_refused_events_are_not_written_later(
     path: Path,
 ) -> None:
     async def main() -> None:

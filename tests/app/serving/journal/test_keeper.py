@@ -28,8 +28,8 @@ from tests.postgres import PostgresServer
 
 
 @pytest.mark.slow
-def test_what_others_store_is_found_within_a_moment(path: Path) -> None:
-    """As after a process that was killed between its commit and its stamp."""
+def test_events_that_others_store_are_found_within_a_moment(path: Path) -> None:
+    """As after a process that was killed after its commit and before it raised the stamps."""
 
     async def use(journal: Journal) -> None:
         other = SqliteEventStore(path)
@@ -88,7 +88,7 @@ class Unreadable(SqliteEventStore):
 
     defect: ClassVar[Exception]
 
-    def assortment_version(self) -> int:
+    def availability_version(self) -> int:
         raise self.defect
 
 

@@ -30,7 +30,7 @@ def test_a_ranking_is_counted_anew_after_an_event_unless_that_takes_long(path: P
 
 
 @pytest.mark.slow
-def test_what_may_take_long_ends_when_the_store_turns_out_not_to_answer(path: Path) -> None:
+def test_long_questions_end_when_the_store_does_not_answer(path: Path) -> None:
     async def main() -> None:
         journal, store = await hangs(path, SOON)
         rankings = [

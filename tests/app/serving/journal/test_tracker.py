@@ -19,7 +19,7 @@ from tests.app.serving.journal.harness import (
 
 
 @pytest.mark.slow
-def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_without_its_store(
+def test_a_service_that_starts_without_its_store_knows_erased_users_and_unavailable_artists(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "encore.db"
@@ -40,14 +40,14 @@ def test_what_was_erased_and_unavailable_stays_so_for_a_service_that_starts_with
         ]
         touched = [journal.stamps.is_touched(user) for user in ("u", "v")]
         assert touched == erased
-        return erased, journal.stamps.assortment[0], await journal.unavailable_artists()
+        return erased, journal.stamps.availability[0], await journal.unavailable_artists()
 
     async def main() -> None:
         journal = await started(opening)
         assert await known(journal) == ([False, False], 0, (0, []))
         await journal.erase("u")
         await journal.set_available("a", is_available=False)
-        await eventually(lambda: journal.stamps.assortment[0] == 1)
+        await eventually(lambda: journal.stamps.availability[0] == 1)
         await eventually(lambda: Keepsake("address", tmp_path).load().unavailable == ("a",))
         await journal.close()
         away = await started(fail)

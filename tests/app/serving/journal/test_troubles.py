@@ -15,7 +15,7 @@ SLOW = StoreUnavailable("slow", "no answer")
 
 
 class Noted:
-    """Troubles, and who hears of them."""
+    """Troubles, their counts, and the errors that were passed on."""
 
     def __init__(self) -> None:
         self.closing = threading.Event()
@@ -29,7 +29,7 @@ def noted() -> Noted:
     return Noted()
 
 
-def test_what_is_wrong_is_known_until_it_works(noted: Noted) -> None:
+def test_a_failure_is_known_until_the_store_works(noted: Noted) -> None:
     noted.troubles.note("write", FULL)
     noted.troubles.note("open", SLOW)
     assert noted.troubles.all() == [FULL, SLOW]
@@ -48,7 +48,7 @@ def test_a_trouble_is_logged_once_and_its_end_when_nothing_is_wrong_any_more(
         noted.troubles.note("write", FULL)
     noted.troubles.note("read", SLOW)
     noted.troubles.clear("write")
-    assert caplog.messages == [f"events are in trouble: {one}" for one in (FULL, SLOW)]
+    assert caplog.messages == [f"the event store fails: {one}" for one in (FULL, SLOW)]
     noted.troubles.clear("read")
     noted.troubles.clear("read")
     assert caplog.messages[2:] == ["the event store works again"]
@@ -58,7 +58,7 @@ def test_a_trouble_is_logged_once_and_its_end_when_nothing_is_wrong_any_more(
     ("tried", "error", "is_refused"),
     [("read", FULL, True), ("read", SLOW, True), ("write", FULL, False), ("write", SLOW, True)],
 )
-def test_nobody_waits_for_a_store_that_is_known_not_to_answer(
+def test_calls_do_not_wait_for_a_store_that_is_known_not_to_answer(
     noted: Noted, tried: Tried, error: StoreUnavailable, is_refused: bool
 ) -> None:
     noted.troubles.check(tried)
@@ -69,7 +69,7 @@ def test_nobody_waits_for_a_store_that_is_known_not_to_answer(
             noted.troubles.check(tried)
 
 
-def test_troubles_of_reading_alone_end_what_may_take_long(noted: Noted) -> None:
+def test_only_troubles_of_reading_end_long_questions(noted: Noted) -> None:
     noted.troubles.note("write", SLOW)
     assert noted.unreadable == []
     error = noted.troubles.missed("read", Deadline(3, "SETTING"))
@@ -77,7 +77,7 @@ def test_troubles_of_reading_alone_end_what_may_take_long(noted: Noted) -> None:
     assert error.reason == "slow"
 
 
-def test_that_a_store_is_closed_is_no_trouble_while_the_journal_ends(noted: Noted) -> None:
+def test_a_closed_store_is_no_trouble_while_the_journal_ends(noted: Noted) -> None:
     closed = StoreUnavailable("closed", "it is closed")
     noted.closing.set()
     noted.troubles.note("read", closed)

@@ -69,7 +69,7 @@ def test_no_more_events_wait_than_allowed(path: Path, monkeypatch: pytest.Monkey
     run(path, use)
 
 
-def test_closing_writes_what_was_given_and_ends_all_threads(path: Path) -> None:
+def test_closing_writes_waiting_events_and_ends_all_threads(path: Path) -> None:
     before = set(threading.enumerate())
 
     async def main() -> list[Outcome]:
