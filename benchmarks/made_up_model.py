@@ -2,16 +2,15 @@
 
     python -m benchmarks.made_up_model --users 200000 --artists 180000 --models /tmp/made-up
 
-What answering depends on is as in a trained model (the default preset on 20,000 users of Last.fm
-served as the pattern): the artists' vectors have random directions and lengths that fall like a
-power law, and artists are numbered by falling length; about 50 of them a user are seen, popular
-ones more often. Users' and artists' directions have a part in common, so that most scores are above
-zero.
+Properties that answers depend on are those of a trained model (the default preset on 20,000 users
+of Last.fm is the pattern). The vectors of artists have random directions, and lengths that fall
+like a power law; artists are numbered by falling length. Each user has about 50 artists, popular
+ones more often. All directions have a common part, so that most scores are above zero.
 
-The lists of the best artists are drawn too: the true ones of two million users among half a million
-artists would take days. They look as true lists do (no artist twice, popular ones more often,
-scores falling), and reading them costs the same, but they are not what live scoring gives, and
-they may hold artists that the user has.
+The precomputed lists are drawn too: true lists of two million users and half a million artists
+would take days. They resemble true lists (no artist twice, popular ones more often, and falling
+scores), and reading them costs the same. But they differ from the results of live scoring, and may
+have artists that the user has.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _LIST_LENGTH: Final = 100
 _SEEN: Final = 50
 _ALPHA: Final = 9.9
 _REGULARIZATION: Final = 40.0
-# Popularity falls as 1 / (rank + this), which is how artists of Last.fm are listened to.
+# Popularity falls as 1 / (rank + this), as that of artists on Last.fm does.
 _FLAT_HEAD: Final = 20
 # Lists are filled from this share of the artists, those with the longest vectors.
 _LISTED_SHARE: Final = 1 / 15
@@ -101,7 +100,7 @@ def _directions(rng: np.random.Generator, count: int, factors: int) -> NDArray[n
     """Returns vectors of length 1, float32, shape (count, factors)."""
     vectors = rng.standard_normal((count, factors), dtype=np.float32)
     vectors /= np.float32(np.sqrt(factors))
-    # In all dimensions alike, so that none of them is a special one.
+    # The same in all dimensions, so that none of them is special.
     vectors += np.float32(_COMMON / np.sqrt(factors))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
@@ -128,7 +127,7 @@ def _popular(
 
 
 def _user_items(rng: np.random.Generator, users: int, artists: int) -> UserItems:
-    # Everyone of the artists has a listener, as after training's filters.
+    # Every artist has a listener, as after the filters of training.
     loyal = rng.permutation(artists)
     indptr = np.zeros(users + 1, dtype=np.int64)
     parts = []

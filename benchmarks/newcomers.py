@@ -2,11 +2,11 @@
 
     python -m benchmarks.newcomers --hetrec ../shared/data/hetrec2011-lastfm-2k
 
-A hundred artists with 20 to 200 listeners are hidden from training, all at once. Five of each one's
-real listeners then play it once. Of interest is who has it among their fifty best: its other
-listeners, who should, and all other users, who should not. For several lengths of the vector; and,
-to tell what the direction allows, for each artist without the others, at the length with which it
-is shown to exactly a tenth of all other users.
+A hundred artists with 20 to 200 listeners are hidden from training, all at once. Then five real
+listeners of each artist play it once. Measured is which users have it among their fifty best: its
+other listeners, who should, and all other users, who should not. This is done for several lengths
+of the vector. To separate the effect of the direction, it is also done for each artist alone, at
+the length at which it is shown to exactly a tenth of all other users.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.overload --models models
 
-Each connection asks for somebody's live list, and asks again as soon as it has an answer, refused
-or not, which no well-behaved client would. First as many connections as may wait at once: the peak.
-Then ten times as many: the goodput, the answers of status 200, should stay at 0.8 of that at least,
-and the 99th percentile of the time to one at most twice the bound of the queue. Then as many as at
-first again: nobody should be refused any more. And so on, in turns, since the speed of a shared
-machine changes within seconds.
+Each connection requests a live list, and requests the next one as soon as it has an answer, refused
+or not, unlike a well-behaved client. First there are as many connections as may wait at once: the
+peak. Then there are ten times as many: the goodput, which is the rate of answers with status 200,
+should be at least 0.8 of the peak, and the 99th percentile of their time at most twice the bound of
+the queue. Then there are as many as at first: no request should be refused. The turns alternate,
+since the speed of a shared machine changes within seconds.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.stages --models models
 
-Random users are asked for in one process, each step for a few hundred of them at a time and all
-steps in turns, so that each finds the caches about as the service does. The least of many rounds is
-given, since what comes on top of it is other tenants' noise. What the server and the kernel take is
-not in it: that is the load ``asgi`` of ``benchmarks/serve.py``, which hands out ready bytes. The
-same is measured for requests that exclude 20 artists.
+Lists of random users are requested in one process. Each step runs for a few hundred users at a
+time, and the steps run in turns, so that the caches are in about the same state as in the service.
+The least time of many rounds is shown, since the rest is noise of other tenants. The time of the
+server and the kernel is not included: that is the load ``asgi`` of ``benchmarks/serve.py``, which
+sends constant bytes. The same is measured for requests that exclude 20 artists.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from training.cli.options import Events
 from training.cli.tables import versions_table
 from training.engines.reading import open_event_store
 from training.errors import TrainingError
-from training.numbers import plural
+from training.numbers import count, plural
 from training.publishing.pruning import Pruned, prune_erased
 from training.publishing.shrinkage import Shrinkage
 
@@ -140,7 +140,7 @@ def _describe(folder: ModelsFolder, version: str, current: str | None) -> dict[s
     ndcg = ((card["metrics"] or {}).get("models") or {}).get("als", {}).get("ndcg")
     return row | {
         "dataset": str(card["dataset"]["name"]),
-        "users": f"{card['dataset']['users']:,}",
-        "artists": f"{card['dataset']['artists']:,}",
+        "users": count(card["dataset"]["users"]),
+        "artists": count(card["dataset"]["artists"]),
         "NDCG": "" if ndcg is None else f"{ndcg:.4f}",
     }

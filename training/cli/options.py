@@ -54,9 +54,9 @@ class SourceOptions:
     """The dataset."""
 
     dataset: str | None = None
-    "Name of the dataset; `datasets` lists them."
+    "Name of the dataset; the command `datasets` lists all."
     data: Path | None = None
-    "Its folder or file. Default: data/NAME, downloaded where that is missing."
+    "Folder or file of the dataset. Default: data/NAME, downloaded if that is missing."
     allow_unreadable: Annotated[bool, Parameter(negative=())] = False
     "Use the dataset although more than 20 % of its rows cannot be read."
 

@@ -19,7 +19,7 @@ from training.datasets import DATASETS
 from training.measuring.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate, Figures
 from training.measuring.measures import PRECISION, Measure, shown
-from training.numbers import SIGNIFICANT, Form, interval_of, p_value, plainly, plural
+from training.numbers import SIGNIFICANT, Form, count, interval_of, p_value, plainly, plural
 from training.pipeline import Provenance, describe_period
 from training.study import DiscoveryPoint
 from training.tuning.trials import Search, Trial
@@ -42,18 +42,18 @@ def records_table(provenance: Provenance) -> Group:
     rows = provenance.rows
     table = _table("", "rows", "users", "artists")
     if rows.read:
-        table.add_row("rows in the files", f"{rows.read:,}", "", "")
-    for reason, count in sorted(rows.dropped.items(), key=lambda entry: -entry[1]):
+        table.add_row("rows in the files", count(rows.read), "", "")
+    for reason, number in sorted(rows.dropped.items(), key=lambda entry: -entry[1]):
         label = f"  left out: {reason}{_example(rows, reason)}"
-        table.add_row(escape(label), f"-{count:,}", "", "")
-    for remark, count in sorted(rows.noted.items(), key=lambda entry: -entry[1]):
+        table.add_row(escape(label), f"-{count(number)}", "", "")
+    for remark, number in sorted(rows.noted.items(), key=lambda entry: -entry[1]):
         label = f"  kept: {remark}{_example(rows, remark)}"
-        table.add_row(escape(label), f"{count:,}", "", "", style="dim")
+        table.add_row(escape(label), count(number), "", "", style="dim")
     for label, name in _EVENTS.items():
-        if count := (provenance.events or {}).get(name, 0):
-            table.add_row(label, f"{count:,}", "", "")
+        if number := (provenance.events or {}).get(name, 0):
+            table.add_row(label, count(number), "", "")
     for step in provenance.steps:
-        table.add_row(step.name, f"{step.records:,}", f"{step.users:,}", f"{step.items:,}")
+        table.add_row(step.name, count(step.records), count(step.users), count(step.items))
     parts: list[RenderableType] = [_titled(f"What was read of {provenance.dataset}", table)]
     if (period := describe_period(provenance.period)) is not None:
         parts.append(Text(f"The records are from {period['first']} to {period['last']}"))
@@ -66,11 +66,11 @@ def _example(rows: RowCounts, what: str) -> str:
 
 def figures_table(figures: Figures) -> Group:
     """Shows the figures of all contenders with intervals, paired tests, cut-offs and bands."""
-    users = f"{figures.users:,}"
+    users = plural(figures.users, "user")
     if figures.users < figures.users_with_test:
-        users += f" of {figures.users_with_test:,}"
+        users = f"{count(figures.users)} of {plural(figures.users_with_test, 'user')}"
     folds = f"; means of {figures.folds} folds" if figures.folds > 1 else ""
-    title = f"Measured at k = {figures.k} on {users} users with test artists{folds}"
+    title = f"Measured at k = {figures.k} on {users} with test artists{folds}"
     parts: list[RenderableType] = [
         _titled(title, _measures(figures)),
         Text(
@@ -140,7 +140,7 @@ def _user_bands(figures: Figures) -> Table:
     table = _compact("", "users", *figures.models)
     for band in figures.user_bands:
         cells = [f"{estimate.value:.4f}" for estimate in band.models.values()]
-        table.add_row(band.label, f"{band.users:,}", *cells)
+        table.add_row(band.label, count(band.users), *cells)
     return table
 
 
@@ -154,7 +154,7 @@ def _item_bands(figures: Figures) -> Table:
             _pair(f"{100 * band.recall[name]:.1f}", f"{100 * band.exposure[name]:.0f}")
             for name in figures.models
         ]
-        table.add_row(band.label, f"{band.items:,}", f"{band.test_share:.0%}", *cells)
+        table.add_row(band.label, count(band.items), f"{band.test_share:.0%}", *cells)
     return table
 
 
@@ -185,7 +185,7 @@ def discovery_table(points: Sequence[DiscoveryPoint]) -> Group:
             f"{point.discovery:g}",
             f"{point.ndcg:.4f}",
             f"{point.precision:.4f}",
-            f"{point.coverage_items:,}",
+            count(point.coverage_items),
             f"{point.coverage:.4f}",
             f"{point.novelty:.2f}",
             f"{point.gini:.4f}",
@@ -255,17 +255,17 @@ def statistics_table(statistics: Statistics) -> Group:
     table.add_column()
     table.add_column(justify="right")
     for kind in EventType:
-        table.add_row(kind.plural, f"{statistics.events.get(kind, 0):,}")
-    table.add_row("users", f"{statistics.users:,}")
-    table.add_row("artists", f"{statistics.artists:,}")
+        table.add_row(kind.plural, count(statistics.events.get(kind, 0)))
+    table.add_row("users", count(statistics.users))
+    table.add_row("artists", count(statistics.artists))
     if statistics.first is not None and statistics.last is not None:
         for label, moment in (("first event", statistics.first), ("last event", statistics.last)):
             table.add_row(label, write_time(moment).isoformat(timespec="seconds"))
-    table.add_row("erased users", f"{statistics.erased_users:,}")
-    table.add_row("unavailable artists", f"{statistics.unavailable_artists:,}")
-    table.add_row("last number", f"{statistics.last_sequence:,}")
+    table.add_row("erased users", count(statistics.erased_users))
+    table.add_row("unavailable artists", count(statistics.unavailable_artists))
+    table.add_row("last number", count(statistics.last_sequence))
     for store_id, number in statistics.origins.items():
-        table.add_row(f"  those of {store_id} up to", f"{number:,}")
+        table.add_row(f"  those of {store_id} up to", count(number))
     return _titled(f"Event store {statistics.store_id}", table)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from training.data.interactions import Interactions, gather_records
 from training.data.records import Records
 from training.errors import TrainingError
+from training.numbers import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,8 @@ def _nothing_left(filters: Filters, steps: list[Step]) -> str:
         if value is not None
     )
     history = "; ".join(
-        f"{step.name}: {step.records} records of {step.users} users and {step.items} artists"
+        f"{step.name}: {plural(step.records, 'record')} of {plural(step.users, 'user')} and "
+        f"{plural(step.items, 'artist')}"
         for step in steps
     )
     return f"the filters {options} leave nothing to train on ({history}); loosen them"

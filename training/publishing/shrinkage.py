@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from training.datasets import DATASETS
+from training.numbers import count
 
 _COUNTS: Final = ("users", "artists", "pairs")
 
@@ -44,7 +45,8 @@ class Shrinkage:
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{now:,} instead of {before:,} {name}" for name, (before, now) in self.counts.items()
+            f"{count(now)} instead of {count(before)} {name}"
+            for name, (before, now) in self.counts.items()
         )
 
 

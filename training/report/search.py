@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from training.numbers import (
     MISSING,
+    count,
     duration,
     joined,
     number,
@@ -39,7 +40,7 @@ def search_part(study: Study) -> Section | None:
         return None
     best = best_of(search)
     pruned = sum(trial.pruned for trial in search.trials)
-    given_up = f", {pruned:,} of them given up early" if pruned else ""
+    given_up = f", {count(pruned)} of them given up early" if pruned else ""
     lead = [
         f"The search: {plural(len(search.trials), 'trial')} in "
         f"{duration(sum(trial.seconds for trial in search.trials))}{given_up}, judged by "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.model.interactions import UserItems
 from training.data.interactions import Interactions
 from training.errors import NothingToMeasure, TrainingError
+from training.numbers import plural
 from training.splitting.split import (
     VALIDATION_MIN_ITEMS,
     VALIDATION_SEED,
@@ -108,8 +109,8 @@ class KFold(Named):
         n_pairs = interactions.user_items.nnz
         if self.n_folds > n_pairs:
             raise TrainingError(
-                f"{self.n_folds} folds cannot be made of {n_pairs} pairs of user and artist; "
-                "ask for fewer"
+                f"{plural(self.n_folds, 'fold')} cannot be made of {plural(n_pairs, 'pair')} of "
+                "user and artist; ask for fewer"
             )
         fold_of = np.empty(n_pairs, dtype=np.int64)
         dealt = np.random.default_rng(self.seed).permutation(n_pairs)

@@ -141,7 +141,7 @@ def test_early_stopping_decides_what_is_published(
     card = open_model(current(tmp_path)).card
     assert card["parameters"]["iterations"] == iterations
     assert main(["train", *source[:-1], *tokens]) == 0
-    said = f"Early stopping: {iterations} iterations"
+    said = f"Early stopping: the model is trained for {iterations} iterations"
     assert said in capsys.readouterr().out
     # A training of so many iterations gives the same model.
     short = tmp_path / "short"

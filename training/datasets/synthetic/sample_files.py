@@ -14,6 +14,7 @@ import polars as pl
 
 from training.datasets import lastfm_1k, lastfm_360k
 from training.errors import DatasetError
+from training.numbers import count, plural
 
 CARD: Final = "synthetic.json"
 # The files of samples in either format; the card marks a folder as a sample.
@@ -73,7 +74,8 @@ def check_sizes(
         )
     if users > most_users or artists > 2**24:
         raise DatasetError(
-            f"{users} users and {artists} artists: at most {most_users:,} and {2**24:,} are made"
+            f"{plural(users, 'user')} and {plural(artists, 'artist')}: at most "
+            f"{count(most_users)} and {count(2**24)} are made"
         )
     if not 1 <= mean_artists_per_user <= artists:
         raise DatasetError(
