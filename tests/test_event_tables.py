@@ -145,6 +145,7 @@ def test_a_type_that_is_added_to_the_table_is_everywhere(copied: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "text", "module", "reason"),
     [

@@ -187,6 +187,7 @@ def test_whoever_was_erased_is_so_whatever_the_clocks_said(
     assert absorb_all(other_store, store) == Absorbed(repeated=1)
 
 
+@pytest.mark.slow
 def test_an_event_from_before_its_own_tombstone_is_left_out(
     store: MaintainableStore, other_store: MaintainableStore
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_set_key_is_wanted(models: Path) -> None:
         assert client.post("/admin/reload", headers={"X-API-Key": KEY}).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [None, "", KEY[:-1], KEY + "x", KEY.upper(), "Bearer " + KEY])
 def test_another_key_is_refused(models: Path, key: str | None) -> None:
     with service(models, KEY) as client:

@@ -49,6 +49,7 @@ PATHS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_an_artist_leaves_every_answer_with_the_next_request_and_comes_back(
     client: TestClient, path: str
@@ -98,11 +99,13 @@ def test_it_holds_after_a_restart(client: TestClient, settings: Settings) -> Non
         assert gone not in artists(other, "/recommend/u30")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("artist", ["name:AC/DC", "never heard of", "50%", "é" * 128])
 def test_any_id_will_do(client: TestClient, artist: str) -> None:
     switch(client, artist, available=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "location"),
     [

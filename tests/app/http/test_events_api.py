@@ -212,6 +212,7 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_FIELDS)
 def test_a_bad_event_is_refused_with_the_reason(client: TestClient, name: str) -> None:
     fields, field, reason = BAD_FIELDS[name]
@@ -224,6 +225,7 @@ def test_a_bad_event_is_refused_with_the_reason(client: TestClient, name: str) -
     assert client.get("/users/u30").json()["event_count"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "location", "reason"),
     [
@@ -243,6 +245,7 @@ def test_a_bad_body_is_refused_with_the_reason(
     assert reason in problem["errors"][0]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plays", ["NaN", "-Infinity", "1e999", "9" * 5000, "9" * 200])
 def test_plays_that_are_no_number_do_not_lose_the_other_events(
     client: TestClient, plays: str

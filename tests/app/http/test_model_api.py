@@ -138,6 +138,7 @@ def test_a_model_without_a_report_says_how_to_get_one(client: TestClient, versio
     assert "--no-report" in problem["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["changed", "longer", "missing", "whole folder missing"])
 def test_a_report_that_is_not_the_published_one_is_not_shown(
     report_client: TestClient, reported: Path, damage: str

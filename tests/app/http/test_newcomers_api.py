@@ -106,6 +106,7 @@ def thirty_new(client: TestClient) -> None:
     eventually(all_are_there)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thirty_new")
 def test_the_choice_is_the_same_all_day_and_another_with_another_seed(client: TestClient) -> None:
     path = "/recommend/u30?n=10&explore=0.5"
@@ -115,6 +116,7 @@ def test_the_choice_is_the_same_all_day_and_another_with_another_seed(client: Te
     assert explored(client, path) != explored(client, path.replace("u30", "u31"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thirty_new")
 @pytest.mark.parametrize("options", [{"explore": 0.3}, {"explore": 0.3, "seed": 5}])
 def test_a_batch_explores_as_single_calls_do(client: TestClient, options: dict[str, float]) -> None:
@@ -129,6 +131,7 @@ def test_a_batch_explores_as_single_calls_do(client: TestClient, options: dict[s
     assert counts == [3, 0, 3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query", ["explore=1.1", "explore=-0.1", "explore=nan", "seed=-1", "seed=x"]
 )

@@ -345,6 +345,7 @@ def test_a_guard_that_passes_changes_nothing(app: Service) -> None:
     assert len(targets) == len(HOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -106,6 +106,7 @@ def test_events_are_shown_without_a_model(tmp_path: Path) -> None:
     assert (card["model_version"], card["event_count"]) == (None, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "field"), [("n=0", "n"), ("n=1001", "n"), ("before=0", "before"), ("all=1", "all")]
 )

@@ -41,6 +41,7 @@ def test_a_relative_path_is_one_of_the_folder_where_the_service_runs(
     assert (tmp_path / "events of today.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
 def test_postgresql_has_two_names(postgres: PostgresServer, scheme: str) -> None:
     store = open_store(postgres.new_database().replace("postgresql", scheme, 1))

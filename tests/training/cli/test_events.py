@@ -219,6 +219,7 @@ def test_a_backup_is_made_beside_a_service_and_shown(
     store.close()
 
 
+@pytest.mark.slow
 def test_a_backup_that_cannot_be_says_why(
     url: str, tmp_path: Path, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from tests.training.cli.commands import (
 from training.cli import main
 
 
+@pytest.mark.slow
 def test_export_writes_the_lists_of_the_current_model(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ def test_without_a_dataset_those_that_are_known_are_named() -> None:
         read_data(Output(STDOUT), BaseOptions(), DataOptions(source=SourceOptions()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "tune", "report"])
 @pytest.mark.parametrize(
     ("tokens", "message"),

@@ -28,6 +28,7 @@ from training.fitting.fit import fit_model
 from training.fitting.top_lists import with_top_lists
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", list(WeightingName))
 def test_the_same_data_and_seed_give_the_same_arrays_byte_for_byte(
@@ -78,6 +79,7 @@ def test_ids_and_names_follow_the_interactions() -> None:
     assert list(model.item_names) == ["X", "Ÿ"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(WeightingName))
 def test_items_numbered_by_length_are_the_same_model_in_another_order(
     rng: np.random.Generator, name: WeightingName

@@ -365,6 +365,7 @@ def test_a_search_begins_at_the_preset_and_says_the_same_to_json(tmp_path: Path)
     assert entry["space"] == SPACE.describe()
 
 
+@pytest.mark.slow
 def test_a_state_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nowhere: there is no such folder"):
         run(tmp_path / "nowhere" / "x.search", 1)
