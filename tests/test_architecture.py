@@ -43,6 +43,7 @@ def test_the_service_loads_only_what_serves() -> None:
     assert not loaded & FOREIGN
 
 
+@pytest.mark.slow
 def test_the_policy_loads_no_framework() -> None:
     loaded = loaded_by("import app.recommend.ladder")
     assert not loaded & {*FOREIGN, "fastapi", "starlette", "pydantic", "uvicorn", "anyio"}
@@ -55,6 +56,7 @@ def test_the_schemas_load_no_framework_and_no_store() -> None:
     assert not loaded & {*FOREIGN, "fastapi", "starlette", "uvicorn", "anyio", "sqlite3"}
 
 
+@pytest.mark.slow
 def test_help_does_not_wait_for_numpy() -> None:
     """The variables of BLAS have to be set before it is loaded."""
     assert not loaded_by("import app.__main__") & {"numpy", "fastapi", "uvicorn"}

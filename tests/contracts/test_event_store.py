@@ -104,6 +104,7 @@ def test_without_an_id_the_content_counts_once_if_it_has_a_time(store: EventStor
     assert store.count_of("u") == 3
 
 
+@pytest.mark.slow
 def test_a_batch_may_be_long(store: EventStore) -> None:
     batch = [Event(f"u{number % 7}", "a", event_id=str(number)) for number in range(1200)]
     assert stored(store.append(batch, 1)) == list(range(1, 1201))
@@ -160,6 +161,7 @@ def test_ties_are_ranked_the_same_everywhere(store: EventStore) -> None:
     assert [one.artist_id for one in ranked] == ["Z", "a", "b", "é"]
 
 
+@pytest.mark.slow
 def test_writers_at_once_get_numbers_without_gaps(
     store: EventStore, open_another: OpenStore
 ) -> None:

@@ -75,6 +75,7 @@ def test_users_are_found_by_their_hash(
     assert filled.users_by_hash(hashes) == expected
 
 
+@pytest.mark.slow
 def test_another_database_gets_it_all_with_the_same_numbers(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -97,6 +98,7 @@ def test_another_database_gets_it_all_with_the_same_numbers(
     assert entries_of(other_store) == entries_of(filled)
 
 
+@pytest.mark.slow
 def test_numbers_end_where_the_other_store_does(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -108,6 +110,7 @@ def test_numbers_end_where_the_other_store_does(
     assert other_store.append([Event("w", "d")], 700) == [Outcome(Status.STORED, 10)]
 
 
+@pytest.mark.slow
 def test_a_store_that_has_events_of_its_own_numbers_anew(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -119,6 +122,7 @@ def test_a_store_that_has_events_of_its_own_numbers_anew(
     assert learned_up_to(other_store, Watermark(filled.id, 5), end=7) == 0
 
 
+@pytest.mark.slow
 def test_what_was_heard_in_between_ends_what_two_stores_have_in_common(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -130,6 +134,7 @@ def test_what_was_heard_in_between_ends_what_two_stores_have_in_common(
     assert [one.sequence for one in other_store.events_of("v", limit=1)] == [9]
 
 
+@pytest.mark.slow
 def test_what_was_pruned_comes_back_with_another_number(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -141,6 +146,7 @@ def test_what_was_pruned_comes_back_with_another_number(
     assert other_store.last_sequence() == 9
 
 
+@pytest.mark.slow
 def test_an_id_that_belongs_to_another_event_is_not_stored(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -150,6 +156,7 @@ def test_an_id_that_belongs_to_another_event_is_not_stored(
     assert other_store.count_of("nul\0byte") == 0
 
 
+@pytest.mark.slow
 def test_a_tombstone_takes_away_what_came_before_it(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -204,6 +211,7 @@ def test_an_event_from_before_its_own_tombstone_is_left_out(
     assert entries_of(other_store) == entries_of(store)
 
 
+@pytest.mark.slow
 def test_what_was_pruned_and_sent_again_is_the_same_event(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -222,6 +230,7 @@ def test_a_store_that_absorbs_itself_stays_as_it_is(filled: MaintainableStore) -
     assert filled.statistics().origins == {}
 
 
+@pytest.mark.slow
 def test_what_fails_leaves_nothing(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:
@@ -409,6 +418,7 @@ def test_a_backup_is_a_store_of_its_own(
     assert open_another().last_sequence() == 7
 
 
+@pytest.mark.slow
 def test_an_event_is_read_as_it_was_absorbed(
     filled: MaintainableStore, other_store: MaintainableStore
 ) -> None:

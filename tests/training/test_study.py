@@ -128,6 +128,7 @@ def test_some_hit_is_marked(interactions: Interactions, measured: Measured) -> N
     assert marks == {True, False}
 
 
+@pytest.mark.slow
 def test_where_there_are_few_users_few_are_shown() -> None:
     plays = np.ones((3, 8))
     few = interactions_of(plays)
@@ -148,6 +149,7 @@ def test_a_user_without_a_history_is_not_shown(rng: np.random.Generator) -> None
     assert sorted(one.artists for one in shown.listeners) == sorted(np.delete(n_history, 1))
 
 
+@pytest.mark.slow
 def test_held_out_users_show_what_was_told_of_them(interactions: Interactions) -> None:
     recipe = replace(RECIPE, split=HeldOutUsers(min_items=3, user_fraction=0.3))
     measured = measure(interactions, recipe, Plan(k=5))
@@ -185,6 +187,7 @@ def test_the_curve_is_measured_for_held_out_users_as_well(interactions: Interact
     assert first.ndcg == measured.first.evaluation.values("als")["ndcg"]
 
 
+@pytest.mark.slow
 def test_the_curve_repeats_with_its_seed(measured: Measured) -> None:
     one, other = (measure_discovery(measured.first, k=5, seed=3) for _ in range(2))
     assert one == other

@@ -630,6 +630,7 @@ def test_no_more_of_a_report_is_read_than_was_announced(reported: Path) -> None:
     refusal(reported, "report.html", verify=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "entry",
     [

@@ -21,6 +21,7 @@ def service(models: Path, key: str | None = None) -> TestClient:
     return TestClient(create_app(settings), raise_server_exceptions=False)
 
 
+@pytest.mark.slow
 def test_reload_takes_the_version_that_is_current_now(model: Model, tmp_path: Path) -> None:
     first = publish_small(model, tmp_path)
     with service(tmp_path) as client:
@@ -31,6 +32,7 @@ def test_reload_takes_the_version_that_is_current_now(model: Model, tmp_path: Pa
         assert client.get("/health/ready").json()["model_version"] == second
 
 
+@pytest.mark.slow
 def test_reload_says_why_a_broken_version_is_not_taken(model: Model, tmp_path: Path) -> None:
     first = publish_small(model, tmp_path)
     with service(tmp_path) as client:
@@ -44,6 +46,7 @@ def test_reload_says_why_a_broken_version_is_not_taken(model: Model, tmp_path: P
         assert client.get("/health/ready").json()["model_version"] == first
 
 
+@pytest.mark.slow
 def test_reload_says_when_the_pointer_is_not_a_version(model: Model, tmp_path: Path) -> None:
     first = publish_small(model, tmp_path)
     with service(tmp_path) as client:
@@ -62,6 +65,7 @@ def test_reload_without_any_model_gives_the_hint(tmp_path: Path) -> None:
     assert "python -m training train" in response.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_set_key_is_wanted(models: Path) -> None:
     with service(models, KEY) as client:
         assert client.post("/admin/reload", headers={"X-API-Key": KEY}).status_code == 200

@@ -82,6 +82,7 @@ def test_lists_by_body_and_for_many_follow_as_well(client: TestClient) -> None:
         assert gone not in {item["artist_id"] for item in result["items"]}
 
 
+@pytest.mark.slow
 def test_another_service_of_the_host_follows_at_once(
     client: TestClient, settings: Settings
 ) -> None:
@@ -92,6 +93,7 @@ def test_another_service_of_the_host_follows_at_once(
             assert gone not in artists(other, "/recommend/u30")
 
 
+@pytest.mark.slow
 def test_it_holds_after_a_restart(client: TestClient, settings: Settings) -> None:
     gone = artists(client, "/recommend/u30")[0]
     switch(client, gone, available=False)

@@ -55,6 +55,7 @@ def test_the_card_shows_the_manifest(client: TestClient, models: Path, version: 
     }
 
 
+@pytest.mark.slow
 def test_the_card_says_that_a_model_was_made_current_by_force(model: Model, tmp_path: Path) -> None:
     for users in (100, 10):
         card = card_of(model) | {"dataset": {"name": "table", "users": users}}
@@ -119,6 +120,7 @@ def test_the_report_may_run_and_load_nothing(report_client: TestClient) -> None:
     assert headers["referrer-policy"] == "no-referrer"
 
 
+@pytest.mark.slow
 def test_the_report_counts_among_the_bytes_of_the_model(
     report_client: TestClient, reported: Path
 ) -> None:
@@ -162,6 +164,7 @@ def test_a_report_that_is_not_the_published_one_is_not_shown(
     assert report_client.get("/recommend/u30").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_model_whose_report_is_damaged_from_the_start_is_served(reported: Path) -> None:
     (reported / "report.html").write_text("<script>")
     with TestClient(create_app(Settings(models=reported.parent))) as client:

@@ -141,6 +141,7 @@ def test_a_bad_query_is_refused(client: TestClient, query: str) -> None:
     assert response.json()["errors"][0]["location"] == f"query.{query.partition('=')[0]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("field", "value"), [("explore", 1.1), ("explore", None), ("seed", -1)])
 def test_a_bad_batch_is_refused(client: TestClient, field: str, value: float | None) -> None:
     response = client.post("/recommend/batch", json={"user_ids": ["u30"], field: value})

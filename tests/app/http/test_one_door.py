@@ -173,6 +173,7 @@ def test_a_middleware_sees_faults_on_both_ways(app: Service) -> None:
             assert answer.headers["x-plain"] == "/recommend/u30"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "status"), [(RuntimeError("hunter2"), 500), (Unauthorized("no key"), 401)]
 )
@@ -368,6 +369,7 @@ def test_a_route_that_answers_otherwise_is_left_to_the_framework(
     assert targets == ["/recommend/u30"]
 
 
+@pytest.mark.slow
 def test_a_prefix_moves_the_route(app: Service) -> None:
     include_first(app, recommend.router, prefix="/v1")
     with serving(app) as client:
@@ -382,6 +384,7 @@ def test_a_path_below_the_service_s_own_is_left_to_the_framework(app: Service) -
     assert len(targets) == 1
 
 
+@pytest.mark.slow
 def test_words_in_openapi_do_not_matter(app: Service) -> None:
     router = APIRouter(route_class=StrictRoute, tags=["other"], include_in_schema=False)
     router.get("/recommend/{user_id}", response_model=Recommendations, summary="Other")(handler)

@@ -230,6 +230,7 @@ def test_a_batch_answers_what_single_calls_answer(client: TestClient, version: s
         assert result == single
 
 
+@pytest.mark.slow
 def test_the_largest_batch_is_answered(client: TestClient) -> None:
     response = client.post("/recommend/batch", json={"user_ids": ["u30"] * 1000, "n": 100})
     assert len(response.json()["results"]) == 1000

@@ -116,6 +116,7 @@ def test_a_bad_query_is_refused(client: TestClient, query: str, field: str) -> N
     assert response.json()["errors"][0]["location"] == f"query.{field}"
 
 
+@pytest.mark.slow
 def test_an_erased_user_is_unknown_from_the_next_answer_on(
     client: TestClient, models: Path, tmp_path: Path
 ) -> None:

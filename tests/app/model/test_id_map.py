@@ -117,6 +117,7 @@ def test_an_index_outside_a_table_raises() -> None:
             table[index]
 
 
+@pytest.mark.slow
 def test_opening_a_mapped_map_builds_no_object_for_each_id(tmp_path: Path) -> None:
     ids = [f"user {number}" for number in range(200_000)]
     built = IdMap.build(ids)

@@ -137,6 +137,7 @@ def test_a_newcomer_is_ranked_among_the_artists_that_are_not_hidden(hide: str) -
     assert live.recommend(query).items == answer.items
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looked_up", ["at once", "when asked for"])
 def test_precomputed_lists_with_many_newcomers_are_those_scored_live(
     looked_up: str, monkeypatch: pytest.MonkeyPatch

@@ -158,6 +158,7 @@ def test_a_request_goes_on_with_the_recommender_it_took(
         assert after.scores == pytest.approx(before.scores, abs=0, nan_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["item_factors.npy", "manifest.json", "user_ids_data.npy"])
 def test_an_edited_version_is_refused_once_and_the_old_one_stays(
     tmp_path: Path,

@@ -365,6 +365,7 @@ except (StoreUnavailable, OSError) as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 8192, 100_000])
 def test_a_backup_without_room_says_where(store: SqliteEventStore, path: Path, room: int) -> None:
     append(store, *map(str, range(3000)))

@@ -85,6 +85,7 @@ def test_what_is_pruned_is_said_of_every_type(capsys: pytest.CaptureFixture[str]
         assert {kind for kind in EventType if kind.plural in said} == set(types), words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tokens",
     [
@@ -182,6 +183,7 @@ def test_another_kind_of_file_is_refused(
     assert "expected a name that ends in .jsonl or .jsonl.gz" in error_of(capsys)
 
 
+@pytest.mark.slow
 def test_prune_takes_old_plays_and_leaves_opinions(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

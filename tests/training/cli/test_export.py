@@ -63,6 +63,7 @@ def test_export_of_an_unknown_version_is_refused(
     assert "no version '../x'" in error_of(capsys)
 
 
+@pytest.mark.slow
 def test_export_refuses_a_damaged_model(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

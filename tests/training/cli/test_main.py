@@ -104,6 +104,7 @@ def test_brackets_in_a_path_are_no_markup(
     assert f"published {ModelsFolder(folder).current()} in {folder};" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_system_error_names_the_file_and_has_no_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

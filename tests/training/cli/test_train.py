@@ -36,6 +36,7 @@ def current(models: Path) -> Path:
     return models / version
 
 
+@pytest.mark.slow
 def test_train_publishes_a_model_that_answers_and_names_its_data(models: Path) -> None:
     model = open_model(current(models))
     answer = Recommender(model).recommend(Query(user_id=model.users.id(0)))
@@ -299,6 +300,7 @@ def test_events_are_added_to_a_dataset_and_shown(
     assert (card["dataset"]["users"], card["event_unit"]["multiple"]) == (12, 1.5)
 
 
+@pytest.mark.slow
 def test_a_training_takes_the_rules_of_the_service(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +324,7 @@ def test_a_training_takes_the_rules_of_the_service(
     assert plays("liked more") == 2 * 8 - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "reason"),
     [
@@ -441,6 +444,7 @@ def train_rows(folder: Path, rows: int, *more: str) -> int:
     return main(["train", *source, "--no-evaluation", *QUICK, *more])
 
 
+@pytest.mark.slow
 def test_a_truncated_export_does_not_go_live(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,7 @@ def content_of(store: MaintainableStore) -> tuple[object, ...]:
     return entries, store.unavailable_artists()[1], store.last_sequence()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dump.jsonl", "dump.jsonl.gz"])
 def test_what_is_dumped_is_loaded_as_it_was(
     store: MaintainableStore, open_file: OpenStore, tmp_path: Path, name: str

@@ -242,6 +242,7 @@ def test_artists_without_a_name_get_the_one_that_events_give(store: EventStore) 
     assert merged.records.items.names.to_list() == ["a!", "the b", "c"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", list(WeightingName))
 def test_what_was_skipped_away_is_seen_and_weighs_nothing(
     store: EventStore, weighting: WeightingName

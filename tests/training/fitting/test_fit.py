@@ -135,6 +135,7 @@ def test_progress_is_told_of_every_step_and_all_of_it(rng: np.random.Generator) 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "least"), [(64.0, 1.0), (100.0, 0.99), (0.01, 0.99)])
 def test_the_unit_of_plays_does_not_change_the_lists(
     rng: np.random.Generator, factor: float, least: float
@@ -162,6 +163,7 @@ def timed_interactions(rng: np.random.Generator, n_records: int = 900) -> Intera
     return interactions_of(np.zeros((30, 20))).with_records(timed.sorted(20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number_by_length", [False, True])
 @pytest.mark.parametrize("name", [WeightingName.BM25, WeightingName.BINARY])
 def test_with_a_half_life_users_fade_and_artists_do_not(

@@ -31,6 +31,7 @@ def never(_curve: Sequence[float]) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_the_curve_ends_at_what_evaluation_measures_of_the_trained_model(
     rng: np.random.Generator,
 ) -> None:

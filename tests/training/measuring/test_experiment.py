@@ -66,6 +66,7 @@ def als(measured: Measured) -> dict[str, float]:
     return figures
 
 
+@pytest.mark.slow
 def test_one_fold_is_split_trained_and_measured(interactions: Interactions) -> None:
     preset = recipe()
     measured = measure(interactions, preset, PLAN)
@@ -270,6 +271,7 @@ def test_fold_in_finds_what_training_in_finds_where_the_answer_is_certain() -> N
     assert measured.figures.value("popularity", "precision") < 0.9
 
 
+@pytest.mark.slow
 def test_a_user_with_all_items_in_the_test_part_is_answered_by_popularity(
     rng: np.random.Generator,
 ) -> None:

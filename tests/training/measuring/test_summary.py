@@ -282,6 +282,7 @@ def test_figures_repeat_exactly_whatever_the_threads(monkeypatch: pytest.MonkeyP
     assert first == second == third
 
 
+@pytest.mark.slow
 def test_another_seed_draws_other_resamples(rng: np.random.Generator) -> None:
     evaluations = evaluations_of(RandomPerUser(), rng)
     first, second = (

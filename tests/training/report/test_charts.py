@@ -64,6 +64,7 @@ def test_bins_can_be_weighted() -> None:
     np.testing.assert_allclose(shares, [0.5, 0.5])
 
 
+@pytest.mark.slow
 def test_the_data_are_described_in_numbers() -> None:
     section = data_section(small_study())
     plays, users, artists = says(section)
@@ -97,11 +98,13 @@ def test_who_gains_is_told_from_the_bands() -> None:
     assert "70.0 % of its places; that band holds 50.0 %" in places
 
 
+@pytest.mark.slow
 def test_convergence_is_told_from_the_curve() -> None:
     curve, *_ = says(tuning_of(full_study()))
     assert curve == ("From 0.100 after the first iteration to 0.200 after 3, the best.")
 
 
+@pytest.mark.slow
 def test_a_curve_that_was_nearly_there_before_says_when() -> None:
     study = full_study()
     assert study.convergence is not None
@@ -110,6 +113,7 @@ def test_a_curve_that_was_nearly_there_before_says_when() -> None:
     assert curve.endswith("after 3, the best; 99 % of that is there after 2.")
 
 
+@pytest.mark.slow
 def test_the_search_is_told_from_its_trials() -> None:
     section = tuning_of(small_study(search=small_search(12)))
     history, weighting, factors = says(section)

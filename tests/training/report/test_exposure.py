@@ -48,6 +48,7 @@ def test_a_long_lorenz_curve_is_thinned_where_it_is_flat(rng: np.random.Generato
     assert np.diff(ys).max() < 0.02
 
 
+@pytest.mark.slow
 def test_the_sentences_under_the_curves_are_counted() -> None:
     places = {"als": exposure(4, 3, 3, 0), "popularity": exposure(10, 0, 0, 0)}
     figures = small_study(exposure=places).figures

@@ -14,6 +14,7 @@ from training.datasets.table import load
 from training.errors import DatasetError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
