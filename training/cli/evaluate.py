@@ -63,7 +63,7 @@ def evaluate(
 def measured_to_json(
     data: Data, measured: Measured, points: list[DiscoveryPoint]
 ) -> dict[str, Any]:
-    """Returns the measured values for the JSON of `evaluate` and `tune`."""
+    """Returns the measured values for the JSON of `evaluate`, `report` and `tune`."""
     entry = {
         "dataset": data.name,
         **measured.to_json(),

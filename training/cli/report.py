@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from training.cli.app import cli
+from training.cli.app import JsonTo, cli
 from training.cli.console import Output
-from training.cli.evaluate import Config
+from training.cli.evaluate import Config, measured_to_json
 from training.cli.options import DataOptions, PlanOptions, RecipeOptions
 from training.cli.reading import read_data
 from training.cli.tables import figures_table
@@ -31,6 +31,7 @@ def report(
     config: Config = None,
     search_file: Annotated[Path | None, Parameter(name="--search")] = None,
     overwrite: bool = False,
+    json_to: JsonTo = None,
 ) -> None:
     """Measures as `evaluate` does and writes a report as one page of HTML.
 
@@ -42,10 +43,12 @@ def report(
         config: TOML file with options of the recipe, as `tune` writes it.
         search_file: File with the trials of `tune`, to show them in the report.
         overwrite: Replace an earlier file.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE; it is that of
+            `evaluate`, with the path of the page.
     """
     from training.report import write  # noqa: PLC0415 - matplotlib takes a second to load
 
-    output = Output()
+    output = Output(json_to)
     check_place(out)
     if out.exists() and not overwrite:
         raise TrainingError(f"{out} already exists; give --overwrite to replace it")
@@ -69,4 +72,7 @@ def report(
     write(shown, out)
     output.show(figures_table(measured.figures))
     output.show(f"the report is in {out}")
+    output.result(
+        measured_to_json(what, measured, points) | {"report": str(out)}, "the figures are"
+    )
     output.warn(what.warning)

@@ -21,6 +21,7 @@ COMMANDS: Final = (
     "generate",
     "train",
     "evaluate",
+    "report",
     "tune",
     "export",
     "models list",
@@ -50,6 +51,15 @@ def options_of(sample: Path, models: Path, table: Path, tmp_path: Path) -> Optio
         "generate": ["--users", "9", "--out", str(tmp_path / "made"), "--overwrite"],
         "train": [*of_table(table), *own],
         "evaluate": [*of_sample(sample), *QUICK, "--k", "3"],
+        "report": [
+            *of_sample(sample),
+            *QUICK,
+            "--k",
+            "3",
+            "--out",
+            str(tmp_path / "report.html"),
+            "--overwrite",
+        ],
         "tune": [
             *of_table(table),
             "--k",
@@ -108,13 +118,13 @@ def commands_of(app: App, *words: str) -> Iterator[tuple[str, App]]:
                 yield from commands_of(own, *words, name)
 
 
-def test_no_command_but_report_is_without_it() -> None:
+def test_no_command_is_without_it() -> None:
     having = {
         name: {option for one in app.assemble_argument_collection() for option in one.names}
         for name, app in commands_of(cli)
     }
-    assert having.keys() == {*COMMANDS, "report"}
-    assert [name for name, options in having.items() if "--json" not in options] == ["report"]
+    assert having.keys() == {*COMMANDS}
+    assert [name for name, options in having.items() if "--json" not in options] == []
 
 
 @pytest.mark.parametrize(
