@@ -73,8 +73,8 @@ async def main():
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         state = app.state
-        recommender = getattr(state, "follower", None) or state.watcher
-        recommender = recommender.recommender
+        # An earlier commit has another name for it.
+        recommender = (getattr(state, "follower", None) or state.watcher).recommender
         users = [recommender.model.users.id(user) for user in range(1000)]
         artists = [recommender.model.items.id(item) for item in range(1000)]
         events = [{"user_id": user, "artist_id": artists[-place], "event_id": user}

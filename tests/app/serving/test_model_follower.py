@@ -33,7 +33,7 @@ VERIFY_ALL = 2**40
 
 
 @contextmanager
-def watching(
+def following(
     models: Path, *, poll_seconds: float = 0.01, verify_bytes: int = VERIFY_ALL
 ) -> Iterator[ModelFollower]:
     follower = ModelFollower(
@@ -104,13 +104,13 @@ def test_the_current_version_is_open_when_start_returns(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:
     version = publish_next()
-    with watching(tmp_path, poll_seconds=NEVER) as follower:
+    with following(tmp_path, poll_seconds=NEVER) as follower:
         assert follower.recommender.model.version == follower.version == version
 
 
 def test_a_folder_that_comes_later_is_found(model: Model, tmp_path: Path) -> None:
     models = tmp_path / "not" / "yet"
-    with watching(models) as follower:
+    with following(models) as follower:
         with pytest.raises(ModelUnavailable, match=r"no model is published in .*: run `python -m"):
             _ = follower.recommender
         version = publish_small(model, models)
@@ -119,7 +119,7 @@ def test_a_folder_that_comes_later_is_found(model: Model, tmp_path: Path) -> Non
 
 def test_each_new_version_is_followed(tmp_path: Path, publish_next: Callable[[], str]) -> None:
     first = publish_next()
-    with watching(tmp_path) as follower:
+    with following(tmp_path) as follower:
         second = publish_next()
         eventually(lambda: follower.version == second)
         WritableModelsFolder(tmp_path).set_current(first)
@@ -132,13 +132,13 @@ def test_a_version_that_was_not_made_current_is_not_taken_up(model: Model, tmp_p
         return publish(model, tmp_path, card=card)
 
     first = publish_users(100).version
-    with watching(tmp_path, poll_seconds=NEVER) as follower:
+    with following(tmp_path, poll_seconds=NEVER) as follower:
         assert not publish_users(10).is_current
         assert follower.reload() == first
-    with watching(tmp_path, poll_seconds=NEVER) as follower:
+    with following(tmp_path, poll_seconds=NEVER) as follower:
         assert follower.version == first
     (tmp_path / "current").unlink()
-    with watching(tmp_path, poll_seconds=NEVER) as follower:
+    with following(tmp_path, poll_seconds=NEVER) as follower:
         assert follower.version is None
 
 
@@ -146,7 +146,7 @@ def test_a_request_goes_on_with_the_recommender_it_took(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:
     first = publish_next()
-    with watching(tmp_path, poll_seconds=NEVER) as follower:
+    with following(tmp_path, poll_seconds=NEVER) as follower:
         pinned = follower.recommender
         before = pinned.recommend(Query("u30", n=500, include_seen=True))
         publish_next()
@@ -169,7 +169,7 @@ def test_an_edited_version_is_refused_once_and_the_old_one_stays(
 ) -> None:
     caplog.set_level(logging.ERROR)
     good = publish_next()
-    with watching(tmp_path, poll_seconds=0.001) as follower:
+    with following(tmp_path, poll_seconds=0.001) as follower:
         bad = publish_edited(file)
         eventually(lambda: bool(caplog.records))
         time.sleep(0.2)  # several more looks and retries
@@ -186,7 +186,7 @@ def test_a_truncated_only_version_leaves_the_service_without_a_model(
     file = tmp_path / version / "top_items.npy"
     file.write_bytes(file.read_bytes()[:-1])
     with (
-        watching(tmp_path) as follower,
+        following(tmp_path) as follower,
         pytest.raises(ModelUnavailable, match=r"no model is usable: .*top_items\.npy: expected"),
     ):
         _ = follower.recommender
@@ -197,7 +197,7 @@ def test_a_missing_version_is_refused_and_taken_once_it_is_there(
 ) -> None:
     version = publish_next()
     (tmp_path / version).rename(tmp_path / "away")
-    with watching(tmp_path) as follower:
+    with following(tmp_path) as follower:
         assert follower.version is None
         (tmp_path / "away").rename(tmp_path / version)
         eventually(lambda: follower.version == version)
@@ -207,7 +207,7 @@ def test_a_good_version_after_a_broken_one_is_taken(
     tmp_path: Path, publish_next: Callable[[], str], publish_edited: Callable[[str], str]
 ) -> None:
     publish_edited("item_factors.npy")
-    with watching(tmp_path) as follower:
+    with following(tmp_path) as follower:
         assert follower.version is None
         good = publish_next()
         eventually(lambda: follower.version == good)
@@ -218,7 +218,7 @@ def test_a_pointer_that_is_not_a_version_is_logged_once(
 ) -> None:
     caplog.set_level(logging.ERROR)
     version = publish_next()
-    with watching(tmp_path, poll_seconds=0.001) as follower:
+    with following(tmp_path, poll_seconds=0.001) as follower:
         (tmp_path / "next").write_bytes(b"\xff" * 10_000)
         (tmp_path / "next").replace(tmp_path / "current")
         eventually(lambda: bool(caplog.records))
@@ -239,7 +239,7 @@ def test_a_large_version_serves_before_its_checksums_are_compared(
     may_verify = threading.Event()
     monkeypatch.setattr(models_folder, "verify_checksums", lambda _folder, **_: may_verify.wait(20))
     version = publish_next()
-    with watching(tmp_path, verify_bytes=0) as follower:
+    with following(tmp_path, verify_bytes=0) as follower:
         assert follower.version == version
         assert "agree" not in caplog.text
         may_verify.set()
@@ -252,7 +252,7 @@ def test_a_mismatch_found_in_the_background_takes_the_version_out_of_service(
 ) -> None:
     caplog.set_level(logging.ERROR)
     bad = publish_edited("top_scores.npy")
-    with watching(tmp_path, verify_bytes=0) as follower:
+    with following(tmp_path, verify_bytes=0) as follower:
         eventually(lambda: follower.version is None)
         time.sleep(0.2)  # retries must not bring it back
         assert follower.version is None
@@ -269,7 +269,7 @@ def test_a_mismatch_found_in_the_background_brings_the_last_good_version_back(
 ) -> None:
     caplog.set_level(logging.INFO)
     good = publish_next()
-    with watching(tmp_path, verify_bytes=0) as follower:
+    with following(tmp_path, verify_bytes=0) as follower:
         eventually(lambda: f"checksums of model {good} agree" in caplog.text)
         bad = publish_edited("top_scores.npy")
         eventually(lambda: f"serving model {bad}" in caplog.text)
@@ -287,7 +287,7 @@ def test_a_version_that_comes_back_has_its_newcomers_still(
 ) -> None:
     caplog.set_level(logging.INFO)
     good = publish_next()
-    with watching(tmp_path, verify_bytes=0) as follower:
+    with following(tmp_path, verify_bytes=0) as follower:
         eventually(lambda: f"checksums of model {good} agree" in caplog.text)
         recommender = follower.recommender
         vector = recommender.model.user_factors[0]
@@ -303,7 +303,7 @@ def test_close_may_be_called_twice_and_lets_the_model_go(
     tmp_path: Path, publish_next: Callable[[], str]
 ) -> None:
     publish_next()
-    with watching(tmp_path) as follower:
+    with following(tmp_path) as follower:
         follower.close()
         assert follower.version is None
 
