@@ -265,7 +265,7 @@ def test_blas_gets_one_thread_unless_told_otherwise(tmp_path: Path) -> None:
 
 def test_garbage_collection_skips_imported_objects() -> None:
     code = (
-        "import gc; from app.__main__ import create_worker_app; create_worker_app(); "
+        "import gc; from app.server.running import create_worker_app; create_worker_app(); "
         "print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 1000)"
     )
     done = subprocess.run(

@@ -1,0 +1,73 @@
+"""Runs the application until it is told to end: in this process, or in several workers."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    import socket
+    from multiprocessing.process import BaseProcess
+
+    from fastapi import FastAPI
+
+_GRACE_SECONDS: Final = 10
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serves on an open port until SIGTERM or SIGINT."""
+    import uvicorn  # noqa: PLC0415 - slow to import, and not needed for refused settings
+    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
+
+    from app.observe.logs import log_config  # noqa: PLC0415
+
+    config = uvicorn.Config(
+        "app.server.running:create_worker_app",
+        factory=True,
+        workers=settings.workers,
+        ws="none",
+        log_config=log_config(settings.log_level),
+        access_log=settings.log_level == "debug",
+        proxy_headers=False,
+        server_header=False,
+        headers=[("X-Content-Type-Options", "nosniff")],
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    # Uvicorn finishes its requests and then raises the signal again, which then ends with status 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: sys.exit(0))
+    server = uvicorn.Server(config)
+    if settings.workers == 1:
+        server.run(sockets=[listener])
+    else:
+        Multiprocess(config, sockets=[listener]).run()
+
+
+def create_worker_app() -> FastAPI:
+    """Builds the app in the process that serves it, a worker's or this one."""
+    from app.main import create_app  # noqa: PLC0415 - numpy reads the BLAS variables when loaded
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
+    app = create_app()
+    # Imported objects live as long as the process; frozen, they are not scanned at each collection.
+    gc.collect()
+    gc.freeze()
+    return app
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """Ends this worker when its parent has ended.
+
+    A parent that is killed cannot end its workers, and they would keep the port in use.
+    """
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
