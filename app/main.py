@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import __version__
 from app.artifacts.models_folder import ModelsFolder
 from app.http.body_limit import BodyLimit
+from app.http.compression import Compressing
 from app.http.documentation import install_documentation
+from app.http.head import HeadAsGet
 from app.http.hot_route import HotRoute
 from app.http.problems import answer_error, install_problem_handlers
 from app.http.raw_target import RawTarget
@@ -126,6 +128,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     app = Service(
         reading=[
+            Middleware(HeadAsGet),
+            Middleware(Compressing),
             Middleware(RawTarget),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],
