@@ -242,6 +242,14 @@ def _short(text: str, length: int = _MAX_ECHO) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
+# The headers of problems, for OpenAPI.
+_HEADERS: Final = {
+    "Accept-Encoding": "The encodings of bodies that are taken.",
+    "Retry-After": "Seconds after which it makes sense to ask again.",
+    "WWW-Authenticate": "How to give the key.",
+}
+
+
 def _example(
     status: int, kind: Kind, detail: str, path: str, violation: Violation | None = None
 ) -> dict[str, Any]:
@@ -253,8 +261,13 @@ def _example(
         instance=path,
         errors=[violation] if violation else None,
     )
+    headers = {
+        name: {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
+        for name in kind.headers
+    }
     return {
         "description": kind.title,
+        **({"headers": headers} if headers else {}),
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
@@ -301,7 +314,7 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
     ),
     415: _example(
         415,
-        _blank_kind(415),
+        _blank_kind(415, {"Accept-Encoding": "identity"}),
         "bodies are taken without a Content-Encoding, found 'gzip'; send it uncompressed",
         "/events",
     ),
