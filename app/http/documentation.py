@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app import __version__
+from app.http.access.openapi import add_access
 from app.schemas.problem import Problem
 
 _TITLE: Final = "Encore"
@@ -84,14 +87,37 @@ def _asset_folder() -> Path | None:
 
 
 def _page(*, local: bool) -> HTMLResponse:
-    if not local:
-        return get_swagger_ui_html(openapi_url="openapi.json", title=_TITLE)
-    return get_swagger_ui_html(
+    urls: dict[str, Any] = {}
+    if local:
+        urls = {
+            "swagger_js_url": f".{_ASSETS}/swagger-ui-bundle.js",
+            "swagger_css_url": f".{_ASSETS}/swagger-ui.css",
+            "swagger_favicon_url": f".{_ASSETS}/favicon.png",
+        }
+    page = get_swagger_ui_html(
         openapi_url="openapi.json",
         title=_TITLE,
-        swagger_js_url=f".{_ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f".{_ASSETS}/swagger-ui.css",
-        swagger_favicon_url=f".{_ASSETS}/favicon.png",
+        # Without this the page has the address of the schema checked by a site of the internet.
+        swagger_ui_parameters={"validatorUrl": None},
+        **urls,
+    )
+    page.headers["Content-Security-Policy"] = _policy(bytes(page.body).decode(), local=local)
+    page.headers["Referrer-Policy"] = "no-referrer"
+    return page
+
+
+def _policy(html: str, *, local: bool) -> str:
+    """Returns the policy under which the page may do what it does, and nothing else."""
+    hashes = [
+        f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+        for script in re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    ]
+    elsewhere = "" if local else " https://cdn.jsdelivr.net"
+    icon = "" if local else " https://fastapi.tiangolo.com"
+    return (
+        f"default-src 'none'; script-src 'self'{elsewhere} {' '.join(hashes)}; "
+        f"style-src 'self'{elsewhere}; img-src 'self' data:{icon}; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
@@ -109,6 +135,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         components = schema.setdefault("components", {}).setdefault("schemas", {})
         components.update(problem.pop("$defs"), Problem=problem)
         _add_answer_examples(schema)
+        add_access(schema, app.state.settings.protect)
         if app.state.settings.api_key is None:
             _leave_open(schema)
         app.openapi_schema = schema

@@ -79,6 +79,8 @@ KINDS: Final[Mapping[type[errors.EncoreError], Kind]] = {
     errors.Unauthorized: Kind(
         401, f"{_URN}unauthorized", "Unauthorized", {"WWW-Authenticate": 'ApiKey realm="encore"'}
     ),
+    errors.HostNotAllowed: Kind(421, f"{_URN}host-not-allowed", "Host not allowed"),
+    errors.OriginNotAllowed: Kind(403, f"{_URN}origin-not-allowed", "Origin not allowed"),
     errors.InvalidSettings: _INTERNAL,
 }
 
@@ -285,6 +287,14 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
         "this call needs the API key in the header X-API-Key",
         "/admin/reload",
     ),
+    403: _example(
+        403,
+        KINDS[errors.OriginNotAllowed],
+        "the header Origin is 'https://example.org', and web pages may call this service from "
+        "loopback only while it has no key: set ENCORE_API_KEY, or add the origin to "
+        "ENCORE_CORS_ORIGINS",
+        "/admin/reload",
+    ),
     404: _example(
         404,
         KINDS[errors.UnknownUser],
@@ -317,6 +327,13 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
         _blank_kind(415, {"Accept-Encoding": "identity"}),
         "bodies are taken without a Content-Encoding, found 'gzip'; send it uncompressed",
         "/events",
+    ),
+    421: _example(
+        421,
+        KINDS[errors.HostNotAllowed],
+        "the header Host is 'example.org', and this service answers to localhost, its addresses "
+        "and the hosts in ENCORE_ALLOWED_HOSTS only: send requests there, or add the host",
+        "/recommend/8f1c2a9e5d",
     ),
     422: _example(
         422,
