@@ -109,7 +109,7 @@ class PostgresServer:
         assert self._process is not None
         # The first one makes no others once it is stopped.
         self._process.send_signal(number)
-        for child in _children_of(self._process.pid):
+        for child in children_of(self._process.pid):
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
@@ -197,7 +197,8 @@ def _free_port() -> int:
         return port
 
 
-def _children_of(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Returns the ids of the processes that a process has started."""
     # Not by /proc/PID/task/PID/children, which misses some while others end.
     children = []
     for process in Path("/proc").glob("[0-9]*"):
