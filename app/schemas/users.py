@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,7 @@ from app.events.personal_data import Goes, Place
 from app.schemas.events import EVENT_ID_EXAMPLE, EventShown
 from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
+    PLAIN_INTEGER,
     USER_ID_EXAMPLE,
     VERSION_EXAMPLE,
     PlainInteger,
@@ -100,10 +101,8 @@ class UserParameters(BaseModel):
         description="How many events to show, latest first.",
         examples=[100],
     )
-    before: PlainInteger | None = Field(
+    before: Annotated[int, Field(ge=1, le=2**63 - 1), PLAIN_INTEGER] | None = Field(
         default=None,
-        ge=1,
-        le=2**63 - 1,
         description="Show events with lower numbers than this, as `next_before` says.",
         examples=[18],
     )

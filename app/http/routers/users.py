@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.errors import ModelUnavailable, UnknownUser
 from app.events.event import StoredEvent
 from app.http.dependencies import CurrentJournal, Follower
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
-from app.http.security import require_key
 from app.http.strict_route import StrictRoute
 from app.model.model import Model
 from app.model.weighting import is_used_up
@@ -26,7 +25,6 @@ router = APIRouter(
     prefix="/users",
     tags=["users"],
     route_class=StrictRoute,
-    dependencies=[Depends(require_key)],
 )
 
 
@@ -35,7 +33,7 @@ router = APIRouter(
     operation_id="user",
     summary="Show what is known of a user",
     response_description="Their history and events.",
-    responses=problem_responses(401, 404, 503),
+    responses=problem_responses(404, 503),
 )
 async def user(
     user_id: UserIdInPath,
@@ -73,7 +71,7 @@ async def user(
     operation_id="erase_user",
     summary="Erase a user",
     response_description="What was erased, and what is to come.",
-    responses=problem_responses(401, 503),
+    responses=problem_responses(503),
 )
 async def erase_user(
     user_id: UserIdInPath, follower: Follower, journal: CurrentJournal
