@@ -20,7 +20,9 @@ from app.http.access.cors import Cors
 from app.http.access.host_guard import HostGuard
 from app.http.access.key_guard import KeyGuard
 from app.http.body_limit import BodyLimit
+from app.http.compression import Compressing
 from app.http.documentation import install_documentation
+from app.http.head import HeadAsGet
 from app.http.hot_route import HotRoute
 from app.http.problems import answer_error, install_problem_handlers
 from app.http.raw_target import RawTarget
@@ -136,6 +138,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Service(
         guards=_guards(settings),
         reading=[
+            Middleware(HeadAsGet),
+            Middleware(Compressing),
             Middleware(RawTarget),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],

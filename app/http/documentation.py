@@ -14,8 +14,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from app import __version__
 from app.http.access.openapi import add_access
@@ -27,8 +28,14 @@ _DESCRIPTION: Final = """\
 Music recommendations made from listening history.
 
 Ids are strings of at most 256 bytes of UTF-8; in a path they are percent-encoded. Every error is
-`application/problem+json` (RFC 9457). Unknown parameters and fields are refused.
+`application/problem+json` (RFC 9457). Unknown parameters and fields are refused. Every call with
+GET also answers HEAD, with the same status and headers. Answers over 14 kB are compressed for
+clients that send `Accept-Encoding: gzip`.
 """
+# Relative to where the schema lies, so that it holds behind a proxy that takes a prefix away.
+_SERVERS: Final = [{"url": ".", "description": "The service that this schema comes from."}]
+# Segments of letters, digits and the like: no second slash, which would name another host.
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _TAGS: Final = [
     {"name": "recommend", "description": "Lists made for a user."},
     {"name": "events", "description": "What was just played; the next list reflects it."},
@@ -46,17 +53,29 @@ def install_documentation(app: FastAPI) -> None:
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     assets = _asset_folder()
     if assets:
-        app.router.routes.append(Mount(_ASSETS, StaticFiles(directory=assets)))
+        files = _Assets(directory=assets)
+        app.router.routes.append(Route(f"{_ASSETS}/{{name}}", files, methods=["GET"]))
     page = _page(local=assets is not None)
 
     async def docs(_request: Request) -> HTMLResponse:
         return page
 
-    async def index(_request: Request) -> RedirectResponse:
-        return RedirectResponse("docs")
+    async def index(request: Request) -> RedirectResponse:
+        # A relative address does behind a prefix that ends in a slash. A proxy that also forwards
+        # the prefix without one says what it was.
+        prefix = request.headers.get("x-forwarded-prefix", "")
+        return RedirectResponse(f"{prefix}/docs" if _PREFIX.fullmatch(prefix) else "docs")
 
     app.router.routes.append(Route("/docs", docs))
     app.router.routes.append(Route("/", index))
+
+
+class _Assets(StaticFiles):
+    """The files of a folder by name, at a route, which knows its methods as a mount does not."""
+
+    def get_path(self, scope: Scope) -> str:
+        """Returns the name of the file."""
+        return str(scope["path_params"]["name"])
 
 
 def _asset_folder() -> Path | None:
@@ -110,14 +129,25 @@ def _schema(app: FastAPI) -> dict[str, Any]:
             description=_DESCRIPTION,
             routes=app.routes,
             tags=_TAGS,
+            servers=_SERVERS,
         )
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         components = schema.setdefault("components", {}).setdefault("schemas", {})
         components.update(problem.pop("$defs"), Problem=problem)
         _add_answer_examples(schema)
         add_access(schema, app.state.settings.protect)
+        if app.state.settings.api_key is None:
+            _leave_open(schema)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _leave_open(schema: dict[str, Any]) -> None:
+    """Lets calls that ask for the key do without, as they do while no key is set."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            if "security" in operation:
+                operation["security"].append({})
 
 
 def _add_answer_examples(schema: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ CALLS: Final[Mapping[str, Access]] = {
     "POST /admin/reload": Access.ADMIN,
     "GET /": Access.DOCS,
     "GET /docs": Access.DOCS,
-    "GET /docs/assets/{path:path}": Access.DOCS,
+    "GET /docs/assets/{name}": Access.DOCS,
     "GET /openapi.json": Access.DOCS,
 }
 # Calls that are open until the setting names their area.

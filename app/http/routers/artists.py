@@ -22,7 +22,7 @@ router = APIRouter(
     operation_id="set_artist",
     summary="Take an artist out of all lists, or back into them",
     response_description="What holds from now on.",
-    responses=problem_responses(413, 503),
+    responses=problem_responses(413, 415, 503),
 )
 async def set_artist(
     artist_id: ArtistIdInPath, body: AvailabilityBody, journal: CurrentJournal

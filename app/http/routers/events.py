@@ -28,7 +28,7 @@ router = APIRouter(tags=["events"], route_class=StrictRoute)
     summary=f"Tell what a user just {', '.join(_DEEDS[:-1])} or {_DEEDS[-1]}",
     response_description="The outcome of each event.",
     response_model_exclude_none=True,
-    responses=problem_responses(409, 413, 503),
+    responses=problem_responses(409, 413, 415, 503),
 )
 async def add_events(body: EventsBody, journal: CurrentJournal) -> EventsAnswer:
     """An event with the result `stored` survives a power cut, and counts in the user's next list.

@@ -70,16 +70,26 @@ async def user(
     "/{user_id}",
     operation_id="erase_user",
     summary="Erase a user",
-    response_description="What was erased.",
+    response_description="What was erased, and what is to come.",
     responses=problem_responses(503),
 )
-async def erase_user(user_id: UserIdInPath, journal: CurrentJournal) -> UserErased:
+async def erase_user(
+    user_id: UserIdInPath, follower: Follower, journal: CurrentJournal
+) -> UserErased:
     """Deletes the user's events for good; from the next answer on the user is unknown.
 
     Only a hash of the id is stored, so that models that hold the user's history ignore it. It is
-    safe to repeat. Events that come later count as those of a new user.
+    safe to repeat. Events that come later count as those of a new user. `to_come` names what still
+    holds something of the user, and when that goes.
     """
-    return UserErased(user_id=user_id, events_erased=await journal.erase(user_id))
+    erased = await journal.erase(user_id)
+    model = _model(follower)
+    return UserErased.of(
+        user_id,
+        erased,
+        was_in_model=model is not None and model.users.index(user_id) is not None,
+        is_wiped=journal.is_wiped,
+    )
 
 
 def _model(follower: ModelFollower) -> Model | None:
