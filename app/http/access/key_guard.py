@@ -63,4 +63,7 @@ class KeyGuard:
 def _is_routed(scope: Scope) -> bool:
     service: FastAPI = scope["app"]
     seen = as_routed(scope)
-    return any(route.matches(seen)[0] is Match.FULL for route in service.router.routes)
+    # HEAD is answered wherever GET is.
+    asked = [seen, {**seen, "method": "GET"}] if scope["method"] == "HEAD" else [seen]
+    routes = service.router.routes
+    return any(route.matches(one)[0] is Match.FULL for one in asked for route in routes)
