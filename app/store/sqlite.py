@@ -19,18 +19,23 @@ from app.files import replacing
 from app.store.deadlines import NO_DEADLINES, Deadline, Deadlines
 from app.store.entries import Statistics
 from app.store.sql.connection import Connection
+from app.store.sqlite_place import SqlitePlace
 from app.store.upkeep import SqlUpkeep
 
 # How long to wait for a lock, if no deadline is set.
 _BUSY_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.02
 _CLOSE_SECONDS: Final = 1.0
+# How often a probe really writes where the disk has little room.
+_WRITE_SECONDS: Final = 1.0
 # The meaning of SQLite's codes for operators: the reason in one word, and what to do.
 _TROUBLES: Final = {
     "SQLITE_BUSY": ("locked", "another program holds its lock; find it with fuser or lsof"),
     "SQLITE_LOCKED": ("locked", "another program holds its lock; find it with fuser or lsof"),
     "SQLITE_FULL": ("full", "there is no room left; make some"),
     "SQLITE_CORRUPT": ("corrupt", "restore it from a backup: a new one knows no erased users"),
+    "SQLITE_IOERR_SHORT_READ": ("corrupt", "a part of it is cut off; restore it from a backup"),
+    "SQLITE_IOERR": ("failed", "its disk fails; the log of the kernel says why"),
     "SQLITE_NOTADB": ("corrupt", "that is no SQLite file; restore it, or name another"),
     "SQLITE_READONLY": ("readonly", "let the service write to the file and its folder"),
     "SQLITE_CANTOPEN": ("unreachable", "its folder has to exist and to be writable"),
@@ -56,7 +61,8 @@ class SqliteEventStore(SqlUpkeep):
         super().__init__()
         self._path = path
         self._deadlines = deadlines
-        self._device = self._inode = 0
+        self._place = SqlitePlace(path)
+        self._wrote_at = float("-inf")
         self._closed = Flag()
         self._writer: sqlite3.Connection | None = None
         self._write_lock = Lock()
@@ -65,11 +71,9 @@ class SqliteEventStore(SqlUpkeep):
             # Created here, since SQLite would let everyone read it.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            status = path.stat()
-            self._device, self._inode = status.st_dev, status.st_ino
+            self._place.note()
         try:
-            with self._writing() as connection:
-                self._migrate(connection)
+            self._open_tables()
         except BaseException:
             self.close()
             raise
@@ -77,7 +81,37 @@ class SqliteEventStore(SqlUpkeep):
     @property
     def place(self) -> str:
         """The place of this store; see ``EventStore``."""
-        return f"sqlite {self.id} {self._device} {self._inode}"
+        return f"sqlite {self.id} {self._place.device} {self._place.inode}"
+
+    def probe(self) -> bool:
+        """Tests whether writing works, without writing unless the disk is nearly full."""
+        if not self._write_lock.acquire(blocking=False):
+            return False
+        try:
+            with self._translated():
+                has_room = self._place.has_room()
+                self._try_lock(self._writable())
+        finally:
+            if self._closed.is_set():
+                self._drop_writer()
+            self._write_lock.release()
+        if not has_room and time.monotonic() > self._wrote_at + _WRITE_SECONDS:
+            self.check_writable()
+            self._wrote_at = time.monotonic()
+        return True
+
+    def _try_lock(self, connection: sqlite3.Connection) -> None:
+        """Takes the lock if it is free, and changes a page in memory only."""
+        try:
+            with _unwaiting(connection, _busy_seconds(self._deadlines.writing)):
+                connection.execute("BEGIN IMMEDIATE")
+                self._check_step(cast("Connection", connection))
+                connection.execute("UPDATE event_store SET checked_at = checked_at")
+                connection.execute("ROLLBACK")
+        except BaseException:
+            if connection.in_transaction:
+                self._drop_writer()  # rolls back
+            raise
 
     def wait_for_news(self, seconds: float) -> None:
         """Waits for the whole time; SQLite does not notify of what is stored."""
@@ -161,8 +195,7 @@ class SqliteEventStore(SqlUpkeep):
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._locked(), self._translated():
-            self._check_in_place()
-            connection = self._writer = self._writer or self._connect()
+            connection = self._writable()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield cast("Connection", connection)
@@ -180,7 +213,7 @@ class SqliteEventStore(SqlUpkeep):
             try:
                 connection = self._readers.get_nowait()
             except Empty:
-                self._check_in_place()
+                self._place.check()
                 connection = self._connect(read_only=True)
             try:
                 connection.execute("BEGIN")
@@ -201,12 +234,8 @@ class SqliteEventStore(SqlUpkeep):
         # This does not wait for readers, since other writers would wait as well.
         with suppress(StoreUnavailable), self._locked(), self._translated():
             if self._writer is not None:
-                self._writer.execute("PRAGMA busy_timeout = 0")
-                try:
+                with _unwaiting(self._writer, _busy_seconds(self._deadlines.writing)):
                     self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                finally:
-                    milliseconds = round(1000 * _busy_seconds(self._deadlines.writing))
-                    self._writer.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     def _announce(self, connection: Connection) -> None:
         pass  # other processes poll
@@ -240,18 +269,19 @@ class SqliteEventStore(SqlUpkeep):
             raise
         return connection
 
-    def _check_in_place(self) -> None:
-        """Refuses a file that was replaced, moved or deleted while it was in use."""
-        try:
-            inode = self._path.stat().st_ino
-        except FileNotFoundError:
-            inode = 0
-        if inode != self._inode:
-            raise StoreUnavailable(
-                "replaced",
-                f"the event store {self._path} was moved, deleted or replaced while it was in use; "
-                "put it back, or restart the service to take what is there now",
-            )
+    def _writable(self) -> sqlite3.Connection:
+        """Returns the writing connection, for a thread that has excluded the others."""
+        self._place.check()
+        if self._writer is None:
+            self._writer = self._connect()
+            self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
+            self._place.note_log()
+        self._place.check_log()
+        return self._writer
+
+    def _has_tables(self, connection: Connection) -> bool:
+        statement = "SELECT count(*) FROM sqlite_master WHERE name = 'event_store_migrations'"
+        return bool(self._execute(connection, statement).fetchone()[0])
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -272,7 +302,8 @@ class SqliteEventStore(SqlUpkeep):
         code = getattr(error, "sqlite_errorname", "")
         # Extended codes, like SQLITE_BUSY_SNAPSHOT, begin with their primary code.
         base = "_".join(code.split("_")[:2])
-        reason, advice = _TROUBLES.get(base, ("failed", "the log has the details"))
+        unknown = "failed", "the log has the details"
+        reason, advice = _TROUBLES.get(code) or _TROUBLES.get(base, unknown)
         return StoreUnavailable(reason, f"the event store {self._path}: {error} ({code}); {advice}")
 
     def _close_readers(self) -> None:
@@ -305,6 +336,16 @@ class _CopyFailed(Exception):
 def _busy_seconds(deadline: Deadline) -> float:
     seconds = deadline.lock_seconds
     return _BUSY_SECONDS if seconds is None else seconds
+
+
+@contextmanager
+def _unwaiting(connection: sqlite3.Connection, busy: float) -> Iterator[None]:
+    """Lets a connection wait for no lock, and for ``busy`` s as before afterwards."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(1000 * busy)}")
 
 
 def _with_log(connection: sqlite3.Connection, busy: float) -> str:

@@ -22,6 +22,7 @@ from zlib import crc32
 
 from app.errors import StoreUnavailable
 from app.files import SHARED_MEMORY, shared_folder
+from app.store.course import Mark, Seen
 
 _SLOTS: Final = 2**20
 _MASK: Final = _SLOTS - 1
@@ -88,12 +89,14 @@ class Stamps:
         # The number up to which all events are in the table.
         self._covered = whole[:1]
         self.availability = whole[1:2]
+        # The number, the time and the digest of a mark; no number, no mark.
+        self._mark = whole[2:6]
         self._slots = whole[_HEADER_BYTES // 8 :]
         whole.release()
         self._is_closed = False
         if folder != SHARED_MEMORY:
             # A power cut may have lost a part of what was written, so all events are read again.
-            self._covered[0] = 0
+            self._covered[0] = self._mark[0] = 0
 
     def is_touched(self, user_id: str) -> bool:
         """Says whether a user may have events."""
@@ -128,6 +131,27 @@ class Stamps:
                 self._raise(latest)
                 self._covered[0] = max(self._covered[0], end)
 
+    def seen(self, store_id: str) -> Seen:
+        """Returns what the processes that use the table have seen of a store."""
+        with self._locked():
+            number, at, *_ = self._mark
+            mark = Mark(bytes(self._mark[2:4]), at)
+            return Seen(
+                store_id,
+                last_sequence=self._covered[0],
+                availability_version=self.availability[0],
+                marks={number: mark} if number else {},
+            )
+
+    def note(self, number: int, mark: Mark) -> None:
+        """Notes an entry of the store, for a process that uses the table later."""
+        if number != self._mark[0]:
+            with self._locked():
+                self._mark[0] = 0  # a process that is killed here leaves none
+                self._mark[1] = mark.at
+                self._mark[2], self._mark[3] = memoryview(mark.digest).cast("Q")
+                self._mark[0] = number
+
     def close(self) -> None:
         """Closes the table; the last process that uses it removes it. May be called twice."""
         with _in_process:
@@ -136,6 +160,7 @@ class Stamps:
             self._is_closed = True
             self._covered.release()
             self.availability.release()
+            self._mark.release()
             self._slots.release()
             self._map.close()
             with suppress(OSError):

@@ -20,7 +20,7 @@ class Rankings:
     """Counts plays for an event loop.
 
     Args:
-        current: has the store; a pruning makes its rankings invalid.
+        current: has the store, whose edition its rankings hold for.
         questions: asks the store.
     """
 
@@ -39,7 +39,7 @@ class Rankings:
         # One at a time: a request that waited can use the ranking that another one counted.
         async with self._lock:
             opened = self._current.opened
-            asked = (days, by_plays, limit, opened and opened.store.prunings)
+            asked = (days, by_plays, limit, opened and opened.edition)
             valid_until, ranking = self._cached.get(asked, (0.0, []))
             start = time.monotonic()
             if valid_until < start:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +15,7 @@ from app.events.event import Event
 from app.serving.journal.journal import Journal
 from app.store.address import open_store
 from app.store.clock import now
+from app.store.course import StoreState
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 from tests.app.serving.journal.harness import (
@@ -88,7 +90,7 @@ class Unreadable(SqliteEventStore):
 
     defect: ClassVar[Exception]
 
-    def availability_version(self) -> int:
+    def look(self, numbers: Sequence[int] = ()) -> StoreState:
         raise self.defect
 
 
