@@ -114,7 +114,7 @@ class PostgresServer:
             return
         # The first one makes no others once it is stopped.
         self._process.send_signal(number)
-        for child in _children_of(self._process.pid):
+        for child in children_of(self._process.pid):
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
@@ -203,7 +203,7 @@ class PostgresServer:
     def kill(self) -> None:
         """Kills all its processes, as a power cut does."""
         assert self._process is not None
-        children = _children_of(self._process.pid)
+        children = children_of(self._process.pid)
         self._process.kill()
         self._process.wait(_PATIENCE)
         self._process = None
@@ -285,7 +285,8 @@ def _free_port() -> int:
         return port
 
 
-def _children_of(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Returns the ids of the processes that a process has started."""
     # Not by /proc/PID/task/PID/children, which misses some while others end.
     children = []
     for process in Path("/proc").glob("[0-9]*"):

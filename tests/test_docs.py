@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.events.event_types import DEFAULT_RULES, Counting, EventType
+from app.events.personal_data import Place
 from app.schemas.options import RecommendBody, RecommendParameters
 from app.store.event_columns import EVENT_COLUMNS
 
@@ -98,6 +99,14 @@ def test_the_page_about_events_has_the_table_of_columns() -> None:
     shown = [(row[0], row[-1]) for row in rows(section("events.md", "Columns"))]
     assert shown == [
         (f"`{one.name}`", f"`{one.dumped.name}`" if one.dumped else "") for one in EVENT_COLUMNS
+    ]
+
+
+def test_the_page_about_events_has_the_table_of_places_that_hold_a_person() -> None:
+    shown = [row for row in rows(section("events.md", "Erasure")) if len(row) == 4]
+    assert shown == [
+        [f"`{place}`", place.holding.holds, place.holding.goes.value, place.holding.how]
+        for place in Place
     ]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
 from app.recommend.query import PopularityBy
 from app.schemas.options import Page
-from app.schemas.primitives import ARTIST_ID_EXAMPLE, PlainDecimal, Version
+from app.schemas.primitives import ARTIST_ID_EXAMPLE, FINITE, PLAIN_DECIMAL, Version
 
 MAX_DAYS: Final = 3650
 _POPULAR_ITEM: Final = {
@@ -18,6 +18,7 @@ _POPULAR_ITEM: Final = {
     "listeners": 611,
     "plays": 1291387.0,
 }
+Days = Annotated[float, Field(gt=0, le=MAX_DAYS), PLAIN_DECIMAL, FINITE]
 
 
 class PopularParameters(Page):
@@ -29,11 +30,8 @@ class PopularParameters(Page):
         examples=["listeners"],
     )
 
-    days: PlainDecimal | None = Field(
+    days: Days | None = Field(
         default=None,
-        gt=0,
-        le=MAX_DAYS,
-        allow_inf_nan=False,
         description="Count the events of this many days until now; without it, the data that the "
         "model was trained on.",
         examples=[7],

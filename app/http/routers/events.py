@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 
 from app.errors import EventConflict
@@ -12,7 +12,6 @@ from app.events.event import Event
 from app.events.event_types import EventType
 from app.http.dependencies import CurrentJournal
 from app.http.problems import problem_responses, summary
-from app.http.security import require_key
 from app.http.strict_route import StrictRoute
 from app.schemas.events import EventResult, EventsAnswer, EventsBody, Refused
 from app.store.interface import Outcome, Status
@@ -20,7 +19,7 @@ from app.store.interface import Outcome, Status
 _MAY_COUNT_TWICE: Final = "it has neither event_id nor timestamp: sent again, it counts again"
 _DEEDS: Final = [kind.effect.past for kind in EventType]
 
-router = APIRouter(tags=["events"], route_class=StrictRoute, dependencies=[Depends(require_key)])
+router = APIRouter(tags=["events"], route_class=StrictRoute)
 
 
 @router.post(
@@ -29,7 +28,7 @@ router = APIRouter(tags=["events"], route_class=StrictRoute, dependencies=[Depen
     summary=f"Tell what a user just {', '.join(_DEEDS[:-1])} or {_DEEDS[-1]}",
     response_description="The outcome of each event.",
     response_model_exclude_none=True,
-    responses=problem_responses(401, 409, 413, 503),
+    responses=problem_responses(409, 413, 415, 503),
 )
 async def add_events(body: EventsBody, journal: CurrentJournal) -> EventsAnswer:
     """An event with the result `stored` survives a power cut, and counts in the user's next list.

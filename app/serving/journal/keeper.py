@@ -117,8 +117,12 @@ class Keeper:
             opened = self._current.opened
             if opened is not None:
                 begun = self._begun(opened)
-                if begun is not opened:
+                if begun is opened:
+                    return
+                if self._current.opened is opened:
                     self._current.put(begun)
+                else:
+                    begun.stamps.close()  # the journal was closed meanwhile
 
     def _begun(self, opened: Opened) -> Opened:
         """Catches up with a store; returns it with other stamps if it is not what was seen."""
@@ -193,6 +197,7 @@ class Keeper:
                 self._troubles.note("read", error)
             return
         self._troubles.clear("read")
+        opened.store.wipe()
         self._check_writing(opened.store)
 
     def _check_writing(self, store: EventStore) -> None:
