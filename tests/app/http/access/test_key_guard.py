@@ -40,7 +40,7 @@ def protecting(start: Start) -> TestClient:
 
 def target(name: str) -> tuple[str, str]:
     method, _, path = name.partition(" ")
-    path = path.replace("{path:path}", "favicon.png")
+    path = path.replace("{name}", "favicon.png")
     return method, path.replace("{user_id}", "u30").replace("{artist_id}", "i30")
 
 
