@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal
 
 from pydantic import (
     ByteSize,
@@ -19,18 +18,18 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.comma_lists import Areas, Hosts, Origins
 from app.errors import InvalidSettings
 from app.events.event_types import DEFAULT_RULES, EventRules
-from app.hosts import ANY, is_loopback, read_host, read_origin
+from app.hosts import ANY, is_loopback
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.store.address import check_url
 from app.store.deadlines import Deadlines
 
 PREFIX: Final = "ENCORE_"
 _MASK: Final = "**********"
-Area = Literal["reads", "metrics", "docs"]
 
 
 class _FromVariables(BaseSettings):
@@ -60,18 +59,18 @@ class Settings(_FromVariables):
         description="Lets the service listen beyond loopback without a key: everyone who reaches "
         "it may then administer it. With a key set it has no effect.",
     )
-    protect: Annotated[tuple[Area, ...], NoDecode] = Field(
+    protect: Areas = Field(
         default=(),
         description="What wants the key as well, beside calls that write or show a person's data: "
         "reads (lists and other calls that read), metrics, docs; several with commas.",
     )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_hosts: Hosts = Field(
         default=(),
         description="Hosts that requests may be sent to, as their headers Host and Origin name "
         "them, beside localhost and its addresses: names, addresses, *.example.org, or * for any; "
         "several with commas. Unset: with a key any, without one no other.",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Origins = Field(
         default=(),
         description="Origins of web pages that may call the service from a browser, as "
         "https://example.org, or * for any, which needs a key; several with commas.",
@@ -254,21 +253,6 @@ class Settings(_FromVariables):
             raise ValueError("expected printable ASCII characters without spaces")
         return key
 
-    @field_validator("protect", mode="before")
-    @classmethod
-    def _split_areas(cls, value: object) -> object:
-        return _entries(value, _read_area)
-
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _split_hosts(cls, value: object) -> object:
-        return _entries(value, read_host)
-
-    @field_validator("cors_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: object) -> object:
-        return _entries(value, read_origin)
-
     @field_validator("database_url")
     @classmethod
     def _names_a_store(cls, url: SecretStr) -> SecretStr:
@@ -345,25 +329,6 @@ _RuleSettings: Final = create_model("_RuleSettings", __base__=_FromVariables, **
 
 def _event_rules(settings: BaseSettings) -> EventRules:
     return EventRules(**{rule: getattr(settings, name) for rule, name in _RULE_SETTINGS.items()})
-
-
-_Entry = TypeVar("_Entry")
-
-
-def _entries(value: object, read: Callable[[str], _Entry]) -> object:
-    """Returns the entries of a list that is written with commas, each once, in order."""
-    parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value  # type: ignore[assignment]
-    return tuple(dict.fromkeys(read(part.strip()) for part in parts if part.strip()))
-
-
-def _read_area(text: str) -> str:
-    areas = get_args(Area)
-    word = text.lower()
-    if word not in areas:
-        near = get_close_matches(word, areas, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"expected {', '.join(areas)}, found {text[:100]!a}{hint}")
-    return word
 
 
 def variable(name: str) -> str:
