@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import InvalidId
 from app.http.body_limit import has_body
+from app.http.compression import LONG_BODY, compressing
 from app.http.known_route import PREFIX, is_as_known
 from app.http.parameters import check_query, decode, repeatable_parameters
 from app.http.problems import answer_error
@@ -89,6 +90,8 @@ class HotRoute:
         except Exception as error:
             await answer_error(error, service, scope, receive, send)
             return
+        if len(body) >= LONG_BODY:
+            send = compressing(scope, send)
         headers = [_JSON, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -13,6 +13,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -54,9 +55,11 @@ class _JsonRequest(Request):
             bounds: how much it may hold.
 
         Raises:
+            HTTPException: it is encoded, 415.
             RequestValidationError: its content type is not JSON, or its content is not, or it
                 holds more than the bounds say.
         """
+        self._refuse_encoded()
         content_type = self.headers.get("content-type", "")
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type != "application/json":
@@ -80,6 +83,16 @@ class _JsonRequest(Request):
             _refuse(("body",), "is nested too deeply")
         except ValueError as error:
             _refuse(("body",), str(error))
+
+    def _refuse_encoded(self) -> None:
+        for coding in ",".join(self.headers.getlist("content-encoding")).split(","):
+            if coding.strip().lower() not in {"", "identity"}:
+                raise HTTPException(
+                    415,
+                    f"bodies are taken without a Content-Encoding, found {coding.strip()[:20]!a}; "
+                    "send it uncompressed",
+                    headers={"Accept-Encoding": "identity"},
+                )
 
     async def json(self) -> Any:
         """Returns the value that ``parse`` has read."""

@@ -16,9 +16,11 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from app.events.event import Event
 from app.events.event_types import EventType
+from app.model.id_map import MAX_ID_BYTES
 from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
     MAX_PLAYS,
@@ -49,9 +51,18 @@ def _whole_name(name: str) -> str:
     return name
 
 
-NamedId = Annotated[Id, AfterValidator(_not_empty)]
+NamedId = Annotated[
+    Id,
+    AfterValidator(_not_empty),
+    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_ID_BYTES}),
+]
 EventId = NamedId
-ArtistName = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_whole_name)]
+ArtistName = Annotated[
+    str,
+    Field(max_length=MAX_NAME),
+    AfterValidator(_whole_name),
+    Field(json_schema_extra={"pattern": r"\S"}),
+]
 if TYPE_CHECKING:
     TypeName: TypeAlias = str
 else:
@@ -65,10 +76,24 @@ def _effects() -> list[str]:
     return [f"`{kind}` {kind.effect.words}" for kind in kinds]
 
 
+# What `EventIn._has_plays_of_its_own` checks, for clients that are generated from the schema.
+_RULE_OF_PLAYS: Final[JsonDict] = {
+    "if": {
+        "properties": {
+            "type": {"enum": [kind.value for kind in EventType if not kind.carries_plays]}
+        },
+        "required": ["type"],
+    },
+    "then": {"properties": {"plays": {"type": "null"}}},
+}
+
+
 class EventIn(BaseModel):
     """One thing that a user did."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, title="Event")
+    model_config = ConfigDict(
+        extra="forbid", strict=True, title="Event", json_schema_extra=_RULE_OF_PLAYS
+    )
 
     user_id: NamedId = Field(description="Who.", examples=[USER_ID_EXAMPLE])
     artist_id: NamedId = Field(

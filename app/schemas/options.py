@@ -18,13 +18,15 @@ from app.recommend.query import Query, Strategy
 from app.schemas.first_errors import ENDS_EARLY, FIRST_ERRORS
 from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
+    FINITE,
     MAX_IDS,
     MAX_PLAYS,
     MIN_PLAYS,
     OTHER_ARTIST_ID_EXAMPLE,
+    PLAIN_DECIMAL,
+    PLAIN_INTEGER,
     USER_ID_EXAMPLE,
     Id,
-    PlainDecimal,
     PlainInteger,
 )
 
@@ -47,34 +49,34 @@ StrategyName = Annotated[Strategy, Field(strict=False)]
 Ids = Annotated[list[Id], Field(max_length=MAX_IDS), ENDS_EARLY, FIRST_ERRORS]
 
 Discovery = Annotated[
-    PlainDecimal,
+    float,
     Field(
         ge=0,
         le=1,
-        allow_inf_nan=False,
         description="How much the scores of popular artists are discounted: 0 not at all, 0.25 for "
         "more variety at hardly any cost in hits, 1 for a list of little-known artists. Lists of "
         "popular artists stay as they are.",
         examples=[0.25],
     ),
+    PLAIN_DECIMAL,
+    FINITE,
 ]
 Explore = Annotated[
-    PlainDecimal,
+    float,
     Field(
         ge=0,
         le=1,
-        allow_inf_nan=False,
         description="The share of places that go to new artists which have too few listeners to be "
         "ranked, near the user's taste: 0.1 for one in ten. Such an item has `source: explore` and "
         "no score.",
         examples=[0.1],
     ),
+    PLAIN_DECIMAL,
+    FINITE,
 ]
 ExploreSeed = Annotated[
-    PlainInteger | None,
+    Annotated[int, Field(ge=0, le=2**63 - 1), PLAIN_INTEGER] | None,
     Field(
-        ge=0,
-        le=2**63 - 1,
         description="Seed of the choice of those artists; without it the choice stays the same for "
         "a user and a model all day (UTC).",
         examples=[7],

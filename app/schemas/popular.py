@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from app.recommend.query import PopularityBy
 from app.schemas.options import Page
-from app.schemas.primitives import ARTIST_ID_EXAMPLE, PlainDecimal, Version
+from app.schemas.primitives import ARTIST_ID_EXAMPLE, FINITE, PLAIN_DECIMAL, Version
 
 MAX_DAYS: Final = 3650
 # The periods of which plays are counted, in days: few, so that many requests share a count.
@@ -25,6 +25,7 @@ _POPULAR_ITEM: Final = {
     "listeners": 611,
     "plays": 1291387.0,
 }
+Days = Annotated[float, Field(gt=0, le=MAX_DAYS), PLAIN_DECIMAL, FINITE]
 
 
 def period_of(days: float) -> float:
@@ -41,14 +42,7 @@ class PopularParameters(Page):
         examples=["listeners"],
     )
 
-    days: (
-        Annotated[
-            PlainDecimal,
-            Field(gt=0, le=MAX_DAYS, allow_inf_nan=False),
-            AfterValidator(period_of),
-        ]
-        | None
-    ) = Field(
+    days: Annotated[Days, AfterValidator(period_of)] | None = Field(
         default=None,
         description="Count the events of this many days until now; without it, the data that the "
         "model was trained on. It is rounded up: to 1, 3, 6 or 12 hours, to whole days up to 30, "

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _GRACE_SECONDS: Final = 10
+# Of every answer, also of those that the server gives itself.
+_HEADERS: Final = [
+    ("X-Content-Type-Options", "nosniff"),
+    # Lists follow events, and caches do not know that X-API-Key is a secret.
+    ("Cache-Control", "no-store"),
+    # Pages of other origins may read answers where CORS lets them, but not embed them.
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("X-Frame-Options", "DENY"),
+]
 # A request with 10,000 events makes as many objects as Python by default lets live before it scans
 # all of them for cycles, while nobody is answered. Requests leave few cycles behind.
 _NEW_OBJECTS_PER_COLLECTION: Final = 50_000
@@ -40,7 +49,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         access_log=settings.log_level == "debug",
         proxy_headers=False,
         server_header=False,
-        headers=[("X-Content-Type-Options", "nosniff")],
+        headers=_HEADERS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     # Uvicorn finishes its requests and then raises the signal again, which then ends with status 0.

@@ -48,7 +48,7 @@ async def recommend(
     summary="Recommend artists by a full query",
     response_description="The list.",
     response_model=Recommendations,
-    responses=problem_responses(404, 413, 503),
+    responses=problem_responses(404, 413, 415, 503),
 )
 async def recommend_by_query(
     body: RecommendBody,
@@ -70,7 +70,7 @@ async def recommend_by_query(
     summary="Recommend artists to many users",
     response_description="The lists.",
     response_model=BatchRecommendations,
-    responses=problem_responses(413, 503),
+    responses=problem_responses(413, 415, 503),
 )
 async def recommend_batch(
     body: BatchBody,

