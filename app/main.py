@@ -30,6 +30,7 @@ from app.http.routers import (
     recommend,
     users,
 )
+from app.http.start import StartFailures
 from app.serving.batcher import Batcher
 from app.serving.journal.journal import Journal
 from app.serving.model_follower import ModelFollower
@@ -126,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     app = Service(
         reading=[
+            Middleware(StartFailures),
             Middleware(RawTarget),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],

@@ -97,6 +97,13 @@ class PostgresServer:
             self._process.wait(_PATIENCE)
             self._process = None
 
+    def kill(self) -> None:
+        """Kills all its processes at once; ``start`` recovers what was committed."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(_PATIENCE)
+            self._process = None
+
     def freeze(self) -> None:
         """Stops all its processes where they are; what is sent to them is acknowledged still."""
         self._signal(signal.SIGSTOP)
@@ -107,9 +114,10 @@ class PostgresServer:
 
     def _signal(self, number: int) -> None:
         assert self._process is not None
+        children = _children_of(self._process.pid)
         # The first one makes no others once it is stopped.
         self._process.send_signal(number)
-        for child in _children_of(self._process.pid):
+        for child in {*children, *_children_of(self._process.pid)}:
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Final
 
 from app.errors import ModelUnavailable, StoreUnavailable
@@ -33,6 +34,9 @@ _ARTISTS_PER_LOOK: Final = 50
 _LISTENERS: Final = 30
 # If there are more newcomers, those with most listeners count.
 _MOST_NEWCOMERS: Final = 1000
+# Of the others this many stay in memory, some kilobytes each; those with fewest listeners are
+# forgotten first, and found again with their next event.
+_MOST_FOUND: Final = 10_000
 # How many newcomers are checked for lost listeners at once.
 _DOUBTED_PER_LOOK: Final = 500
 # Closing waits no longer; the store was closed before, which has ended the worker's questions.
@@ -141,6 +145,7 @@ class NewcomerWorker:
             for artist in now_due:
                 self._renew(recommender, self._solver, store, artist)
                 del self._waiting[artist]
+            self._forget()
             self._hand_over(recommender)
 
     def _renew(
@@ -161,11 +166,20 @@ class NewcomerWorker:
         else:
             self._found.pop(artist, None)
 
-    def _hand_over(self, recommender: Recommender) -> None:
-        most = sorted(
-            self._found.values(), key=lambda one: (-one.n_listeners, one.newcomer.artist_id)
+    def _most(self, count: int) -> list[_Found]:
+        """Returns the newcomers with most listeners."""
+        return nsmallest(
+            count, self._found.values(), key=lambda one: (-one.n_listeners, one.newcomer.artist_id)
         )
-        chosen = [one.newcomer for one in most[:_MOST_NEWCOMERS]]
+
+    def _forget(self) -> None:
+        if len(self._found) > _MOST_FOUND:
+            # A tenth at a time, so that it is seldom.
+            most = self._most(_MOST_FOUND - _MOST_FOUND // 10)
+            self._found = {one.newcomer.artist_id: one for one in most}
+
+    def _hand_over(self, recommender: Recommender) -> None:
+        chosen = [one.newcomer for one in self._most(_MOST_NEWCOMERS)]
         if chosen or recommender.newcomers.artists:
             newcomers = Newcomers.of(recommender.model, chosen)
             self._follower.in_service.update(
