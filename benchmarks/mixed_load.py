@@ -81,11 +81,15 @@ class Load:
         return {"user_id": self.listeners[place], "artist_id": artist}
 
     def fill(self, ask: Callable[..., bytes]) -> None:
-        """Fills the caches of the service but for those that a model begins anew."""
+        """Fills the caches of the service but for those that a model begins anew.
+
+        Events are sent again until they are stored, since later calls rely on them.
+        """
         for start in range(0, len(self.listeners), 500):
             places = range(start, start + 500)
             events = [self._event(one, number) for one in places for number in range(10)]
-            ask("POST", "/events", {"events": events})
+            while b'"stored"' not in ask("POST", "/events", {"events": events}):
+                time.sleep(1)
         for start in range(0, len(self.listeners), 500):
             ask("POST", "/recommend/batch", {"user_ids": self.listeners[start : start + 500]})
         for number in range(1500):  # more than queries are remembered
