@@ -84,7 +84,8 @@ def _open_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            # The lowest number that is free, which is this one; for workers as well.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -119,7 +120,7 @@ def _flag_options(name: str, info: FieldInfo) -> dict[str, Any]:
 def shown_default(info: FieldInfo) -> str:
     """Returns a setting's default as it is written in a variable."""
     default = info.default
-    if default is None:
+    if default is None or default == ():
         return "none"
     if isinstance(default, SecretStr):
         return default.get_secret_value()
