@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -27,8 +27,8 @@ from app.hosts import ANY, is_loopback
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.store.address import check_url
 from app.store.deadlines import Deadlines
+from app.variables import LINK_HINT, PREFIX, check_spelling, is_service_link
 
-PREFIX: Final = "ENCORE_"
 _MASK: Final = "**********"
 
 
@@ -341,13 +341,29 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def check_variables() -> Sequence[str]:
+    """Checks the names of the variables of the environment.
+
+    Returns:
+        The names beginning with ``ENCORE_`` that nothing reads.
+
+    Raises:
+        InvalidSettings: a name is misspelt; the message has a line for each.
+    """
+    spelling = check_spelling(os.environ, map(variable, Settings.model_fields))
+    if spelling.misspelt:
+        raise InvalidSettings("\n".join(spelling.misspelt))
+    return spelling.unknown
+
+
 def load_settings() -> Settings:
     """Reads the settings from the environment.
 
     Raises:
-        InvalidSettings: a setting is invalid, or two contradict each other; the message has a line
-            for each.
+        InvalidSettings: a setting is misspelt or invalid, or two contradict each other; the message
+            has a line for each.
     """
+    check_variables()
     with _described():
         return Settings()
 
@@ -379,4 +395,6 @@ def _describe(error: Mapping[str, Any]) -> str:
     is_secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
     value = _MASK if is_secret else repr(str(error["input"])[:100])
     message = message.replace("Input should be", "expected", 1)
+    if is_service_link(variable(name), str(error["input"])):
+        message += f". {LINK_HINT}"
     return f"{variable(name)} is {value}: {message}"
