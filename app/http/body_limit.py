@@ -16,7 +16,9 @@ from app.http.problems import problem_response
 # answer. So what is sent is read and dropped, up to a limit, before the connection is closed.
 _DRAIN_SECONDS: Final = 2.0
 _DRAIN_BYTES: Final = 16 * 2**20
-_BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+# In the scope: whether the request announces a body, from a middleware that saw all headers anyway.
+HAS_BODY: Final = "encore.has_body"
 
 
 class BodyLimit:
@@ -80,8 +82,11 @@ class BodyLimit:
 
 def has_body(scope: Scope) -> bool:
     """Returns whether a request announces a body, even an empty one."""
+    known: bool | None = scope.get(HAS_BODY)
+    if known is not None:
+        return known
     for name, _ in scope["headers"]:  # noqa: SIM110 - `any` takes three times as long
-        if name in _BODY_HEADERS:
+        if name in BODY_HEADERS:
             return True
     return False
 
