@@ -12,13 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.problems import problem_response
 
+BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+# In the scope: whether the request announces a body, from a middleware that saw all headers anyway.
+HAS_BODY: Final = "encore.has_body"
 # A connection that is closed while its client still sends is reset, and the client may lose the
 # answer. So what is sent is read and dropped, up to a limit, before the connection is closed.
 _DRAIN_SECONDS: Final = 2.0
 _DRAIN_BYTES: Final = 16 * 2**20
-BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
-# In the scope: whether the request announces a body, from a middleware that saw all headers anyway.
-HAS_BODY: Final = "encore.has_body"
 
 
 class BodyLimit:
