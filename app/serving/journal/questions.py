@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 
 from app.errors import StoreUnavailable
 from app.serving.journal.current_store import CurrentStore
+from app.serving.journal.readers import Readers
 from app.serving.journal.troubles import Tried, Troubles
 from app.serving.journal.waiting import Patience, in_time
 from app.store.deadlines import Deadlines
 from app.store.interface import EventStore
-from app.store.readers import Readers
 
 _READERS: Final = 4
 
