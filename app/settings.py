@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +20,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.comma_lists import Areas, Hosts, Origins
 from app.errors import InvalidSettings
 from app.events.event_types import DEFAULT_RULES, EventRules
+from app.hosts import ANY, is_loopback
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.store.address import check_url
 from app.store.deadlines import Deadlines
@@ -55,8 +56,24 @@ class Settings(_FromVariables):
     )
     allow_unauthenticated: bool = Field(
         default=False,
-        description="Lets the service listen beyond loopback without a key: "
-        "everyone who reaches it may then administer it.",
+        description="Lets the service listen beyond loopback without a key: everyone who reaches "
+        "it may then administer it. With a key set it has no effect.",
+    )
+    protect: Areas = Field(
+        default=(),
+        description="What wants the key as well, beside calls that write or show a person's data: "
+        "reads (lists and other calls that read), metrics, docs; several with commas.",
+    )
+    allowed_hosts: Hosts = Field(
+        default=(),
+        description="Hosts that requests may be sent to, as their headers Host and Origin name "
+        "them, beside localhost and its addresses: names, addresses, *.example.org, or * for any; "
+        "several with commas. Unset: with a key any, without one no other.",
+    )
+    cors_origins: Origins = Field(
+        default=(),
+        description="Origins of web pages that may call the service from a browser, as "
+        "https://example.org, or * for any, which needs a key; several with commas.",
     )
     workers: int = Field(
         default=1,
@@ -207,8 +224,8 @@ class Settings(_FromVariables):
         default=128,
         ge=1,
         le=100_000,
-        description="Requests that may wait for live scoring at once, for each worker; "
-        "more are refused with 503.",
+        description="Requests that may wait for live scoring at once, for each worker, of short "
+        "lists and of long ones each; more are refused with 503.",
     )
     live_wait_seconds: float = Field(
         default=0.5,
@@ -259,6 +276,22 @@ class Settings(_FromVariables):
             f"may administer the service with {PREFIX}ALLOW_UNAUTHENTICATED=true"
         )
 
+    @model_validator(mode="after")
+    def _has_the_key_that_it_wants(self) -> Settings:
+        if self.api_key:
+            return self
+        if self.protect:
+            raise ValueError(
+                f"{PREFIX}PROTECT is {','.join(self.protect)!r}, and no {PREFIX}API_KEY is set, "
+                "so nobody could call what it names. Set a key, or leave it out"
+            )
+        if ANY in self.cors_origins:
+            raise ValueError(
+                f"{PREFIX}CORS_ORIGINS is '*', and no {PREFIX}API_KEY is set, so every web page "
+                "that somebody opens could administer the service. Set a key, or name the origins"
+            )
+        return self
+
     @property
     def newcomer_rules(self) -> NewcomerRules:
         """How new artists get into lists."""
@@ -296,14 +329,6 @@ _RuleSettings: Final = create_model("_RuleSettings", __base__=_FromVariables, **
 
 def _event_rules(settings: BaseSettings) -> EventRules:
     return EventRules(**{rule: getattr(settings, name) for rule, name in _RULE_SETTINGS.items()})
-
-
-def is_loopback(host: str) -> bool:
-    """Says whether only this machine can reach a server that listens on ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def variable(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from app.events.event import Event, StoredEvent
 from app.model.watermark import Watermark
+from app.store.course import Mark, Seen, StoreState
 
 
 class Status(StrEnum):
@@ -97,6 +98,11 @@ class EventStore(Protocol):
         """
         ...
 
+    @property
+    def last_stored(self) -> tuple[int, Mark] | None:
+        """The number and the mark of the last event that this object has stored; None for none."""
+        ...
+
     def last_sequence(self) -> int:
         """Returns the number of the last event or tombstone, 0 while there is none."""
         ...
@@ -143,6 +149,23 @@ class EventStore(Protocol):
 
         Returns:
             How many events there were.
+        """
+        ...
+
+    @property
+    def is_wiped(self) -> bool | None:
+        """Whether no deleted data is left in the database's log; None where it does not say."""
+        ...
+
+    def owe_wipe(self) -> None:
+        """Records that data was deleted, by whichever process, so that ``wipe`` has work to do."""
+        ...
+
+    def wipe(self) -> None:
+        """Removes deleted data from the database's log, as far as its readers allow.
+
+        It waits for nobody, and does nothing where nothing is left. A failure is no error: whoever
+        follows the store calls it again until ``is_wiped``, also after a restart.
         """
         ...
 
@@ -196,8 +219,38 @@ class EventStore(Protocol):
         """Returns the version of availability, and the ids of all unavailable artists."""
         ...
 
+    def look(self, numbers: Sequence[int] = ()) -> StoreState:
+        """Returns the state of the store, with the entries of some numbers."""
+        ...
+
+    def settle(self, seen: Seen) -> str | None:
+        """Gives the store another id if it went back since it was seen; durable when it returns.
+
+        It is looked at again while nobody writes. The new id shares the numbers up to which the
+        entries are surely those that were seen, so models that have learned others do not take new
+        events for those. A store that has another id already only gets a higher version of
+        availability, so that whoever has seen the former one reads the artists again.
+
+        Returns:
+            What shows that it went back or is another store; None if nothing does.
+        """
+        ...
+
     def check_writable(self) -> None:
         """Tests whether writing works, by a write that changes no event."""
+        ...
+
+    def probe(self) -> bool:
+        """Tests whether writing works, as far as that shows without writing anything.
+
+        It costs little, stays in nobody's way and waits for no lock.
+
+        Returns:
+            False if nothing could be found out, since a thread of this process is writing.
+
+        Raises:
+            StoreUnavailable: writing does not work.
+        """
         ...
 
     def wait_for_news(self, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,11 +19,14 @@ from app.serving.journal.tracker import StoreTracker
 from app.store.activity_reading import read_activity
 from app.store.clock import now
 from app.store.interface import EventStore
+from app.store.stamps import stamp_key
 
 # How many users one question to the store is about; it has to be answered in time.
 _USERS_AT_ONCE: Final = 8
-# How many users are cached: some hundred bytes each, and about as much again for each artist.
+# How many users are cached, and how many entries of their activities: one for each artist among the
+# played, the hidden and so on. benchmarks/cache_memory.py measures the bytes of each.
 _CACHED_USERS: Final = 20_000
+_CACHED_ENTRIES: Final = 400_000
 _ERASED: Final = Activity(is_erased=True)
 
 
@@ -34,24 +37,24 @@ class _CacheEntry:
     Attributes:
         stamp: the user's stamp before the events were read.
         learned: number of the last event that the model had learned.
-        prunings: how often events had been pruned.
+        edition: that of the open store.
         activity: the activity; None for a user without events.
     """
 
     stamp: int
     learned: int
-    prunings: int
+    edition: tuple[int, int]
     activity: Activity | None
 
 
 @dataclass(frozen=True, slots=True)
 class _AsOf:
-    """What was read before the events: time, stamps and learned numbers by user, and prunings."""
+    """What was read before the events: time, stamps and learned numbers by user, and edition."""
 
     at: int
     stamps: Mapping[str, int]
     learned: Mapping[str, int]
-    prunings: int
+    edition: tuple[int, int]
 
 
 class ActivityCache:
@@ -77,6 +80,8 @@ class ActivityCache:
         self._rules = rules
         # Least recently used first.
         self._entries: OrderedDict[str, _CacheEntry] = OrderedDict()
+        # The sum of the sizes of their activities.
+        self._size = 0
 
     async def activities_of(
         self, user_ids: Sequence[str], model: Model | None
@@ -86,7 +91,7 @@ class ActivityCache:
         if opened is None:
             return [_ERASED if tracker.is_erased(one) else None for one in user_ids]
         # Read before the events, which are then at least as new.
-        prunings = opened.store.prunings
+        edition = opened.edition
         stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
         learned = {one: tracker.learned(opened.store, one, model) for one in stamps if stamps[one]}
         entries = {user_id: self._entries.get(user_id) for user_id in learned}
@@ -94,11 +99,11 @@ class ActivityCache:
             one
             for one, entry in entries.items()
             if entry is None
-            or (entry.stamp, entry.learned, entry.prunings) != (stamps[one], learned[one], prunings)
+            or (entry.stamp, entry.learned, entry.edition) != (stamps[one], learned[one], edition)
             or not self._use(one, entry, at)
         ]
         if stale:
-            entries |= await self._renew(stale, _AsOf(at, stamps, learned, prunings))
+            entries |= await self._renew(stale, _AsOf(at, stamps, learned, edition))
         return [
             self._known(one, entries.get(one), stamps[one], learned.get(one, 0)) for one in user_ids
         ]
@@ -118,7 +123,7 @@ class ActivityCache:
                 found = await self._questions.ask(partial(read, part))
                 for user_id, activity in zip(part, found, strict=True):
                     stamp, learned = as_of.stamps[user_id], as_of.learned[user_id]
-                    renewed[user_id] = _CacheEntry(stamp, learned, as_of.prunings, activity)
+                    renewed[user_id] = _CacheEntry(stamp, learned, as_of.edition, activity)
                     self._add(user_id, renewed[user_id])
         return renewed
 
@@ -141,8 +146,26 @@ class ActivityCache:
         until = None if entry.activity is None else entry.activity.valid_until
         return until is None or at < until
 
+    def forget(self, keys: Collection[int]) -> None:
+        """Removes the users whose ``stamp_key`` is among ``keys``, since they were erased."""
+        for user_id in [one for one in self._entries if stamp_key(one) in keys]:
+            self._remove(user_id)
+
     def _add(self, user_id: str, entry: _CacheEntry) -> None:
+        self._remove(user_id)
+        opened = self._current.opened
+        if opened is None or opened.stamps.of(user_id) != entry.stamp:
+            return  # the user has new events, or was erased, while it was read
         self._entries[user_id] = entry
-        self._entries.move_to_end(user_id)
-        if len(self._entries) > _CACHED_USERS:
-            self._entries.popitem(last=False)
+        self._size += _size(entry)
+        while len(self._entries) > _CACHED_USERS or self._size > _CACHED_ENTRIES:
+            self._remove(next(iter(self._entries)))
+
+    def _remove(self, user_id: str) -> None:
+        entry = self._entries.pop(user_id, None)
+        if entry is not None:
+            self._size -= _size(entry)
+
+
+def _size(entry: _CacheEntry) -> int:
+    return 0 if entry.activity is None else entry.activity.size

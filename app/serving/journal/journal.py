@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -69,12 +69,15 @@ class Journal:
         patience = Patience()
         self._troubles = troubles = Troubles(self._closing, self.counts, patience.end)
         self._current = current = CurrentStore(troubles)
-        self._tracker = tracker = StoreTracker(keepsake)
+        self._loop = asyncio.get_running_loop()
+        self._tracker = tracker = StoreTracker(keepsake, self._forget)
         self._questions = Questions(current, troubles, patience, deadlines)
         self._activities = ActivityCache(current, tracker, self._questions, rules)
         self._rankings = Rankings(current, self._questions)
-        self._writer = Writer(current, tracker, troubles, deadlines, self.counts)
-        self._keeper = Keeper(open_store, current, tracker, troubles, self._closing)
+        self._keeper = keeper = Keeper(open_store, current, tracker, troubles, self._closing)
+        self._writer = Writer(
+            current, tracker, troubles, deadlines, self.counts, follow=keeper.follow
+        )
 
     def start(self) -> None:
         """Opens the store, if it can be opened, and begins to write and to follow it."""
@@ -131,12 +134,22 @@ class Journal:
         """Returns the activities of some users; see ``activity_of``."""
         return await self._activities.activities_of(user_ids, model)
 
+    def expect(self, model: Model) -> None:
+        """Tells how far the model in service has learned; the store may not end before that."""
+        self._tracker.expect(model)
+
     def learned(self, store: EventStore, user_id: str, model: Model | None) -> int:
         """Returns the number of the last of a user's events that a model may have learned.
 
         0 where it has learned none of them.
         """
         return self._tracker.learned(store, user_id, model)
+
+    @property
+    def is_wiped(self) -> bool | None:
+        """Whether the log of the store holds no deleted data; None where nothing is known."""
+        opened = self._current.opened
+        return None if opened is None else opened.store.is_wiped
 
     async def erase(self, user_id: str) -> int:
         """Erases a user; the user is unknown on this host when this returns.
@@ -150,8 +163,8 @@ class Journal:
 
         def erase(store: EventStore) -> int:
             erased = store.erase(user_id, now())
-            if (opened := self._current.opened) is not None:
-                self._tracker.catch_up(opened)
+            self._keeper.follow()
+            store.wipe()  # again, since following it has recorded a deletion
             return erased
 
         return await self._questions.ask(erase, tried="write")
@@ -214,10 +227,20 @@ class Journal:
     ) -> list[PlayedArtist]:
         """Returns the artists that were played most in the last days.
 
+        Args:
+            days: how many; each number of days is counted on its own.
+            by_plays: order by plays; else by listeners.
+            limit: how many artists are needed; there may be more.
+
         Raises:
             StoreUnavailable: the store cannot be read.
+            Overloaded: too many other rankings are being counted.
         """
         return await self._rankings.played_in_days(days, by_plays=by_plays, limit=limit)
+
+    def _forget(self, keys: Collection[int]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._activities.forget, keys)
 
     def _end(self) -> None:
         """Ends all threads, even if they wait for a store that does not answer."""
