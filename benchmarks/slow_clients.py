@@ -105,17 +105,22 @@ def attack(port: int, ended: Event, results: Connection) -> None:
     slow = [kind for kind in _KINDS if kind != "silent"]
     kinds = ["silent"] * SILENT + [slow[number % len(slow)] for number in range(SLOW)]
 
-    held = 0
+    expected = set(range(len(kinds)))
 
-    async def hold(kind: str) -> None:
-        nonlocal held
-        first, more, _ = _KINDS[kind]
+    async def hold(kind: str, place: int) -> None:
+        first, more, limit = _KINDS[kind]
+        if kind == "slow reader":
+            # Until its buffers are full it is served like any other client, which is load: they
+            # come one after the other.
+            expected.discard(place)
+            await asyncio.sleep(limit * (place % SLOW) / SLOW)
         while not ended.is_set():
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
             begin = time.perf_counter()
-            held += 1
-            if held == len(kinds):
-                results.send("ready")
+            if place in expected:
+                expected.discard(place)
+                if not expected:
+                    results.send("ready")
             with suppress(OSError):
                 writer.write(first)
                 while not ended.is_set():
@@ -130,7 +135,7 @@ def attack(port: int, ended: Event, results: Connection) -> None:
             writer.transport.abort()
 
     async def hold_all() -> None:
-        await asyncio.gather(*map(hold, kinds))
+        await asyncio.gather(*map(hold, kinds, range(len(kinds))))
 
     asyncio.run(hold_all())
     results.send(served)
