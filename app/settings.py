@@ -179,8 +179,8 @@ class Settings(_FromVariables):
         default=128,
         ge=1,
         le=100_000,
-        description="Requests that may wait for live scoring at once, for each worker; "
-        "more are refused with 503.",
+        description="Requests that may wait for live scoring at once, for each worker, of short "
+        "lists and of long ones each; more are refused with 503.",
     )
     live_wait_seconds: float = Field(
         default=0.5,

@@ -118,6 +118,10 @@ class PostgresServer:
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
+    def tables(self) -> list[Path]:
+        """Returns the files of all tables, without the log of the server."""
+        return [path for path in (self.data / "base").rglob("*") if path.is_file()]
+
     def url(self, database: str) -> str:
         """Returns the address of a database."""
         return f"postgresql://encore@127.0.0.1:{self.port}/{database}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,15 @@ def test_the_page_about_events_has_the_table_of_places_that_hold_a_person() -> N
         [f"`{place}`", place.holding.holds, place.holding.goes.value, place.holding.how]
         for place in Place
     ]
+
+
+def test_bounds_of_memory_are_those_of_the_code() -> None:
+    shown = section("scaling.md", "What a worker remembers")
+    found = re.findall(r"\| ([\d,]+) \| `(_\w+)` in `([\w/]+)\.py`", shown)
+    assert len(found) > 8
+    for number, name, path in found:
+        module = import_module(path.replace("/", "."))
+        assert int(number.replace(",", "")) == getattr(module, name), name
 
 
 def test_the_page_about_calls_has_every_list_option() -> None:

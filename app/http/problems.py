@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import errors
 from app.http.raw_target import encoded_path
-from app.schemas.problem import Problem, Violation
+from app.schemas.problem import MOST_VIOLATIONS, Problem, Violation
 from app.serving.connection import ClientGone
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -31,7 +31,6 @@ _BLANK: Final = "about:blank"
 _URN: Final = "urn:encore:problem:"
 _RETRY: Final = {"Retry-After": "5"}
 _MAX_ECHO: Final = 100
-_MAX_VIOLATIONS: Final = 20
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Python's own titles of these statuses differ between versions.
 _TITLES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
@@ -210,7 +209,7 @@ def _http_detail(error: HTTPException) -> str:
 
 
 def _violations(entries: Sequence[Any]) -> Iterator[Violation]:
-    for entry in entries[:_MAX_VIOLATIONS]:
+    for entry in entries[:MOST_VIOLATIONS]:
         location = ".".join(str(part) for part in entry["loc"])
         yield Violation(location=_short(location), message=_message(entry))
 
@@ -228,20 +227,32 @@ def _message(entry: Mapping[str, Any]) -> str:
     message = message.replace("Input should be", "should be", 1)
     found = entry.get("input")
     if kind not in {"form", "query", "value_error"} and isinstance(found, str | int | float):
+        # Cut before it is written out: a text may have millions of characters.
+        found = found[:_MAX_ECHO] if isinstance(found, str) else found
         message += f", found {_short(repr(found), 60)}"
     return message
 
 
 def _summary(violations: list[Violation], count: int) -> str:
     first = violations[0]
-    more = f" (and {count - 1} more)" if count > 1 else ""
+    # From this many on, the others may not have been looked at.
+    at_least = "at least " if count >= MOST_VIOLATIONS else ""
+    more = f" (and {at_least}{count - 1} more)" if count > 1 else ""
     where = f"{first.location}: " if first.location else ""
     return f"{where}{first.message}{more}"
 
 
 def _short(text: str, length: int = _MAX_ECHO) -> str:
-    text = text.encode(errors="backslashreplace").decode()
+    text = text[: length + 1].encode(errors="backslashreplace").decode()
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+# The headers of problems, for OpenAPI.
+_HEADERS: Final = {
+    "Accept-Encoding": "The encodings of bodies that are taken.",
+    "Retry-After": "Seconds after which it makes sense to ask again.",
+    "WWW-Authenticate": "How to give the key.",
+}
 
 
 def _example(
@@ -255,8 +266,13 @@ def _example(
         instance=path,
         errors=[violation] if violation else None,
     )
+    headers = {
+        name: {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
+        for name in kind.headers
+    }
     return {
         "description": kind.title,
+        **({"headers": headers} if headers else {}),
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
@@ -311,7 +327,7 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
     ),
     415: _example(
         415,
-        _blank_kind(415),
+        _blank_kind(415, {"Accept-Encoding": "identity"}),
         "bodies are taken without a Content-Encoding, found 'gzip'; send it uncompressed",
         "/events",
     ),

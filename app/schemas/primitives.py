@@ -11,6 +11,8 @@ from app.model.id_map import MAX_ID_BYTES, encode_id
 
 MAX_IDS: Final = 1000
 MAX_PLAYS: Final = 1_000_000
+# Smaller numbers would vanish in float32, in which plays are summed and weighted.
+MIN_PLAYS: Final = 0.001
 
 USER_ID_EXAMPLE: Final = "8f1c2a9e5d"
 VERSION_EXAMPLE: Final = "20261123T150405Z-3f9c2a1b"

@@ -18,6 +18,7 @@ from app.schemas.primitives import (
 from app.schemas.times import TIME_EXAMPLE
 
 MAX_EVENTS_SHOWN: Final = 1000
+MAX_HISTORY_SHOWN: Final = 1000
 
 
 class PlaceToCome(BaseModel):
@@ -106,6 +107,21 @@ class UserParameters(BaseModel):
         description="Show events with lower numbers than this, as `next_before` says.",
         examples=[18],
     )
+    history_n: PlainInteger = Field(
+        default=100,
+        ge=0,
+        le=MAX_HISTORY_SHOWN,
+        description="How many artists of the history to show, most played first.",
+        examples=[100],
+    )
+    history_offset: PlainInteger = Field(
+        default=0,
+        ge=0,
+        le=2**63 - 1,
+        description="How many artists of the history to pass over, as `next_history_offset` says; "
+        "pages hold together within one model version.",
+        examples=[0],
+    )
 
 
 class PlayedInHistory(BaseModel):
@@ -126,9 +142,17 @@ class UserCard(BaseModel):
     is_in_model: bool = Field(
         description="Whether the model was trained on a history of this user.", examples=[True]
     )
+    history_count: int = Field(
+        description="How many artists the history has; 0 where the model has none.", examples=[1]
+    )
     history: list[PlayedInHistory] = Field(
-        description="What the model was trained on, most played first.",
+        description="Some of what the model was trained on, most played first.",
         examples=[[{"artist_id": ARTIST_ID_EXAMPLE, "name": "the doors", "plays": 317.0}]],
+    )
+    next_history_offset: int | None = Field(
+        description="What to give as `history_offset` for more of the history; null where there is "
+        "no more.",
+        examples=[None],
     )
     event_count: int = Field(description="How many events are stored.", examples=[1])
     events: list[EventShown] = Field(

@@ -30,6 +30,8 @@ _SLOTS: Final = 2**20
 _MASK: Final = _SLOTS - 1
 _HEADER_BYTES: Final = mmap.PAGESIZE
 _BYTES: Final = _HEADER_BYTES + 8 * _SLOTS
+# Marks a file as a table; another layout has another number.
+_LAYOUT: Final = int.from_bytes(b"encore 1", "little")
 # File locks exclude other processes, but not other threads of this one.
 _in_process = Lock()
 
@@ -241,6 +243,7 @@ class _Table:
     def __init__(self, path: Path) -> None:
         self._descriptor = _open(path)
         try:
+            is_new = not os.fstat(self._descriptor).st_size
             _reserve(self._descriptor)
             self._map = mmap.mmap(self._descriptor, _BYTES)
         except BaseException:
@@ -253,10 +256,20 @@ class _Table:
         self.availability = whole[1:2]
         self.mark = whole[2:6]
         self.slots = whole[_HEADER_BYTES // 8 :]
+        self._layout = whole[_HEADER_BYTES // 8 - 1 : _HEADER_BYTES // 8]
         whole.release()
+        self._begin(is_empty=is_new)
         if path.parent != SHARED_MEMORY:
             # A power cut may have lost a part of what was written, so all events are read again.
             self.covered[0] = self.mark[0] = 0
+
+    def _begin(self, *, is_empty: bool) -> None:
+        """Empties what is no table of this layout, and says that it is one from now on."""
+        with self.locked():
+            if self._layout[0] != _LAYOUT:
+                if not is_empty:
+                    self._map[:] = bytes(_BYTES)
+                self._layout[0] = _LAYOUT
 
     def has_name(self, path: Path) -> bool:
         """Says whether a path is the name of this file."""
@@ -275,7 +288,8 @@ class _Table:
         fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         if os.fstat(self._descriptor).st_size < _BYTES:
             _reserve(self._descriptor)
-            self.covered[0] = self.mark[0] = 0
+            self._layout[0] = 0
+            self._begin(is_empty=False)
 
     def raise_to(self, latest: Iterable[tuple[int, int]]) -> None:
         """Raises stamps, by their keys."""
@@ -301,7 +315,7 @@ class _Table:
 
     def close(self, path: Path) -> None:
         """Closes it, and removes the file if it has the name and no other process uses it."""
-        for view in (self.covered, self.availability, self.mark, self.slots):
+        for view in (self.covered, self.availability, self.mark, self.slots, self._layout):
             view.release()
         self._map.close()
         with suppress(OSError):

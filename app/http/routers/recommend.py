@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.http.dependencies import CurrentServing
 from app.http.parameters import UserIdInPath
+from app.http.pieces_response import PiecesResponse
 from app.http.problems import problem_responses
 from app.http.strict_route import StrictRoute
 from app.recommend.query import Query as RecommendQuery
@@ -79,7 +80,7 @@ async def recommend_batch(
     """One list for each user, equal to the answer of a single call; all from one model."""
     arguments = arguments_of(body)
     queries = [RecommendQuery(user_id, **arguments) for user_id in body.user_ids]
-    return _json(await answers.recommend_batch(*serving, queries, request.receive))
+    return PiecesResponse(await answers.recommend_batch(*serving, queries, request.receive))
 
 
 def _json(encoded: bytes) -> Response:

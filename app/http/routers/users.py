@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
+from anyio import to_thread
 from fastapi import APIRouter, Query
 
 from app.errors import ModelUnavailable, UnknownUser
@@ -43,6 +44,8 @@ async def user(
 ) -> UserCard:
     """The history that the model was trained on, and the user's stored events, latest first.
 
+    Both come in pages, which go on where `next_history_offset` and `next_before` say.
+
     404 for a user without history and events. Behind the key, as it is personal.
     """
     count, events, names = await journal.events_of(
@@ -55,11 +58,18 @@ async def user(
     if user_index is None and not count:
         raise UnknownUser("this user is unknown: no history in the model, and no events")
     has_more = len(events) == parameters.n and events[-1].sequence > 1
+    start, end = parameters.history_offset, parameters.history_offset + parameters.history_n
+    history_count, history = 0, list[PlayedInHistory]()
+    if model is not None and user_index is not None:
+        # Sorting a long one takes longer than others should wait.
+        history_count, history = await to_thread.run_sync(_history, model, user_index, start, end)
     return UserCard(
         user_id=user_id,
         model_version=None if model is None else model.version,
         is_in_model=user_index is not None,
-        history=[] if model is None or user_index is None else _history(model, user_index),
+        history_count=history_count,
+        history=history,
+        next_history_offset=end if end < history_count else None,
         event_count=count,
         events=[_shown(stored, names, model) for stored in events],
         next_before=events[-1].sequence if has_more else None,
@@ -99,10 +109,13 @@ def _model(follower: ModelFollower) -> Model | None:
         return None
 
 
-def _history(model: Model, user_index: int) -> list[PlayedInHistory]:
+def _history(
+    model: Model, user_index: int, start: int, end: int
+) -> tuple[int, list[PlayedInHistory]]:
+    """Returns how many artists a history has, and a part of them, most played first."""
     items, plays = model.user_items.row(user_index)
-    order = np.lexsort((items, -plays))
-    return [
+    order = np.lexsort((items, -plays))[start:end]
+    return len(items), [
         PlayedInHistory(
             artist_id=model.items.id(item),
             name=model.item_names[item],

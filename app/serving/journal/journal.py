@@ -227,8 +227,14 @@ class Journal:
     ) -> list[PlayedArtist]:
         """Returns the artists that were played most in the last days.
 
+        Args:
+            days: how many; each number of days is counted on its own.
+            by_plays: order by plays; else by listeners.
+            limit: how many artists are needed; there may be more.
+
         Raises:
             StoreUnavailable: the store cannot be read.
+            Overloaded: too many other rankings are being counted.
         """
         return await self._rankings.played_in_days(days, by_plays=by_plays, limit=limit)
 

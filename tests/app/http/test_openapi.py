@@ -201,6 +201,16 @@ def test_every_example_of_an_answer_fits_its_schema() -> None:
                     assert errors == [], (name, status)
 
 
+def test_headers_of_errors_are_in_the_schema() -> None:
+    answers = OPERATIONS["POST /events"]["responses"]
+    headers = {status: [*answer.get("headers", ())] for status, answer in answers.items()}
+    assert {status: names for status, names in headers.items() if names} == {
+        "401": ["WWW-Authenticate"],
+        "415": ["Accept-Encoding"],
+        "503": ["Retry-After"],
+    }
+
+
 def test_the_rule_of_plays_is_in_the_schema() -> None:
     event = {"user_id": "u", "artist_id": "a"}
     valid = validator({"$ref": "#/components/schemas/EventIn"})

@@ -83,6 +83,33 @@ def test_events_come_in_pages(client: TestClient) -> None:
     assert pages == [[5, 4], [3, 2], [1]]
 
 
+@pytest.mark.parametrize("n", [1, 7, 1000])
+def test_a_history_comes_in_pages_also_while_events_come_in(
+    client: TestClient, model: Model, n: int
+) -> None:
+    index = model.users.index("u30")
+    assert index is not None
+    expected = client.get("/users/u30?history_n=1000").json()["history"]
+    assert len(expected) == len(model.user_items.row(index)[0]) > 7
+    pages, offset = [], "0"
+    while offset != "None":
+        card = client.get(f"/users/u30?history_n={n}&history_offset={offset}").json()
+        assert card["history_count"] == len(expected)
+        pages.append(card["history"])
+        offset = str(card["next_history_offset"])
+        send(client, artist_id="i30", plays=1000)
+    assert [len(page) for page in pages[:-1]] == [n] * (len(pages) - 1)
+    assert [entry for page in pages for entry in page] == expected
+
+
+def test_past_the_end_of_a_history_there_is_nothing(client: TestClient) -> None:
+    for query in ("history_n=0", f"history_offset={2**63 - 1}"):
+        card = client.get(f"/users/u30?{query}").json()
+        assert card["history_count"] > 0
+        assert card["history"] == []
+    assert card["next_history_offset"] is None
+
+
 def test_an_unknown_user_is_not_found(client: TestClient) -> None:
     response = client.get("/users/nobody")
     assert response.status_code == 404
@@ -109,7 +136,15 @@ def test_events_are_shown_without_a_model(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("query", "field"), [("n=0", "n"), ("n=1001", "n"), ("before=0", "before"), ("all=1", "all")]
+    ("query", "field"),
+    [
+        ("n=0", "n"),
+        ("n=1001", "n"),
+        ("before=0", "before"),
+        ("all=1", "all"),
+        ("history_n=1001", "history_n"),
+        ("history_offset=-1", "history_offset"),
+    ],
 )
 def test_a_bad_query_is_refused(client: TestClient, query: str, field: str) -> None:
     response = client.get(f"/users/u30?{query}")

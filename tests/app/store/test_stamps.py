@@ -234,10 +234,27 @@ def test_a_table_that_was_moved_away_and_back_is_the_same(place: str, tmp_path: 
         stamps.close()
 
 
-def test_a_table_that_was_cut_short_is_made_whole_and_filled_again(place: str) -> None:
+@pytest.mark.parametrize("content", [b"\xff" * 99, b"\xff" * 2**20, bytes(2**24)])
+def test_what_is_no_table_is_emptied(place: str, content: bytes) -> None:
+    one = Stamps(place)
+    one.catch_up(1, filled(("u", 1)))
+    other = one._path.with_suffix(".other")
+    other.write_bytes(content)
+    other.replace(one._path)
+    two = Stamps(place)
+    assert (two.of("u"), two.availability[0]) == (0, 0)
+    for stamps in (two, one):
+        stamps.catch_up(2, filled(("u", 1), ("v", 2)))
+        assert [stamps.of(user) for user in "uvw"] == [1, 2, 0]
+    for stamps in (one, two):
+        stamps.close()
+
+
+@pytest.mark.parametrize("length", [0, 4096, 2**22])
+def test_a_table_that_was_cut_short_is_made_whole_and_filled_again(place: str, length: int) -> None:
     one, two = Stamps(place), Stamps(place)
     one.catch_up(1, filled(("u", 1)))
-    os.truncate(one._path, 0)
+    os.truncate(one._path, length)
     for stamps in (one, two):
         stamps.catch_up(1, filled(("u", 1)))
     assert [stamps.of("u") for stamps in (one, two)] == [1, 1]

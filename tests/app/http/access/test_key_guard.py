@@ -40,7 +40,7 @@ def protecting(start: Start) -> TestClient:
 
 def target(name: str) -> tuple[str, str]:
     method, _, path = name.partition(" ")
-    path = path.replace("{path:path}", "favicon.png")
+    path = path.replace("{name}", "favicon.png")
     return method, path.replace("{user_id}", "u30").replace("{artist_id}", "i30")
 
 
@@ -178,6 +178,7 @@ def test_a_route_that_is_added_later_wants_the_key(start: Start) -> None:
     app.router.routes.append(Mount("/mounted", mounted))
     for method, path in (
         ("GET", "/v2/popular"),
+        ("HEAD", "/v2/popular"),
         ("PATCH", "/popular"),
         ("HEAD", "/late/x"),
         ("POST", "/mounted/x"),
