@@ -101,6 +101,13 @@ class PostgresServer:
             self._process.wait(_PATIENCE)
             self._process = None
 
+    def kill(self) -> None:
+        """Kills all its processes at once; ``start`` recovers what was committed."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(_PATIENCE)
+            self._process = None
+
     def freeze(self) -> None:
         """Stops all its processes where they are; what is sent to them is acknowledged still."""
         self._signal(signal.SIGSTOP)
@@ -112,9 +119,10 @@ class PostgresServer:
     def _signal(self, number: int) -> None:
         if self._process is None:
             return
+        children = children_of(self._process.pid)
         # The first one makes no others once it is stopped.
         self._process.send_signal(number)
-        for child in children_of(self._process.pid):
+        for child in {*children, *children_of(self._process.pid)}:
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
@@ -203,17 +211,6 @@ class PostgresServer:
         finally:
             server.thaw()
             server.remove()
-
-    def kill(self) -> None:
-        """Kills all its processes, as a power cut does."""
-        assert self._process is not None
-        children = children_of(self._process.pid)
-        self._process.kill()
-        self._process.wait(_PATIENCE)
-        self._process = None
-        for child in children:
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
 
     def remove(self) -> None:
         """Stops it and removes all that it wrote."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import logging
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from app.settings import Settings
 
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-_GRACE_SECONDS: Final = 10
+_APP: Final = "app.server.running:create_worker_app"
+_H11_HEAD_BYTES: Final = 64 * 1024
+# Of models, event stores, logs and threads.
+_OTHER_FILES: Final = 256
 # Of every answer, also of those that the server gives itself.
 _HEADERS: Final = [
     ("X-Content-Type-Options", "nosniff"),
@@ -32,34 +38,93 @@ _HEADERS: Final = [
 # all of them for cycles, while nobody is answered. Requests leave few cycles behind.
 _NEW_OBJECTS_PER_COLLECTION: Final = 50_000
 
+_log = logging.getLogger(__name__)
+
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Serves on an open port until SIGTERM or SIGINT."""
-    import uvicorn  # noqa: PLC0415 - slow to import, and not needed for refused settings
-    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
-
-    from app.observe.logs import log_config  # noqa: PLC0415
-
-    config = uvicorn.Config(
-        "app.server.running:create_worker_app",
-        factory=True,
-        workers=settings.workers,
-        ws="none",
-        log_config=log_config(settings.log_level),
-        access_log=settings.log_level == "debug",
-        proxy_headers=False,
-        server_header=False,
-        headers=_HEADERS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    options = _options(settings)
     # Uvicorn finishes its requests and then raises the signal again, which then ends with status 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: sys.exit(0))
-    server = uvicorn.Server(config)
+    try:
+        import httptools  # noqa: F401, PLC0415
+    except ImportError:
+        _serve_with_h11(settings, listener, options)
+        return
+    from app.server.draining import Server, ServiceConfig  # noqa: PLC0415 - slow to import
+    from app.server.limits import Limits  # noqa: PLC0415
+    from app.server.workers import Supervisor  # noqa: PLC0415
+
+    allow_files(settings.max_connections + _OTHER_FILES)
+    config = ServiceConfig(
+        _APP, http="app.server.protocol:Connection", limits=Limits.of(settings), **options
+    )
     if settings.workers == 1:
-        server.run(sockets=[listener])
+        Server(config).run(sockets=[listener])
+    else:
+        Supervisor(config, sockets=[listener]).run()
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """Returns the options of uvicorn's configuration."""
+    from app.observe.logs import log_config  # noqa: PLC0415
+
+    return {
+        "factory": True,
+        "workers": settings.workers,
+        "ws": "none",
+        "log_config": log_config(settings.log_level),
+        "access_log": settings.log_level == "debug",
+        "proxy_headers": False,
+        "server_header": False,
+        "headers": _HEADERS,
+        "timeout_graceful_shutdown": settings.shutdown_seconds,
+    }
+
+
+def _serve_with_h11(settings: Settings, listener: socket.socket, options: dict[str, Any]) -> None:
+    """Serves on systems that have no httptools, with what uvicorn itself knows of limits."""
+    import uvicorn  # noqa: PLC0415
+    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
+
+    config = uvicorn.Config(
+        _APP,
+        http="h11",
+        h11_max_incomplete_event_size=_H11_HEAD_BYTES,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=math.ceil(settings.keep_alive_seconds),
+        **options,
+    )
+    _log.warning(
+        "httptools is not installed: slow clients are not cut off, and ending may reset "
+        "connections. Install httptools, or put a proxy in front that does both"
+    )
+    if settings.workers == 1:
+        uvicorn.Server(config).run(sockets=[listener])
     else:
         Multiprocess(config, sockets=[listener]).run()
+
+
+def allow_files(number: int) -> None:
+    """Lets this process and its workers open so many files, if the system permits it."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= number:
+        return
+    if hard != resource.RLIM_INFINITY and hard < number:
+        _log.warning(
+            "only %d open files are permitted: connections of clients may fail below "
+            "ENCORE_MAX_CONNECTIONS; permit %d (ulimit -n, LimitNOFILE=)",
+            hard,
+            number,
+        )
+    number = number if hard == resource.RLIM_INFINITY else min(hard, number)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 def create_worker_app() -> FastAPI:

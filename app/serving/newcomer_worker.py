@@ -35,6 +35,8 @@ _LISTENERS: Final = 30
 _MOST_NEWCOMERS: Final = 1000
 # How many are followed, so that some are there when others lose their listeners.
 _MOST_FOUND: Final = 5000
+# While more artists wait, no further events are read; they are not forgotten.
+_MOST_WAITING: Final = 50_000
 # How many newcomers are checked for lost listeners at once.
 _DOUBTED_PER_LOOK: Final = 500
 # Closing waits no longer; the store was closed before, which has ended the worker's questions.
@@ -130,7 +132,8 @@ class NewcomerWorker:
             self._cursor = self._erased_up_to = 0
             self._doubted |= dict.fromkeys(self._found)
         # All is read before any state changes, since each read may fail.
-        latest = store.latest_of_artists(self._cursor)
+        is_behind = len(self._waiting) > _MOST_WAITING
+        latest = [] if is_behind else store.latest_of_artists(self._cursor)
         erased = store.erased_after(self._erased_up_to)
         prunings = store.prunings
         if latest:

@@ -22,7 +22,7 @@ from threading import Lock
 from typing import Final
 from zlib import crc32
 
-from app.errors import StoreUnavailable
+from app.errors import EncoreError, StoreUnavailable
 from app.files import SHARED_MEMORY, shared_folder
 from app.store.course import Mark, Seen
 
@@ -183,7 +183,8 @@ class Stamps:
             self._slots.release()
             self.availability.release()
             for table in self._tables:
-                table.close(self._path)
+                with suppress(OSError, EncoreError):
+                    table.close(self._path)
 
     def _use(self, table: _Table) -> None:
         """Reads from another table from now on, whichever thread asks."""
@@ -201,22 +202,23 @@ class Stamps:
             yield self._tables
 
     def _follow_name(self) -> None:
-        path = self._path
-        if self._tables[-1].is_at(path):
-            return
+        path = Path(self._name)
         try:
+            path = self._path
+            if self._tables[-1].is_at(path):
+                return
             table = next((one for one in self._tables if one.has_name(path)), None)
             if table is None:
                 table = _Table(path)
                 logger.warning("%s was removed or replaced; what is there now is used", path)
             else:
                 table.repair()  # cut short, or moved away and back
-        except OSError as error:
+        except (OSError, EncoreError) as error:
             if not self._has_failed:
                 logger.warning(
                     "%s; until then a worker that is replaced does not see what others store "
                     "at once",
-                    _why(path, error),
+                    _why(path, error) if isinstance(error, OSError) else error,
                 )
             self._has_failed = True
             return

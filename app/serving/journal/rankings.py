@@ -29,7 +29,7 @@ _MOST_PLACES: Final = 100_000
 
 
 class _Asked(NamedTuple):
-    """What tells one ranking from another; ``edition`` is that of the open store."""
+    """What tells one ranking from another; the edition is that of the open store."""
 
     days: float
     by_plays: bool
