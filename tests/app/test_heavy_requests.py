@@ -142,7 +142,7 @@ def test_many_bombs_at_once_leave_the_service_in_reach(server: Server) -> None:
     ("target", "reason"),
     [
         ("/recommend/u30?" + "&".join(["a"] * 10_000), "query: has 10,000 parameters"),
-        ("/recommend/u30?" + "&".join(["exclude=a"] * 4_000), "query: has 4,000 parameters"),
+        ("/recommend/u30?" + "&".join(["exclude=a"] * 2_001), "query: has 2,001 parameters"),
         ("/recommend/u30?" + "&".join(["exclude=a"] * 1_001), "query.exclude: "),
         ("/popular?" + "&".join(f"p{k}" for k in range(1_500)), "query.p0: is not a parameter"),
         ("/users/u30?" + "&".join(["%"] * 1_900), "(and at least 19 more)"),
