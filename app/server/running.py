@@ -1,4 +1,4 @@
-"""Runs the application until it is told to end: in this process, or in several workers."""
+"""Runs the application until it is told to end, in worker processes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _GRACE_SECONDS: Final = 10
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Serves on an open port until SIGTERM or SIGINT."""
     import uvicorn  # noqa: PLC0415 - slow to import, and not needed for refused settings
-    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
+    from uvicorn.config import STARTUP_FAILURE  # noqa: PLC0415
 
     from app.observe.logs import log_config  # noqa: PLC0415
+    from app.server.supervisor import Supervisor  # noqa: PLC0415
 
     config = uvicorn.Config(
         "app.server.running:create_worker_app",
@@ -40,14 +41,10 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         headers=[("X-Content-Type-Options", "nosniff")],
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    # Uvicorn finishes its requests and then raises the signal again, which then ends with status 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: sys.exit(0))
-    server = uvicorn.Server(config)
-    if settings.workers == 1:
-        server.run(sockets=[listener])
-    else:
-        Multiprocess(config, sockets=[listener]).run()
+    supervisor = Supervisor(config, sockets=[listener])
+    supervisor.run()
+    if supervisor.has_failed:
+        sys.exit(STARTUP_FAILURE)
 
 
 def create_worker_app() -> FastAPI:
