@@ -73,7 +73,7 @@ def _flag_options(name: str, info: FieldInfo) -> dict[str, Any]:
 def shown_default(info: FieldInfo) -> str:
     """Returns a setting's default as it is written in a variable."""
     default = info.default
-    if default is None:
+    if default is None or default == ():
         return "none"
     if isinstance(default, SecretStr):
         return default.get_secret_value()

@@ -12,6 +12,8 @@
     ├── EventConflict       all events have ids that belong to different stored events
     ├── UnknownUser         a user without the history or the events that a call needs
     ├── Unauthorized        a protected call without the right API key
+    ├── HostNotAllowed      a request that was sent to a host that the service does not answer to
+    ├── OriginNotAllowed    a request that a web page of a foreign origin has sent
     └── InvalidSettings     settings that are invalid, so that the service does not start
 
 Messages say what was wrong, where, and what to do. ``app.http.problems`` has the HTTP status of
@@ -93,6 +95,14 @@ class UnknownUser(EncoreError):
 
 class Unauthorized(EncoreError):
     """The API key is missing or wrong."""
+
+
+class HostNotAllowed(EncoreError):
+    """A request was sent to a host that the service does not answer to."""
+
+
+class OriginNotAllowed(EncoreError):
+    """A request was sent by a web page of an origin that may not call the service."""
 
 
 class InvalidSettings(EncoreError):

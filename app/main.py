@@ -14,8 +14,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
 from app.artifacts.models_folder import ModelsFolder
+from app.hosts import HostRule
+from app.http.access.calls import check_calls
+from app.http.access.cors import Cors
+from app.http.access.host_guard import HostGuard
+from app.http.access.key_guard import KeyGuard
 from app.http.body_limit import BodyLimit
+from app.http.compression import Compressing
 from app.http.documentation import install_documentation
+from app.http.head import HeadAsGet
 from app.http.hot_route import HotRoute
 from app.http.problems import answer_error, install_problem_handlers
 from app.http.raw_target import RawTarget
@@ -73,17 +80,21 @@ class Service(FastAPI):
 
     The hot route answers the commonest call, FastAPI with its own layers everything else::
 
-        added middleware -> hot route -> reading -> FastAPI's exception handlers -> routes
+        added middleware -> guards -> hot route -> reading -> FastAPI's handlers -> routes
 
     A middleware sees a request as the server hands it over; ``encoded_path`` is its path as sent.
 
     Args:
+        guards: what refuses requests, outermost first; unlike added middleware it raises nothing.
         reading: how FastAPI gets a request that the hot route hands over, outermost first.
         options: those of FastAPI.
     """
 
-    def __init__(self, *, reading: Sequence[Middleware], **options: Any) -> None:
+    def __init__(
+        self, *, guards: Sequence[Middleware], reading: Sequence[Middleware], **options: Any
+    ) -> None:
         super().__init__(**options)
+        self._guards = [*guards]
         self._reading = [*reading]
         self.hot_route = HotRoute(self, super().__call__)
         self._door: ASGIApp | None = None
@@ -96,7 +107,7 @@ class Service(FastAPI):
 
     def _build_door(self) -> ASGIApp:
         door: ASGIApp = self.hot_route
-        for middleware, args, kwargs in reversed(self.user_middleware):
+        for middleware, args, kwargs in reversed([*self.user_middleware, *self._guards]):
             door = middleware(door, *args, **kwargs)
         if self.user_middleware:
             door = _AnsweringFaults(door, self)
@@ -125,7 +136,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     app = Service(
+        guards=_guards(settings),
         reading=[
+            Middleware(HeadAsGet),
+            Middleware(Compressing),
             Middleware(RawTarget),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],
@@ -141,7 +155,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     install_documentation(app)
     install_problem_handlers(app)
+    check_calls(app)
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
     return app
+
+
+def _guards(settings: Settings) -> list[Middleware]:
+    """Returns what a request has to pass, by settings, which do not change."""
+    guards = []
+    key, hosts = settings.api_key, HostRule(settings.allowed_hosts)
+    if not hosts.allows_any and (key is None or settings.allowed_hosts):
+        # With a key, a page of another origin can do no more than any other client without it.
+        origins = settings.cors_origins if key is None else None
+        guards.append(Middleware(HostGuard, hosts=hosts, origins=origins))
+    if key is not None:
+        guards.append(Middleware(KeyGuard, key=key.get_secret_value(), protect=settings.protect))
+    return guards
 
 
 @asynccontextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import (
     ByteSize,
@@ -19,16 +19,18 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InvalidSettings
 from app.events.event_types import DEFAULT_RULES, EventRules
+from app.hosts import ANY, is_loopback, read_host, read_origin
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.store.address import check_url
 from app.store.deadlines import Deadlines
 
 PREFIX: Final = "ENCORE_"
 _MASK: Final = "**********"
+Area = Literal["reads", "metrics", "docs"]
 
 
 class _FromVariables(BaseSettings):
@@ -55,8 +57,24 @@ class Settings(_FromVariables):
     )
     allow_unauthenticated: bool = Field(
         default=False,
-        description="Lets the service listen beyond loopback without a key: "
-        "everyone who reaches it may then administer it.",
+        description="Lets the service listen beyond loopback without a key: everyone who reaches "
+        "it may then administer it. With a key set it has no effect.",
+    )
+    protect: Annotated[tuple[Area, ...], NoDecode] = Field(
+        default=(),
+        description="What wants the key as well, beside calls that write or show a person's data: "
+        "reads (lists and other calls that read), metrics, docs; several with commas.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts that requests may be sent to, as their headers Host and Origin name "
+        "them, beside localhost and its addresses: names, addresses, *.example.org, or * for any; "
+        "several with commas. Unset: with a key any, without one no other.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins of web pages that may call the service from a browser, as "
+        "https://example.org, or * for any, which needs a key; several with commas.",
     )
     workers: int = Field(
         default=1,
@@ -162,8 +180,8 @@ class Settings(_FromVariables):
         default=128,
         ge=1,
         le=100_000,
-        description="Requests that may wait for live scoring at once, for each worker; "
-        "more are refused with 503.",
+        description="Requests that may wait for live scoring at once, for each worker, of short "
+        "lists and of long ones each; more are refused with 503.",
     )
     live_wait_seconds: float = Field(
         default=0.5,
@@ -191,6 +209,21 @@ class Settings(_FromVariables):
             raise ValueError("expected printable ASCII characters without spaces")
         return key
 
+    @field_validator("protect", mode="before")
+    @classmethod
+    def _split_areas(cls, value: object) -> object:
+        return _entries(value, _read_area)
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return _entries(value, read_host)
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        return _entries(value, read_origin)
+
     @field_validator("database_url")
     @classmethod
     def _names_a_store(cls, url: SecretStr) -> SecretStr:
@@ -213,6 +246,22 @@ class Settings(_FromVariables):
             f"{PREFIX}API_KEY is set. Set a key, listen on 127.0.0.1, or accept that everyone "
             f"may administer the service with {PREFIX}ALLOW_UNAUTHENTICATED=true"
         )
+
+    @model_validator(mode="after")
+    def _has_the_key_that_it_wants(self) -> Settings:
+        if self.api_key:
+            return self
+        if self.protect:
+            raise ValueError(
+                f"{PREFIX}PROTECT is {','.join(self.protect)!r}, and no {PREFIX}API_KEY is set, "
+                "so nobody could call what it names. Set a key, or leave it out"
+            )
+        if ANY in self.cors_origins:
+            raise ValueError(
+                f"{PREFIX}CORS_ORIGINS is '*', and no {PREFIX}API_KEY is set, so every web page "
+                "that somebody opens could administer the service. Set a key, or name the origins"
+            )
+        return self
 
     @property
     def newcomer_rules(self) -> NewcomerRules:
@@ -253,12 +302,23 @@ def _event_rules(settings: BaseSettings) -> EventRules:
     return EventRules(**{rule: getattr(settings, name) for rule, name in _RULE_SETTINGS.items()})
 
 
-def is_loopback(host: str) -> bool:
-    """Says whether only this machine can reach a server that listens on ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+_Entry = TypeVar("_Entry")
+
+
+def _entries(value: object, read: Callable[[str], _Entry]) -> object:
+    """Returns the entries of a list that is written with commas, each once, in order."""
+    parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value  # type: ignore[assignment]
+    return tuple(dict.fromkeys(read(part.strip()) for part in parts if part.strip()))
+
+
+def _read_area(text: str) -> str:
+    areas = get_args(Area)
+    word = text.lower()
+    if word not in areas:
+        near = get_close_matches(word, areas, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"expected {', '.join(areas)}, found {text[:100]!a}{hint}")
+    return word
 
 
 def variable(name: str) -> str:

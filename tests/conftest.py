@@ -24,6 +24,8 @@ from training.data.interactions import Interactions
 _EVENTS = tempfile.TemporaryDirectory(prefix="encore-test-events-")
 os.environ["ENCORE_DATABASE_URL"] = f"sqlite:///{_EVENTS.name}/encore.db"
 os.environ["ENCORE_STATE"] = _EVENTS.name
+# What TestClient calls the service.
+os.environ["ENCORE_ALLOWED_HOSTS"] = "testserver"
 # A busy machine may not refuse what a test asks for; tests of the refusal say how long they wait.
 os.environ["ENCORE_LIVE_WAIT_SECONDS"] = "60"
 os.environ["ENCORE_STORE_READ_SECONDS"] = os.environ["ENCORE_STORE_WRITE_SECONDS"] = "60"

@@ -109,9 +109,13 @@ class PostgresServer:
         assert self._process is not None
         # The first one makes no others once it is stopped.
         self._process.send_signal(number)
-        for child in _children_of(self._process.pid):
+        for child in children_of(self._process.pid):
             with suppress(ProcessLookupError):
                 os.kill(child, number)
+
+    def tables(self) -> list[Path]:
+        """Returns the files of all tables, without the log of the server."""
+        return [path for path in (self._data / "base").rglob("*") if path.is_file()]
 
     def url(self, database: str) -> str:
         """Returns the address of a database."""
@@ -197,7 +201,8 @@ def _free_port() -> int:
         return port
 
 
-def _children_of(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Returns the ids of the processes that a process has started."""
     # Not by /proc/PID/task/PID/children, which misses some while others end.
     children = []
     for process in Path("/proc").glob("[0-9]*"):

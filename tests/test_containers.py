@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from app.settings import Settings, variable
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -85,6 +87,25 @@ class TestCompose:
         assert services["serve"]["ports"] == ["127.0.0.1:${ENCORE_PORT:-8000}:8000"]
         assert "ports" not in services["train"]
         assert "ports" not in services["postgres"]
+
+    def test_a_key_ends_the_open_default(self, services: Mapping[str, Any]) -> None:
+        environment = services["serve"]["environment"]
+        # Handed on as the host has it; with it ENCORE_ALLOW_UNAUTHENTICATED has no effect, and any
+        # host will do: tests/app/test_access.py starts the service in this way.
+        assert environment["ENCORE_API_KEY"] is None
+        assert environment["ENCORE_ALLOW_UNAUTHENTICATED"] == (
+            "${ENCORE_ALLOW_UNAUTHENTICATED:-true}"
+        )
+        assert environment["ENCORE_ALLOWED_HOSTS"] == (
+            "${ENCORE_ALLOWED_HOSTS:-serve${ENCORE_API_KEY:+,*}}"
+        )
+        assert "serve" in services
+        for name in ("ENCORE_PROTECT", "ENCORE_CORS_ORIGINS"):
+            assert environment[name] is None
+
+    def test_every_setting_of_the_service_is_one(self, services: Mapping[str, Any]) -> None:
+        names = {variable(name) for name in Settings.model_fields}
+        assert {*services["serve"]["environment"]} <= names
 
     def test_postgres_is_an_optional_service(self, services: Mapping[str, Any]) -> None:
         assert services["postgres"]["profiles"] == ["postgres"]

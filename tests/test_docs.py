@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
 from app.events.event_types import DEFAULT_RULES, Counting, EventType
+from app.events.personal_data import Place
 from app.schemas.options import RecommendBody, RecommendParameters
 from app.store.event_columns import EVENT_COLUMNS
 
@@ -99,6 +101,23 @@ def test_the_page_about_events_has_the_table_of_columns() -> None:
     assert shown == [
         (f"`{one.name}`", f"`{one.dumped.name}`" if one.dumped else "") for one in EVENT_COLUMNS
     ]
+
+
+def test_the_page_about_events_has_the_table_of_places_that_hold_a_person() -> None:
+    shown = [row for row in rows(section("events.md", "Erasure")) if len(row) == 4]
+    assert shown == [
+        [f"`{place}`", place.holding.holds, place.holding.goes.value, place.holding.how]
+        for place in Place
+    ]
+
+
+def test_bounds_of_memory_are_those_of_the_code() -> None:
+    shown = section("scaling.md", "What a worker remembers")
+    found = re.findall(r"\| ([\d,]+) \| `(_\w+)` in `([\w/]+)\.py`", shown)
+    assert len(found) > 8
+    for number, name, path in found:
+        module = import_module(path.replace("/", "."))
+        assert int(number.replace(",", "")) == getattr(module, name), name
 
 
 def test_the_page_about_calls_has_every_list_option() -> None:

@@ -24,7 +24,7 @@ _EACH: Final = Counting.EACH
 _OPINION: Final = Counting.OPINION
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Activity:
     """The sum of a user's events.
 
@@ -50,6 +50,11 @@ class Activity:
     def only_hides(self) -> bool:
         """Whether the events only hide artists, and the user is ranked by their history alone."""
         return not (self.units or self.disliked or self.is_erased)
+
+    @property
+    def size(self) -> int:
+        """How many entries it has: an artist that was played counts for its units and as seen."""
+        return len(self.units) + len(self.seen) + len(self.barred) + len(self.disliked)
 
 
 NO_ACTIVITY: Final = Activity()

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import InvalidId
 from app.http.body_limit import has_body
+from app.http.compression import LONG_BODY, compressing
 from app.http.known_route import PREFIX, is_as_known
 from app.http.parameters import check_query, decode, repeatable_parameters
 from app.http.problems import answer_error
@@ -89,6 +90,8 @@ class HotRoute:
         except Exception as error:
             await answer_error(error, service, scope, receive, send)
             return
+        if len(body) >= LONG_BODY:
+            send = compressing(scope, send)
         headers = [_JSON, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -131,6 +134,8 @@ def _id_of(value: str) -> str:
 def _read_excluding(user_id: str, text: str) -> Query | None:
     # The excluded ids differ from call to call, the other parameters seldom do.
     rest, *exclude = f"&{text}".split(_EXCLUDE)
+    if len(exclude) > MAX_IDS:
+        return None
     if exclude:
         if text.count("&", len(rest)) >= len(exclude):
             return _read_excluding(user_id, _with_exclude_last(text))
@@ -142,7 +147,7 @@ def _read_excluding(user_id: str, text: str) -> Query | None:
             except InvalidId:
                 return None
         # Ids that were not encoded are ASCII, so they have as many bytes as characters.
-        if max(map(len, exclude)) > MAX_ID_BYTES or len(exclude) > MAX_IDS:
+        if max(map(len, exclude)) > MAX_ID_BYTES:
             return None
     arguments = _remembered(rest) if len(rest) <= _LONGEST_REMEMBERED else _read_arguments(rest)
     return None if arguments is None else Query(user_id, exclude=exclude, **arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any, Final, get_origin
 from urllib.parse import unquote_to_bytes
 
@@ -13,8 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel
 
 from app.errors import InvalidId
-from app.schemas.primitives import ARTIST_ID_EXAMPLE, USER_ID_EXAMPLE, check_id
+from app.schemas.primitives import ARTIST_ID_EXAMPLE, MAX_IDS, USER_ID_EXAMPLE, check_id
+from app.schemas.problem import MOST_VIOLATIONS
 
+# No call takes more: one parameter may be given MAX_IDS times, and the others once.
+_MOST_PARAMETERS: Final = 2 * MAX_IDS
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -70,7 +74,10 @@ def check_query(query_string: str, repeatable: Mapping[str, bool]) -> None:
     Raises:
         RequestValidationError: an unknown name, a repeated one, or broken encoding.
     """
-    errors = list(_query_errors(query_string, repeatable))
+    if (count := query_string.count("&") + 1) > _MOST_PARAMETERS:
+        message = f"has {count:,} parameters, more than {_MOST_PARAMETERS:,}"
+        raise RequestValidationError([{"loc": ("query",), "msg": message, "type": "query"}])
+    errors = list(islice(_query_errors(query_string, repeatable), MOST_VIOLATIONS))
     if errors:
         raise RequestValidationError(
             [{"loc": ("query", name), "msg": message, "type": "query"} for name, message in errors]

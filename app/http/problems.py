@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import errors
 from app.http.raw_target import encoded_path
-from app.schemas.problem import Problem, Violation
+from app.schemas.problem import MOST_VIOLATIONS, Problem, Violation
 from app.serving.connection import ClientGone
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -31,12 +31,14 @@ _BLANK: Final = "about:blank"
 _URN: Final = "urn:encore:problem:"
 _RETRY: Final = {"Retry-After": "5"}
 _MAX_ECHO: Final = 100
-_MAX_VIOLATIONS: Final = 20
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-# Python's own titles of these two statuses differ between versions.
-_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+# Python's own titles of these statuses differ between versions.
+_TITLES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 # The client has closed the connection: nobody reads the answer, and no fault is logged.
 _CLIENT_GONE: Final = (ClientDisconnect, ClientGone)
+# Any call may be answered with them: the last two by a fault of the request or of the service, the
+# others by the server, which reads the request.
+_OF_ANY_CALL: Final = frozenset({400, 408, 414, 431, 422, 500})
 _UNEXPECTED: Final = "something went wrong inside the service; its log has the details"
 
 
@@ -76,6 +78,8 @@ KINDS: Final[Mapping[type[errors.EncoreError], Kind]] = {
     errors.Unauthorized: Kind(
         401, f"{_URN}unauthorized", "Unauthorized", {"WWW-Authenticate": 'ApiKey realm="encore"'}
     ),
+    errors.HostNotAllowed: Kind(421, f"{_URN}host-not-allowed", "Host not allowed"),
+    errors.OriginNotAllowed: Kind(403, f"{_URN}origin-not-allowed", "Origin not allowed"),
     errors.InvalidSettings: _INTERNAL,
 }
 
@@ -157,8 +161,8 @@ def summary(entries: Sequence[Any]) -> str:
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Returns an operation's error responses for OpenAPI; 422 and 500 are added to all."""
-    return {status: _EXAMPLES[status] for status in sorted({*statuses, 422, 500})}
+    """Returns an operation's error responses for OpenAPI, with those that any call may have."""
+    return {status: _EXAMPLES[status] for status in sorted({*statuses, *_OF_ANY_CALL})}
 
 
 def _kind_of(error: Exception) -> Kind:
@@ -183,7 +187,7 @@ def _http_kind(request: Request, error: HTTPException) -> Kind:
 
 def _allowed_methods(request: Request) -> list[str]:
     routes = request.app.router.routes
-    return [
+    found = [
         method
         for method in _METHODS
         if any(
@@ -191,6 +195,9 @@ def _allowed_methods(request: Request) -> list[str]:
             for route in routes
         )
     ]
+    if "GET" in found and "HEAD" not in found:
+        found.insert(1, "HEAD")  # HeadAsGet answers it
+    return found
 
 
 def _http_detail(error: HTTPException) -> str:
@@ -202,7 +209,7 @@ def _http_detail(error: HTTPException) -> str:
 
 
 def _violations(entries: Sequence[Any]) -> Iterator[Violation]:
-    for entry in entries[:_MAX_VIOLATIONS]:
+    for entry in entries[:MOST_VIOLATIONS]:
         location = ".".join(str(part) for part in entry["loc"])
         yield Violation(location=_short(location), message=_message(entry))
 
@@ -220,20 +227,32 @@ def _message(entry: Mapping[str, Any]) -> str:
     message = message.replace("Input should be", "should be", 1)
     found = entry.get("input")
     if kind not in {"form", "query", "value_error"} and isinstance(found, str | int | float):
+        # Cut before it is written out: a text may have millions of characters.
+        found = found[:_MAX_ECHO] if isinstance(found, str) else found
         message += f", found {_short(repr(found), 60)}"
     return message
 
 
 def _summary(violations: list[Violation], count: int) -> str:
     first = violations[0]
-    more = f" (and {count - 1} more)" if count > 1 else ""
+    # From this many on, the others may not have been looked at.
+    at_least = "at least " if count >= MOST_VIOLATIONS else ""
+    more = f" (and {at_least}{count - 1} more)" if count > 1 else ""
     where = f"{first.location}: " if first.location else ""
     return f"{where}{first.message}{more}"
 
 
 def _short(text: str, length: int = _MAX_ECHO) -> str:
-    text = text.encode(errors="backslashreplace").decode()
+    text = text[: length + 1].encode(errors="backslashreplace").decode()
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+# The headers of problems, for OpenAPI.
+_HEADERS: Final = {
+    "Accept-Encoding": "The encodings of bodies that are taken.",
+    "Retry-After": "Seconds after which it makes sense to ask again.",
+    "WWW-Authenticate": "How to give the key.",
+}
 
 
 def _example(
@@ -247,8 +266,13 @@ def _example(
         instance=path,
         errors=[violation] if violation else None,
     )
+    headers = {
+        name: {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
+        for name in kind.headers
+    }
     return {
         "description": kind.title,
+        **({"headers": headers} if headers else {}),
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
@@ -259,10 +283,19 @@ def _example(
 
 
 _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
+    400: _example(400, _blank_kind(400), "this is no HTTP request", "/recommend/8f1c2a9e5d"),
     401: _example(
         401,
         KINDS[errors.Unauthorized],
         "this call needs the API key in the header X-API-Key",
+        "/admin/reload",
+    ),
+    403: _example(
+        403,
+        KINDS[errors.OriginNotAllowed],
+        "the header Origin is 'https://example.org', and web pages may call this service from "
+        "loopback only while it has no key: set ENCORE_API_KEY, or add the origin to "
+        "ENCORE_CORS_ORIGINS",
         "/admin/reload",
     ),
     404: _example(
@@ -272,6 +305,7 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
         "strategy=auto answers with popular artists instead",
         "/recommend/nobody",
     ),
+    408: _example(408, _blank_kind(408), "the request did not come in time", "/events"),
     409: _example(
         409,
         KINDS[errors.EventConflict],
@@ -285,12 +319,34 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
         "the body has more than 4194304 bytes (ENCORE_MAX_BODY_BYTES); send it in several requests",
         "/recommend",
     ),
+    414: _example(
+        414,
+        _blank_kind(414),
+        "the URL is too long; send the options in the body of POST /recommend",
+        "/recommend/8f1c2a9e5d",
+    ),
+    415: _example(
+        415,
+        _blank_kind(415, {"Accept-Encoding": "identity"}),
+        "bodies are taken without a Content-Encoding, found 'gzip'; send it uncompressed",
+        "/events",
+    ),
+    421: _example(
+        421,
+        KINDS[errors.HostNotAllowed],
+        "the header Host is 'example.org', and this service answers to localhost, its addresses "
+        "and the hosts in ENCORE_ALLOWED_HOSTS only: send requests there, or add the host",
+        "/recommend/8f1c2a9e5d",
+    ),
     422: _example(
         422,
         INVALID_REQUEST,
         "query.n: should be less than or equal to 500, found 100000",
         "/recommend/8f1c2a9e5d",
         Violation(location="query.n", message="should be less than or equal to 500, found 100000"),
+    ),
+    431: _example(
+        431, _blank_kind(431), "the request's headers are too long", "/recommend/8f1c2a9e5d"
     ),
     500: _example(500, _INTERNAL, _UNEXPECTED, "/recommend/8f1c2a9e5d"),
     503: _example(

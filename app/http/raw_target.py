@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote, quote_from_bytes
 
+from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 # Printable ASCII characters stay as they are; all other bytes are encoded.
@@ -36,6 +37,20 @@ def encoded_path(scope: Scope) -> str:
     """Returns a request's path as it was sent, as printable ASCII."""
     raw_path: bytes | None = scope.get("raw_path")
     return quote(scope["path"], safe=_PATH_SAFE) if raw_path is None else _encode(raw_path)
+
+
+def as_routed(scope: Scope) -> Scope:
+    """Returns the scope of a request as routes see it, for who looks at it ahead of them."""
+    root_path: str = scope["app"].root_path or scope.get("root_path", "")
+    return {**scope, "path": encoded_path(scope), "root_path": root_path}
+
+
+def path_in_service(scope: Scope) -> bytes:
+    """Returns a request's path as it was sent, without the path of the service itself."""
+    raw_path: bytes | None = scope.get("raw_path")
+    if raw_path and not scope.get("root_path") and not scope["app"].root_path:
+        return raw_path
+    return get_route_path(as_routed(scope)).encode()
 
 
 def _encode(target: bytes) -> str:

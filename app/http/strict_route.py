@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.http.body_bounds import BodyBounds
 from app.http.parameters import check_query, may_repeat, repeatable_parameters
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -25,13 +30,14 @@ class StrictRoute(APIRoute):
         """Returns the handler of this route."""
         handle = super().get_route_handler()
         repeatable = _query_parameters(self.dependant)
-        has_body = self.body_field is not None
+        body = self.body_field
+        bounds = None if body is None else BodyBounds.of(body.field_info.annotation)
 
         async def strict(request: Request) -> Response:
             check_query(request.scope["query_string"].decode(), repeatable)
-            if has_body:
+            if bounds is not None:
                 request = _JsonRequest(request.scope, request.receive)
-                await request.parse()
+                await request.parse(bounds)
             return await handle(request)
 
         return strict
@@ -42,12 +48,18 @@ class _JsonRequest(Request):
 
     _content: Any = None
 
-    async def parse(self) -> None:
+    async def parse(self, bounds: BodyBounds) -> None:
         """Reads the body.
 
+        Args:
+            bounds: how much it may hold.
+
         Raises:
-            RequestValidationError: its content type is not JSON, or its content is not.
+            HTTPException: it is encoded, 415.
+            RequestValidationError: its content type is not JSON, or its content is not, or it
+                holds more than the bounds say.
         """
+        self._refuse_encoded()
         content_type = self.headers.get("content-type", "")
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type != "application/json":
@@ -57,7 +69,11 @@ class _JsonRequest(Request):
                 "send the header Content-Type: application/json",
             )
         try:
-            self._content = _parse_json(await self.body())
+            body = await self.body()
+            if bounds.are_needed(body):
+                bounds.check(body)
+                await asyncio.sleep(0)  # reading takes as long again
+            self._content = _parse_json(body, bounds)
         except json.JSONDecodeError as error:
             _refuse(("body",), f"is not JSON: {error.msg} at character {error.pos}")
         except UnicodeDecodeError as error:
@@ -67,18 +83,28 @@ class _JsonRequest(Request):
         except ValueError as error:
             _refuse(("body",), str(error))
 
+    def _refuse_encoded(self) -> None:
+        for coding in ",".join(self.headers.getlist("content-encoding")).split(","):
+            if coding.strip().lower() not in {"", "identity"}:
+                raise HTTPException(
+                    415,
+                    f"bodies are taken without a Content-Encoding, found {coding.strip()[:20]!a}; "
+                    "send it uncompressed",
+                    headers={"Accept-Encoding": "identity"},
+                )
+
     async def json(self) -> Any:
         """Returns the value that ``parse`` has read."""
         return self._content
 
 
-def _parse_json(body: bytes) -> Any:
+def _parse_json(body: bytes, bounds: BodyBounds) -> Any:
     return json.loads(
         body.decode(),
         # NaN and Infinity are not JSON, but Python writes them; the schema refuses them by name.
         parse_constant=float,
         parse_int=_parse_int,
-        object_pairs_hook=_unique_keys,
+        object_pairs_hook=partial(_object, bounds),
     )
 
 
@@ -87,12 +113,13 @@ def _parse_int(digits: str) -> int | float:
     return float(digits) if len(digits) > 100 else int(digits)
 
 
-def _unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"the field {key[:100]!a} is given twice; give it once")
-        result[key] = value
+def _object(bounds: BodyBounds, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    bounds.check_object(len(pairs))
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"the field {twice[:100]!a} is given twice; give it once")
     return result
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,6 @@ from app.events.activity import Activity, with_units
 from app.model.model import Model
 from app.recommend.listens import Row, stack
 from app.recommend.query import Query
-
-# Vectors of users with events that are cached: some ten megabytes.
-_MOST_VECTORS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,10 +54,16 @@ def solve(tastes: Sequence[Taste], model: Model) -> NDArray[np.float32]:
 
 
 class SolvedVectors:
-    """A cache of the vectors of users with events, the latest ones; any thread may use it."""
+    """A cache of the vectors of users with events; any thread may use it.
+
+    A vector goes with the activity that it was solved for. So there are no more than activities,
+    whose cache is bounded, and a cached vector keeps nothing of an erased user in memory.
+    """
 
     def __init__(self) -> None:
-        self._solved: OrderedDict[str, tuple[Activity, NDArray[np.float32]]] = OrderedDict()
+        self._solved: WeakKeyDictionary[Activity, tuple[str, NDArray[np.float32]]] = (
+            WeakKeyDictionary()
+        )
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -69,18 +71,16 @@ class SolvedVectors:
 
     def of(self, query: Query) -> NDArray[np.float32] | None:
         """Returns the cached vector of a query's user, None if their events have changed since."""
-        if query.user_id is None or query.listens:
+        if query.user_id is None or query.activity is None or query.listens:
             return None
         with self._lock:
-            activity, vector = self._solved.get(query.user_id, (None, None))
-        # Each new event makes another object of a user's activity.
-        return vector if activity is query.activity else None
+            # Each new event makes another object of a user's activity.
+            user_id, vector = self._solved.get(query.activity, (None, None))
+        # Erased users may share an activity without events.
+        return vector if user_id == query.user_id else None
 
     def add(self, query: Query, vector: NDArray[np.float32]) -> None:
         """Caches the vector of a query's user."""
         if query.user_id is not None and query.activity is not None and not query.listens:
             with self._lock:
-                self._solved[query.user_id] = query.activity, vector
-                self._solved.move_to_end(query.user_id)
-                if len(self._solved) > _MOST_VECTORS:
-                    self._solved.popitem(last=False)
+                self._solved[query.activity] = query.user_id, vector

@@ -16,12 +16,15 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from app.events.event import Event
 from app.events.event_types import EventType
+from app.model.id_map import MAX_ID_BYTES
 from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
     MAX_PLAYS,
+    MIN_PLAYS,
     USER_ID_EXAMPLE,
     Id,
 )
@@ -29,8 +32,6 @@ from app.schemas.times import TIME_EXAMPLE, Time
 
 MAX_EVENTS: Final = 10_000
 MAX_NAME: Final = 500
-# Smaller numbers would vanish when plays are summed as float32.
-MIN_PLAYS: Final = 0.001
 _TYPES: Final = {kind.value: kind for kind in EventType}
 _EVENT_FIELDS: Final = tuple(field.name for field in fields(Event))
 EVENT_ID_EXAMPLE: Final = "play-000017"
@@ -50,9 +51,18 @@ def _whole_name(name: str) -> str:
     return name
 
 
-NamedId = Annotated[Id, AfterValidator(_not_empty)]
+NamedId = Annotated[
+    Id,
+    AfterValidator(_not_empty),
+    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_ID_BYTES}),
+]
 EventId = NamedId
-ArtistName = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_whole_name)]
+ArtistName = Annotated[
+    str,
+    Field(max_length=MAX_NAME),
+    AfterValidator(_whole_name),
+    Field(json_schema_extra={"pattern": r"\S"}),
+]
 if TYPE_CHECKING:
     TypeName: TypeAlias = str
 else:
@@ -66,10 +76,24 @@ def _effects() -> list[str]:
     return [f"`{kind}` {kind.effect.words}" for kind in kinds]
 
 
+# What `EventIn._has_plays_of_its_own` checks, for clients that are generated from the schema.
+_RULE_OF_PLAYS: Final[JsonDict] = {
+    "if": {
+        "properties": {
+            "type": {"enum": [kind.value for kind in EventType if not kind.carries_plays]}
+        },
+        "required": ["type"],
+    },
+    "then": {"properties": {"plays": {"type": "null"}}},
+}
+
+
 class EventIn(BaseModel):
     """One thing that a user did."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, title="Event")
+    model_config = ConfigDict(
+        extra="forbid", strict=True, title="Event", json_schema_extra=_RULE_OF_PLAYS
+    )
 
     user_id: NamedId = Field(description="Who.", examples=[USER_ID_EXAMPLE])
     artist_id: NamedId = Field(
@@ -138,24 +162,32 @@ class Refused:
         self.event_id = event_id
 
 
-def _or_refused(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Returns ``Refused`` for an invalid event, so that the other events of a request are read."""
+def read_event(entry: Any) -> Event | Refused:
+    """Returns the event that an entry of a request tells, or why it is none."""
     try:
-        return handler(value)
+        return EventIn.model_validate(entry).to_event()
     except ValidationError as error:
-        event_id = value.get("event_id") if isinstance(value, dict) else None
+        event_id = entry.get("event_id") if isinstance(entry, dict) else None
         is_text = isinstance(event_id, str) and event_id.isprintable()
         return Refused(
             list(error.errors(include_url=False)), str(event_id)[:256] if is_text else None
         )
 
 
+def _unread(entry: Any, _handler: ValidatorFunctionWrapHandler) -> Any:
+    # SkipValidation would leave the event out of the components of OpenAPI.
+    return entry
+
+
 class EventsBody(BaseModel):
     """The body of ``POST /events``."""
 
+    # The entries are as they were sent: each is still to be read by ``read_event``, which takes too
+    # long for all at once.
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    events: list[Annotated[EventIn, WrapValidator(_or_refused)]] = Field(
+    events: list[Annotated[EventIn, WrapValidator(_unread)]] = Field(
         min_length=1,
         max_length=MAX_EVENTS,
         description="What happened, in any order; some hundred at a time are quickest.",

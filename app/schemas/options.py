@@ -15,14 +15,18 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.recommend.query import Query, Strategy
+from app.schemas.first_errors import ENDS_EARLY, FIRST_ERRORS
 from app.schemas.primitives import (
     ARTIST_ID_EXAMPLE,
+    FINITE,
     MAX_IDS,
     MAX_PLAYS,
+    MIN_PLAYS,
     OTHER_ARTIST_ID_EXAMPLE,
+    PLAIN_DECIMAL,
+    PLAIN_INTEGER,
     USER_ID_EXAMPLE,
     Id,
-    PlainDecimal,
     PlainInteger,
 )
 
@@ -42,38 +46,37 @@ _INTERNAL: Final = frozenset({"activity"})
 
 # JSON has no enumerations, so these accept strings in an otherwise strict body.
 StrategyName = Annotated[Strategy, Field(strict=False)]
-Excluded = Annotated[list[Id], Field(max_length=MAX_IDS)]
-
+Ids = Annotated[list[Id], Field(max_length=MAX_IDS), ENDS_EARLY, FIRST_ERRORS]
 
 Discovery = Annotated[
-    PlainDecimal,
+    float,
     Field(
         ge=0,
         le=1,
-        allow_inf_nan=False,
         description="How much the scores of popular artists are discounted: 0 not at all, 0.25 for "
         "more variety at hardly any cost in hits, 1 for a list of little-known artists. Lists of "
         "popular artists stay as they are.",
         examples=[0.25],
     ),
+    PLAIN_DECIMAL,
+    FINITE,
 ]
 Explore = Annotated[
-    PlainDecimal,
+    float,
     Field(
         ge=0,
         le=1,
-        allow_inf_nan=False,
         description="The share of places that go to new artists which have too few listeners to be "
         "ranked, near the user's taste: 0.1 for one in ten. Such an item has `source: explore` and "
         "no score.",
         examples=[0.1],
     ),
+    PLAIN_DECIMAL,
+    FINITE,
 ]
 ExploreSeed = Annotated[
-    PlainInteger | None,
+    Annotated[int, Field(ge=0, le=2**63 - 1), PLAIN_INTEGER] | None,
     Field(
-        ge=0,
-        le=2**63 - 1,
         description="Seed of the choice of those artists; without it the choice stays the same for "
         "a user and a model all day (UTC).",
         examples=[7],
@@ -136,7 +139,7 @@ class ListOptions(SharedOptions, _OneList):
 class RecommendParameters(ListOptions):
     """The query of ``GET /recommend/{user_id}``."""
 
-    exclude: Excluded = Field(
+    exclude: Ids = Field(
         default_factory=list,
         description="An artist id that must not appear; give the parameter once for each. Unknown "
         "ones are ignored.",
@@ -155,12 +158,15 @@ class Listen(BaseModel):
     )
     plays: float = Field(
         default=1.0,
-        gt=0,
+        ge=MIN_PLAYS,
         le=MAX_PLAYS,
         allow_inf_nan=False,
-        description="How often they played it.",
+        description="How often they played it, in whole plays or parts of one.",
         examples=[12],
     )
+
+
+Listens = Annotated[list[Listen], Field(max_length=MAX_IDS), ENDS_EARLY, FIRST_ERRORS]
 
 
 class RecommendBody(ListOptions):
@@ -173,32 +179,31 @@ class RecommendBody(ListOptions):
         description="The user of the list; left out or null for an unknown user.",
         examples=[USER_ID_EXAMPLE],
     )
-    exclude: Excluded = Field(
+    exclude: Ids = Field(
         default_factory=list,
         description="Artist ids that must not appear; unknown ones are ignored.",
         examples=[[OTHER_ARTIST_ID_EXAMPLE]],
     )
-    candidates: list[Id] | None = Field(
+    candidates: Ids | None = Field(
         default=None,
-        max_length=MAX_IDS,
         description="If given, only these artists are ranked; unknown ones are ignored.",
         examples=[[ARTIST_ID_EXAMPLE, OTHER_ARTIST_ID_EXAMPLE]],
     )
-    listens: list[Listen] | None = Field(
+    listens: Listens | None = Field(
         default=None,
-        max_length=MAX_IDS,
         description="What the user listens to; it is not stored. For an unknown user it is the "
         "history; for a user with a history it counts like events of type `play`.",
         examples=[[{"artist_id": OTHER_ARTIST_ID_EXAMPLE, "plays": 12}]],
     )
 
 
+SomeIds = Annotated[list[Id], Field(min_length=1, max_length=MAX_IDS), ENDS_EARLY, FIRST_ERRORS]
+
+
 class _ManyLists(BaseModel):
     """The options of the call for many lists only."""
 
-    user_ids: list[Id] = Field(
-        min_length=1,
-        max_length=MAX_IDS,
+    user_ids: SomeIds = Field(
         description="The users of the lists, in order; unknown users get popular artists.",
         examples=[[USER_ID_EXAMPLE, "b77d01c4aa"]],
     )

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from bisect import bisect_left
+from typing import Annotated, Final
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.recommend.query import PopularityBy
 from app.schemas.options import Page
-from app.schemas.primitives import ARTIST_ID_EXAMPLE, PlainDecimal, Version
+from app.schemas.primitives import ARTIST_ID_EXAMPLE, FINITE, PLAIN_DECIMAL, Version
 
 MAX_DAYS: Final = 3650
+# The periods of which plays are counted, in days: few, so that many requests share a count.
+PERIODS: Final[tuple[float, ...]] = (
+    *(hours / 24 for hours in (1, 3, 6, 12)),
+    *range(1, 31),
+    *(60, 90, 120, 180, 270, 365, 730, 1095, 1825, MAX_DAYS),
+)
 _POPULAR_ITEM: Final = {
     "rank": 1,
     "artist_id": ARTIST_ID_EXAMPLE,
@@ -18,6 +25,12 @@ _POPULAR_ITEM: Final = {
     "listeners": 611,
     "plays": 1291387.0,
 }
+Days = Annotated[float, Field(gt=0, le=MAX_DAYS), PLAIN_DECIMAL, FINITE]
+
+
+def period_of(days: float) -> float:
+    """Returns the shortest of ``PERIODS`` that holds so many days, at most ``MAX_DAYS``."""
+    return PERIODS[bisect_left(PERIODS, days)]
 
 
 class PopularParameters(Page):
@@ -29,13 +42,11 @@ class PopularParameters(Page):
         examples=["listeners"],
     )
 
-    days: PlainDecimal | None = Field(
+    days: Annotated[Days, AfterValidator(period_of)] | None = Field(
         default=None,
-        gt=0,
-        le=MAX_DAYS,
-        allow_inf_nan=False,
         description="Count the events of this many days until now; without it, the data that the "
-        "model was trained on.",
+        "model was trained on. It is rounded up: to 1, 3, 6 or 12 hours, to whole days up to 30, "
+        "then to 60, 90, 120, 180, 270 or 365 days, and 2, 3, 5 or 10 years of 365 days.",
         examples=[7],
     )
 
@@ -56,7 +67,8 @@ class PopularArtists(BaseModel):
     model_version: Version
     by: PopularityBy = Field(description="What counted.", examples=["listeners"])
     days: float | None = Field(
-        description="How many days of events were counted; null for the training data.",
+        description="How many days of events were counted, what was asked for rounded up; null for "
+        "the training data.",
         examples=[None],
     )
     items: list[PopularItem] = Field(

@@ -7,10 +7,12 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.model.id_map import encode_id
+from app.model.id_map import MAX_ID_BYTES, encode_id
 
 MAX_IDS: Final = 1000
 MAX_PLAYS: Final = 1_000_000
+# Smaller numbers would vanish in float32, in which plays are summed and weighted.
+MIN_PLAYS: Final = 0.001
 
 USER_ID_EXAMPLE: Final = "8f1c2a9e5d"
 VERSION_EXAMPLE: Final = "20261123T150405Z-3f9c2a1b"
@@ -44,9 +46,15 @@ def _plain_decimal(value: object) -> object:
     return value
 
 
-Id = Annotated[str, AfterValidator(check_id)]
-PlainInteger = Annotated[int, BeforeValidator(_plain_integer)]
-PlainDecimal = Annotated[float, BeforeValidator(_plain_decimal)]
+# JSON Schema counts characters: an id of fewer may still have too many bytes.
+Id = Annotated[str, AfterValidator(check_id), Field(json_schema_extra={"maxLength": MAX_ID_BYTES})]
+# Bounds stand before these two, as in `Annotated[int, Field(ge=1), PLAIN_INTEGER] | None`. Pydantic
+# writes a bound that applies to a validator into the schema as `ge`, unknown to JSON Schema.
+PLAIN_INTEGER: Final = BeforeValidator(_plain_integer)
+PLAIN_DECIMAL: Final = BeforeValidator(_plain_decimal)
+# After the bounds, so that a number with too many digits is said to be too large.
+FINITE: Final = Field(allow_inf_nan=False)
+PlainInteger = Annotated[int, PLAIN_INTEGER]
 Version = Annotated[
     str, Field(description="The published model that answered.", examples=[VERSION_EXAMPLE])
 ]

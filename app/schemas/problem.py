@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, Field
 
-from app.schemas.primitives import USER_ID_EXAMPLE
+# How many of the things that are wrong with a request an answer names.
+MOST_VIOLATIONS: Final = 20
 
 
 class Violation(BaseModel):
@@ -36,7 +39,7 @@ class Problem(BaseModel):
     )
     instance: str = Field(
         description="The path that was asked for, shortened when it is long.",
-        examples=[f"/recommend/{USER_ID_EXAMPLE}"],
+        examples=["/recommend/8f1c2a9e5d"],
     )
     errors: list[Violation] | None = Field(
         default=None,

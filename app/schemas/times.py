@@ -21,11 +21,11 @@ _RFC_3339: Final = re.compile(
 _NAIVE: Final = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?", re.ASCII)
 
 
-def read_time(value: object) -> int:
+def read_stored_time(value: object) -> int:
     """Returns the microseconds since 1970 (UTC) of a time such as 2026-11-26T18:03:59+01:00.
 
     Raises:
-        ValueError: it is not a time, has no offset, or lies before 1970 or in the future.
+        ValueError: it is not a time, or has no offset.
     """
     if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         if isinstance(value, str) and _NAIVE.fullmatch(value):
@@ -33,9 +33,18 @@ def read_time(value: object) -> int:
         raise ValueError(f"should be a time such as {TIME_EXAMPLE}")
     try:
         moment = datetime.fromisoformat(value.upper())
-        microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
+        return (moment - _EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"should be a time that exists, such as {TIME_EXAMPLE}") from error
+
+
+def read_time(value: object) -> int:
+    """Returns the time that a sender says; see ``read_stored_time``.
+
+    Raises:
+        ValueError: it is not a time, has no offset, or lies before 1970 or in the future.
+    """
+    microseconds = read_stored_time(value)
     if microseconds < 0:
         raise ValueError("lies before 1970")
     if microseconds > (time.time() + _FUTURE_SECONDS) * MICROSECONDS:
@@ -48,8 +57,6 @@ def write_time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-Time = Annotated[
-    int,
-    BeforeValidator(read_time),
-    Field(json_schema_extra={"type": "string", "format": "date-time"}),
-]
+_SHOWN: Final = Field(json_schema_extra={"type": "string", "format": "date-time"})
+Time = Annotated[int, BeforeValidator(read_time), _SHOWN]
+StoredTime = Annotated[int, BeforeValidator(read_stored_time), _SHOWN]

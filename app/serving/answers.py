@@ -45,8 +45,11 @@ async def recommend_batch(
     batcher: Batcher,
     queries: Sequence[Query],
     receive: Receive,
-) -> bytes:
+) -> list[bytes]:
     """Answers many queries, each as if alone, with the JSON of ``BatchRecommendations``.
+
+    Returns:
+        The JSON in pieces: it may have ten megabytes.
 
     Raises:
         UnknownUser: strategy ``als`` for a user without usable history.
@@ -68,8 +71,11 @@ async def recommend_batch(
         query.activity = activity
     encode = partial(encode_list, recommender.model, with_version=False)
     lists = await unless_gone(batcher.answer(recommender, queries, encode), receive)
-    results = b",".join(map(_unless_refused, lists))
-    return b'{"model_version":"%b","results":[%b]}' % (recommender.model.version.encode(), results)
+    pieces = [b'{"model_version":"%b","results":[' % recommender.model.version.encode()]
+    for one in lists:
+        pieces += _unless_refused(one), b","
+    pieces[-1] = b"]}"
+    return pieces
 
 
 def _seed_of_the_day(user_id: str | None, version: str) -> int:

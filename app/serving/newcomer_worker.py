@@ -33,6 +33,8 @@ _ARTISTS_PER_LOOK: Final = 50
 _LISTENERS: Final = 30
 # If there are more newcomers, those with most listeners count.
 _MOST_NEWCOMERS: Final = 1000
+# How many are followed, so that some are there when others lose their listeners.
+_MOST_FOUND: Final = 5000
 # How many newcomers are checked for lost listeners at once.
 _DOUBTED_PER_LOOK: Final = 500
 # Closing waits no longer; the store was closed before, which has ended the worker's questions.
@@ -43,11 +45,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A newcomer, how many listeners its vector is made from, and its latest listeners."""
+    """A newcomer, how many listeners its vector is made from, and a hash of its latest listeners.
+
+    Only a hash, since what is cached of a user has to go when the user is erased.
+    """
 
     newcomer: Newcomer
     n_listeners: int
-    listeners: list[str]
+    listeners: int
 
 
 class NewcomerWorker:
@@ -133,7 +138,7 @@ class NewcomerWorker:
             self._doubted |= dict.fromkeys(self._found)
         for artist in list(self._doubted)[:_DOUBTED_PER_LOOK]:
             found = self._found.get(artist)
-            if found and found.listeners != store.listeners_of(artist, limit=_LISTENERS):
+            if found and found.listeners != _hash(store.listeners_of(artist, limit=_LISTENERS)):
                 self._waiting[artist] = None
             del self._doubted[artist]
         now_due = list(self._waiting)[:_ARTISTS_PER_LOOK]
@@ -157,7 +162,7 @@ class NewcomerWorker:
         if queries:
             name = store.names_of([artist]).get(artist, artist)
             newcomer = solver.solve(artist, name, recommender.tastes(queries))
-            self._found[artist] = _Found(newcomer, len(queries), listeners)
+            self._found[artist] = _Found(newcomer, len(queries), _hash(listeners))
         else:
             self._found.pop(artist, None)
 
@@ -165,12 +170,18 @@ class NewcomerWorker:
         most = sorted(
             self._found.values(), key=lambda one: (-one.n_listeners, one.newcomer.artist_id)
         )
+        # One that is dropped is found again with its next event.
+        self._found = {one.newcomer.artist_id: one for one in most[:_MOST_FOUND]}
         chosen = [one.newcomer for one in most[:_MOST_NEWCOMERS]]
         if chosen or recommender.newcomers.artists:
             newcomers = Newcomers.of(recommender.model, chosen)
             self._follower.in_service.update(
                 recommender, lambda situation: situation.with_newcomers(newcomers)
             )
+
+
+def _hash(listeners: list[str]) -> int:
+    return hash(tuple(listeners))
 
 
 def _check_watermark(model: Model, store: EventStore) -> None:

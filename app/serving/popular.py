@@ -45,6 +45,7 @@ async def played_lately(
 
     Raises:
         StoreUnavailable: the events cannot be read.
+        Overloaded: too many other rankings are being counted.
     """
     model, gone = recommender.model, recommender.availability.artists
     limit = offset + n + len(gone)

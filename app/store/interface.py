@@ -146,6 +146,23 @@ class EventStore(Protocol):
         """
         ...
 
+    @property
+    def is_wiped(self) -> bool | None:
+        """Whether no deleted data is left in the database's log; None where it does not say."""
+        ...
+
+    def owe_wipe(self) -> None:
+        """Records that data was deleted, by whichever process, so that ``wipe`` has work to do."""
+        ...
+
+    def wipe(self) -> None:
+        """Removes deleted data from the database's log, as far as its readers allow.
+
+        It waits for nobody, and does nothing where nothing is left. A failure is no error: whoever
+        follows the store calls it again until ``is_wiped``, also after a restart.
+        """
+        ...
+
     def tombstone_of(self, user_id: str) -> int:
         """Returns the number of a user's tombstone, 0 for a user who was never erased."""
         ...

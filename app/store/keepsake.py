@@ -48,6 +48,11 @@ class Keepsake:
         name = blake2b(address.encode(), digest_size=16).hexdigest()
         self._path = (folder or shared_folder()) / f"encore-{os.getuid()}-{name}.json"
         self._saved = StoreKnowledge()
+        self._has_failed = False
+
+    def is_there(self) -> bool:
+        """Whether the file is there, if it has to be; logging out may empty shared memory."""
+        return self._saved == StoreKnowledge() or self._path.exists()
 
     def load(self) -> StoreKnowledge:
         """Returns what was saved last; an empty value if that cannot be read."""
@@ -71,12 +76,12 @@ class Keepsake:
         return self._saved
 
     def save(self, knowledge: StoreKnowledge) -> bool:
-        """Replaces what was saved, unless it is the same.
+        """Replaces what was saved, unless it is the same and still there.
 
         Returns:
             False if another worker is writing, so that the caller should try again soon; else True.
         """
-        if knowledge == self._saved:
+        if knowledge == self._saved and self.is_there():
             return True
         content = {
             "erased": sorted(knowledge.erased),
@@ -89,7 +94,11 @@ class Keepsake:
         except BlockingIOError:
             return False  # another worker is writing it
         except OSError as error:
-            logger.warning("%s cannot be written: %s", self._path, error.strerror)
+            if not self._has_failed or knowledge != self._saved:
+                logger.warning("%s cannot be written: %s", self._path, error.strerror)
+            self._has_failed = True
+        else:
+            self._has_failed = False
         self._saved = knowledge
         return True
 

@@ -154,6 +154,15 @@ class PostgresEventStore(SqlUpkeep):
         # The next question to the store reports the failure.
         self._closing.wait(seconds)
 
+    def compact(self) -> None:
+        """Rewrites the tables that hold users; see ``MaintainableStore``."""
+        with self._lent(Deadline()) as connection:
+            connection.execute("SET statement_timeout = 0")
+            try:
+                connection.execute("VACUUM (FULL, ANALYZE) events, tombstones")
+            finally:
+                connection.execute("RESET statement_timeout")
+
     def backup(self, path: Path) -> Statistics:
         """Refuses, since PostgreSQL has its own tools for backups."""
         raise StoreUnavailable(
@@ -222,8 +231,16 @@ class PostgresEventStore(SqlUpkeep):
         with cast("psycopg.Connection[Any]", connection).cursor() as cursor:
             cursor.executemany(statement.encode(), rows)
 
-    def _wipe(self) -> None:
-        pass  # the server removes deleted rows when it vacuums
+    @property
+    def is_wiped(self) -> None:
+        """None: the server does not say what its log holds; see ``EventStore``."""
+        return
+
+    def owe_wipe(self) -> None:
+        """Does nothing; see ``wipe``."""
+
+    def wipe(self) -> None:
+        """Does nothing: the server reuses its log, and removes rows when it vacuums."""
 
     def _announce(self, connection: Connection) -> None:
         self._execute(connection, "SELECT pg_notify(?, ?)", _CHANNEL, self._name)

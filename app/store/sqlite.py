@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -25,6 +26,8 @@ from app.store.upkeep import SqlUpkeep
 _BUSY_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.02
 _CLOSE_SECONDS: Final = 1.0
+# For how long a reader may prevent a checkpoint before it is logged.
+_LONG_READ_SECONDS: Final = 60
 # The meaning of SQLite's codes for operators: the reason in one word, and what to do.
 _TROUBLES: Final = {
     "SQLITE_BUSY": ("locked", "another program holds its lock; find it with fuser or lsof"),
@@ -36,6 +39,8 @@ _TROUBLES: Final = {
     "SQLITE_CANTOPEN": ("unreachable", "its folder has to exist and to be writable"),
     "SQLITE_PERM": ("readonly", "let the service write to the file and its folder"),
 }
+
+logger = logging.getLogger(__name__)
 
 
 class SqliteEventStore(SqlUpkeep):
@@ -61,12 +66,19 @@ class SqliteEventStore(SqlUpkeep):
         self._writer: sqlite3.Connection | None = None
         self._write_lock = Lock()
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        # How often data was deleted, and how many of these times the write-ahead log was emptied.
+        self._deletions = self._wiped_deletions = 0
+        # Since when readers prevent that; None if they do not.
+        self._blocked_since: float | None = None
         with self._translated():
             # Created here, since SQLite would let everyone read it.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             status = path.stat()
             self._device, self._inode = status.st_dev, status.st_ino
+            log = path.with_name(f"{path.name}-wal")
+            if log.exists() and log.stat().st_size:
+                self.owe_wipe()  # a process that ended before may have left deleted data there
         try:
             with self._writing() as connection:
                 self._migrate(connection)
@@ -82,6 +94,15 @@ class SqliteEventStore(SqlUpkeep):
     def wait_for_news(self, seconds: float) -> None:
         """Waits for the whole time; SQLite does not notify of what is stored."""
         self._closed.wait(seconds)
+
+    def compact(self) -> None:
+        """Rewrites the file; see ``MaintainableStore``."""
+        with self._locked(), self._translated():
+            self._check_in_place()
+            connection = self._writer = self._writer or self._connect()
+            connection.execute("VACUUM")
+            self.owe_wipe()
+        self.wipe()
 
     def backup(self, path: Path) -> Statistics:
         """Copies the store to a file, also while it is written to; see ``MaintainableStore``."""
@@ -127,6 +148,8 @@ class SqliteEventStore(SqlUpkeep):
             # In one step: a copy in several steps starts again whenever something is written.
             cast("sqlite3.Connection", connection).backup(copy, pages=-1)
         with _CopyFailed.instead():
+            # Pages were copied as they are, with what is left of deleted rows in unused parts.
+            copy.execute("VACUUM")
             (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
         return str(verdict)
 
@@ -196,17 +219,48 @@ class SqliteEventStore(SqlUpkeep):
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         cast("sqlite3.Connection", connection).executemany(statement, rows)
 
-    def _wipe(self) -> None:
-        # Deleted data stays in the log until it is merged into the file, as far as readers allow.
-        # This does not wait for readers, since other writers would wait as well.
+    @property
+    def is_wiped(self) -> bool:
+        """Whether no deleted data is left in the write-ahead log; see ``EventStore``."""
+        return self._wiped_deletions == self._deletions
+
+    def owe_wipe(self) -> None:
+        """Records that data was deleted; see ``EventStore``."""
+        self._deletions += 1
+
+    def wipe(self) -> None:
+        """Merges the write-ahead log into the file and empties it; see ``EventStore``."""
+        if self.is_wiped:
+            return
         with suppress(StoreUnavailable), self._locked(), self._translated():
-            if self._writer is not None:
-                self._writer.execute("PRAGMA busy_timeout = 0")
-                try:
-                    self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                finally:
-                    milliseconds = round(1000 * _busy_seconds(self._deadlines.writing))
-                    self._writer.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            self._check_in_place()
+            connection = self._writer = self._writer or self._connect()
+            # Deletions are counted after they are committed, or under the same lock before.
+            deletions = self._deletions
+            # Nobody is waited for, since other writers would wait as well.
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                milliseconds = round(1000 * _busy_seconds(self._deadlines.writing))
+                connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            if is_busy:
+                self._warn_of_readers()
+            else:
+                self._wiped_deletions, self._blocked_since = deletions, None
+
+    def _warn_of_readers(self) -> None:
+        if self._blocked_since is None:
+            self._blocked_since = time.monotonic()
+        elif time.monotonic() - self._blocked_since > _LONG_READ_SECONDS:
+            self._blocked_since = float("inf")  # said once
+            logger.warning(
+                "deleted data, of erased users perhaps, is still in %s-wal: another program has "
+                "had a transaction open for more than %d s. Find it with fuser or lsof, and end "
+                "it; the service then removes the data by itself",
+                self._path,
+                _LONG_READ_SECONDS,
+            )
 
     def _announce(self, connection: Connection) -> None:
         pass  # other processes poll

@@ -8,7 +8,9 @@ otherwise. Users may share a slot, which costs nothing but a question to the sto
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import mmap
 import os
 from array import array
@@ -27,8 +29,12 @@ _SLOTS: Final = 2**20
 _MASK: Final = _SLOTS - 1
 _HEADER_BYTES: Final = mmap.PAGESIZE
 _BYTES: Final = _HEADER_BYTES + 8 * _SLOTS
+# Marks a file as a table; another layout has another number.
+_LAYOUT: Final = int.from_bytes(b"encore 1", "little")
 # File locks exclude other processes, but not other threads of this one.
 _in_process = Lock()
+
+logger = logging.getLogger(__name__)
 
 
 def stamp_key(user_id: str) -> int:
@@ -56,6 +62,10 @@ class NoStamps:
 class Stamps:
     """The table of one store on this host.
 
+    Its file may go while it is in use: logging out can empty shared memory. A process that is
+    started then makes another one, so the name is looked at before each change, and all processes
+    come together again in the table that has the name.
+
     Args:
         place: the store's ``EventStore.place``.
 
@@ -68,32 +78,27 @@ class Stamps:
             host.
     """
 
+    availability: memoryview
+    _slots: memoryview
+
     def __init__(self, place: str) -> None:
-        folder = shared_folder()
-        self._path = folder / f"encore-{os.getuid()}-{_name(place)}"
+        self._name = f"encore-{os.getuid()}-{_name(place)}"
+        path = self._path
         try:
             with _in_process:
-                self._descriptor = _open(self._path)
-                try:
-                    _reserve(self._descriptor)
-                    self._map = mmap.mmap(self._descriptor, _BYTES)
-                except BaseException:
-                    os.close(self._descriptor)
-                    raise
+                table = _Table(path)
         except OSError as error:
-            raise StoreUnavailable(
-                "memory", f"{self._path}: {error.strerror}; {_BYTES >> 20} MiB have to fit there"
-            ) from error
-        whole = memoryview(self._map).cast("Q")
-        # The number up to which all events are in the table.
-        self._covered = whole[:1]
-        self.availability = whole[1:2]
-        self._slots = whole[_HEADER_BYTES // 8 :]
-        whole.release()
+            raise StoreUnavailable("memory", _why(path, error)) from error
+        # What is changed: the table that is read, and until it is filled the one that follows it;
+        # before them those that other processes still read.
+        self._tables = [table]
+        self._use(table)
         self._is_closed = False
-        if folder != SHARED_MEMORY:
-            # A power cut may have lost a part of what was written, so all events are read again.
-            self._covered[0] = 0
+        self._has_failed = False
+
+    @property
+    def _path(self) -> Path:
+        return shared_folder() / self._name
 
     def is_touched(self, user_id: str) -> bool:
         """Says whether a user may have events."""
@@ -105,13 +110,18 @@ class Stamps:
 
     def raise_availability(self, version: int) -> None:
         """Raises the version of availability; a lower one changes nothing."""
-        with self._locked():
-            self.availability[0] = max(self.availability[0], version)
+        with self._changing() as tables:
+            for table in tables:
+                with table.locked():
+                    table.availability[0] = max(table.availability[0], version)
 
     def raise_to(self, latest: Iterable[tuple[str, int]]) -> None:
         """Raises the stamps of users to the numbers of their latest events."""
-        with self._locked():
-            self._raise((stamp_key(user_id), sequence) for user_id, sequence in latest)
+        raised = [(stamp_key(user_id), sequence) for user_id, sequence in latest]
+        with self._changing() as tables:
+            for table in tables:
+                with table.locked():
+                    table.raise_to(raised)
 
     def catch_up(self, end: int, latest_after: Callable[[int], list[tuple[int, int]]]) -> None:
         """Raises the stamps for events that others have stored.
@@ -121,12 +131,22 @@ class Stamps:
             latest_after: returns the stamp keys with events after a number, up to ``end`` at least,
                 and their latest numbers.
         """
-        covered = self._covered[0]
+        with self._changing() as tables:
+            table = tables[-1]
+            covered = table.covered[0]
         if end > covered:
             latest = latest_after(covered)
-            with self._locked():
-                self._raise(latest)
-                self._covered[0] = max(self._covered[0], end)
+            with self._changing() as tables:
+                if table in tables:  # another thread may have given it up meanwhile
+                    with table.locked():
+                        table.raise_to(latest)
+                        table.covered[0] = max(table.covered[0], end)
+        with self._changing() as tables:
+            # Read only now: until it was filled, its users seemed to have no events.
+            if tables[-1] is table is not self._used:
+                self._use(table)
+            needed = (self._used, tables[-1])
+            self._tables = [one for one in tables if one in needed or not one.is_left()]
 
     def close(self) -> None:
         """Closes the table; the last process that uses it removes it. May be called twice."""
@@ -134,37 +154,169 @@ class Stamps:
             if self._is_closed:
                 return
             self._is_closed = True
-            self._covered.release()
-            self.availability.release()
             self._slots.release()
-            self._map.close()
-            with suppress(OSError):
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._path.unlink()
-            os.close(self._descriptor)
+            self.availability.release()
+            for table in self._tables:
+                table.close(self._path)
 
-    def _raise(self, latest: Iterable[tuple[int, int]]) -> None:
-        slots = self._slots
+    def _use(self, table: _Table) -> None:
+        """Reads from another table from now on, whichever thread asks."""
+        self._used = table
+        self.availability = table.availability
+        self._slots = table.slots
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[_Table]]:
+        """Excludes other threads, and yields the tables to change; the last has the name."""
+        with _in_process:
+            if self._is_closed:
+                raise StoreUnavailable("closed", "the event store is closed; the service is ending")
+            self._follow_name()
+            yield self._tables
+
+    def _follow_name(self) -> None:
+        path = self._path
+        if self._tables[-1].is_at(path):
+            return
+        try:
+            table = next((one for one in self._tables if one.has_name(path)), None)
+            if table is None:
+                table = _Table(path)
+                logger.warning("%s was removed or replaced; what is there now is used", path)
+            else:
+                table.repair()  # cut short, or moved away and back
+        except OSError as error:
+            if not self._has_failed:
+                logger.warning(
+                    "%s; until then a worker that is replaced does not see what others store "
+                    "at once",
+                    _why(path, error),
+                )
+            self._has_failed = True
+            return
+        self._has_failed = False
+        self._tables = [one for one in self._tables if one is not table] + [table]
+
+
+class _Table:
+    """A file of numbers in memory. All its methods are called with ``_in_process`` held.
+
+    Args:
+        path: the file; made if it is missing.
+
+    Attributes:
+        covered: its only number is the one up to which all events are in the table.
+        availability: its only number is the version of availability.
+        slots: the stamps.
+
+    Raises:
+        OSError: it cannot be opened, or there is no room.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = _open(path)
+        try:
+            is_new = not os.fstat(self._descriptor).st_size
+            _reserve(self._descriptor)
+            self._map = mmap.mmap(self._descriptor, _BYTES)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        status = os.fstat(self._descriptor)
+        self._identity = status.st_dev, status.st_ino
+        whole = memoryview(self._map).cast("Q")
+        self.covered = whole[:1]
+        self.availability = whole[1:2]
+        self.slots = whole[_HEADER_BYTES // 8 :]
+        self._layout = whole[_HEADER_BYTES // 8 - 1 : _HEADER_BYTES // 8]
+        whole.release()
+        self._begin(is_empty=is_new)
+        if path.parent != SHARED_MEMORY:
+            # A power cut may have lost a part of what was written, so all events are read again.
+            self.covered[0] = 0
+
+    def _begin(self, *, is_empty: bool) -> None:
+        """Empties what is no table of this layout, and says that it is one from now on."""
+        with self.locked():
+            if self._layout[0] != _LAYOUT:
+                if not is_empty:
+                    self._map[:] = bytes(_BYTES)
+                self._layout[0] = _LAYOUT
+
+    def has_name(self, path: Path) -> bool:
+        """Says whether a path is the name of this file."""
+        try:
+            status = path.lstat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def is_at(self, path: Path) -> bool:
+        """Says whether a path is the name of this file, and the file is whole."""
+        return self.has_name(path) and os.fstat(self._descriptor).st_size >= _BYTES
+
+    def repair(self) -> None:
+        """Takes it up again; where its file was cut short, all events have to be read again."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if os.fstat(self._descriptor).st_size < _BYTES:
+            _reserve(self._descriptor)
+            self._layout[0] = 0
+            self._begin(is_empty=False)
+
+    def raise_to(self, latest: Iterable[tuple[int, int]]) -> None:
+        """Raises stamps, by their keys."""
+        slots = self.slots
         for key, sequence in latest:
             slot = key & _MASK
             # A stamp never falls: an old number could be taken for a current one.
             slots[slot] = max(slots[slot], sequence)
 
+    def is_left(self) -> bool:
+        """Says whether no other process reads it any more; then it is given up.
+
+        Its memory goes with the last thread that still looks at a stamp.
+        """
+        # Its own lock says that it reads it, which is over.
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        os.close(self._descriptor)
+        return True
+
+    def close(self, path: Path) -> None:
+        """Closes it, and removes the file if it has the name and no other process uses it."""
+        for view in (self.covered, self.availability, self.slots, self._layout):
+            view.release()
+        self._map.close()
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.has_name(path):
+                path.unlink()
+        os.close(self._descriptor)
+
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # The kernel frees the lock of a killed process.
-        with _in_process:
-            if self._is_closed:
-                raise StoreUnavailable("closed", "the event store is closed; the service is ending")
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+    def locked(self) -> Iterator[None]:
+        """Excludes other processes; the kernel frees the lock of a killed one."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
 
 def _name(place: str) -> str:
     return blake2b(place.encode(), digest_size=16).hexdigest()
+
+
+def _why(path: Path, error: OSError) -> str:
+    """Returns why a table cannot be used, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: {error.strerror}; {_BYTES >> 20} MiB have to fit there"
+    return (
+        f"{path}: {error.strerror}; the service makes this file by itself, so remove what is there"
+    )
 
 
 def _reserve(descriptor: int) -> None:
@@ -179,13 +331,20 @@ def _reserve(descriptor: int) -> None:
 def _open(path: Path) -> int:
     """Opens the file and takes a shared lock on it, which shows others that it is in use."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(descriptor).st_uid != os.getuid():
-                raise PermissionError(1, "belongs to another user of this host")
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except PermissionError:
+            if path.lstat().st_uid != os.getuid():
+                raise
+            path.unlink()  # its permissions were changed; those who use it follow the name
+            continue
+        try:
+            status = os.fstat(descriptor)
+            if status.st_uid != os.getuid():
+                raise PermissionError(errno.EPERM, "belongs to another user of this host")
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             with suppress(FileNotFoundError):
-                if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                if os.path.samestat(path.lstat(), status):
                     return descriptor
         except BaseException:
             os.close(descriptor)

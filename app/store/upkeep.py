@@ -107,10 +107,14 @@ class MaintainableStore(EventStore, Protocol):
         """
         ...
 
+    def compact(self) -> None:
+        """Rewrites the store, so that nothing deleted is left in its pages; others wait for it."""
+        ...
+
     def backup(self, path: Path) -> Statistics:
         """Copies the store to a file, whole or not at all; it may be written to meanwhile.
 
-        The copy is checked, and has an id of its own, as ``renew`` gives.
+        The copy is checked, holds nothing deleted, and has an id of its own, as ``renew`` gives.
 
         Args:
             path: the file; replaced if it exists.
@@ -191,8 +195,9 @@ class SqlUpkeep(SqlEventStore):
                     self._set_origin(connection, store_id, min(shared, last))
             if last > before:
                 self._raise_sequence(connection, last)
-        if absorption.counts.events_erased:
-            self._wipe()
+            if absorption.counts.events_erased:
+                self.owe_wipe()
+        self.wipe()
         return absorption.counts
 
     def _absorb_events(
@@ -254,8 +259,9 @@ class SqlUpkeep(SqlEventStore):
             if deleted:
                 self._execute(connection, "UPDATE event_store SET prunings = prunings + 1")
                 self._announce(connection)
+                self.owe_wipe()
         if deleted < limit:
-            self._wipe()
+            self.wipe()
         return deleted
 
     def count_before(self, before: int, types: Collection[EventType]) -> int:

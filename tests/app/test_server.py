@@ -96,6 +96,7 @@ def serving(models: Path, *arguments: str, **variables: str) -> Iterator[Server]
             "ENCORE_PORT": "0",
             "ENCORE_MODELS": str(models),
             "ENCORE_DATABASE_URL": f"sqlite:///{folder}/encore.db",
+            "ENCORE_ALLOWED_HOSTS": "x",  # as raw requests call it
             "ENCORE_LIVE_WAIT_SECONDS": "60",  # whatever else the machine does
             "ENCORE_STORE_READ_SECONDS": "60",
             "ENCORE_STORE_WRITE_SECONDS": "60",

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from app.__main__ import main, shown_default
 from app.errors import InvalidSettings
 from app.events.event_types import DEFAULT_RULES, EventRules
+from app.hosts import is_loopback
 from app.settings import (
     Settings,
     flag,
-    is_loopback,
     load_event_rules,
     load_settings,
     variable,
@@ -83,6 +83,12 @@ def test_settings_cannot_be_changed() -> None:
         ("ENCORE_VERIFY_BYTES", "12XB", "could not interpret byte unit"),
         ("ENCORE_MAX_BODY_BYTES", "0", "greater than or equal to 1"),
         ("ENCORE_ALLOW_UNAUTHENTICATED", "perhaps", "a valid boolean"),
+        ("ENCORE_PROTECT", "read", "reads, metrics, docs, found 'read'; did you mean reads?"),
+        ("ENCORE_PROTECT", "docs,metric", "found 'metric'; did you mean metrics?"),
+        ("ENCORE_PROTECT", "everything", "expected reads, metrics, docs, found 'everything'"),
+        ("ENCORE_PROTECT", "reads metrics", "found 'reads metrics'"),
+        ("ENCORE_ALLOWED_HOSTS", "serve,http://a", "'http://a' is no host"),
+        ("ENCORE_CORS_ORIGINS", "https://a.example/", "without a slash at the end"),
     ],
 )
 def test_a_bad_value_is_named_with_the_expected_one(
@@ -106,6 +112,50 @@ def test_each_bad_value_has_a_line(
         " ENCORE_PORT is 'x'",
         " ENCORE_WORKERS is 'y'",
     ]
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCORE_API_KEY", "k")
+    monkeypatch.setenv("ENCORE_PROTECT", " Docs, reads ,,docs")
+    monkeypatch.setenv("ENCORE_ALLOWED_HOSTS", "Serve,*.example.org,[::1]")
+    monkeypatch.setenv("ENCORE_CORS_ORIGINS", "https://A.example:443,http://localhost:1")
+    settings = load_settings()
+    assert settings.protect == ("docs", "reads")
+    assert settings.allowed_hosts == ("serve", "*.example.org", "::1")
+    assert settings.cors_origins == ("https://a.example", "http://localhost:1")
+    for name in ("PROTECT", "ALLOWED_HOSTS", "CORS_ORIGINS"):
+        monkeypatch.setenv(f"ENCORE_{name}", " , ")
+    settings = load_settings()
+    assert settings.protect == settings.allowed_hosts == settings.cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("ENCORE_PROTECT", "reads,docs", "Set a key, or leave it out"),
+        ("ENCORE_CORS_ORIGINS", "*", "Set a key, or name the origins"),
+    ],
+)
+def test_what_makes_no_sense_without_a_key_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    hint: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ENCORE_ALLOW_UNAUTHENTICATED", "true")
+    for key in ("", None):
+        if key is None:
+            monkeypatch.delenv("ENCORE_API_KEY")
+        else:
+            monkeypatch.setenv("ENCORE_API_KEY", key)
+        assert main([]) == 2
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"error: {name} is {value!r}, and no ENCORE_API_KEY is set")
+        assert hint in printed
+    monkeypatch.setenv("ENCORE_API_KEY", "k")
+    load_settings()
 
 
 @pytest.mark.parametrize("key", ["with space", "new\nline", "schlüssel"])

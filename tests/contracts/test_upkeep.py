@@ -427,3 +427,15 @@ def test_an_event_is_read_as_it_was_absorbed(
         StoredEvent(7, 300, Event("gone", "b", plays=2.5))
     ]
     assert other_store.names_of(["🎸"]) == {"🎸": "Ünï\n"}
+
+
+def test_compacting_changes_nothing_that_is_stored(
+    filled: MaintainableStore, open_another: OpenStore
+) -> None:
+    other = open_another()
+    before, identity = entries_of(other), other.id
+    filled.compact()
+    assert entries_of(other) == entries_of(filled) == before
+    assert [outcome.sequence for outcome in other.append([Event("u", "z")], 400)] == [8]
+    assert (filled.last_sequence(), filled.id) == (8, identity)
+    assert filled.is_wiped is not False

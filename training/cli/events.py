@@ -162,6 +162,30 @@ def prune(
 
 
 @events_cli.command
+def compact(*, events: Events = None, json_to: JsonTo = None) -> None:
+    """Rewrites a store, so that nothing of deleted events is left in unused parts of its files.
+
+    Events cannot be stored meanwhile, and PostgreSQL answers no questions about them. SQLite needs
+    as much room again as the file takes.
+
+    Args:
+        events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        json_to: Print JSON instead of tables and sentences, or write it to FILE.
+    """
+    output = Output(json_to)
+    with closing(open_event_store(events)) as store, output.err.status("rewriting"):
+        store.compact()
+        is_wiped = store.is_wiped
+    output.show("the event store was rewritten")
+    if is_wiped is False:
+        output.note(
+            "copies of deleted events stay in its write-ahead log until its readers end; the "
+            "service then removes them"
+        )
+    output.result({"is_wiped": is_wiped})
+
+
+@events_cli.command
 def backup(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> None:
     """Copies an SQLite store to a file; the store may be in use.
 

@@ -22,8 +22,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from app.files import replacing
 from app.schemas.events import EventIn
-from app.schemas.primitives import MAX_PLAYS, Id
-from app.schemas.times import Time, write_time
+from app.schemas.primitives import Id
+from app.schemas.times import StoredTime, write_time
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Tombstone
 from app.store.event_columns import DUMPED, DumpForm
 from app.store.upkeep import REST_SECONDS, MaintainableStore
@@ -220,7 +220,13 @@ def _hash_text(value: str) -> str:
     return value
 
 
+def _whole_text(value: str) -> str:
+    value.encode()  # a lone surrogate is refused
+    return value
+
+
 _Hash = Annotated[str, AfterValidator(_hash_text)]
+_Text = Annotated[str, AfterValidator(_whole_text)]
 _Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
@@ -231,13 +237,17 @@ class _Head(_Line):
 
 
 class _Event(EventIn):
-    # Events in stores may be older than today's rules for new events.
+    # What is stored is taken: it may be older than today's rules for new events, and from hosts
+    # with other clocks.
     user_id: Id
     artist_id: Id
-    plays: float | None = Field(default=None, gt=0, le=MAX_PLAYS, allow_inf_nan=False)
+    plays: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    timestamp: StoredTime | None = None
+    event_id: Id | None = None
+    artist_name: _Text | None = None
     sequence: _Number
     key: _Hash
-    received_at: Time
+    received_at: StoredTime
 
     def to_entry(self) -> KeyedEvent:
         key, event = bytes.fromhex(self.key), self.to_event()
@@ -254,7 +264,7 @@ class _Erased(_Line):
     sequence: _Number
     erased_user: _Hash
     stamp_key: int = Field(ge=0, lt=2**32)
-    erased_at: Time
+    erased_at: StoredTime
 
     def to_entry(self) -> Tombstone:
         hashed = bytes.fromhex(self.erased_user)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from app.events.event import MICROSECONDS, StoredEvent, user_hash
 from app.events.event_types import DEFAULT_RULES, EventRules
 from app.model.watermark import Watermark
-from app.schemas.events import MIN_PLAYS
+from app.schemas.primitives import MIN_PLAYS
 from app.store.interface import EventStore
 from training.data.items import ItemTable
 from training.data.records import REASON_ERASED, Records, RowCounts

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.http.dependencies import CurrentJournal
 from app.http.parameters import ArtistIdInPath
 from app.http.problems import problem_responses
-from app.http.security import require_key
 from app.http.strict_route import StrictRoute
 from app.schemas.artists import Availability, AvailabilityBody
 
@@ -15,7 +14,6 @@ router = APIRouter(
     prefix="/artists",
     tags=["artists"],
     route_class=StrictRoute,
-    dependencies=[Depends(require_key)],
 )
 
 
@@ -24,7 +22,7 @@ router = APIRouter(
     operation_id="set_artist",
     summary="Take an artist out of all lists, or back into them",
     response_description="What holds from now on.",
-    responses=problem_responses(401, 413, 503),
+    responses=problem_responses(413, 415, 503),
 )
 async def set_artist(
     artist_id: ArtistIdInPath, body: AvailabilityBody, journal: CurrentJournal

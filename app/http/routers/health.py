@@ -12,8 +12,6 @@ from app.schemas.health import Live, Ready
 router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute)
 
 
-# Some load balancers ask with HEAD; OpenAPI shows GET only.
-@router.head("/live", include_in_schema=False)
 @router.get(
     "/live",
     operation_id="live",
@@ -26,7 +24,6 @@ async def live() -> Live:
     return Live()
 
 
-@router.head("/ready", include_in_schema=False)
 @router.get(
     "/ready",
     operation_id="ready",

@@ -64,6 +64,13 @@ class _JournalCollector(Collector):
         up = GaugeMetricFamily("encore_event_store_up", "1 while the event store works, else 0.")
         up.add_metric([], float(not self._journal.troubles))
         yield up
+        if self._journal.is_wiped is not None:
+            wiped = GaugeMetricFamily(
+                "encore_event_store_wiped",
+                "1 while no deleted data is left in the log of the event store, else 0.",
+            )
+            wiped.add_metric([], float(self._journal.is_wiped))
+            yield wiped
         waiting = GaugeMetricFamily("encore_events_waiting", "Events that wait to be written.")
         waiting.add_metric([], self._journal.waiting)
         yield waiting

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.http.dependencies import CurrentServing
 from app.http.parameters import UserIdInPath
+from app.http.pieces_response import PiecesResponse
 from app.http.problems import problem_responses
 from app.http.strict_route import StrictRoute
 from app.recommend.query import Query as RecommendQuery
@@ -47,7 +48,7 @@ async def recommend(
     summary="Recommend artists by a full query",
     response_description="The list.",
     response_model=Recommendations,
-    responses=problem_responses(404, 413, 503),
+    responses=problem_responses(404, 413, 415, 503),
 )
 async def recommend_by_query(
     body: RecommendBody,
@@ -69,7 +70,7 @@ async def recommend_by_query(
     summary="Recommend artists to many users",
     response_description="The lists.",
     response_model=BatchRecommendations,
-    responses=problem_responses(413, 503),
+    responses=problem_responses(413, 415, 503),
 )
 async def recommend_batch(
     body: BatchBody,
@@ -79,7 +80,7 @@ async def recommend_batch(
     """One list for each user, equal to the answer of a single call; all from one model."""
     arguments = arguments_of(body)
     queries = [RecommendQuery(user_id, **arguments) for user_id in body.user_ids]
-    return _json(await answers.recommend_batch(*serving, queries, request.receive))
+    return PiecesResponse(await answers.recommend_batch(*serving, queries, request.receive))
 
 
 def _json(encoded: bytes) -> Response:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query
+from anyio import to_thread
+from fastapi import APIRouter, Query
 
 from app.errors import ModelUnavailable, UnknownUser
 from app.events.event import StoredEvent
 from app.http.dependencies import CurrentJournal, Follower
 from app.http.parameters import UserIdInPath
 from app.http.problems import problem_responses
-from app.http.security import require_key
 from app.http.strict_route import StrictRoute
 from app.model.model import Model
 from app.model.weighting import is_used_up
@@ -26,7 +26,6 @@ router = APIRouter(
     prefix="/users",
     tags=["users"],
     route_class=StrictRoute,
-    dependencies=[Depends(require_key)],
 )
 
 
@@ -35,7 +34,7 @@ router = APIRouter(
     operation_id="user",
     summary="Show what is known of a user",
     response_description="Their history and events.",
-    responses=problem_responses(401, 404, 503),
+    responses=problem_responses(404, 503),
 )
 async def user(
     user_id: UserIdInPath,
@@ -44,6 +43,8 @@ async def user(
     journal: CurrentJournal,
 ) -> UserCard:
     """The history that the model was trained on, and the user's stored events, latest first.
+
+    Both come in pages, which go on where `next_history_offset` and `next_before` say.
 
     404 for a user without history and events. Behind the key, as it is personal.
     """
@@ -57,11 +58,18 @@ async def user(
     if user_index is None and not count:
         raise UnknownUser("this user is unknown: no history in the model, and no events")
     has_more = len(events) == parameters.n and events[-1].sequence > 1
+    start, end = parameters.history_offset, parameters.history_offset + parameters.history_n
+    history_count, history = 0, list[PlayedInHistory]()
+    if model is not None and user_index is not None:
+        # Sorting a long one takes longer than others should wait.
+        history_count, history = await to_thread.run_sync(_history, model, user_index, start, end)
     return UserCard(
         user_id=user_id,
         model_version=None if model is None else model.version,
         is_in_model=user_index is not None,
-        history=[] if model is None or user_index is None else _history(model, user_index),
+        history_count=history_count,
+        history=history,
+        next_history_offset=end if end < history_count else None,
         event_count=count,
         events=[_shown(stored, names, model) for stored in events],
         next_before=events[-1].sequence if has_more else None,
@@ -72,16 +80,26 @@ async def user(
     "/{user_id}",
     operation_id="erase_user",
     summary="Erase a user",
-    response_description="What was erased.",
-    responses=problem_responses(401, 503),
+    response_description="What was erased, and what is to come.",
+    responses=problem_responses(503),
 )
-async def erase_user(user_id: UserIdInPath, journal: CurrentJournal) -> UserErased:
+async def erase_user(
+    user_id: UserIdInPath, follower: Follower, journal: CurrentJournal
+) -> UserErased:
     """Deletes the user's events for good; from the next answer on the user is unknown.
 
     Only a hash of the id is stored, so that models that hold the user's history ignore it. It is
-    safe to repeat. Events that come later count as those of a new user.
+    safe to repeat. Events that come later count as those of a new user. `to_come` names what still
+    holds something of the user, and when that goes.
     """
-    return UserErased(user_id=user_id, events_erased=await journal.erase(user_id))
+    erased = await journal.erase(user_id)
+    model = _model(follower)
+    return UserErased.of(
+        user_id,
+        erased,
+        was_in_model=model is not None and model.users.index(user_id) is not None,
+        is_wiped=journal.is_wiped,
+    )
 
 
 def _model(follower: ModelFollower) -> Model | None:
@@ -91,10 +109,13 @@ def _model(follower: ModelFollower) -> Model | None:
         return None
 
 
-def _history(model: Model, user_index: int) -> list[PlayedInHistory]:
+def _history(
+    model: Model, user_index: int, start: int, end: int
+) -> tuple[int, list[PlayedInHistory]]:
+    """Returns how many artists a history has, and a part of them, most played first."""
     items, plays = model.user_items.row(user_index)
-    order = np.lexsort((items, -plays))
-    return [
+    order = np.lexsort((items, -plays))[start:end]
+    return len(items), [
         PlayedInHistory(
             artist_id=model.items.id(item),
             name=model.item_names[item],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,11 +19,14 @@ from app.serving.journal.tracker import StoreTracker
 from app.store.activity_reading import read_activity
 from app.store.clock import now
 from app.store.interface import EventStore
+from app.store.stamps import stamp_key
 
 # How many users one question to the store is about; it has to be answered in time.
 _USERS_AT_ONCE: Final = 8
-# How many users are cached: some hundred bytes each, and about as much again for each artist.
+# How many users are cached, and how many entries of their activities: one for each artist among the
+# played, the hidden and so on. benchmarks/cache_memory.py measures the bytes of each.
 _CACHED_USERS: Final = 20_000
+_CACHED_ENTRIES: Final = 400_000
 _ERASED: Final = Activity(is_erased=True)
 
 
@@ -77,6 +80,8 @@ class ActivityCache:
         self._rules = rules
         # Least recently used first.
         self._entries: OrderedDict[str, _CacheEntry] = OrderedDict()
+        # The sum of the sizes of their activities.
+        self._size = 0
 
     async def activities_of(
         self, user_ids: Sequence[str], model: Model | None
@@ -141,8 +146,26 @@ class ActivityCache:
         until = None if entry.activity is None else entry.activity.valid_until
         return until is None or at < until
 
+    def forget(self, keys: Collection[int]) -> None:
+        """Removes the users whose ``stamp_key`` is among ``keys``, since they were erased."""
+        for user_id in [one for one in self._entries if stamp_key(one) in keys]:
+            self._remove(user_id)
+
     def _add(self, user_id: str, entry: _CacheEntry) -> None:
+        self._remove(user_id)
+        opened = self._current.opened
+        if opened is None or opened.stamps.of(user_id) != entry.stamp:
+            return  # the user has new events, or was erased, while it was read
         self._entries[user_id] = entry
-        self._entries.move_to_end(user_id)
-        if len(self._entries) > _CACHED_USERS:
-            self._entries.popitem(last=False)
+        self._size += _size(entry)
+        while len(self._entries) > _CACHED_USERS or self._size > _CACHED_ENTRIES:
+            self._remove(next(iter(self._entries)))
+
+    def _remove(self, user_id: str) -> None:
+        entry = self._entries.pop(user_id, None)
+        if entry is not None:
+            self._size -= _size(entry)
+
+
+def _size(entry: _CacheEntry) -> int:
+    return 0 if entry.activity is None else entry.activity.size

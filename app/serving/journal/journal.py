@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -69,7 +69,8 @@ class Journal:
         patience = Patience()
         self._troubles = troubles = Troubles(self._closing, self.counts, patience.end)
         self._current = current = CurrentStore(troubles)
-        self._tracker = tracker = StoreTracker(keepsake)
+        self._loop = asyncio.get_running_loop()
+        self._tracker = tracker = StoreTracker(keepsake, self._forget)
         self._questions = Questions(current, troubles, patience, deadlines)
         self._activities = ActivityCache(current, tracker, self._questions, rules)
         self._rankings = Rankings(current, self._questions)
@@ -138,6 +139,12 @@ class Journal:
         """
         return self._tracker.learned(store, user_id, model)
 
+    @property
+    def is_wiped(self) -> bool | None:
+        """Whether the log of the store holds no deleted data; None where nothing is known."""
+        opened = self._current.opened
+        return None if opened is None else opened.store.is_wiped
+
     async def erase(self, user_id: str) -> int:
         """Erases a user; the user is unknown on this host when this returns.
 
@@ -152,6 +159,7 @@ class Journal:
             erased = store.erase(user_id, now())
             if (opened := self._current.opened) is not None:
                 self._tracker.catch_up(opened)
+            store.wipe()  # again, since following it has recorded a deletion
             return erased
 
         return await self._questions.ask(erase, tried="write")
@@ -214,10 +222,20 @@ class Journal:
     ) -> list[PlayedArtist]:
         """Returns the artists that were played most in the last days.
 
+        Args:
+            days: how many; each number of days is counted on its own.
+            by_plays: order by plays; else by listeners.
+            limit: how many artists are needed; there may be more.
+
         Raises:
             StoreUnavailable: the store cannot be read.
+            Overloaded: too many other rankings are being counted.
         """
         return await self._rankings.played_in_days(days, by_plays=by_plays, limit=limit)
+
+    def _forget(self, keys: Collection[int]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._activities.forget, keys)
 
     def _end(self) -> None:
         """Ends all threads, even if they wait for a store that does not answer."""

@@ -101,6 +101,7 @@ class Keeper:
             self._troubles.note("read", error)
             return
         self._troubles.clear("read")
+        opened.store.wipe()
         if self._troubles.get("write"):
             try:
                 opened.store.check_writable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection
 from typing import Final
 
 from app.model.model import Model
@@ -28,19 +29,27 @@ class StoreTracker:
 
     Args:
         keepsake: the file of what the host knows of the store; None for none.
+        when_erased: called with the stamp keys of users who were erased, on the thread that has
+            found it out.
 
     Attributes:
         unavailable: the version of availability, and the unavailable artists.
         last_sequence: number of the store's last event.
     """
 
-    def __init__(self, keepsake: Keepsake | None) -> None:
+    def __init__(
+        self, keepsake: Keepsake | None, when_erased: Callable[[Collection[int]], None]
+    ) -> None:
         self._keepsake = keepsake
+        self._when_erased = when_erased
         self.unavailable: tuple[int, list[str]] = 0, []
         self.last_sequence = 0
         # Stamp keys of the erased users, and the number up to which tombstones were read.
         self._erased: set[int] = set()
         self._erased_up_to = 0
+        self._prunings = 0
+        # Stamp keys of erased users of whom caches may hold something.
+        self._to_forget: set[int] = set()
         # Whether these values come from the store, and no longer from the keepsake.
         self._is_of_store = False
         # Whether the keepsake holds the same values.
@@ -81,23 +90,36 @@ class StoreTracker:
         store, stamps = opened.store, opened.stamps
         end = store.last_sequence()
         self.raise_last_sequence(end)
-        if end > self._erased_up_to or not self._is_of_store:
-            erased = {key for key, _ in store.erased_after(self._erased_up_to)}
-            if not self._is_of_store and (forgotten := self._erased - erased):
-                logger.error(_FORGOTTEN, len(forgotten))
-            self._erased = self._erased | erased if self._is_of_store else erased
-            self._erased_up_to = end
-            self._is_saved = self._is_saved and not erased
+        self._follow_deletions(store, end)
         stamps.catch_up(end, lambda after: _changes_after(store, after))
         version = store.availability_version()
         if version != self.unavailable[0] or not self._is_of_store:
             self.unavailable, self._is_saved = store.unavailable_artists(), False
         stamps.raise_availability(version)
+        if self._to_forget:
+            # After the stamps: what is read from now on is not that of the erased user.
+            forgotten, self._to_forget = self._to_forget, set()
+            self._when_erased(forgotten)
         self._is_of_store = True
-        if self._keepsake is not None and not self._is_saved:
+        if self._keepsake is not None and not (self._is_saved and self._keepsake.is_there()):
             version, artists = self.unavailable
             knowledge = StoreKnowledge(frozenset(self._erased), version, tuple(artists))
             self._is_saved = self._keepsake.save(knowledge)
+
+    def _follow_deletions(self, store: EventStore, end: int) -> None:
+        """Reads who was erased; another process may have deleted that, and what it pruned."""
+        is_new = end > self._erased_up_to or not self._is_of_store
+        erased = {key for key, _ in store.erased_after(self._erased_up_to)} if is_new else set()
+        if is_new:
+            if not self._is_of_store and (forgotten := self._erased - erased):
+                logger.error(_FORGOTTEN, len(forgotten))
+            self._erased = self._erased | erased if self._is_of_store else erased
+            self._erased_up_to = end
+            self._is_saved = self._is_saved and not erased
+            self._to_forget |= erased
+        if self._is_of_store and (erased or store.prunings != self._prunings):
+            store.owe_wipe()
+        self._prunings = store.prunings
 
 
 def _changes_after(store: EventStore, after: int) -> list[tuple[int, int]]:

@@ -72,9 +72,18 @@ class SqlBase(ABC):
     def _announce(self, connection: Connection) -> None:
         """Notifies other processes of the coming commit, where the database can."""
 
+    @property
     @abstractmethod
-    def _wipe(self) -> None:
-        """Removes deleted data from the disk, where the database would leave it for a while."""
+    def is_wiped(self) -> bool | None:
+        """Whether no deleted data is left in the database's log; see ``EventStore``."""
+
+    @abstractmethod
+    def owe_wipe(self) -> None:
+        """Records that data was deleted; see ``EventStore``."""
+
+    @abstractmethod
+    def wipe(self) -> None:
+        """Removes deleted data from the database's log; see ``EventStore``."""
 
     @abstractmethod
     def wait_for_news(self, seconds: float) -> None:

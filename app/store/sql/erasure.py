@@ -25,7 +25,8 @@ class SqlErasure(SqlBase):
             tombstone = Tombstone(sequence, user_hash(user_id), stamp_key(user_id), erased_at)
             self._leave(connection, tombstone)
             self._raise_sequence(connection, sequence)
-        self._wipe()
+            self.owe_wipe()
+        self.wipe()
         return int(erased)
 
     def _leave(self, connection: Connection, tombstone: Tombstone) -> None:

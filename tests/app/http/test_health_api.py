@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from starlette.testclient import TestClient
 
 from app.main import create_app
@@ -24,14 +23,6 @@ def test_a_service_without_a_model_lives_and_says_what_to_do(bare_client: TestCl
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["retry-after"] == "5"
     assert "python -m training train" in response.json()["detail"]
-
-
-@pytest.mark.parametrize(("path", "without_model"), [("live", 200), ("ready", 503)])
-def test_load_balancers_may_ask_with_head(
-    client: TestClient, bare_client: TestClient, path: str, without_model: int
-) -> None:
-    assert client.head(f"/health/{path}").status_code == 200
-    assert bare_client.head(f"/health/{path}").status_code == without_model
 
 
 def test_a_published_model_makes_it_ready_without_a_restart(model: Model, tmp_path: Path) -> None:

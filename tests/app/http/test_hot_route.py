@@ -40,7 +40,8 @@ def behind(client: TestClient) -> TestClient:
             scope["headers"] = [*scope["headers"], (b"content-length", b"0")]
         await client.app(scope, receive, send)
 
-    through = TestClient(with_empty_body, raise_server_exceptions=False)
+    base_url = str(client.base_url)
+    through = TestClient(with_empty_body, base_url, raise_server_exceptions=False)
     through.portal = client.portal  # the event loop that the service runs on
     return through
 

@@ -40,6 +40,7 @@ TARGETS: Final = {
     "/recommend/u30?n=0": 422,
     "/recommend/u30/more": 404,
 }
+SHOP: Final = "https://shop.example"
 HOT: Final = (
     "/recommend/u30",
     "/recommend/u30?include_seen=true",
@@ -148,7 +149,7 @@ def test_a_middleware_sees_both_ways(app: Service) -> None:
     app.add_middleware(SetsHeader)
     app.add_middleware(SetsHeaderAsWell)
     app.add_middleware(CORSMiddleware, allow_origins=["*"])
-    origin = {"origin": "https://example.org"}
+    origin = {"origin": "http://localhost:3000"}
     with serving(app) as client, handed_over(app) as targets:
         for target, status in TARGETS.items():
             hot, framework = (one.get(target, headers=origin) for one in (client, behind(client)))
@@ -186,6 +187,37 @@ def test_a_middleware_that_fails_is_answered_with_a_problem(
             answer = client.get(target)
             assert answer.status_code == answer.json()["status"] == status
             assert "hunter2" not in answer.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "headers", "status"),
+    [
+        ({"allowed_hosts": ()}, {"host": "evil.example"}, 421),
+        ({}, {"origin": "https://evil.example"}, 403),
+        ({"cors_origins": (SHOP,)}, {"origin": SHOP}, 200),
+        ({"api_key": "k"}, {}, 200),
+        ({"api_key": "k", "protect": ("reads",)}, {}, 401),
+        ({"api_key": "k", "protect": ("reads",)}, {"x-api-key": "k"}, 200),
+        ({"api_key": "k", "protect": ("reads",), "cors_origins": (SHOP,)}, {"origin": SHOP}, 401),
+    ],
+    ids=str,
+)
+def test_guards_and_cors_are_found_on_both_ways(
+    models: Path, tmp_path: Path, settings: dict[str, Any], headers: dict[str, str], status: int
+) -> None:
+    app = create_app(Settings(models=models, state=tmp_path, **settings))
+    assert isinstance(app, Service)
+    with serving(app) as client, handed_over(app) as targets:
+        for target in HOT:
+            hot, framework = (one.get(target, headers=headers) for one in (client, behind(client)))
+            assert hot.status_code == (TARGETS[target] if status == 200 else status)
+            may_read = hot.headers.get("access-control-allow-origin")
+            assert may_read == (SHOP if "cors_origins" in settings else None)
+            if status != 200:  # a refusal of a request with a body ends the connection
+                assert framework.headers.pop("connection") == "close"
+            assert essence(hot) == essence(framework)
+        assert len(targets) == (len(HOT) if status == 200 else 0)
 
 
 def test_middleware_is_refused_once_the_service_runs(app: Service) -> None:

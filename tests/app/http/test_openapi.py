@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema_specifications import REGISTRY
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel, TypeAdapter
 from starlette.testclient import TestClient
 
@@ -97,6 +100,127 @@ def test_every_example_fits_its_schema() -> None:
         TypeAdapter(model).validate_python(content["example"])
 
 
+def test_the_schema_is_openapi() -> None:
+    assert SCHEMA["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(SCHEMA).validate()
+
+
+# Keywords that OpenAPI 3.1 adds to those of JSON Schema 2020-12.
+OPENAPI_KEYWORDS = {"discriminator", "xml", "externalDocs", "example"}
+# Keywords whose value is a schema, several in a list, or several by name.
+ONE = {"items", "additionalProperties", "if", "then", "else", "not", "contains", "propertyNames"}
+SEVERAL = {"anyOf", "oneOf", "allOf", "prefixItems"}
+NAMED = {"properties", "patternProperties", "$defs", "dependentSchemas"}
+
+
+def keywords() -> set[str]:
+    dialect = REGISTRY.contents("https://json-schema.org/draft/2020-12/schema")
+    assert isinstance(dialect, dict)
+    parts = [
+        REGISTRY.contents(f"https://json-schema.org/draft/2020-12/{part['$ref']}")
+        for part in dialect["allOf"]
+    ]
+    return {*dialect["properties"]}.union(*(part["properties"] for part in parts))
+
+
+def parts_of(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields a schema and all that it holds."""
+    if not isinstance(schema, dict):
+        assert isinstance(schema, bool), place
+        return
+    yield place, schema
+    for keyword, value in schema.items():
+        inner: dict[str, Any] = {}
+        if keyword in ONE:
+            inner = {"": value}
+        elif keyword in SEVERAL:
+            inner = {str(number): one for number, one in enumerate(value)}
+        elif keyword in NAMED:
+            inner = value
+        for name, one in inner.items():
+            yield from parts_of(one, f"{place}/{keyword}/{name}".rstrip("/"))
+
+
+def all_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each schema of the document: of parameters, headers, bodies and components."""
+
+    def search(part: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            if key == "schema":
+                yield from parts_of(value, f"{place}/schema")
+            elif isinstance(value, dict | list) and key not in {"example", "examples"}:
+                yield from search(value, f"{place}/{key}")
+
+    yield from search(SCHEMA["paths"], "")
+    for name, schema in SCHEMA["components"]["schemas"].items():
+        yield from parts_of(schema, name)
+
+
+def test_every_keyword_is_one_of_json_schema() -> None:
+    """Bounds used to be called `ge` and `le`, which every reader ignores."""
+    known = keywords() | OPENAPI_KEYWORDS
+    assert {"minimum", "exclusiveMinimum", "maxItems", "$ref", "format"} <= known
+    unknown = {
+        f"{place}: {keyword}"
+        for place, schema in all_schemas()
+        for keyword in schema.keys() - known
+    }
+    assert unknown == set()
+    bounds = {
+        schema.get(keyword)
+        for _, schema in all_schemas()
+        for keyword in ("minimum", "exclusiveMinimum", "maximum")
+    }
+    assert {0, 1, 500, 3650, 0.001, 2**63 - 1} <= bounds
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    # References lead to the components of the document.
+    return Draft202012Validator(
+        {"allOf": [schema], "components": SCHEMA["components"]}, format_checker=FormatChecker()
+    )
+
+
+def test_every_example_and_default_in_a_schema_fits_it() -> None:
+    seen = 0
+    for place, schema in all_schemas():
+        values = [*schema.get("examples", [])]
+        values += [schema[name] for name in ("default", "example") if name in schema]
+        for value in values:
+            seen += 1
+            assert list(validator(schema).iter_errors(value)) == [], (place, value)
+    assert seen > 100
+
+
+def test_every_example_of_an_answer_fits_its_schema() -> None:
+    for name, operation in OPERATIONS.items():
+        for status, answer in operation["responses"].items():
+            for content in answer["content"].values():
+                if "example" in content:
+                    errors = list(validator(content["schema"]).iter_errors(content["example"]))
+                    assert errors == [], (name, status)
+
+
+def test_headers_of_errors_are_in_the_schema() -> None:
+    answers = OPERATIONS["POST /events"]["responses"]
+    headers = {status: [*answer.get("headers", ())] for status, answer in answers.items()}
+    assert {status: names for status, names in headers.items() if names} == {
+        "401": ["WWW-Authenticate"],
+        "415": ["Accept-Encoding"],
+        "503": ["Retry-After"],
+    }
+
+
+def test_the_rule_of_plays_is_in_the_schema() -> None:
+    event = {"user_id": "u", "artist_id": "a"}
+    valid = validator({"$ref": "#/components/schemas/EventIn"})
+    for extra in ({}, {"plays": 2}, {"type": "play", "plays": 2}, {"type": "skip"}):
+        assert valid.is_valid(event | extra)
+    for extra in ({"type": "skip", "plays": 2}, {"type": "like", "plays": 1}, {"plays": 0}):
+        assert not valid.is_valid(event | extra)
+    assert not valid.is_valid({"user_id": "", "artist_id": "a"})
+
+
 def test_every_reference_leads_somewhere() -> None:
     def references(part: Any) -> Iterator[str]:
         if isinstance(part, dict):
@@ -147,6 +271,15 @@ def test_answers_match_the_schema(client: TestClient) -> None:
         assert set(required) <= set(response.json()) <= set(model.model_fields)
 
 
+def test_calls_do_without_the_key_where_none_is_set() -> None:
+    with_key = create_app(Settings.model_validate({"api_key": "secret"})).openapi()
+    for path, methods in SCHEMA["paths"].items():
+        for method, operation in methods.items():
+            guarded = with_key["paths"][path][method].get("security", [])
+            assert {} not in guarded
+            assert operation.get("security", []) == (guarded and [*guarded, {}])
+
+
 def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
     page = client.get("/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -156,8 +289,24 @@ def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
         assert client.get(f"/docs/assets/{asset}").status_code == 200
 
 
-def test_the_root_leads_to_the_page(client: TestClient) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "location"),
+    [
+        ("", "docs"),
+        ("/encore", "/encore/docs"),
+        ("/music/v1.2", "/music/v1.2/docs"),
+        ("//evil.example", "docs"),
+        ("https://evil.example", "docs"),
+        ("/\\evil.example", "docs"),
+        ("/encore/", "docs"),
+        ("/enc\u00f6re", "docs"),
+    ],
+)
+def test_the_root_leads_to_the_page(client: TestClient, prefix: str, location: str) -> None:
     assert client.get("/").url.path == "/docs"
+    header = [(b"x-forwarded-prefix", prefix.encode("latin-1"))]
+    answer = client.get("/", headers=header, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, location)
 
 
 def test_the_docs_list_every_call() -> None:

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.model.model import Model
+from app.schemas.popular import PopularParameters
 from app.settings import Settings
 
 
@@ -100,8 +101,29 @@ def test_the_last_days_are_counted_from_events(models: Path, tmp_path: Path) -> 
         assert [(item["rank"], item["artist_id"]) for item in by_plays] == [(2, "i31")]
         half_a_day = client.get("/popular?days=0.5").json()["items"]
         assert [item["artist_id"] for item in half_a_day] == ["i30", "new", "newer"]
+        assert client.get("/popular?days=5.5").json()["days"] == 6
         client.post("/events", json=events({"user_id": "e", "artist_id": "new"}))
         assert client.get("/popular").json()["days"] is None
+
+
+@pytest.mark.parametrize(
+    ("days", "period"),
+    [
+        (5e-324, 1 / 24),
+        (0.0417, 0.125),
+        (0.5, 0.5),
+        (0.51, 1),
+        (1, 1),
+        (29.01, 30),
+        (30, 30),
+        (31, 60),
+        (365, 365),
+        (366, 730),
+        (3650, 3650),
+    ],
+)
+def test_days_are_rounded_up_to_a_period(days: float, period: float) -> None:
+    assert PopularParameters(days=days).days == period
 
 
 def test_without_a_model_it_is_503(bare_client: TestClient) -> None:

@@ -127,6 +127,26 @@ def test_a_chunked_body_over_the_limit_is_413(models: Path) -> None:
         assert client.post("/recommend", content=content, headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "\u00e9", "x" * 5000])
+def test_an_encoded_body_is_415(client: TestClient, coding: str) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-encoding", coding.encode())]
+    for method, path in ROUTES:
+        url = path.replace("{user_id}", "u30").replace("{artist_id}", "i30")
+        operation = client.app.openapi()["paths"][path][method.lower()]  # type: ignore[attr-defined]
+        if "requestBody" in operation:
+            answer = client.request(method, url, content=b"{}", headers=headers)
+            problem = assert_problem(answer, 415)
+            assert problem["detail"].endswith("send it uncompressed")
+            assert answer.headers["accept-encoding"] == "identity"
+            assert {"413", "415"} <= operation["responses"].keys()
+
+
+def test_a_body_that_says_that_it_is_not_encoded_is_taken(client: TestClient) -> None:
+    for coding in ("identity", "Identity, identity", ""):
+        answer = client.post("/recommend", json={}, headers={"content-encoding": coding})
+        assert answer.status_code == 200
+
+
 @pytest.mark.slow
 def test_an_unexpected_exception_is_logged_and_not_shown(
     models: Path, caplog: pytest.LogCaptureFixture

@@ -320,7 +320,7 @@ def test_several_faults_are_listed_together(client: TestClient) -> None:
     assert problem["detail"].endswith("(and 1 more)")
     many = client.post("/recommend", json={"exclude": ["x" * 257] * 1000}).json()
     assert len(many["errors"]) == 20
-    assert many["detail"].endswith("(and 999 more)")
+    assert many["detail"].endswith("(and at least 19 more)")
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_several_faults_are_listed_together(client: TestClient) -> None:
         (
             b'{"listens": [{"artist_id": "a", "plays": 0}]}',
             "body.listens.0.plays",
-            "greater than 0",
+            "or equal to 0.001",
         ),
         (b'{"listens": [{"plays": 1}]}', "body.listens.0.artist_id", "is required"),
         (

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from app.events.personal_data import Place
 from app.main import create_app
 from app.model.model import Model
 from app.settings import Settings
@@ -82,6 +83,33 @@ def test_events_come_in_pages(client: TestClient) -> None:
     assert pages == [[5, 4], [3, 2], [1]]
 
 
+@pytest.mark.parametrize("n", [1, 7, 1000])
+def test_a_history_comes_in_pages_also_while_events_come_in(
+    client: TestClient, model: Model, n: int
+) -> None:
+    index = model.users.index("u30")
+    assert index is not None
+    expected = client.get("/users/u30?history_n=1000").json()["history"]
+    assert len(expected) == len(model.user_items.row(index)[0]) > 7
+    pages, offset = [], "0"
+    while offset != "None":
+        card = client.get(f"/users/u30?history_n={n}&history_offset={offset}").json()
+        assert card["history_count"] == len(expected)
+        pages.append(card["history"])
+        offset = str(card["next_history_offset"])
+        send(client, artist_id="i30", plays=1000)
+    assert [len(page) for page in pages[:-1]] == [n] * (len(pages) - 1)
+    assert [entry for page in pages for entry in page] == expected
+
+
+def test_past_the_end_of_a_history_there_is_nothing(client: TestClient) -> None:
+    for query in ("history_n=0", f"history_offset={2**63 - 1}"):
+        card = client.get(f"/users/u30?{query}").json()
+        assert card["history_count"] > 0
+        assert card["history"] == []
+    assert card["next_history_offset"] is None
+
+
 def test_an_unknown_user_is_not_found(client: TestClient) -> None:
     response = client.get("/users/nobody")
     assert response.status_code == 404
@@ -108,7 +136,15 @@ def test_events_are_shown_without_a_model(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("query", "field"), [("n=0", "n"), ("n=1001", "n"), ("before=0", "before"), ("all=1", "all")]
+    ("query", "field"),
+    [
+        ("n=0", "n"),
+        ("n=1001", "n"),
+        ("before=0", "before"),
+        ("all=1", "all"),
+        ("history_n=1001", "history_n"),
+        ("history_offset=-1", "history_offset"),
+    ],
 )
 def test_a_bad_query_is_refused(client: TestClient, query: str, field: str) -> None:
     response = client.get(f"/users/u30?{query}")
@@ -123,8 +159,11 @@ def test_an_erased_user_is_unknown_from_the_next_answer_on(
     send(client, artist_id="i50")
     stranger = client.get("/recommend/nobody").json()["items"]
     assert client.get("/recommend/u30").json()["source"] == "fold_in"
-    response = client.delete("/users/u30")
-    assert response.json() == {"user_id": "u30", "events_erased": 1}
+    answer = client.delete("/users/u30").json()
+    assert (answer["user_id"], answer["events_erased"], answer["was_in_model"]) == ("u30", 1, True)
+    assert "store_log" in answer["done"]  # nobody else reads
+    named = [*answer["done"], *answer["stays"], *(one["place"] for one in answer["to_come"])]
+    assert sorted(named) == sorted(Place)
     for path in ("/recommend/u30", "/recommend/u30?include_seen=true"):
         answer = client.get(path).json()
         assert (answer["source"], answer["items"]) == ("popularity", stranger)
@@ -154,8 +193,9 @@ def test_events_after_an_erasure_are_those_of_a_new_user(client: TestClient) -> 
 
 
 def test_erasing_an_unknown_user_succeeds_with_any_id(client: TestClient) -> None:
-    for path in ("/users/nobody", "/users/a%2Fb%20c", "/users/%F0%9F%8E%B8"):
-        assert client.delete(path).json()["events_erased"] == 0
+    for path in ("/users/nobody", "/users/a%2Fb%20c", "/users/%F0%9F%8E%B8.mp3"):
+        answer = client.delete(path).json()
+        assert (answer["events_erased"], answer["was_in_model"]) == (0, False)
 
 
 def test_erasing_wants_the_key_and_a_store(models: Path, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from app.events.event import Event
 from app.events.event_types import EventType
 from app.model.interactions import UserItems
 from app.model.model import Model
-from app.recommend import tastes
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source, Strategy
 from tests.app.recommend.expected import (
@@ -111,12 +110,24 @@ def test_a_users_vector_is_solved_once_for_the_same_events(
     assert solved_rows == [1, 1, 1]
 
 
-def test_no_more_vectors_are_remembered_than_allowed(
-    many: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tastes, "_MOST_VECTORS", 3)
+def test_a_vector_goes_with_the_activity_that_it_was_solved_for(many: Model) -> None:
+    # Was wrong: it stayed, with the events of users who were erased or forgotten.
+    recommender = Recommender(many)
+    activities = [acted(Event(f"u{user}", "i1")) for user in range(8)]
+    queries = [Query(f"u{user}", activity=activity) for user, activity in enumerate(activities)]
+    recommender.recommend_many(queries)
+    assert len(recommender._solved) == 8
+    del queries
+    del activities[3:]
+    assert len(recommender._solved) == 3
+    again = Query("u0", activity=activities[0])
+    expected = plain_answer(Recommender(many).recommend(again))
+    assert plain_answer(recommender.recommend(again)) == expected
+
+
+def test_users_who_share_an_activity_do_not_share_a_vector(many: Model) -> None:
     recommender, activity = Recommender(many), acted(Event("any", "i1"))
     queries = [Query(f"u{user}", activity=activity) for user in range(8)]
     expected = [plain_answer(Recommender(many).recommend(query)) for query in queries]
-    assert [plain_answer(one) for one in recommender.recommend_many(queries)] == expected
-    assert len(recommender._solved) == 3
+    for _ in range(2):
+        assert [plain_answer(one) for one in recommender.recommend_many(queries)] == expected

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from app.errors import Overloaded, UnknownUser
+from app.events.activity import Activity
 from app.model.model import Model
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
@@ -20,6 +21,7 @@ from app.serving.batcher import Batcher
 from app.serving.encoding import encode_list
 
 PATIENCE = 30.0
+MANY = [f"unknown-{number}" for number in range(1000)]
 
 
 class Held(Recommender):
@@ -72,10 +74,10 @@ def ask(recommender: Recommender, batcher: Batcher, *user_ids: str) -> asyncio.T
     return asyncio.create_task(answer())
 
 
-async def until_came(batcher: Batcher, turns: int) -> None:
-    """Returns once this many turns wait for the thread."""
+async def until_waiting(batcher: Batcher, turns: int) -> None:
+    """Returns once this many turns wait for the threads, or are being answered."""
     async with asyncio.timeout(PATIENCE):
-        while batcher._came.qsize() < turns:
+        while batcher._light.waiting + batcher._heavy.waiting < turns:
             await asyncio.sleep(0.001)
 
 
@@ -89,7 +91,7 @@ def test_waiting_queries_are_answered_together_and_each_as_alone(model: Model) -
         held = Held(model)
         first = await begin(held, batcher, "u30")
         others = [ask(held, batcher, f"u{number}") for number in range(31, 38)]
-        await until_came(batcher, 7)
+        await until_waiting(batcher, 8)
         held.may_go.release(2)
         assert await first == [alone(model, "u30")]
         for number, task in enumerate(others, start=31):
@@ -99,54 +101,94 @@ def test_waiting_queries_are_answered_together_and_each_as_alone(model: Model) -
     run(work)
 
 
-def test_one_with_many_queries_takes_turns_with_the_others(model: Model) -> None:
+def deep(user_id: str) -> list[Query]:
+    return [Query(user_id, 500, 10_000, include_seen=True)]
+
+
+def long_history(model: Model) -> list[Query]:
+    known = [(model.items.id(item), 1.0) for item in range(len(model.items))]
+    return [Query(listens=known * (500 // len(known) + 1))]
+
+
+@pytest.mark.parametrize(
+    "heavy",
+    [
+        lambda _: [live("u31")] * 100,
+        lambda _: deep("u31"),
+        long_history,
+        lambda _: [Query("u31", exclude=["i1"] * 1000, include_seen=True)],
+        lambda _: [Query("u31", activity=Activity(units={"i1": 1.0}, seen=frozenset(MANY)))],
+    ],
+    ids=["many queries", "far down", "many listens", "many excluded", "many events"],
+)
+def test_short_lists_wait_for_no_heavy_turn(
+    model: Model, heavy: Callable[[Model], list[Query]]
+) -> None:
     async def work(batcher: Batcher) -> None:
-        held = Held(model)
-        first = await begin(held, batcher, "u30")
-        many = ask(held, batcher, *["u31"] * 100)
-        await until_came(batcher, 1)
-        single = ask(held, batcher, "u32")
-        await until_came(batcher, 2)
+        held, encode = Held(model), partial(encode_list, model)
+        queries = heavy(model)
+        task = asyncio.create_task(batcher.answer(held, queries, encode))
+        assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
+        assert await ask(Recommender(model), batcher, "u32") == [alone(model, "u32")]
+        assert not task.done()
         held.may_go.release(10)
-        assert len(await first) == len(await single) == 1
-        assert await many == [alone(model, "u31")] * 100
-        # Thirty-two of the many at a time, and with the first of them the one who came later.
-        assert held.asked[1:3] == [["u32", *["u31"] * 32], ["u31"] * 32]
-        assert sum(asked.count("u31") for asked in held.asked) == 100
+        expected = Recommender(model).recommend_many(queries)
+        assert await task == [
+            encode(query, answer) for query, answer in zip(queries, expected, strict=True)
+        ]
 
     run(work)
 
 
-def test_a_batch_holds_one_heavy_turn_at_most(model: Model) -> None:
+def test_one_with_many_queries_takes_several_turns(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
-        encode = partial(encode_list, model)
-        first = await begin(held, batcher, "u30")
-        deep = [Query(f"u{user}", 500, 10_000, include_seen=True) for user in (31, 32, 33)]
-        heavy = [asyncio.create_task(batcher.answer(held, [one], encode)) for one in deep]
-        short = [ask(held, batcher, f"u{user}") for user in (34, 35)]
-        await until_came(batcher, 5)
         held.may_go.release(10)
-        await asyncio.gather(first, *heavy, *short)
-        assert held.asked[1:] == [["u34", "u35", "u31"], ["u32"], ["u33"]]
+        assert await ask(held, batcher, *["u31"] * 100) == [alone(model, "u31")] * 100
+        assert held.asked == [["u31"] * 32] * 3 + [["u31"] * 4]
 
     run(work)
+
+
+def test_heavy_turns_are_answered_one_by_one(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held, encode = Held(model), partial(encode_list, model)
+        queries = [deep(f"u{user}") for user in (31, 32, 33)]
+        heavy = [asyncio.create_task(batcher.answer(held, one, encode)) for one in queries]
+        await until_waiting(batcher, 3)
+        held.may_go.release(10)
+        await asyncio.gather(*heavy)
+        assert held.asked == [["u31"], ["u32"], ["u33"]]
+
+    run(work)
+
+
+def test_short_lists_are_admitted_however_many_heavy_turns_wait(model: Model) -> None:
+    async def work(batcher: Batcher) -> None:
+        held, encode = Held(model), partial(encode_list, model)
+        heavy = [asyncio.create_task(batcher.answer(held, deep("u31"), encode)) for _ in range(2)]
+        await until_waiting(batcher, 2)
+        with pytest.raises(Overloaded, match="ENCORE_LIVE_QUEUE"):
+            await batcher.answer(held, deep("u31"), encode)
+        assert await ask(Recommender(model), batcher, "u32") == [alone(model, "u32")]
+        held.may_go.release(10)
+        await asyncio.gather(*heavy)
+
+    run(work, size=2)
 
 
 def test_few_requests_of_several_turns_are_under_way_at_a_time(model: Model) -> None:
     async def work(batcher: Batcher) -> None:
         held = Held(model)
-        first = await begin(held, batcher, "u29")
         long = [ask(held, batcher, *[f"u{number}"] * 40) for number in range(30, 36)]
-        await until_came(batcher, 4)
+        await until_waiting(batcher, 6)
         held.may_go.release(100)
-        await first
         for number, task in enumerate(long, start=30):
             assert await task == [alone(model, f"u{number}")] * 40
         # The first four take turns before the others begin.
         begun = [asked[0] for asked in held.asked]
-        assert begun[1:5] == ["u30", "u31", "u32", "u33"]
-        assert begun.index("u34") > begun.index("u30", 2)
+        assert begun[:4] == ["u30", "u31", "u32", "u33"]
+        assert begun.index("u34") > begun.index("u30", 1)
 
     run(work)
 
@@ -294,7 +336,7 @@ def test_requests_of_different_situations_stay_with_theirs(model: Model) -> None
         gone = Availability.of(1, [model.items.id(best)], model.items)
         changed = held.succeeded_by(held.situation.with_availability(gone))
         asked = [ask(held, batcher, "u31"), ask(changed, batcher, "u31")]
-        await until_came(batcher, 2)
+        await until_waiting(batcher, 3)
         held.may_go.release(2)
         await first
         before, after = [await task for task in asked]

@@ -122,3 +122,23 @@ def test_by_default_it_is_in_shared_memory() -> None:
     path = Keepsake("sqlite:///somewhere/that/is/no/other.db")._path
     assert path.name.startswith(f"encore-{os.getuid()}-")
     assert str(path.parent) in ("/dev/shm", os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+
+
+def test_a_file_that_somebody_removed_is_written_again(tmp_path: Path) -> None:
+    # Was wrong: after a log-out had emptied shared memory, a service without its store knew nobody.
+    first = keepsake(tmp_path)
+    first.save(KNOWLEDGE)
+    assert first.is_there()
+    only_file(tmp_path).unlink()
+    assert not first.is_there()
+    first.save(KNOWLEDGE)
+    assert keepsake(tmp_path).load() == KNOWLEDGE
+
+
+def test_a_folder_that_cannot_be_written_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = keepsake(tmp_path / "none")
+    for _ in range(3):
+        assert gone.save(KNOWLEDGE)
+    assert caplog.text.count("cannot be written") == 1

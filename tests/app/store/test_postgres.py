@@ -258,3 +258,23 @@ def test_a_store_in_trouble_leaves_nothing_open(
             assert trouble(lambda: PostgresEventStore(missing)).reason == "unreachable"
 
     assert_nothing_is_left(use, times=4)
+
+
+def test_nothing_of_an_erased_user_is_left_in_the_tables_of_a_compacted_store(
+    store: PostgresEventStore, postgres: PostgresServer
+) -> None:
+    person = "person-5c1e7a90d3b84f26"
+
+    def is_in_tables() -> bool:
+        with store._reading() as connection:
+            connection.execute("CHECKPOINT")
+        return any(person.encode() in file.read_bytes() for file in postgres.tables())
+
+    store.append([Event(person, "a"), Event("u", "a")], 1)
+    assert is_in_tables()
+    store.erase(person, 2)
+    assert store.count_of("u") == 1
+    assert is_in_tables()  # as the answer to an erasure says
+    store.compact()
+    assert not is_in_tables()
+    assert store.is_wiped is None

@@ -6,12 +6,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from random import Random
 from threading import Event as Flag
 from typing import Any, cast
 
@@ -472,3 +473,59 @@ def test_a_file_system_without_room_is_called_full(tmp_path: Path) -> None:
     assert (result["missing"], result["more"], result["gaps"]) == (0, 0, False)
     if is_mounted:
         assert set(result["reasons"]) == {"full"}
+
+
+def remains_of(users: Sequence[str], path: Path) -> list[str]:
+    content = path.read_bytes()
+    return [user for user in users if user.encode() in content]
+
+
+@pytest.mark.slow
+def test_nothing_of_erased_users_is_left_in_unused_parts_of_pages(
+    store: SqliteEventStore, path: Path
+) -> None:
+    # Was wrong: SQLite overwrites what it deletes, but not what it has moved to another page.
+    draw = Random(0)
+    users = [f"somebody-{number:04d}-{'y' * draw.randint(0, 30)}" for number in range(300)]
+    for batch in range(60):
+        chosen = draw.choices(users, k=100)
+        names = ["N" * draw.randint(1, 400) for _ in chosen]
+        events = [
+            Event(user, f"artist-{draw.randint(0, 500)}", artist_name=name)
+            for user, name in zip(chosen, names, strict=True)
+        ]
+        store.append(events, batch)
+    erased = users[100:140]
+    for user in erased:
+        store.erase(user, 1000)
+    backup = path.with_name("backup.db")
+    store.backup(backup)
+    assert remains_of(erased, backup) == []
+    assert remains_of(users[:5], backup) == users[:5]
+    store.compact()
+    assert store.is_wiped
+    assert remains_of(erased, path) == []
+    assert remains_of(users[:5], path) == users[:5]
+
+
+def is_wiped(store: SqliteEventStore) -> bool:
+    store.wipe()
+    return store.is_wiped
+
+
+def test_a_reader_that_does_not_end_is_named_once(
+    store: SqliteEventStore,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("app.store.sqlite._LONG_READ_SECONDS", 0)
+    append(store, "a")
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        store.erase("u", 2)
+        for _ in range(3):
+            assert not is_wiped(store)
+    assert is_wiped(store)
+    assert caplog.text.count(f"is still in {path}-wal") == 1

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -150,3 +152,161 @@ def test_without_shared_memory_a_temporary_file_serves_and_all_is_looked_at_agai
     assert second.of("u") == 5
     first.close()
     second.close()
+
+
+def filled(*numbers: tuple[str, int]) -> Callable[[int], list[tuple[int, int]]]:
+    """What a store says was stored after a number."""
+    return lambda after: [(stamp_key(user), one) for user, one in numbers if one > after]
+
+
+def lose(stamps: Stamps) -> None:
+    """What logging out does: systemd-logind removes what a user has in shared memory."""
+    stamps._path.unlink()
+
+
+def test_all_come_together_again_after_the_table_was_removed(place: str) -> None:
+    # Was wrong: a worker that came later had a table of its own, and missed what others stored.
+    one, two = Stamps(place), Stamps(place)
+    one.catch_up(2, filled(("u", 1), ("v", 2)))
+    lose(one)
+    late = Stamps(place)
+    late.catch_up(2, filled(("u", 1), ("v", 2)))
+    one.raise_to([("w", 3)])
+    assert [stamps.of("w") for stamps in (one, two, late)] == [3, 3, 3]
+    for stamps in (two, one):
+        stamps.catch_up(3, filled(("u", 1), ("v", 2), ("w", 3)))
+    late.raise_to([("x", 4)])
+    two.raise_availability(5)
+    for stamps in (one, two, late):
+        assert [stamps.of(user) for user in "uvwx"] == [1, 2, 3, 4]
+        assert stamps.availability[0] == 5
+        stamps.catch_up(4, filled(("x", 4)))
+        assert len(stamps._tables) == 1
+    path = late._path
+    for stamps in (one, two):
+        stamps.close()
+        assert path.exists()
+    late.close()
+    assert not path.exists()
+
+
+def test_a_table_is_not_read_before_it_is_filled(place: str) -> None:
+    stamps = Stamps(place)
+    stamps.catch_up(1, filled(("u", 1)))
+    lose(stamps)
+    stamps.raise_to([("v", 2)])
+    assert [stamps.of(user) for user in "uv"] == [1, 2]
+
+    def fails(after: int) -> list[tuple[int, int]]:
+        assert after == 0  # a new table: all of it is read again
+        raise StoreUnavailable("slow", "it does not answer")
+
+    with pytest.raises(StoreUnavailable):
+        stamps.catch_up(2, fails)
+    assert [stamps.of(user) for user in "uv"] == [1, 2]
+    stamps.catch_up(2, filled(("u", 1), ("v", 2)))
+    assert [stamps.of(user) for user in "uv"] == [1, 2]
+    stamps.close()
+
+
+def test_closing_leaves_the_table_of_others(place: str) -> None:
+    # Was wrong: the last one in a table that was gone removed the table of those who came later.
+    one = Stamps(place)
+    lose(one)
+    late = Stamps(place)
+    one.close()
+    assert late._path.exists()
+    late.close()
+
+
+def test_a_table_that_was_moved_away_and_back_is_the_same(place: str, tmp_path: Path) -> None:
+    one, two = Stamps(place), Stamps(place)
+    aside = one._path.with_name(f"aside-{tmp_path.name}")
+    one._path.rename(aside)
+    one.raise_to([("u", 1)])
+    aside.rename(one._path)
+    for stamps in (one, two, one):
+        stamps.catch_up(1, filled(("u", 1)))
+    two.raise_to([("v", 2)])
+    assert [stamps.of("v") for stamps in (one, two)] == [2, 2]
+    assert [len(stamps._tables) for stamps in (one, two)] == [1, 1]
+    for stamps in (one, two):
+        stamps.close()
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 99, b"\xff" * 2**20, bytes(2**24)])
+def test_what_is_no_table_is_emptied(place: str, content: bytes) -> None:
+    one = Stamps(place)
+    one.catch_up(1, filled(("u", 1)))
+    other = one._path.with_suffix(".other")
+    other.write_bytes(content)
+    other.replace(one._path)
+    two = Stamps(place)
+    assert (two.of("u"), two.availability[0]) == (0, 0)
+    for stamps in (two, one):
+        stamps.catch_up(2, filled(("u", 1), ("v", 2)))
+        assert [stamps.of(user) for user in "uvw"] == [1, 2, 0]
+    for stamps in (one, two):
+        stamps.close()
+
+
+@pytest.mark.parametrize("length", [0, 4096, 2**22])
+def test_a_table_that_was_cut_short_is_made_whole_and_filled_again(place: str, length: int) -> None:
+    one, two = Stamps(place), Stamps(place)
+    one.catch_up(1, filled(("u", 1)))
+    os.truncate(one._path, length)
+    for stamps in (one, two):
+        stamps.catch_up(1, filled(("u", 1)))
+    assert [stamps.of("u") for stamps in (one, two)] == [1, 1]
+    for stamps in (one, two):
+        stamps.close()
+
+
+def test_without_room_for_another_table_the_one_before_serves(
+    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_room(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stamps = Stamps(place)
+    lose(stamps)
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", no_room)
+        for number in range(1, 4):
+            stamps.raise_to([("u", number)])
+        assert stamps.of("u") == 3
+        stamps._path.unlink()
+        with pytest.raises(StoreUnavailable, match="8 MiB have to fit there"):
+            Stamps(place)
+    assert caplog.text.count("8 MiB have to fit there; until then a worker that is replaced") == 1
+    stamps.catch_up(3, filled(("u", 3)))
+    assert (stamps.of("u"), len(stamps._tables)) == (3, 1)
+    stamps.close()
+
+
+AS_ANOTHER_USER = """
+import os, sys
+from app.store.stamps import Stamps
+os.setuid(65534)
+first = Stamps(sys.argv[1])
+first.raise_to([("u", 5)])
+first._path.chmod(0)
+second = Stamps(sys.argv[1])
+first.raise_to([("u", 6)])
+print(first.of("u"), second.of("u"), oct(first._path.stat().st_mode & 0o777))
+first.close()
+second.close()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_a_table_whose_permissions_were_changed_is_made_again(place: str) -> None:
+    # Was wrong: no worker could be replaced any more.
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ANOTHER_USER, place],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("6 6 0o600\n", 0), done.stderr

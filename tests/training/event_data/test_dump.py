@@ -4,10 +4,14 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.events.event import Event
 from app.events.event_types import EventType
@@ -264,3 +268,73 @@ def test_files_that_cannot_be_are_named(
         dump(store, path)
     assert path.read_text() == "the one before"
     assert not list(tmp_path.glob(".*"))
+
+
+# Characters that separate, quote, end lines or do not show, and any other.
+TEXTS = st.one_of(
+    st.text(st.sampled_from("\"'\\,;\t\n\r\0\x1b\x85\u2028\ufeff=@%é🎸 "), max_size=30),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
+)
+NOW = 1_795_000_000_000_000
+TIMES = st.integers(min_value=0, max_value=2 * NOW)
+
+
+@st.composite
+def stored_events(draw: st.DrawFn) -> Event:
+    """An event as it may be stored: also by an older Encore, and from a host with another clock."""
+    kind = draw(st.sampled_from(EventType))
+    plays = st.floats(min_value=0, exclude_min=True, max_value=1e9, allow_infinity=False)
+    return Event(
+        draw(TEXTS),
+        draw(TEXTS),
+        kind,
+        draw(plays) if kind.carries_plays else 1.0,
+        draw(st.none() | TIMES),
+        draw(st.none() | TEXTS),
+        draw(st.none() | TEXTS),
+    )
+
+
+@pytest.mark.slow
+@settings(max_examples=8)
+@given(
+    batches=st.lists(st.tuples(st.lists(stored_events(), min_size=1), TIMES), max_size=4),
+    erased=st.lists(TEXTS, max_size=2),
+    unavailable=st.lists(TEXTS, max_size=2),
+    is_renewed=st.booleans(),
+    name=st.sampled_from(["dump.jsonl", "dump.jsonl.gz"]),
+)
+def test_whatever_was_exported_is_imported_once(
+    batches: list[tuple[list[Event], int]],
+    erased: list[str],
+    unavailable: list[str],
+    is_renewed: bool,
+    name: str,
+) -> None:
+    # Was wrong: times more than a day ahead, empty ids of events and blank names were refused.
+    with TemporaryDirectory() as folder, ExitStack() as closed:
+
+        def opened(name: str) -> MaintainableStore:
+            return closed.enter_context(closing(open_store(f"sqlite:///{folder}/{name}.db")))
+
+        store, path = opened("encore"), Path(folder, name)
+        for events, at in batches:
+            store.append(events, at)
+        for user in [*erased, *(events[0].user_id for events, _ in batches[:1])]:
+            store.erase(user, NOW)
+        for artist in unavailable:
+            store.set_available(artist, is_available=False)
+        if is_renewed:
+            store.renew()
+        dump(store, path)
+        other, third = opened("other"), opened("third")
+        absorbed = load(other, check_dump(path)).absorbed
+        assert (absorbed.conflicts, absorbed.renumbered, absorbed.repeated) == (0, 0, 0)
+        assert content_of(other) == content_of(store)
+        again = load(other, check_dump(path)).absorbed
+        assert (again.stored, again.users_erased, again.repeated) == (0, 0, absorbed.stored)
+        assert content_of(other) == content_of(store)
+        # What was imported is exported and imported as well.
+        dump(other, path)
+        load(third, check_dump(path))
+        assert content_of(third) == content_of(store)

@@ -192,3 +192,45 @@ def test_no_rollback_brings_an_erased_user_back_while_the_store_is_away() -> Non
         assert activity.is_erased
 
     run_beside_a_server(use)
+
+
+@pytest.mark.slow
+def test_long_histories_take_no_more_room_than_allowed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Was wrong: users were counted, however long their histories; 2 GB were possible.
+    monkeypatch.setattr("app.serving.journal.activity_cache._CACHED_ENTRIES", 1000)
+
+    async def use(journal: Journal) -> None:
+        cache = journal._activities
+        users = [f"u{number}" for number in range(12)]
+        for user in users:
+            await journal.append([Event(user, f"a{artist}") for artist in range(120)])
+        await journal.append([Event("short", "a")])
+        for user in [*users, "short", *users[:2]]:
+            found = await journal.activity_of(user, None)
+            assert len(units(found)) == (1 if user == "short" else 120)
+            assert cache._size == sum(
+                one.activity.size for one in cache._entries.values() if one.activity
+            )
+            assert cache._size <= 1000
+        # The latest ones: each of them has 120 artists, for its units and as seen.
+        assert list(cache._entries) == ["u10", "u11", "short", "u0", "u1"]
+
+    run(path, use)
+
+
+@pytest.mark.slow
+def test_an_erased_user_is_in_no_cache(path: Path) -> None:
+    # Was wrong: what their events came to stayed until somebody asked for them, or for ever.
+    async def use(journal: Journal) -> None:
+        entries = journal._activities._entries
+        await journal.append([Event("u", "a"), Event("v", "a"), Event("w", "a")])
+        await journal.activities_of(["u", "v", "w"], None)
+        await journal.erase("u")
+        assert list(entries) == ["v", "w"]
+        with closing(SqliteEventStore(path)) as other:
+            other.erase("v", now())
+        await eventually(lambda: list(entries) == ["w"])
+
+    run(path, use)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -11,6 +12,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.events.event import Event
+from app.events.event_types import EventType
 from app.serving.journal.journal import Journal
 from app.store.address import open_store
 from app.store.clock import now
@@ -218,3 +220,32 @@ def test_lists_go_on_while_postgresql_is_away_and_events_when_it_is_back() -> No
         assert units(await journal.activity_of("u", None)) == {"a": 1.0, "b": 1.0}
 
     run_beside_a_server(use)
+
+
+@pytest.mark.slow
+def test_what_another_program_has_deleted_is_removed_from_the_log_when_its_readers_end(
+    path: Path,
+) -> None:
+    # Was wrong: it was tried once, so a reader left an erased user in the log for good.
+    log = path.with_name("encore.db-wal")
+
+    async def use(journal: Journal) -> None:
+        await journal.append([Event("who is erased", "a"), Event("who is pruned", "a")])
+        with closing(sqlite3.connect(path)) as reader, closing(SqliteEventStore(path)) as other:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM events").fetchone()
+            other.erase("who is erased", 1)
+            await eventually(lambda: journal.is_wiped is False)
+            assert b"who is erased" in log.read_bytes()
+            reader.execute("COMMIT")
+            await eventually(lambda: journal.is_wiped is True)
+            assert b"who is" not in log.read_bytes()
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM events").fetchone()
+            assert other.prune(now() + 1, [EventType.PLAY], limit=9) == 1
+            await eventually(lambda: journal.is_wiped is False)
+            assert b"who is pruned" in path.read_bytes()
+        await eventually(lambda: journal.is_wiped is True)
+        assert b"who is" not in path.read_bytes() + log.read_bytes()
+
+    run(path, use)

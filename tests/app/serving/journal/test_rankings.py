@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import StoreUnavailable
+from app.errors import Overloaded, StoreUnavailable
 from app.events.event import Event
 from app.serving.journal.journal import Journal
+from app.store.deadlines import NO_DEADLINES
 from tests.app.serving.journal.harness import (
     PATIENCE,
     SOON,
@@ -47,6 +48,33 @@ def test_long_questions_end_when_the_store_does_not_answer(path: Path) -> None:
         store.goes_on.set()
         await eventually(lambda: not journal.troubles)
         assert len(await journal.played_in_days(7, by_plays=False, limit=5)) == 1
+        await journal.close()
+
+    asyncio.run(main())
+
+
+def test_rankings_of_the_same_days_share_a_count_and_few_others_wait(path: Path) -> None:
+    async def main() -> None:
+        journal, store = await hangs(path, NO_DEADLINES)
+
+        def ask(days: float, limit: int = 5) -> asyncio.Future[object]:
+            return asyncio.ensure_future(journal.played_in_days(days, by_plays=False, limit=limit))
+
+        # The same ranking, whatever part of it is wanted; and three more.
+        waiting = [ask(1), *(ask(1, limit) for limit in range(6, 100)), ask(2), ask(3), ask(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="rankings"):
+            await ask(5)
+        waiting.append(ask(4))
+        gone = ask(2)
+        await asyncio.sleep(0)
+        gone.cancel()
+        store.goes_on.set()
+        async with asyncio.timeout(PATIENCE):
+            rankings = await asyncio.gather(*waiting)
+            # There is room again.
+            assert await ask(5) == rankings[0]
+        assert all(ranking == rankings[0] for ranking in rankings)
         await journal.close()
 
     asyncio.run(main())
