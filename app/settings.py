@@ -176,6 +176,52 @@ class Settings(_FromVariables):
         ge=1,
         description="Largest request body; in bytes, or with a unit as in 4MiB.",
     )
+    max_connections: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Connections at once, for each worker; further clients get 503, except calls "
+        "of /health and /metrics.",
+    )
+    head_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds in which the head of a request has to be complete, from the "
+        "connection or from its first byte on.",
+    )
+    body_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Longest pause in seconds while a body is sent; all of it may take this long "
+        "and a second more for each 1000 bytes.",
+    )
+    send_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Longest pause in seconds while a client reads an answer; all of it may take "
+        "this long and a second more for each 1000 bytes.",
+    )
+    keep_alive_seconds: float = Field(
+        default=75.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds for which a connection may wait for its next request; longer than "
+        "the idle time of the proxy in front.",
+    )
+    shutdown_seconds: int = Field(
+        default=10,
+        ge=1,
+        le=3600,
+        description="Seconds that requests have after SIGTERM; those without an answer get 503 "
+        "then.",
+    )
     live_queue: int = Field(
         default=128,
         ge=1,

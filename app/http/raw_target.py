@@ -28,7 +28,7 @@ class RawTarget:
         """Handles one request."""
         if scope["type"] == "http":
             # A server may pass raw bytes of ``é``; they mean the same as their percent-encoding.
-            query = _encode(scope["query_string"]).encode()
+            query = printable(scope["query_string"]).encode()
             scope = {**scope, "path": encoded_path(scope), "query_string": query}
         await self.app(scope, receive, send)
 
@@ -36,7 +36,7 @@ class RawTarget:
 def encoded_path(scope: Scope) -> str:
     """Returns a request's path as it was sent, as printable ASCII."""
     raw_path: bytes | None = scope.get("raw_path")
-    return quote(scope["path"], safe=_PATH_SAFE) if raw_path is None else _encode(raw_path)
+    return quote(scope["path"], safe=_PATH_SAFE) if raw_path is None else printable(raw_path)
 
 
 def as_routed(scope: Scope) -> Scope:
@@ -53,5 +53,6 @@ def path_in_service(scope: Scope) -> bytes:
     return get_route_path(as_routed(scope)).encode()
 
 
-def _encode(target: bytes) -> str:
+def printable(target: bytes) -> str:
+    """Returns a target with all bytes but printable ASCII percent-encoded."""
     return quote_from_bytes(target, safe=_PRINTABLE)

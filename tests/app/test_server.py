@@ -353,7 +353,7 @@ def test_a_malformed_request_is_refused_with_a_problem(
 def test_input_that_is_not_http_is_refused_and_harms_no_other_request(
     raw_server: Server, request_bytes: bytes
 ) -> None:
-    """The server refuses it before the application sees it, so it is no problem document."""
+    """The server refuses it before the application sees it; without httptools in plain text."""
     answer = raw_server.send(request_bytes)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
     assert raw_server.get("/health/ready")[0] == 200

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Final, get_args
 
 from fastapi import FastAPI
-from fastapi.routing import RouteContext, iter_route_contexts
-from starlette.routing import Mount, compile_path
-from starlette.staticfiles import StaticFiles
+from fastapi.routing import iter_route_contexts
+from starlette.routing import compile_path
 
 from app.settings import Area
 
@@ -69,33 +68,38 @@ def wants_key(access: Access, protect: Collection[Area]) -> bool:
 
 
 class Paths:
-    """The paths of some calls.
+    """Tells which of several sets of calls a request belongs to.
 
     Args:
-        names: the calls, as ``CALLS`` names them.
+        sets: the calls of each set, as ``CALLS`` names them. A path that could belong to two sets
+            belongs to the first.
     """
 
-    def __init__(self, names: Collection[str]) -> None:
-        patterns: dict[str, list[str]] = {}
-        for name in names:
-            method, _, path = name.partition(" ")
-            patterns.setdefault(method, []).append(_pattern(path))
+    def __init__(self, *sets: Collection[str]) -> None:
+        patterns: dict[str, list[list[str]]] = {}
+        for number, names in enumerate(sets):
+            for name in names:
+                method, _, path = name.partition(" ")
+                groups = patterns.setdefault(method, [[] for _ in sets])
+                groups[number].append(_pattern(path))
         self._matching = {
-            method: re.compile("|".join(several).encode()).fullmatch
-            for method, several in patterns.items()
+            # A group for each set; one without paths matches nothing.
+            method: re.compile("|".join(f"({'|'.join(g) or '(?!)'})" for g in groups).encode())
+            for method, groups in patterns.items()
         }
         if "GET" in self._matching:
             self._matching["HEAD"] = self._matching["GET"]
 
-    def has(self, method: str, path: bytes) -> bool:
-        """Says whether a request is for one of these calls.
+    def set_of(self, method: str, path: bytes) -> int | None:
+        """Returns the number of the set that a request belongs to, from 0 on, or None.
 
         Args:
             method: its method.
             path: its path as it was sent, still percent-encoded.
         """
-        match = self._matching.get(method)
-        return match is not None and match(path) is not None
+        matching = self._matching.get(method)
+        found = None if matching is None else matching.fullmatch(path)
+        return None if found is None or found.lastindex is None else found.lastindex - 1
 
 
 def check_calls(app: FastAPI) -> None:
@@ -105,23 +109,14 @@ def check_calls(app: FastAPI) -> None:
         TypeError: one has none.
     """
     missing = {
-        name
+        f"{method} {route.path}"
         for route in iter_route_contexts(app.routes)
-        for name in _names(route)
-        if name not in CALLS
+        # A mount has no methods, and could answer any.
+        for method in route.methods or {"any method of"}
+        if f"{'GET' if method == 'HEAD' else method} {route.path}" not in CALLS
     }
     if missing:
         raise TypeError(f"each call needs a row in CALLS, which lacks {', '.join(sorted(missing))}")
-
-
-def _names(route: RouteContext) -> Iterator[str]:
-    mounted = route.original_route
-    if isinstance(mounted, Mount) and isinstance(mounted.app, StaticFiles):
-        yield f"GET {mounted.path}/{{path:path}}"  # files answer no other method
-        return
-    methods: Collection[str] = route.methods or {"any method of"}
-    for method in methods:
-        yield f"{'GET' if method == 'HEAD' else method} {route.path}"
 
 
 def _pattern(path: str) -> str:

@@ -17,13 +17,14 @@ from app.errors import EncoreError, HostNotAllowed, OriginNotAllowed
 from app.hosts import HostRule, host_of, host_of_origin
 from app.http.access.calls import CALLS, Access, Paths
 from app.http.access.refusal import refuse
+from app.http.body_limit import BODY_HEADERS, HAS_BODY
 from app.http.raw_target import path_in_service
 
 _HOST: Final = b"host"
-_CHECKED: Final = frozenset({_HOST, b"origin"})
+_NOTED: Final = frozenset({_HOST, b"origin", *BODY_HEADERS})
 # Headers that were allowed once; clients send few different ones.
 _REMEMBERED: Final = 256
-_PROBES: Final = Paths({name for name, access in CALLS.items() if access is Access.PROBE})
+_PROBES: Final = Paths([name for name, access in CALLS.items() if access is Access.PROBE])
 
 
 class HostGuard:
@@ -50,17 +51,27 @@ class HostGuard:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Handles one request."""
         if scope["type"] == "http":
-            allowed = self._allowed
+            allowed, has_body = self._allowed, False
             for name, value in scope["headers"]:
-                if name in _CHECKED and (name, value) not in allowed:
-                    error = self._objection(name, value.decode("latin-1"))
-                    if error is None:
-                        self._remember(name, value)
-                    elif not _PROBES.has(scope["method"], path_in_service(scope)):
-                        return refuse(error, scope, receive, send)
+                if name in _NOTED:
+                    if name in BODY_HEADERS:
+                        has_body = True
+                    elif (name, value) not in allowed:
+                        error = self._objection(scope, name, value)
+                        if error is not None:
+                            return refuse(error, scope, receive, send)
+            scope[HAS_BODY] = has_body
         return self._app(scope, receive, send)
 
-    def _objection(self, name: bytes, value: str) -> EncoreError | None:
+    def _objection(self, scope: Scope, name: bytes, value: bytes) -> EncoreError | None:
+        error = self._error(name, value.decode("latin-1"))
+        if error is None and len(self._allowed) < _REMEMBERED:
+            self._allowed.add((name, value))
+        if error is None or _PROBES.set_of(scope["method"], path_in_service(scope)) == 0:
+            return None
+        return error
+
+    def _error(self, name: bytes, value: str) -> EncoreError | None:
         if name == _HOST:
             host = host_of(value)
             if host is not None and self._hosts.allows(host):
@@ -79,7 +90,3 @@ class HostGuard:
             "loopback only while it has no key: set ENCORE_API_KEY, or add the origin to "
             "ENCORE_CORS_ORIGINS"
         )
-
-    def _remember(self, name: bytes, value: bytes) -> None:
-        if len(self._allowed) < _REMEMBERED:
-            self._allowed.add((name, value))

@@ -116,8 +116,7 @@ def test_a_head_is_in_the_row_of_its_get() -> None:
     app = create_app(Settings())
     app.add_api_route("/popular", nothing, methods=["HEAD"])
     check_calls(app)
-    paths = Paths(["GET /a/{b}"])
-    assert paths.has("HEAD", b"/a/x")
+    assert Paths(["GET /a/{b}"]).set_of("HEAD", b"/a/x") == 0
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
@@ -162,16 +161,29 @@ def test_paths_are_read_as_a_router_reads_them(name: str) -> None:
         for asked in METHODS:
             scope = {"type": "http", "method": asked, "path": "", "raw_path": sent}
             match, _ = route.matches(scope | {"path": encoded_path(scope)})
-            assert Paths([name]).has(asked, sent) == (match is Match.FULL), (asked, sent)
+            found = Paths([name]).set_of(asked, sent)
+            assert found == (0 if match is Match.FULL else None), (asked, sent)
 
 
-def test_all_paths_together_are_those_of_each() -> None:
-    together = Paths(CALLS)
+def test_several_sets_are_told_apart() -> None:
+    names = [*CALLS]
+    sets = names[::3], names[1::3], names[2::3]
+    several = Paths(*sets)
     for path in PATHS:
         for method in METHODS:
-            assert together.has(method, path) == any(
-                Paths([name]).has(method, path) for name in CALLS
-            )
+            alone = [
+                number for number, one in enumerate(sets) if Paths(one).set_of(method, path) == 0
+            ]
+            assert several.set_of(method, path) == (alone[0] if alone else None)
+
+
+def test_a_path_of_two_sets_belongs_to_the_first() -> None:
+    paths = Paths(["GET /a/{b}/c"], ["GET /a/{b:path}", "POST /a"])
+    assert paths.set_of("GET", b"/a/x/c") == 0
+    assert paths.set_of("GET", b"/a/x/d") == 1
+    assert paths.set_of("POST", b"/a") == 1
+    assert paths.set_of("POST", b"/a/x/c") is None
+    assert paths.set_of("PUT", b"/a") is None
 
 
 def test_the_page_of_calls_says_what_each_wants() -> None:

@@ -178,6 +178,7 @@ def test_a_route_that_is_added_later_wants_the_key(start: Start) -> None:
     app.router.routes.append(Mount("/mounted", mounted))
     for method, path in (
         ("GET", "/v2/popular"),
+        ("HEAD", "/v2/popular"),
         ("PATCH", "/popular"),
         ("HEAD", "/late/x"),
         ("POST", "/mounted/x"),
