@@ -6,7 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from logging.config import dictConfig
 from pathlib import Path
+from socket import socket
 from typing import Any, Final, TextIO
 
 from pydantic import ByteSize, SecretStr
@@ -15,34 +18,78 @@ from pydantic.fields import FieldInfo
 from app import __version__
 from app.artifacts.pointer import read_pointer
 from app.errors import EncoreError, InvalidSettings
+from app.observe.logs import log_config
+from app.observe.start_failures import sentence_for
+from app.server.allocator import share_one_arena
 from app.server.listening import listen
+from app.server.places import check_machine
+from app.server.run_note import noted_run
 from app.server.running import serve
-from app.settings import Settings, flag, load_settings, variable
+from app.settings import Settings, check_variables, flag, load_settings, variable
+from app.text import visible
 
 # One BLAS thread for each worker: more of them would compete for the processors.
 BLAS_VARIABLES: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # A command line is readable by everyone on the machine.
 _VARIABLE_ONLY: Final = frozenset({"api_key", "database_url"})
+# The exit status of a start that failed, as uvicorn has it.
+_FAILED: Final = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the service until it is told to end, and returns the exit status."""
+    _open_streams()
     given = vars(_parser().parse_args(arguments))
     # Into the environment, which worker processes inherit.
     os.environ.update({variable(name): value for name, value in given.items() if value is not None})
     for name in BLAS_VARIABLES:
         os.environ.setdefault(name, "1")
+    share_one_arena()
     try:
+        unknown = check_variables()
         settings = load_settings()
+        check_machine()
         listener = listen(settings.host, settings.port)
     except InvalidSettings as error:
-        for line in str(error).splitlines():
+        for line in str(error).split("\n"):
             _say(f"error: {line}", stream=sys.stderr)
         return 2
+    if unknown:
+        _say(f"warning: nothing reads {', '.join(unknown)}", stream=sys.stderr)
     with listener:
         _say(_start_line(settings, listener.getsockname()[1]))
-        serve(settings, listener)
+        return _serve(settings, listener)
+
+
+def _serve(settings: Settings, listener: socket) -> int:
+    dictConfig(log_config(settings.log_level))
+    try:
+        with noted_run(settings):
+            serve(settings, listener)
+    except Exception as error:
+        sentence = sentence_for(error)
+        if sentence is None:
+            raise
+        _say(f"error: {sentence}", stream=sys.stderr)
+        return _FAILED
     return 0
+
+
+def _open_streams() -> None:
+    """Opens the standard streams that are closed.
+
+    Otherwise the next file that is opened would be taken for one of them, and what libraries print
+    would be written into it: into the event store, for instance.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one; for workers as well.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         description=f"Encore {__version__}, the service. Each setting is a variable or a flag; "
         "the flag wins, and an empty variable counts as unset.",
     )
+    parser.add_argument("--version", action="version", version=__version__)
     for name, info in Settings.model_fields.items():
         if name not in _VARIABLE_ONLY:
             parser.add_argument(flag(name), **_flag_options(name, info))
@@ -102,7 +150,12 @@ def _model_note(models: Path) -> str:
 
 
 def _say(line: str, stream: TextIO | None = None) -> None:
-    print(line, file=stream or sys.stdout, flush=True)
+    stream = stream or sys.stdout
+    try:
+        print(visible(line), file=stream, flush=True)
+    except OSError:  # nobody reads it, or its disk is full; that is no reason not to serve
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -11,14 +11,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from app.errors import InvalidSettings
+
 # In memory; a restart of the machine empties it.
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - opened without following, and checked
 
 
 def shared_folder() -> Path:
-    """Returns the folder where processes of this host share files: in memory, else on the disk."""
-    can_write = os.access(SHARED_MEMORY, os.W_OK)
-    return SHARED_MEMORY if can_write else Path(tempfile.gettempdir())
+    """Returns the folder where processes of this host share files: in memory, else on the disk.
+
+    Raises:
+        InvalidSettings: there is none that can be written to.
+    """
+    if os.access(SHARED_MEMORY, os.W_OK):
+        return SHARED_MEMORY
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        raise InvalidSettings(
+            f"neither {SHARED_MEMORY} nor a folder for temporary files can be written to, and the "
+            "service shares a table of its users there: make one of them writable (a container: "
+            "`--tmpfs /tmp`, `tmpfs: [/tmp]` in compose, an emptyDir at /tmp in Kubernetes), or "
+            "name a writable folder in the variable TMPDIR"
+        ) from None
 
 
 @contextmanager

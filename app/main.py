@@ -37,6 +37,7 @@ from app.http.routers import (
     recommend,
     users,
 )
+from app.http.start import StartFailures
 from app.serving.batcher import Batcher
 from app.serving.journal.journal import Journal
 from app.serving.model_follower import ModelFollower
@@ -138,6 +139,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Service(
         guards=_guards(settings),
         reading=[
+            Middleware(StartFailures),
             Middleware(HeadAsGet),
             Middleware(Compressing),
             Middleware(RawTarget),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal
 
 from pydantic import (
     ByteSize,
@@ -19,18 +18,18 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.comma_lists import Areas, Hosts, Origins
 from app.errors import InvalidSettings
 from app.events.event_types import DEFAULT_RULES, EventRules
-from app.hosts import ANY, is_loopback, read_host, read_origin
+from app.hosts import ANY, is_loopback
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.store.address import check_url
 from app.store.deadlines import Deadlines
+from app.variables import LINK_HINT, PREFIX, check_spelling, is_service_link
 
-PREFIX: Final = "ENCORE_"
 _MASK: Final = "**********"
-Area = Literal["reads", "metrics", "docs"]
 
 
 class _FromVariables(BaseSettings):
@@ -60,18 +59,18 @@ class Settings(_FromVariables):
         description="Lets the service listen beyond loopback without a key: everyone who reaches "
         "it may then administer it. With a key set it has no effect.",
     )
-    protect: Annotated[tuple[Area, ...], NoDecode] = Field(
+    protect: Areas = Field(
         default=(),
         description="What wants the key as well, beside calls that write or show a person's data: "
         "reads (lists and other calls that read), metrics, docs; several with commas.",
     )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_hosts: Hosts = Field(
         default=(),
         description="Hosts that requests may be sent to, as their headers Host and Origin name "
         "them, beside localhost and its addresses: names, addresses, *.example.org, or * for any; "
         "several with commas. Unset: with a key any, without one no other.",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Origins = Field(
         default=(),
         description="Origins of web pages that may call the service from a browser, as "
         "https://example.org, or * for any, which needs a key; several with commas.",
@@ -162,8 +161,7 @@ class Settings(_FromVariables):
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="Seconds between two looks at models/current and at the files in service, "
-        "for each worker.",
+        description="Seconds between two looks of a worker at models/current and at its files.",
     )
     verify_bytes: ByteSize = Field(
         default=ByteSize(256 * 2**20),
@@ -255,21 +253,6 @@ class Settings(_FromVariables):
             raise ValueError("expected printable ASCII characters without spaces")
         return key
 
-    @field_validator("protect", mode="before")
-    @classmethod
-    def _split_areas(cls, value: object) -> object:
-        return _entries(value, _read_area)
-
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _split_hosts(cls, value: object) -> object:
-        return _entries(value, read_host)
-
-    @field_validator("cors_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: object) -> object:
-        return _entries(value, read_origin)
-
     @field_validator("database_url")
     @classmethod
     def _names_a_store(cls, url: SecretStr) -> SecretStr:
@@ -348,25 +331,6 @@ def _event_rules(settings: BaseSettings) -> EventRules:
     return EventRules(**{rule: getattr(settings, name) for rule, name in _RULE_SETTINGS.items()})
 
 
-_Entry = TypeVar("_Entry")
-
-
-def _entries(value: object, read: Callable[[str], _Entry]) -> object:
-    """Returns the entries of a list that is written with commas, each once, in order."""
-    parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value  # type: ignore[assignment]
-    return tuple(dict.fromkeys(read(part.strip()) for part in parts if part.strip()))
-
-
-def _read_area(text: str) -> str:
-    areas = get_args(Area)
-    word = text.lower()
-    if word not in areas:
-        near = get_close_matches(word, areas, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"expected {', '.join(areas)}, found {text[:100]!a}{hint}")
-    return word
-
-
 def variable(name: str) -> str:
     """Returns the environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
@@ -377,13 +341,29 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def check_variables() -> Sequence[str]:
+    """Checks the names of the variables of the environment.
+
+    Returns:
+        The names beginning with ``ENCORE_`` that nothing reads.
+
+    Raises:
+        InvalidSettings: a name is misspelt; the message has a line for each.
+    """
+    spelling = check_spelling(os.environ, map(variable, Settings.model_fields))
+    if spelling.misspelt:
+        raise InvalidSettings("\n".join(spelling.misspelt))
+    return spelling.unknown
+
+
 def load_settings() -> Settings:
     """Reads the settings from the environment.
 
     Raises:
-        InvalidSettings: a setting is invalid, or two contradict each other; the message has a line
-            for each.
+        InvalidSettings: a setting is misspelt or invalid, or two contradict each other; the message
+            has a line for each.
     """
+    check_variables()
     with _described():
         return Settings()
 
@@ -415,4 +395,6 @@ def _describe(error: Mapping[str, Any]) -> str:
     is_secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
     value = _MASK if is_secret else repr(str(error["input"])[:100])
     message = message.replace("Input should be", "expected", 1)
+    if is_service_link(variable(name), str(error["input"])):
+        message += f". {LINK_HINT}"
     return f"{variable(name)} is {value}: {message}"

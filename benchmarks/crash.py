@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -23,12 +24,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from app.store.address import open_store
 from benchmarks.conditions import conditions
@@ -41,7 +42,12 @@ _USERS: Final = 40
 _WORKERS: Final = 2
 _SHORTEST_S: Final = 0.1
 _LONGEST_S: Final = 1.0
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 300.0
+# What the service logs about a death, its own or that of a worker.
+_UNCLEAN: Final = "the last run did not end cleanly"
+_DEATH: Final = re.compile(r"killed|died|ended|SIGKILL")
+
+Victim: TypeAlias = Literal["service", "worker", "database"]
 
 
 @dataclass(slots=True)
@@ -59,7 +65,19 @@ class Tally:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def crash(models: Path, url: str, rounds: int, seed: int = 0) -> dict[str, Any]:
+def _nothing_to_restart() -> None:
+    raise ValueError("this database has no server")
+
+
+def crash(
+    models: Path,
+    url: str,
+    rounds: int,
+    seed: int = 0,
+    *,
+    victims: Sequence[Victim] = ("service", "worker"),
+    restart_database: Callable[[], None] = _nothing_to_restart,
+) -> dict[str, Any]:
     """Runs the rounds.
 
     Args:
@@ -67,9 +85,12 @@ def crash(models: Path, url: str, rounds: int, seed: int = 0) -> dict[str, Any]:
         url: of the event store, which should be empty.
         rounds: number of kills.
         seed: of the times of the kills.
+        victims: what is killed, in turn.
+        restart_database: kills the server of the event store and starts it again.
 
     Returns:
-        The counts: ``acknowledged``, how many of them are ``missing`` or ``twice`` in the store…
+        The counts: ``acknowledged``, how many of them are ``missing`` or ``twice`` in the store,
+        how many deaths are in the log…
     """
     rng = random.Random(seed)
     port = free_port()
@@ -85,16 +106,20 @@ def crash(models: Path, url: str, rounds: int, seed: int = 0) -> dict[str, Any]:
         for number in range(rounds):
             time.sleep(rng.uniform(_SHORTEST_S, _LONGEST_S))
             start = time.monotonic()
-            if number % 2:
-                service.kill_worker(rng)
-            else:
-                service.kill()
+            match victims[number % len(victims)]:
+                case "worker":
+                    service.kill_worker(rng)
+                case "service":
+                    service.kill()
+                case "database":
+                    restart_database()
             service.wait_until_ready()
             back.append(time.monotonic() - start)
         ended.set()
         for sender in senders:
             sender.join(_PATIENCE_S)
         answered = _answers_from_events(port)
+        log = service.log()
     stored = _stored(url)
     return {
         "rounds": rounds,
@@ -102,10 +127,22 @@ def crash(models: Path, url: str, rounds: int, seed: int = 0) -> dict[str, Any]:
         "missing": len(tally.acknowledged - stored.keys()),
         "twice": sum(count > 1 for count in stored.values()),
         "sent again": tally.unanswered,
+        "deaths of the service in the log": log.count(_UNCLEAN),
+        "deaths of workers in the log": len(
+            {one for one in service.killed_workers if _is_reported(one, log)}
+        ),
         "lists from events after the last round": answered,
         "back after s, median": round(sorted(back)[len(back) // 2], 2),
         "back after s, longest": round(max(back), 2),
     }
+
+
+def _is_reported(worker: int, log: str) -> bool:
+    """Says whether a line of the log is about the death of a worker."""
+    return any(
+        re.search(rf"\b{worker}\b", line.partition(": ")[2]) and _DEATH.search(line)
+        for line in log.splitlines()
+    )
 
 
 def _send(port: int, sender: int, tally: Tally, ended: threading.Event) -> None:
@@ -149,7 +186,12 @@ def _ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]
 
 def _answers_from_events(port: int) -> int:
     """Returns the number of users with events, as the service shows them."""
-    shown = [_ask(port, "GET", f"/users/crash%20{user}")[0] for user in range(_USERS)]
+    shown = []
+    for user in range(_USERS):
+        status, deadline = 503, time.monotonic() + _PATIENCE_S
+        while status == 503 and time.monotonic() < deadline:  # a busy machine
+            status, _ = _ask(port, "GET", f"/users/crash%20{user}")
+        shown.append(status)
     return shown.count(200)
 
 
@@ -177,6 +219,8 @@ class Supervised:
             "ENCORE_WORKERS": str(_WORKERS),
         }
         self._is_over = False
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
+        self.killed_workers: list[int] = []
         self.process = self._start()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
 
@@ -189,6 +233,11 @@ class Supervised:
         self._is_over = True
         self.process.terminate()
         self._supervisor.join(_PATIENCE_S)
+        self._log.close()
+
+    def log(self) -> str:
+        """Returns what all runs have logged."""
+        return os.pread(self._log.fileno(), 2**30, 0).decode(errors="replace")
 
     def kill(self) -> None:
         """Kills all processes except the workers, which then end by themselves."""
@@ -200,6 +249,7 @@ class Supervised:
         """Kills a worker."""
         worker = rng.choice(self.workers())
         os.kill(worker, signal.SIGKILL)
+        self.killed_workers.append(worker)
         _wait_until(lambda: worker not in self.workers())
 
     def workers(self) -> list[int]:
@@ -238,7 +288,7 @@ class Supervised:
             cwd=ROOT,
             env=os.environ | self._variables,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=self._log,
         )
 
 

@@ -9,12 +9,18 @@ long lists of other clients take meanwhile, one that a look-up answers and one t
 from a process of its own that asks for one list after the other. Turns without and with the heavy
 request alternate, and the medians of their 99th percentiles and maxima are written: the machine
 itself holds a list up, too, which the turns without show.
+
+The same requests then go to a service in whose event loop a task sleeps for a millisecond again and
+again. Written is how much processor time the process spends until the task goes on: while the loop
+is held, or another thread holds the interpreter, that grows; while other processes have the machine
+it does not. Work of other threads beside a free loop counts as well, so it is an upper bound.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -305,6 +311,79 @@ def probes(port: int, users: list[str]) -> Iterator[dict[str, Probe]]:
             one.close()
 
 
+def serve(models: str, url: str) -> None:
+    """Runs in the process of a service with a watched event loop; each input line asks."""
+    import asyncio  # noqa: PLC0415
+
+    import uvicorn  # noqa: PLC0415
+
+    from app.server.running import create_worker_app  # noqa: PLC0415
+
+    os.environ |= {"ENCORE_MODELS": models, "ENCORE_DATABASE_URL": url}
+    held: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            start = time.process_time()
+            await asyncio.sleep(0.001)
+            held.append(1000 * (time.process_time() - start))
+
+    async def run() -> None:
+        server = uvicorn.Server(
+            uvicorn.Config(create_worker_app(), port=0, log_level="error", ws="none")
+        )
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.1)
+        watching = asyncio.create_task(watch())
+        print(server.servers[0].sockets[0].getsockname()[1], flush=True)
+        while await asyncio.to_thread(sys.stdin.readline):
+            print(json.dumps(held), flush=True)
+            held.clear()
+        watching.cancel()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(run())
+
+
+def loop_held(
+    models: Path, url: str, kinds: dict[str, list[Request]], turns: int
+) -> dict[str, Any]:
+    """Returns how long the event loop is held beside each kind of heavy request."""
+    command = [sys.executable, "-m", "benchmarks.heavy_requests", "--serve", str(models), url]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    results = {}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        stdin, stdout = process.stdin, process.stdout
+        if stdin is None or stdout is None:
+            raise TypeError("both were asked for")
+        client = Client(int(stdout.readline()))
+
+        def asked() -> list[float]:
+            stdin.write("\n")
+            stdin.flush()
+            times: list[float] = json.loads(stdout.readline())
+            return times
+
+        time.sleep(3)  # the newcomer worker reads the events
+        asked()
+        for name, requests in {"idle": [Request("GET", "/health/live")], **kinds}.items():
+            taken, sent = [], 0
+            for _ in range(turns):
+                until = time.perf_counter() + _TURN_S
+                while time.perf_counter() < until:
+                    client.send(requests[sent % len(requests)])
+                    sent += 1
+                taken.append(asked())
+            results[name] = spread(taken)
+            print(f"{name:45} {json.dumps(results[name])}", flush=True)
+        stdin.close()
+    return results
+
+
 def spread(turns: list[list[float]]) -> dict[str, float]:
     """Returns the medians, over the turns, of the median, the 99th percentile and the maximum."""
     quantiles = np.median([np.quantile(turn, [0.5, 0.99, 1.0]) for turn in turns], axis=0)
@@ -401,9 +480,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="of each kind (default: 5)")
     parser.add_argument("--only", default="", help="names with this in them; writes no result")
     parser.add_argument("--probe", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.probe:
         probe(int(given.probe[0]), given.probe[1])
+        return
+    if given.serve:
+        serve(*given.serve)
         return
     with tempfile.TemporaryDirectory() as folder:
         models, url = Path(folder) / "models", f"sqlite:///{folder}/encore.db"
@@ -421,7 +504,14 @@ def main() -> None:
             refused = refusals(server, chosen)
             kinds = {name: one for name, one in heavy(users, artists).items() if given.only in name}
             waited = held_up(server, kinds, users, given.turns)
-    result = {"conditions": conditions(), "refusals": refused, "others wait": waited}
+        held = loop_held(models, url, kinds, given.turns)
+    result = {
+        "conditions": conditions(),
+        "load_average": round(os.getloadavg()[1], 1),
+        "refusals": refused,
+        "others wait": waited,
+        "event loop held, in processor time": held,
+    }
     if not given.only:
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")
 

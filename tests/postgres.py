@@ -39,18 +39,22 @@ class PostgresServer:
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
+        self._make()
+        while not self._starts():
+            self.port = _free_port()  # somebody else was quicker
+
+    def _make(self) -> None:
         subprocess.run(
-            [self._programs / "initdb", "-D", self._data, "-U", "encore", "-A", "trust", "-N"],
+            [self._programs / "initdb", "-D", self.data, "-U", "encore", "-A", "trust", "-N"],
             check=True,
             capture_output=True,
             user=self._user,
             cwd=self._folder,
         )
-        while not self._starts():
-            self.port = _free_port()  # somebody else was quicker
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
+        """The folder of its data."""
         return self._folder / "data"
 
     def start(self) -> None:
@@ -71,7 +75,7 @@ class PostgresServer:
         options = [f"-c{name}={value}" for name, value in settings.items()]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, *options],
+                [self._programs / "postgres", "-D", self.data, *options],
                 stdout=log,
                 stderr=log,
                 user=self._user,
@@ -97,6 +101,13 @@ class PostgresServer:
             self._process.wait(_PATIENCE)
             self._process = None
 
+    def kill(self) -> None:
+        """Kills all its processes at once; ``start`` recovers what was committed."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(_PATIENCE)
+            self._process = None
+
     def freeze(self) -> None:
         """Stops all its processes where they are; what is sent to them is acknowledged still."""
         self._signal(signal.SIGSTOP)
@@ -106,16 +117,18 @@ class PostgresServer:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        assert self._process is not None
+        if self._process is None:
+            return
+        children = children_of(self._process.pid)
         # The first one makes no others once it is stopped.
         self._process.send_signal(number)
-        for child in children_of(self._process.pid):
+        for child in {*children, *children_of(self._process.pid)}:
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
     def tables(self) -> list[Path]:
         """Returns the files of all tables, without the log of the server."""
-        return [path for path in (self._data / "base").rglob("*") if path.is_file()]
+        return [path for path in (self.data / "base").rglob("*") if path.is_file()]
 
     def url(self, database: str) -> str:
         """Returns the address of a database."""
@@ -188,11 +201,83 @@ class PostgresServer:
                 subprocess.run(["umount", str(folder)], check=True)
             shutil.rmtree(folder)
 
+    @classmethod
+    @contextmanager
+    def removed(cls) -> Iterator[PostgresServer]:
+        """Starts a server, and removes it afterwards."""
+        server = cls()
+        try:
+            yield server
+        finally:
+            server.thaw()
+            server.remove()
+
     def remove(self) -> None:
         """Stops it and removes all that it wrote."""
         self.stop()
         with suppress(FileNotFoundError):
             shutil.rmtree(self._folder)
+
+
+class Standby(PostgresServer):
+    """A standby of another server, which copies what that one commits, a moment later."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        self._primary = primary
+        super().__init__()
+
+    def _make(self) -> None:
+        source = f"host=127.0.0.1 port={self._primary.port} user=encore"
+        command = [str(self._programs / "pg_basebackup"), "-D", str(self.data), "-d", source, "-R"]
+        subprocess.run(
+            [*command, "-c", "fast"],
+            check=True,
+            capture_output=True,
+            user=self._user,
+            cwd=self._folder,
+        )
+
+    @classmethod
+    @contextmanager
+    def of(cls, primary: PostgresServer) -> Iterator[Standby]:
+        """Starts a standby, and removes it afterwards."""
+        server = cls(primary)
+        try:
+            yield server
+        finally:
+            server.thaw()
+            server.remove()
+
+    def url_of_both(self, url: str) -> str:
+        """Returns the address of a database on whichever of both servers can be written."""
+        hosts = f"127.0.0.1:{self._primary.port},127.0.0.1:{self.port}"
+        name = url.rpartition("/")[2]
+        return f"postgresql://encore@{hosts}/{name}?target_session_attrs=read-write"
+
+    def lags(self) -> None:
+        """Copies all that there is, and nothing from now on."""
+        with psycopg.connect(self._primary.url("postgres"), autocommit=True) as primary:
+            row = primary.execute("SELECT pg_current_wal_lsn()").fetchone()
+        assert row
+        deadline = time.monotonic() + _PATIENCE
+        with psycopg.connect(self.url("postgres"), autocommit=True) as standby:
+            while True:
+                here = standby.execute("SELECT pg_last_wal_replay_lsn() >= %s", row).fetchone()
+                if here and here[0]:
+                    break
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            standby.execute("SELECT pg_reload_conf()")
+            while standby.execute("SELECT FROM pg_stat_wal_receiver").fetchone():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+    def takes_over(self, primary: PostgresServer) -> None:
+        """Becomes the primary, after that was killed."""
+        primary.kill()
+        with psycopg.connect(self.url("postgres"), autocommit=True) as standby:
+            standby.execute("SELECT pg_promote(true, 60)")
 
 
 def _free_port() -> int:

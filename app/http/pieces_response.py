@@ -13,7 +13,7 @@ _PIECE: Final = 2**18
 
 
 class PiecesResponse(Response):
-    """JSON that is never in memory as a whole; between its pieces other requests are answered.
+    """JSON that is never written as a whole; between its pieces other requests are answered.
 
     Args:
         parts: the parts of the JSON, small or large.
@@ -31,10 +31,13 @@ class PiecesResponse(Response):
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
-        for piece in self._pieces():
+        pieces = self._pieces()
+        piece = next(pieces)
+        for following in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             await asyncio.sleep(0)
-        await send({"type": "http.response.body", "body": b""})
+            piece = following
+        await send({"type": "http.response.body", "body": piece})
 
     def _pieces(self) -> Iterator[bytes]:
         together: list[bytes] = []

@@ -25,6 +25,7 @@ from app import errors
 from app.http.raw_target import encoded_path
 from app.schemas.problem import MOST_VIOLATIONS, Problem, Violation
 from app.serving.connection import ClientGone
+from app.text import visible
 
 MEDIA_TYPE: Final = "application/problem+json"
 _BLANK: Final = "about:blank"
@@ -144,7 +145,7 @@ def problem_response(request: Request, error: Exception) -> Response:
         errors=violations,
     )
     return Response(
-        problem.model_dump_json(exclude_none=True),
+        visible(problem.model_dump_json(exclude_none=True)),  # people read it on a terminal
         status_code=kind.status,
         headers=dict(kind.headers),
         media_type=MEDIA_TYPE,

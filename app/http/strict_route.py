@@ -71,9 +71,10 @@ class _JsonRequest(Request):
         try:
             body = await self.body()
             if bounds.are_needed(body):
-                bounds.check(body)
-                await asyncio.sleep(0)  # reading takes as long again
-            self._content = _parse_json(body, bounds)
+                # The thread gives way to the event loop at least at each object.
+                self._content = await asyncio.to_thread(_check_and_parse, body, bounds)
+            else:
+                self._content = _parse_json(body, bounds)
         except json.JSONDecodeError as error:
             _refuse(("body",), f"is not JSON: {error.msg} at character {error.pos}")
         except UnicodeDecodeError as error:
@@ -96,6 +97,11 @@ class _JsonRequest(Request):
     async def json(self) -> Any:
         """Returns the value that ``parse`` has read."""
         return self._content
+
+
+def _check_and_parse(body: bytes, bounds: BodyBounds) -> Any:
+    bounds.check(body)
+    return _parse_json(body, bounds)
 
 
 def _parse_json(body: bytes, bounds: BodyBounds) -> Any:

@@ -35,6 +35,8 @@ _LISTENERS: Final = 30
 _MOST_NEWCOMERS: Final = 1000
 # How many are followed, so that some are there when others lose their listeners.
 _MOST_FOUND: Final = 5000
+# While more artists wait, no further events are read; they are not forgotten.
+_MOST_WAITING: Final = 50_000
 # How many newcomers are checked for lost listeners at once.
 _DOUBTED_PER_LOOK: Final = 500
 # Closing waits no longer; the store was closed before, which has ended the worker's questions.
@@ -78,6 +80,7 @@ class NewcomerWorker:
         self._newcomer_rules = newcomer_rules
         self._model: Model | None = None
         self._solver: NewcomerSolver | None = None
+        self._store_id = ""
         self._cursor = self._erased_up_to = self._prunings = 0
         # Artists with new events, in the order of their events.
         self._waiting: dict[str, None] = {}
@@ -122,9 +125,15 @@ class NewcomerWorker:
             self._solver = NewcomerSolver(recommender.model, self._newcomer_rules)
             self._cursor = self._erased_up_to = 0
             self._waiting, self._found, self._doubted = {}, {}, {}
-            _check_watermark(recommender.model, store)
+            self._journal.expect(recommender.model)
+        if store.id != self._store_id:
+            # Another store, or the same one after it went back: its numbers begin anew.
+            self._store_id = store.id
+            self._cursor = self._erased_up_to = 0
+            self._doubted |= dict.fromkeys(self._found)
         # All is read before any state changes, since each read may fail.
-        latest = store.latest_of_artists(self._cursor)
+        is_behind = len(self._waiting) > _MOST_WAITING
+        latest = [] if is_behind else store.latest_of_artists(self._cursor)
         erased = store.erased_after(self._erased_up_to)
         prunings = store.prunings
         if latest:
@@ -182,19 +191,3 @@ class NewcomerWorker:
 
 def _hash(listeners: list[str]) -> int:
     return hash(tuple(listeners))
-
-
-def _check_watermark(model: Model, store: EventStore) -> None:
-    """Logs an error if the store was restored to a state before the model's watermark."""
-    watermark = model.watermark
-    if watermark is None or watermark.store != store.id:
-        return
-    if watermark.sequence > (last := store.last_sequence()):
-        logger.error(
-            "model %s has learned events up to number %d, and the store ends at %d: it was "
-            "restored from an older copy. Run `python -m training events renew`; otherwise new "
-            "events get numbers that the model takes for learned ones",
-            model.version,
-            watermark.sequence,
-            last,
-        )

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from app.events.event import Event, StoredEvent
 from app.model.watermark import Watermark
+from app.store.course import Mark, Seen, StoreState
 
 
 class Status(StrEnum):
@@ -95,6 +96,11 @@ class EventStore(Protocol):
         Returns:
             The outcome of each event, in the same order.
         """
+        ...
+
+    @property
+    def last_stored(self) -> tuple[int, Mark] | None:
+        """The number and the mark of the last event that this object has stored; None for none."""
         ...
 
     def last_sequence(self) -> int:
@@ -213,8 +219,38 @@ class EventStore(Protocol):
         """Returns the version of availability, and the ids of all unavailable artists."""
         ...
 
+    def look(self, numbers: Sequence[int] = ()) -> StoreState:
+        """Returns the state of the store, with the entries of some numbers."""
+        ...
+
+    def settle(self, seen: Seen) -> str | None:
+        """Gives the store another id if it went back since it was seen; durable when it returns.
+
+        It is looked at again while nobody writes. The new id shares the numbers up to which the
+        entries are surely those that were seen, so models that have learned others do not take new
+        events for those. A store that has another id already only gets a higher version of
+        availability, so that whoever has seen the former one reads the artists again.
+
+        Returns:
+            What shows that it went back or is another store; None if nothing does.
+        """
+        ...
+
     def check_writable(self) -> None:
         """Tests whether writing works, by a write that changes no event."""
+        ...
+
+    def probe(self) -> bool:
+        """Tests whether writing works, as far as that shows without writing anything.
+
+        It costs little, stays in nobody's way and waits for no lock.
+
+        Returns:
+            False if nothing could be found out, since a thread of this process is writing.
+
+        Raises:
+            StoreUnavailable: writing does not work.
+        """
         ...
 
     def wait_for_news(self, seconds: float) -> None:

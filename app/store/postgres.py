@@ -21,6 +21,7 @@ from app.errors import StoreUnavailable
 from app.store.bounded import BoundedConnection, LastFailure, Question, TooLate
 from app.store.deadlines import FOLLOWING_SECONDS, NO_DEADLINES, Deadline, Deadlines
 from app.store.entries import Statistics
+from app.store.sql.base import number_of
 from app.store.sql.connection import Connection, Cursor
 from app.store.upkeep import SqlUpkeep
 
@@ -52,13 +53,32 @@ _KEEPALIVE: Final = MappingProxyType(
 )
 # How often a thread that waits for news checks whether the store is being closed.
 _GLANCE_SECONDS: Final = 0.25
+# What the role of the service needs beyond reading.
+_RIGHTS: Final = (
+    ("event_store", "UPDATE"),
+    ("events", "INSERT"),
+    ("events", "DELETE"),
+    ("tombstones", "INSERT"),
+    ("tombstones", "DELETE"),
+    ("unavailable_artists", "INSERT"),
+    ("unavailable_artists", "DELETE"),
+)
 # The meaning of SQLSTATEs for operators: the reason in one word, and what to do.
 _TROUBLES: Final = {
     "53100": ("full", "its disk is full; make room"),
     "25006": ("readonly", "it is read-only, as a standby is; name the primary"),
+    "42501": ("forbidden", "grant its role all rights on the tables of the event store"),
+    "42P01": ("missing", "restore them; or restart the service for a new, empty store"),
+    "XX001": ("corrupt", "restore it from a backup: a new one knows no erased users"),
+    "XX002": ("corrupt", "an index is damaged: REINDEX, or restore it from a backup"),
+    "53300": ("busy", "allow more connections, or run fewer workers: each takes up to nine"),
     "55P03": ("locked", "another session holds a lock; pg_stat_activity shows it"),
     "57014": ("locked", "it took too long; pg_stat_activity shows what else it does"),
 }
+_WRITABLE: Final = f"""
+SELECT current_setting('transaction_read_only') = 'off' AND NOT pg_is_in_recovery(),
+       {" AND ".join(f"has_table_privilege('{table}', '{right}')" for table, right in _RIGHTS)}
+"""
 _AWAY: Final = ("unreachable", "is it running, and the address right?")
 
 
@@ -89,6 +109,7 @@ class PostgresEventStore(SqlUpkeep):
         self._options = f"{parts.get('options') or ''} {_OPTIONS} {_limits(deadlines)}"
         # Marks this store's own notifications.
         self._name = secrets.token_hex(8)
+        self._must_exist = must_exist
         self._closing = Flag()
         self._failure = LastFailure()
         # Questions that hold a connection.
@@ -109,12 +130,7 @@ class PostgresEventStore(SqlUpkeep):
             open=True,
         )
         try:
-            # Not the deadline of writing: making tables may take longer.
-            with self._transaction(deadlines.following) as connection:
-                self._execute(connection, "SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
-                if must_exist:
-                    self._check_tables(connection)
-                self._migrate(connection)
+            self._open_tables()
         except BaseException:
             self.close()
             raise
@@ -127,6 +143,19 @@ class PostgresEventStore(SqlUpkeep):
     @property
     def _described(self) -> str:
         return f"the event store in PostgreSQL at {self._label}"
+
+    def probe(self) -> bool:
+        """Tests by questions only: even a change that is rolled back is written to the log."""
+        with self._reading() as connection:
+            self._check_step(connection)
+            is_primary, may_write = self._execute(connection, _WRITABLE).fetchone()
+        if not is_primary:
+            reason, advice = _TROUBLES["25006"]
+            raise StoreUnavailable(reason, f"{self._described}: {advice}")
+        if not may_write:
+            reason, advice = _TROUBLES["42501"]
+            raise StoreUnavailable(reason, f"{self._described}: it may not be written; {advice}")
+        return True
 
     def wait_for_news(self, seconds: float) -> None:
         """Waits until another process has stored something; see ``EventStore``."""
@@ -185,6 +214,9 @@ class PostgresEventStore(SqlUpkeep):
 
     def _writing(self) -> AbstractContextManager[Connection]:
         return self._transaction(self._deadlines.writing)
+
+    def _making(self) -> AbstractContextManager[Connection]:
+        return self._transaction(self._deadlines.following)
 
     @contextmanager
     def _transaction(self, deadline: Deadline) -> Iterator[Connection]:
@@ -247,10 +279,8 @@ class PostgresEventStore(SqlUpkeep):
 
     def _lock_sequence(self, connection: Connection) -> int:
         # The row stays locked until the commit, so the next writer gets later numbers.
-        row = self._execute(
-            connection, "SELECT last_sequence FROM event_store FOR UPDATE"
-        ).fetchone()
-        return int(row[0])
+        statement = "SELECT last_sequence FROM event_store FOR UPDATE"
+        return number_of(self._execute(connection, statement).fetchone())
 
     def _execute(self, connection: Connection, statement: str, *parameters: Any) -> Cursor:
         marked = statement.replace("?", self._mark)
@@ -279,12 +309,18 @@ class PostgresEventStore(SqlUpkeep):
         )
         return StoreUnavailable(reason, f"{self._described}: {cause}; {advice}")
 
-    def _check_tables(self, connection: Connection) -> None:
-        table = self._execute(connection, "SELECT to_regclass('event_store_migrations')")
-        if table.fetchone()[0] is None:
+    def _migrate(self, connection: Connection) -> None:
+        self._execute(connection, "SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
+        if self._must_exist and not self._has_tables(connection):
             raise StoreUnavailable(
                 "missing", f"there is no event store in PostgreSQL at {self._label}; is it another?"
             )
+
+        super()._migrate(connection)
+
+    def _has_tables(self, connection: Connection) -> bool:
+        table = self._execute(connection, "SELECT to_regclass('event_store_migrations')")
+        return table.fetchone()[0] is not None
 
     def _without_connection(self, question: Question) -> StoreUnavailable:
         """Returns the error for a question without a connection; the pool does not say why."""

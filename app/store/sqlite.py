@@ -20,25 +20,17 @@ from app.files import replacing
 from app.store.deadlines import NO_DEADLINES, Deadline, Deadlines
 from app.store.entries import Statistics
 from app.store.sql.connection import Connection
+from app.store.sqlite_file import SqliteFile, beside, trouble, unwaiting, with_log
 from app.store.upkeep import SqlUpkeep
 
 # How long to wait for a lock, if no deadline is set.
 _BUSY_SECONDS: Final = 5.0
-_AGAIN_SECONDS: Final = 0.02
 _CLOSE_SECONDS: Final = 1.0
+# How often a probe really writes where the disk has little room.
+_WRITE_SECONDS: Final = 1.0
 # For how long a reader may prevent a checkpoint before it is logged.
 _LONG_READ_SECONDS: Final = 60
-# The meaning of SQLite's codes for operators: the reason in one word, and what to do.
-_TROUBLES: Final = {
-    "SQLITE_BUSY": ("locked", "another program holds its lock; find it with fuser or lsof"),
-    "SQLITE_LOCKED": ("locked", "another program holds its lock; find it with fuser or lsof"),
-    "SQLITE_FULL": ("full", "there is no room left; make some"),
-    "SQLITE_CORRUPT": ("corrupt", "restore it from a backup: a new one knows no erased users"),
-    "SQLITE_NOTADB": ("corrupt", "that is no SQLite file; restore it, or name another"),
-    "SQLITE_READONLY": ("readonly", "let the service write to the file and its folder"),
-    "SQLITE_CANTOPEN": ("unreachable", "its folder has to exist and to be writable"),
-    "SQLITE_PERM": ("readonly", "let the service write to the file and its folder"),
-}
+
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +53,8 @@ class SqliteEventStore(SqlUpkeep):
         super().__init__()
         self._path = path
         self._deadlines = deadlines
-        self._device = self._inode = 0
+        self._file = SqliteFile(path)
+        self._wrote_at = float("-inf")
         self._closed = Flag()
         self._writer: sqlite3.Connection | None = None
         self._write_lock = Lock()
@@ -74,14 +67,11 @@ class SqliteEventStore(SqlUpkeep):
             # Created here, since SQLite would let everyone read it.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            status = path.stat()
-            self._device, self._inode = status.st_dev, status.st_ino
-            log = path.with_name(f"{path.name}-wal")
-            if log.exists() and log.stat().st_size:
+            self._file.note()
+            if self._file.has_log():
                 self.owe_wipe()  # a process that ended before may have left deleted data there
         try:
-            with self._writing() as connection:
-                self._migrate(connection)
+            self._open_tables()
         except BaseException:
             self.close()
             raise
@@ -89,7 +79,37 @@ class SqliteEventStore(SqlUpkeep):
     @property
     def place(self) -> str:
         """The place of this store; see ``EventStore``."""
-        return f"sqlite {self.id} {self._device} {self._inode}"
+        return f"sqlite {self.id} {self._file.device} {self._file.inode}"
+
+    def probe(self) -> bool:
+        """Tests whether writing works, without writing unless the disk is nearly full."""
+        if not self._write_lock.acquire(blocking=False):
+            return False
+        try:
+            with self._translated():
+                has_room = self._file.has_room()
+                self._try_lock(self._writable())
+        finally:
+            if self._closed.is_set():
+                self._drop_writer()
+            self._write_lock.release()
+        if not has_room and time.monotonic() > self._wrote_at + _WRITE_SECONDS:
+            self.check_writable()
+            self._wrote_at = time.monotonic()
+        return True
+
+    def _try_lock(self, connection: sqlite3.Connection) -> None:
+        """Takes the lock if it is free, and changes a page in memory only."""
+        try:
+            with unwaiting(connection, _busy_seconds(self._deadlines.writing)):
+                connection.execute("BEGIN IMMEDIATE")
+                self._check_step(cast("Connection", connection))
+                connection.execute("UPDATE event_store SET checked_at = checked_at")
+                connection.execute("ROLLBACK")
+        except BaseException:
+            if connection.in_transaction:
+                self._drop_writer()  # rolls back
+            raise
 
     def wait_for_news(self, seconds: float) -> None:
         """Waits for the whole time; SQLite does not notify of what is stored."""
@@ -98,9 +118,7 @@ class SqliteEventStore(SqlUpkeep):
     def compact(self) -> None:
         """Rewrites the file; see ``MaintainableStore``."""
         with self._locked(), self._translated():
-            self._check_in_place()
-            connection = self._writer = self._writer or self._connect()
-            connection.execute("VACUUM")
+            self._writable().execute("VACUUM")
             self.owe_wipe()
         self.wipe()
 
@@ -108,11 +126,11 @@ class SqliteEventStore(SqlUpkeep):
         """Copies the store to a file, also while it is written to; see ``MaintainableStore``."""
         if path.exists() and path.samefile(self._path):
             raise StoreUnavailable("unreachable", f"{path} is the event store itself")
-        if beside := next((file for file in _beside(path) if file.exists()), None):
+        if other := next((file for file in beside(path) if file.exists()), None):
             # SQLite would apply the content of that file to the copy.
             raise StoreUnavailable(
                 "locked",
-                f"{path} is in use, or was not closed: {beside.name} lies beside it; name another "
+                f"{path} is in use, or was not closed: {other.name} lies beside it; name another "
                 "file, or move both away",
             )
         with replacing(path) as partial:
@@ -130,12 +148,12 @@ class SqliteEventStore(SqlUpkeep):
                     return renewed.statistics()
             except _CopyFailed as failed:
                 raise StoreUnavailable(
-                    self._trouble(failed.error).reason,
+                    trouble(self._path, failed.error).reason,
                     f"the event store {self._path} cannot be copied to {path}: {failed.error}; "
                     "check that the disk has room",
                 ) from failed.error
             finally:
-                for file in _beside(partial):
+                for file in beside(partial):
                     file.unlink(missing_ok=True)
 
     def _copy_to(self, copy: sqlite3.Connection) -> str:
@@ -184,8 +202,7 @@ class SqliteEventStore(SqlUpkeep):
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._locked(), self._translated():
-            self._check_in_place()
-            connection = self._writer = self._writer or self._connect()
+            connection = self._writable()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield cast("Connection", connection)
@@ -203,7 +220,7 @@ class SqliteEventStore(SqlUpkeep):
             try:
                 connection = self._readers.get_nowait()
             except Empty:
-                self._check_in_place()
+                self._file.check()
                 connection = self._connect(read_only=True)
             try:
                 connection.execute("BEGIN")
@@ -233,17 +250,12 @@ class SqliteEventStore(SqlUpkeep):
         if self.is_wiped:
             return
         with suppress(StoreUnavailable), self._locked(), self._translated():
-            self._check_in_place()
-            connection = self._writer = self._writer or self._connect()
+            connection = self._writable()
             # Deletions are counted after they are committed, or under the same lock before.
             deletions = self._deletions
             # Nobody is waited for, since other writers would wait as well.
-            connection.execute("PRAGMA busy_timeout = 0")
-            try:
+            with unwaiting(connection, _busy_seconds(self._deadlines.writing)):
                 (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                milliseconds = round(1000 * _busy_seconds(self._deadlines.writing))
-                connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
             if is_busy:
                 self._warn_of_readers()
             else:
@@ -282,7 +294,7 @@ class SqliteEventStore(SqlUpkeep):
             else:
                 # Deleted data is overwritten, as an erasure requires.
                 connection.execute("PRAGMA secure_delete = ON")
-                mode = _with_log(connection, busy)
+                mode = with_log(connection, busy)
                 if mode != "wal":
                     raise StoreUnavailable(
                         "unreachable",
@@ -294,18 +306,19 @@ class SqliteEventStore(SqlUpkeep):
             raise
         return connection
 
-    def _check_in_place(self) -> None:
-        """Refuses a file that was replaced, moved or deleted while it was in use."""
-        try:
-            inode = self._path.stat().st_ino
-        except FileNotFoundError:
-            inode = 0
-        if inode != self._inode:
-            raise StoreUnavailable(
-                "replaced",
-                f"the event store {self._path} was moved, deleted or replaced while it was in use; "
-                "put it back, or restart the service to take what is there now",
-            )
+    def _writable(self) -> sqlite3.Connection:
+        """Returns the writing connection, for a thread that has excluded the others."""
+        self._file.check()
+        if self._writer is None:
+            self._writer = self._connect()
+            self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
+            self._file.note_log()
+        self._file.check_log()
+        return self._writer
+
+    def _has_tables(self, connection: Connection) -> bool:
+        statement = "SELECT count(*) FROM sqlite_master WHERE name = 'event_store_migrations'"
+        return bool(self._execute(connection, statement).fetchone()[0])
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -314,20 +327,13 @@ class SqliteEventStore(SqlUpkeep):
         try:
             yield
         except sqlite3.Error as error:
-            raise self._trouble(error) from error
+            raise trouble(self._path, error) from error
         except OSError as error:
             raise StoreUnavailable(
                 "unreachable",
                 f"the event store {self._path} cannot be opened: {error.strerror}; its folder has "
                 "to exist and to be writable",
             ) from error
-
-    def _trouble(self, error: sqlite3.Error) -> StoreUnavailable:
-        code = getattr(error, "sqlite_errorname", "")
-        # Extended codes, like SQLITE_BUSY_SNAPSHOT, begin with their primary code.
-        base = "_".join(code.split("_")[:2])
-        reason, advice = _TROUBLES.get(base, ("failed", "the log has the details"))
-        return StoreUnavailable(reason, f"the event store {self._path}: {error} ({code}); {advice}")
 
     def _close_readers(self) -> None:
         with suppress(Empty):
@@ -359,24 +365,3 @@ class _CopyFailed(Exception):
 def _busy_seconds(deadline: Deadline) -> float:
     seconds = deadline.lock_seconds
     return _BUSY_SECONDS if seconds is None else seconds
-
-
-def _with_log(connection: sqlite3.Connection, busy: float) -> str:
-    """Asks for a write-ahead log, waits ``busy`` s for a lock, and returns the mode of the log."""
-    # If two processes create the log of a new file, one gets a lock error at once: SQLite does not
-    # wait here.
-    deadline = time.monotonic() + busy
-    while True:
-        try:
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError as error:
-            if "SQLITE_BUSY" not in error.sqlite_errorname or time.monotonic() > deadline:
-                raise
-            time.sleep(_AGAIN_SECONDS)
-        else:
-            return str(mode)
-
-
-def _beside(path: Path) -> list[Path]:
-    """Returns the files that SQLite makes beside a file in use."""
-    return [path.with_name(path.name + suffix) for suffix in ("-journal", "-wal", "-shm")]

@@ -22,8 +22,9 @@ from threading import Lock
 from typing import Final
 from zlib import crc32
 
-from app.errors import StoreUnavailable
+from app.errors import EncoreError, StoreUnavailable
 from app.files import SHARED_MEMORY, shared_folder
+from app.store.course import Mark, Seen
 
 _SLOTS: Final = 2**20
 _MASK: Final = _SLOTS - 1
@@ -148,6 +149,31 @@ class Stamps:
             needed = (self._used, tables[-1])
             self._tables = [one for one in tables if one in needed or not one.is_left()]
 
+    def seen(self, store_id: str) -> Seen:
+        """Returns what the processes that use the table have seen of a store."""
+        with self._changing() as tables:
+            table = tables[-1]
+            with table.locked():
+                number, at, *_ = table.mark
+                mark = Mark(bytes(table.mark[2:4]), at)
+                return Seen(
+                    store_id,
+                    last_sequence=table.covered[0],
+                    availability_version=table.availability[0],
+                    marks={number: mark} if number else {},
+                )
+
+    def note(self, number: int, mark: Mark) -> None:
+        """Notes an entry of the store, for a process that uses the table later."""
+        with self._changing() as tables:
+            table = tables[-1]
+            if number != table.mark[0]:
+                with table.locked():
+                    table.mark[0] = 0  # a process that is killed here leaves none
+                    table.mark[1] = mark.at
+                    table.mark[2], table.mark[3] = memoryview(mark.digest).cast("Q")
+                    table.mark[0] = number
+
     def close(self) -> None:
         """Closes the table; the last process that uses it removes it. May be called twice."""
         with _in_process:
@@ -157,7 +183,8 @@ class Stamps:
             self._slots.release()
             self.availability.release()
             for table in self._tables:
-                table.close(self._path)
+                with suppress(OSError, EncoreError):
+                    table.close(self._path)
 
     def _use(self, table: _Table) -> None:
         """Reads from another table from now on, whichever thread asks."""
@@ -175,22 +202,23 @@ class Stamps:
             yield self._tables
 
     def _follow_name(self) -> None:
-        path = self._path
-        if self._tables[-1].is_at(path):
-            return
+        path = Path(self._name)
         try:
+            path = self._path
+            if self._tables[-1].is_at(path):
+                return
             table = next((one for one in self._tables if one.has_name(path)), None)
             if table is None:
                 table = _Table(path)
                 logger.warning("%s was removed or replaced; what is there now is used", path)
             else:
                 table.repair()  # cut short, or moved away and back
-        except OSError as error:
+        except (OSError, EncoreError) as error:
             if not self._has_failed:
                 logger.warning(
                     "%s; until then a worker that is replaced does not see what others store "
                     "at once",
-                    _why(path, error),
+                    _why(path, error) if isinstance(error, OSError) else error,
                 )
             self._has_failed = True
             return
@@ -207,6 +235,7 @@ class _Table:
     Attributes:
         covered: its only number is the one up to which all events are in the table.
         availability: its only number is the version of availability.
+        mark: the number, the time and the digest of an entry of the store; 0, 0… for none.
         slots: the stamps.
 
     Raises:
@@ -227,13 +256,14 @@ class _Table:
         whole = memoryview(self._map).cast("Q")
         self.covered = whole[:1]
         self.availability = whole[1:2]
+        self.mark = whole[2:6]
         self.slots = whole[_HEADER_BYTES // 8 :]
         self._layout = whole[_HEADER_BYTES // 8 - 1 : _HEADER_BYTES // 8]
         whole.release()
         self._begin(is_empty=is_new)
         if path.parent != SHARED_MEMORY:
             # A power cut may have lost a part of what was written, so all events are read again.
-            self.covered[0] = 0
+            self.covered[0] = self.mark[0] = 0
 
     def _begin(self, *, is_empty: bool) -> None:
         """Empties what is no table of this layout, and says that it is one from now on."""
@@ -287,7 +317,7 @@ class _Table:
 
     def close(self, path: Path) -> None:
         """Closes it, and removes the file if it has the name and no other process uses it."""
-        for view in (self.covered, self.availability, self.slots, self._layout):
+        for view in (self.covered, self.availability, self.mark, self.slots, self._layout):
             view.release()
         self._map.close()
         with suppress(OSError):

@@ -14,7 +14,6 @@ from app.events.event import user_hash
 from app.events.event_types import EventType
 from app.store.entries import Absorbed, Entry, Erasure, KeyedEvent, Source, Statistics, Tombstone
 from app.store.interface import EventStore, Status
-from app.store.sql.base import new_id
 from app.store.sql.connection import Connection
 from app.store.sql.rows import COLUMNS, stored_events
 from app.store.sql.store import SqlEventStore
@@ -235,14 +234,6 @@ class SqlUpkeep(SqlEventStore):
             )
             absorption.counts.events_erased += deleted.rowcount
 
-    def _set_origin(self, connection: Connection, store_id: str, shared: int) -> None:
-        """Records up to which number the events are those of the store with that id."""
-        self._execute(connection, "DELETE FROM origins WHERE store_id = ?", store_id.encode())
-        if store_id != self.id and shared > 0:
-            self._execute(
-                connection, "INSERT INTO origins VALUES (?, ?)", store_id.encode(), shared
-            )
-
     def prune(self, before: int, types: Collection[EventType], *, limit: int) -> int:
         """Deletes events that happened before a time."""
         condition, values = _older(before, types)
@@ -257,7 +248,7 @@ class SqlUpkeep(SqlEventStore):
                 limit,
             ).rowcount
             if deleted:
-                self._execute(connection, "UPDATE event_store SET prunings = prunings + 1")
+                self._update(connection, "prunings = prunings + 1")
                 self._announce(connection)
                 self.owe_wipe()
         if deleted < limit:
@@ -296,22 +287,6 @@ class SqlUpkeep(SqlEventStore):
                 unavailable_artists=int(one("SELECT count(*) FROM unavailable_artists")[0]),
                 origins=identity.origins,
             )
-
-    def renew(self, shared_up_to: int | None = None) -> str:
-        """Gives the store a new id."""
-        with self._writing() as connection:
-            last = self._lock_sequence(connection)
-            shared = last if shared_up_to is None else min(shared_up_to, last)
-            self._learn_identity(connection)
-            old = self.id
-            self._execute(connection, "UPDATE event_store SET id = ?", new_id())
-            self._learn_identity(connection)
-            # What it shares with other stores is limited to that number as well.
-            for store_id, number in {**self._identity.origins, old: shared}.items():
-                self._set_origin(connection, store_id, min(number, shared))
-            self._learn_identity(connection)
-            self._announce(connection)
-        return self.id
 
     def _surveying(self) -> AbstractContextManager[Connection]:
         """Lends a connection for questions that may take long."""

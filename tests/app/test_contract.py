@@ -108,6 +108,29 @@ def test_a_body_of_another_type_is_refused_before_it_comes(server: Server, media
     assert "send the header Content-Type: application/json" in given["detail"]
 
 
+@pytest.mark.parametrize(
+    ("status", "size", "header"),
+    [
+        (415, 4_000_000, ("Content-Encoding", "gzip")),
+        (422, 4_000_000, ("Content-Type", "text/plain")),
+        (413, 6_000_000, ("Accept", "*/*")),
+        (405, 4_000_000, ("Accept", "*/*")),
+    ],
+)
+def test_a_client_that_sends_on_gets_the_refusal_before_the_end(
+    server: Server, status: int, size: int, header: tuple[str, str]
+) -> None:
+    """The connection used to be reset, and the answer lost."""
+    for _ in range(5):
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        headers = {"Content-Type": "application/json", "Connection": "close"} | dict([header])
+        path = "/popular" if status == 405 else "/events"
+        connection.request("POST", path, b" " * size, headers)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["status"]) == (status, status)
+        connection.close()
+
+
 def test_a_connection_goes_on_after_head(server: Server) -> None:
     connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     for path in ("/recommend/u30", "/openapi.json", "/docs/assets/swagger-ui.css", "/nothing"):

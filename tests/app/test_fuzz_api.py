@@ -18,7 +18,7 @@ def test_no_generated_request_finds_a_fault(
     models: Path, with_key: bool, phases: str, cases: int
 ) -> None:
     options = [f"--phases={phases}", "--seed=1"]
-    result = fuzz(models, with_key=with_key, examples=10, options=options)
+    result = fuzz(models, with_key=with_key, examples=5, options=options)
     assert result["failures"] == {}, result["text"]
     assert result["cases"] >= cases
     assert (result["operations"], result["tracebacks in the log"]) == (14, 0)

@@ -7,7 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from app.errors import EncoreError
+from app.errors import EncoreError, InvalidSettings
+from app.settings import check_variables
 from training.cli import (
     data,
     evaluate,
@@ -50,6 +51,14 @@ def main(tokens: Sequence[str] | None = None) -> int:
     for name in ("ENCORE_DATABASE_URL", "ENCORE_MODELS"):
         if not os.environ.get(name):  # empty counts as unset, as in the service
             os.environ.pop(name, None)
+    try:
+        unknown = check_variables()
+    except InvalidSettings as error:
+        for line in str(error).split("\n"):
+            Output().error(line)
+        return 2
+    if unknown:
+        Output().warn(f"nothing reads {', '.join(unknown)}")
     try:
         code = cli(
             _with_values(sys.argv[1:] if tokens is None else tokens), result_action="return_value"

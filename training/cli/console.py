@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -19,8 +19,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
+from app.text import visible, visible_lines
 from training.files import check_place, write_json
 
 STDOUT: Final = Path("-")
@@ -34,7 +36,7 @@ class Bars:
 
     def step(self, name: str, total: int | None) -> Callable[[int], None]:
         """Starts a bar; without a total it only shows that the step is running."""
-        task = self.progress.add_task(escape(name), total=total)
+        task = self.progress.add_task(escape(visible(name)), total=total)
         return lambda done: self.progress.advance(task, done)
 
     def say(self, line: str) -> None:
@@ -42,12 +44,30 @@ class Bars:
         console = self.progress.console
         # A pipe gets one line; on a terminal the live display has to break lines itself.
         soft_wrap = not console.is_terminal
-        console.print(line, markup=False, highlight=False, soft_wrap=soft_wrap)
+        console.print(visible(line), markup=False, highlight=False, soft_wrap=soft_wrap)
 
 
-def _console(stream: TextIO) -> Console:
+class PlainConsole(Console):
+    """A console whose terminal obeys rich, and nothing that names and ids hold.
+
+    Whatever is printed passes ``render``: sentences, cells of tables, bars and errors.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yields the segments of what is to be printed, with nothing hidden in their text."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(visible_lines(segment.text), segment.style)
+
+
+def console_on(stream: TextIO) -> Console:
+    """Returns a console that prints on a stream."""
     # Tables in a file or a pipe are not cut to the width of a terminal.
-    return Console(file=stream, width=None if stream.isatty() else 200)
+    return PlainConsole(file=stream, width=None if stream.isatty() else 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +85,8 @@ class Output:
     """
 
     json_to: Path | None = None
-    out: Console = field(default_factory=lambda: _console(sys.stdout))
-    err: Console = field(default_factory=lambda: _console(sys.stderr))
+    out: Console = field(default_factory=lambda: console_on(sys.stdout))
+    err: Console = field(default_factory=lambda: console_on(sys.stderr))
 
     def __post_init__(self) -> None:
         """Refuses a file that could not be written, before work is done for it."""
@@ -98,16 +118,17 @@ class Output:
     def show(self, what: RenderableType) -> None:
         """Prints a sentence or a table, unless stdout is for JSON."""
         if self.json_to != STDOUT:
+            what = visible(what) if isinstance(what, str) else what
             self.out.print(what, markup=False, highlight=False, soft_wrap=isinstance(what, str))
 
     def note(self, message: str) -> None:
         """Prints a note on stderr."""
-        self.err.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
+        self.err.print(f"note: {visible(message)}", markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Prints a warning on stderr; nothing for an empty message."""
         if message:
-            line = f"[bold yellow]warning:[/] {escape(message)}"
+            line = f"[bold yellow]warning:[/] {escape(visible(message))}"
             self.err.print(line, soft_wrap=True, highlight=False)
 
     def result(self, value: Any, what: str = "the result is") -> None:
@@ -128,4 +149,6 @@ class Output:
 
     def error(self, message: str) -> None:
         """Prints an error in one paragraph."""
-        self.err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+        self.err.print(
+            f"[bold red]error:[/] {escape(visible(message))}", soft_wrap=True, highlight=False
+        )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from app.artifacts.models_folder import ModelsFolder
 from app.events.event_types import DEFAULT_RULES
@@ -24,6 +27,7 @@ def export(
     version: str | None = None,
     n: Cutoff = 10,
     events: EventsOrNone = None,
+    safe_csv: Annotated[bool, Parameter(negative=())] = False,
     json_to: JsonTo = None,
 ) -> None:
     """Writes the lists of all users, equal to the answers of the service.
@@ -36,6 +40,8 @@ def export(
         events: Event store whose events count, as in the service: sqlite:///FILE or \
 postgresql://USER@HOST/DATABASE. Erased users get no list. Default: that of the service, if the \
 variable is set; without a store every user of the model gets a list from their history alone.
+        safe_csv: Put an apostrophe before ids and names that a spreadsheet would run as formulas: \
+those that begin with =, +, -, @, a tab or a line break. Default: they are written as they are.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
@@ -49,6 +55,8 @@ variable is set; without a store every user of the model gets a list from their 
             rules = load_event_rules()
             store = stack.enter_context(closing(open_event_store(events, is_optional=True)))
         bars = stack.enter_context(output.bars())
-        users = export_lists(model, out, n=n, store=store, rules=rules, progress=bars)
+        users = export_lists(
+            model, out, n=n, store=store, rules=rules, safe_csv=safe_csv, progress=bars
+        )
     output.show(f"lists of {plural(users, 'user')} by model {model.version} written to {out}")
     output.result({"version": model.version, "users": users, "n": n, "path": str(out)})

@@ -1,4 +1,4 @@
-"""The tables and sentences that commands show."""
+"""The tables and sentences that commands show; ``Output.show`` takes their texts literally."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from app.events.event_types import EACH_TYPES, OPINION_TYPES, EventType
 from app.schemas.times import write_time
 from app.store.entries import Statistics
+from app.text import visible
 from training.data.records import RowCounts
 from training.datasets import DATASETS
 from training.measuring.convergence import Convergence
@@ -45,10 +45,10 @@ def records_table(provenance: Provenance) -> Group:
         table.add_row("rows in the files", count(rows.read), "", "")
     for reason, number in sorted(rows.dropped.items(), key=lambda entry: -entry[1]):
         label = f"  left out: {reason}{_example(rows, reason)}"
-        table.add_row(escape(label), f"-{count(number)}", "", "")
+        table.add_row(label, f"-{count(number)}", "", "")
     for remark, number in sorted(rows.noted.items(), key=lambda entry: -entry[1]):
         label = f"  kept: {remark}{_example(rows, remark)}"
-        table.add_row(escape(label), count(number), "", "", style="dim")
+        table.add_row(label, count(number), "", "", style="dim")
     for label, name in _EVENTS.items():
         if number := (provenance.events or {}).get(name, 0):
             table.add_row(label, count(number), "", "")
@@ -230,9 +230,9 @@ def datasets_list() -> Group:
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
-        table.add_row("files", escape(", ".join(dataset.files)))
-        table.add_row("from", escape(dataset.source))
-        table.add_row("licence", escape(dataset.licence))
+        table.add_row("files", ", ".join(dataset.files))
+        table.add_row("from", dataset.source)
+        table.add_row("licence", dataset.licence)
         title = Text.assemble((dataset.name, "bold"), f": {dataset.description}")
         entries += [title, table, Text()]
     return Group(*entries)
@@ -245,7 +245,7 @@ def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
     table.add_column("state", overflow="fold")
     titles = ("version", "users", "artists", "NDCG", "dataset", "state")
     for row in rows:
-        table.add_row(*(escape(row.get(title, "")) for title in titles))
+        table.add_row(*(visible(row.get(title, "")) for title in titles))
     return table
 
 
@@ -287,5 +287,5 @@ def _compact(first: str, *others: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first)
     for title in others:
-        table.add_column(escape(title), justify="right", overflow="fold")
+        table.add_column(title, justify="right", overflow="fold")
     return table

@@ -37,6 +37,10 @@ _SCHEMA: Final = pl.Schema(
         "source": pl.String,
     }
 )
+# Ids and names come from others.
+_TEXTS: Final = ("user_id", "artist_id", "name")
+# The wide forms of the signs begin formulas in some spreadsheets.
+_FORMULA: Final = r"^[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]"
 
 
 def export(
@@ -46,6 +50,7 @@ def export(
     n: int = 10,
     store: EventStore | None = None,
     rules: EventRules = DEFAULT_RULES,
+    safe_csv: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Writes the lists of all users of a model, in bounded memory.
@@ -57,18 +62,22 @@ def export(
         store: the events that count. Erased users get no list, and unavailable artists are in no
             list. None to use only the model.
         rules: how many units each type of event counts.
+        safe_csv: whether ids and names that a spreadsheet would take for formulas get an apostrophe
+            in front; for ``.csv`` and ``.tsv`` only.
         progress: told of the finished users.
 
     Returns:
         The number of users with a list.
 
     Raises:
-        TrainingError: the file has another ending, or its folder is missing.
+        TrainingError: the ending is wrong, also for ``safe_csv``; or its folder is missing.
         WriteError: the disk is full, or the file cannot be written.
         StoreUnavailable: the store cannot be read.
     """
     if out.suffix not in (".parquet", ".csv", ".tsv"):
         raise TrainingError(f"{out}: expected a name ending in .parquet, .csv or .tsv")
+    if safe_csv and out.suffix == ".parquet":
+        raise TrainingError(f"{out}: --safe-csv is for .csv and .tsv; Parquet has no formulas")
     if not out.parent.is_dir():
         raise TrainingError(f"{out.parent}: there is no such folder; make it first")
     done = (progress or NoProgress()).step("lists", len(model.users))
@@ -91,8 +100,15 @@ def export(
             yield _lists(recommender, queries)
             done(len(users))
 
-    _write(register_io_source(frames, schema=_SCHEMA), out)
+    lists = register_io_source(frames, schema=_SCHEMA)
+    _write(lists.with_columns(_without_formulas()) if safe_csv else lists, out)
     return n_users
+
+
+def _without_formulas() -> pl.Expr:
+    """Puts an apostrophe before texts that a spreadsheet would run, as OWASP recommends."""
+    text = pl.col(*_TEXTS)
+    return pl.when(text.str.contains(_FORMULA)).then("'" + text).otherwise(text).name.keep()
 
 
 def _write(lists: pl.LazyFrame, out: Path) -> None:

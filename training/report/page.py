@@ -7,6 +7,7 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.text import visible_lines
 from training import numbers
 from training.measuring.measures import shown
 from training.report.bands import bands_section
@@ -52,7 +53,7 @@ def page(study: Study) -> str:
         contenders=contenders,
         definitions=definitions,
     )
-    return f"{html.strip()}\n"
+    return f"{visible_lines(html.strip())}\n"
 
 
 def _environment() -> Environment:

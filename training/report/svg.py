@@ -13,6 +13,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from app.text import visible, visible_lines
+
 # Placeholders for colours: each becomes a variable of the style sheet, so that a chart follows
 # light mode, dark mode and print.
 INK: Final = "#010100"
@@ -114,7 +116,8 @@ def draw(
         paint(figure.subplots())
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
-    root = ElementTree.fromstring(text.getvalue())  # noqa: S314 - it comes from matplotlib
+    # Names may hold controls, with which this would be no XML.
+    root = ElementTree.fromstring(visible_lines(text.getvalue()))  # noqa: S314 - by matplotlib
     _clean(root, ident)
     _describe(root, ident, title, description)
     return ElementTree.tostring(root, encoding="unicode")
@@ -212,7 +215,7 @@ def _describe(root: ElementTree.Element, ident: str, title: str, description: st
     )
     for place, (name, text) in enumerate((("title", title), ("desc", description))):
         element = ElementTree.Element(name, {"id": f"{ident}-{name}"})
-        element.text = text
+        element.text = visible(text)
         root.insert(place, element)
 
 

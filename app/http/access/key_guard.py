@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.comma_lists import Area
 from app.errors import Unauthorized
 from app.http.access.calls import CALLS, Paths, wants_key
 from app.http.access.refusal import refuse
 from app.http.raw_target import as_routed, path_in_service
-from app.settings import Area
 
 _HEADER: Final = b"x-api-key"
 _GUARDED: Final = 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
+from app.comma_lists import Area
 from app.http.access.calls import CALLS, Access, wants_key
 from app.http.problems import problem_responses
-from app.settings import Area
 
 _SCHEME: Final = "ApiKey"
 

@@ -37,24 +37,24 @@ class _CacheEntry:
     Attributes:
         stamp: the user's stamp before the events were read.
         learned: number of the last event that the model had learned.
-        prunings: how often events had been pruned.
+        edition: that of the open store.
         activity: the activity; None for a user without events.
     """
 
     stamp: int
     learned: int
-    prunings: int
+    edition: tuple[int, int]
     activity: Activity | None
 
 
 @dataclass(frozen=True, slots=True)
 class _AsOf:
-    """What was read before the events: time, stamps and learned numbers by user, and prunings."""
+    """What was read before the events: time, stamps and learned numbers by user, and edition."""
 
     at: int
     stamps: Mapping[str, int]
     learned: Mapping[str, int]
-    prunings: int
+    edition: tuple[int, int]
 
 
 class ActivityCache:
@@ -91,7 +91,7 @@ class ActivityCache:
         if opened is None:
             return [_ERASED if tracker.is_erased(one) else None for one in user_ids]
         # Read before the events, which are then at least as new.
-        prunings = opened.store.prunings
+        edition = opened.edition
         stamps = {user_id: opened.stamps.of(user_id) for user_id in user_ids}
         learned = {one: tracker.learned(opened.store, one, model) for one in stamps if stamps[one]}
         entries = {user_id: self._entries.get(user_id) for user_id in learned}
@@ -99,11 +99,11 @@ class ActivityCache:
             one
             for one, entry in entries.items()
             if entry is None
-            or (entry.stamp, entry.learned, entry.prunings) != (stamps[one], learned[one], prunings)
+            or (entry.stamp, entry.learned, entry.edition) != (stamps[one], learned[one], edition)
             or not self._use(one, entry, at)
         ]
         if stale:
-            entries |= await self._renew(stale, _AsOf(at, stamps, learned, prunings))
+            entries |= await self._renew(stale, _AsOf(at, stamps, learned, edition))
         return [
             self._known(one, entries.get(one), stamps[one], learned.get(one, 0)) for one in user_ids
         ]
@@ -123,7 +123,7 @@ class ActivityCache:
                 found = await self._questions.ask(partial(read, part))
                 for user_id, activity in zip(part, found, strict=True):
                     stamp, learned = as_of.stamps[user_id], as_of.learned[user_id]
-                    renewed[user_id] = _CacheEntry(stamp, learned, as_of.prunings, activity)
+                    renewed[user_id] = _CacheEntry(stamp, learned, as_of.edition, activity)
                     self._add(user_id, renewed[user_id])
         return renewed
 

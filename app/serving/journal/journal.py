@@ -74,8 +74,10 @@ class Journal:
         self._questions = Questions(current, troubles, patience, deadlines)
         self._activities = ActivityCache(current, tracker, self._questions, rules)
         self._rankings = Rankings(current, self._questions)
-        self._writer = Writer(current, tracker, troubles, deadlines, self.counts)
-        self._keeper = Keeper(open_store, current, tracker, troubles, self._closing)
+        self._keeper = keeper = Keeper(open_store, current, tracker, troubles, self._closing)
+        self._writer = Writer(
+            current, tracker, troubles, deadlines, self.counts, follow=keeper.follow
+        )
 
     def start(self) -> None:
         """Opens the store, if it can be opened, and begins to write and to follow it."""
@@ -132,6 +134,10 @@ class Journal:
         """Returns the activities of some users; see ``activity_of``."""
         return await self._activities.activities_of(user_ids, model)
 
+    def expect(self, model: Model) -> None:
+        """Tells how far the model in service has learned; the store may not end before that."""
+        self._tracker.expect(model)
+
     def learned(self, store: EventStore, user_id: str, model: Model | None) -> int:
         """Returns the number of the last of a user's events that a model may have learned.
 
@@ -157,8 +163,7 @@ class Journal:
 
         def erase(store: EventStore) -> int:
             erased = store.erase(user_id, now())
-            if (opened := self._current.opened) is not None:
-                self._tracker.catch_up(opened)
+            self._keeper.follow()
             store.wipe()  # again, since following it has recorded a deletion
             return erased
 

@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 
 from app.errors import StoreUnavailable
 from app.serving.journal.current_store import CurrentStore
+from app.serving.journal.readers import Readers
 from app.serving.journal.troubles import Tried, Troubles
 from app.serving.journal.waiting import Patience, in_time
 from app.store.deadlines import Deadlines
 from app.store.interface import EventStore
-from app.store.readers import Readers
 
 _READERS: Final = 4
 
@@ -63,7 +63,8 @@ class Questions:
         Args:
             question: called with the store on one of the threads.
             tried: whether it reads or writes.
-            is_patient: whether the answer may take long.
+            is_patient: whether the answer may take long; one that takes too long is no sign that
+                the store fails: other questions tell.
 
         Raises:
             StoreUnavailable: the store does not answer, or is known to be failing.
@@ -78,9 +79,12 @@ class Questions:
         try:
             return await in_time(future, deadline.seconds)
         except TimeoutError:
+            if is_patient:
+                raise deadline.missed("the event store") from None
             raise self._troubles.missed(tried, deadline) from None
         except StoreUnavailable as error:
-            if error is not self._troubles.get(tried):
+            is_long = is_patient and error.reason == "slow"
+            if not is_long and error is not self._troubles.get(tried):
                 self._troubles.note(tried, error)
             raise
         finally:

@@ -29,19 +29,19 @@ _MOST_PLACES: Final = 100_000
 
 
 class _Asked(NamedTuple):
-    """What tells one ranking from another; ``prunings`` counts those of the store so far."""
+    """What tells one ranking from another; the edition is that of the open store."""
 
     days: float
     by_plays: bool
     limit: int
-    prunings: int | None
+    edition: tuple[int, int] | None
 
 
 class Rankings:
     """Counts plays for an event loop.
 
     Args:
-        current: has the store; a pruning makes its rankings invalid.
+        current: has the store, whose edition its rankings hold for.
         questions: asks the store.
     """
 
@@ -58,8 +58,8 @@ class Rankings:
     ) -> list[PlayedArtist]:
         """Returns the artists that were played most; see ``Journal.played_in_days``."""
         opened = self._current.opened
-        prunings = None if opened is None else opened.store.prunings
-        asked = _Asked(days, by_plays, _length(limit), prunings)
+        edition = None if opened is None else opened.edition
+        asked = _Asked(days, by_plays, _length(limit), edition)
         valid_until, ranking = self._cached.get(asked, (0.0, []))
         if time.monotonic() < valid_until:
             return ranking

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from app.model.model import Model
+from app.model.watermark import Watermark
 from app.serving.journal.current_store import Opened
+from app.store.course import Mark, OffCourse, Seen, StoreState, off_course, raised
 from app.store.interface import EventStore, learned_up_to
 from app.store.keepsake import Keepsake, StoreKnowledge
 from app.store.stamps import stamp_key
@@ -35,6 +37,7 @@ class StoreTracker:
     Attributes:
         unavailable: the version of availability, and the unavailable artists.
         last_sequence: number of the store's last event.
+        forgotten: how many users were erased whom the store does not know as erased.
     """
 
     def __init__(
@@ -43,7 +46,13 @@ class StoreTracker:
         self._keepsake = keepsake
         self._when_erased = when_erased
         self.unavailable: tuple[int, list[str]] = 0, []
-        self.last_sequence = 0
+        self.last_sequence = self.forgotten = 0
+        # What earlier looks have shown; None before the first.
+        self._seen: Seen | None = None
+        # The last event that this process has stored.
+        self._stored: tuple[int, Mark] | None = None
+        # The last event that a model has learned, and the version of that model.
+        self._learned: tuple[Watermark, str] | None = None
         # Stamp keys of the erased users, and the number up to which tombstones were read.
         self._erased: set[int] = set()
         self._erased_up_to = 0
@@ -77,22 +86,46 @@ class StoreTracker:
             return 0
         return learned_up_to(store, model.watermark, self.last_sequence)
 
-    def raise_last_sequence(self, sequence: int) -> None:
-        """Records the number of a stored event."""
+    def raise_last_sequence(self, sequence: int, stored: tuple[int, Mark] | None = None) -> None:
+        """Records the number of a stored event, and the last event that was stored here."""
+        self._stored = stored or self._stored
         self.last_sequence = max(self.last_sequence, sequence)
 
-    def catch_up(self, opened: Opened) -> None:
+    def expect(self, model: Model) -> None:
+        """Records how far a model has learned; a store that ends before that went back."""
+        if model.watermark is not None:
+            self._learned = model.watermark, model.version
+
+    def restart(self, seen: Seen | None = None) -> None:
+        """Lets ``catch_up`` read all again, as of a store of which ``seen`` was seen."""
+        self._seen, self._stored = seen, None
+        self._erased_up_to = self.last_sequence = 0
+        self._is_of_store = False
+
+    def catch_up(self, opened: Opened) -> OffCourse | None:
         """Reads what others have stored, and updates this object and the stamps.
+
+        Returns:
+            None; or how the store is not what was seen before, and then nothing is updated.
 
         Raises:
             StoreUnavailable: the store cannot be read, or was closed.
         """
         store, stamps = opened.store, opened.stamps
-        end = store.last_sequence()
+        # Before the look, which then sees at least as much.
+        seen = self._seen or stamps.seen(store.id)
+        seen = raised(seen, self.last_sequence, self._stored)
+        state = store.look(seen.latest_marks)
+        if off := off_course(seen, state) or self._off_the_model(state):
+            return off
+        self._seen = seen.followed_by(state)
+        end = state.last_sequence
         self.raise_last_sequence(end)
         self._follow_deletions(store, end)
         stamps.catch_up(end, lambda after: _changes_after(store, after))
-        version = store.availability_version()
+        if (mark := state.marks.get(end)) is not None:
+            stamps.note(end, mark)
+        version = state.availability_version
         if version != self.unavailable[0] or not self._is_of_store:
             self.unavailable, self._is_saved = store.unavailable_artists(), False
         stamps.raise_availability(version)
@@ -105,14 +138,30 @@ class StoreTracker:
             version, artists = self.unavailable
             knowledge = StoreKnowledge(frozenset(self._erased), version, tuple(artists))
             self._is_saved = self._keepsake.save(knowledge)
+        return None
+
+    def _off_the_model(self, state: StoreState) -> OffCourse | None:
+        if self._learned is None:
+            return None
+        watermark, version = self._learned
+        if watermark.store != state.id or watermark.sequence <= state.last_sequence:
+            return None
+        # No mark: nothing shows where the events began to differ from those that were learned.
+        return OffCourse(
+            Seen(state.id, last_sequence=watermark.sequence),
+            f"it ends at number {state.last_sequence}, and the model {version} has learned events "
+            f"up to {watermark.sequence}",
+        )
 
     def _follow_deletions(self, store: EventStore, end: int) -> None:
         """Reads who was erased; another process may have deleted that, and what it pruned."""
         is_new = end > self._erased_up_to or not self._is_of_store
         erased = {key for key, _ in store.erased_after(self._erased_up_to)} if is_new else set()
         if is_new:
-            if not self._is_of_store and (forgotten := self._erased - erased):
-                logger.error(_FORGOTTEN, len(forgotten))
+            if not self._is_of_store:
+                self.forgotten = len(self._erased - erased)
+                if self.forgotten:
+                    logger.error(_FORGOTTEN, self.forgotten)
             self._erased = self._erased | erased if self._is_of_store else erased
             self._erased_up_to = end
             self._is_saved = self._is_saved and not erased

@@ -11,10 +11,10 @@ from typing import Final, Literal, TypeAlias
 from app.errors import StoreUnavailable
 from app.store.deadlines import Deadline
 
-Tried: TypeAlias = Literal["open", "read", "write"]
+Tried: TypeAlias = Literal["open", "read", "write", "follow"]
 
 # While writing fails for these reasons, writes are refused at once, and only the keeper tries.
-_HOPELESS: Final = frozenset({"slow", "unreachable"})
+_HOPELESS: Final = frozenset({"slow", "unreachable", "readonly", "forbidden", "newer", "replaced"})
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +22,16 @@ logger = logging.getLogger(__name__)
 class Troubles:
     """The present failures of the store, by what was tried. Any thread may use it.
 
+    Following fails when the store is not what was seen before: it works, and what it had is lost.
+
     Args:
         closing: set when the journal ends; a closed store is no failure then.
         counts: counts failures by reason.
         when_unreadable: called with each failure of reading, on the thread that records it.
+
+    Attributes:
+        writing_since: since when, by ``time.monotonic``, the writer has waited for a commit; None
+            while it waits for none.
     """
 
     def __init__(
@@ -37,6 +43,7 @@ class Troubles:
         self._closing = closing
         self._counts = counts
         self._when_unreadable = when_unreadable
+        self.writing_since: float | None = None
         self._now: dict[Tried, StoreUnavailable] = {}
 
     def all(self) -> list[StoreUnavailable]:
@@ -52,7 +59,9 @@ class Troubles:
         trouble = self._now.get(tried)
         if trouble and (tried == "read" or trouble.reason in _HOPELESS):
             return trouble
-        return None
+        # What is written to a damaged store is lost with it, though it can be written.
+        damage = self._now.get("read")
+        return damage if damage and damage.reason == "corrupt" else None
 
     def check(self, tried: Tried) -> None:
         """Refuses a call at once that would wait for a store which is known not to answer.
@@ -83,5 +92,6 @@ class Troubles:
 
     def clear(self, tried: Tried) -> None:
         """Records that opening, reading or writing works."""
-        if self._now.pop(tried, None) and not self._now:
+        # A store that went back works, and the message about that stays for longer.
+        if self._now.pop(tried, None) and not self._now.keys() - {"follow"}:
             logger.info("the event store works again")

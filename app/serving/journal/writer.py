@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -20,11 +21,15 @@ from app.serving.journal.troubles import Troubles
 from app.serving.journal.waiting import in_time
 from app.store.clock import now
 from app.store.deadlines import Deadlines
-from app.store.interface import Outcome
+from app.store.interface import Outcome, Status
 
 # How many events may wait to be written, and how many are committed together.
 _MOST_WAITING: Final = 20_000
 _EVENTS_PER_COMMIT: Final = 5_000
+
+_REUSED: Final = (
+    "the event store has given a number twice, so the event would not count; send it again"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,7 @@ class Writer:
         troubles: gets failures of writing.
         deadlines: how long a request waits for its commit.
         counts: counts events by outcome.
+        follow: looks at the store, which begins anew if it went back.
 
     Attributes:
         waiting: how many events wait to be written.
@@ -68,12 +74,15 @@ class Writer:
         troubles: Troubles,
         deadlines: Deadlines,
         counts: Counter[str],
+        *,
+        follow: Callable[[], None],
     ) -> None:
         self._current = current
         self._tracker = tracker
         self._troubles = troubles
         self._deadlines = deadlines
         self._counts = counts
+        self._follow = follow
         self._loop = asyncio.get_running_loop()
         self._came: SimpleQueue[_Batch | None] = SimpleQueue()
         self.waiting = 0
@@ -140,6 +149,7 @@ class Writer:
         events = [event for batch in batches for event in batch.events]
         try:
             self._troubles.check("write")
+            self._troubles.writing_since = time.monotonic()
             outcomes = self._store(events, batches[0].received_at)
         except StoreUnavailable as error:
             is_open = self._current.opened is not None
@@ -152,11 +162,21 @@ class Writer:
         else:
             self._troubles.clear("write")
             self._deliver(batches, outcomes)
+        finally:
+            self._troubles.writing_since = None
 
     def _store(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
+        before, seen = self._current.needed(), self._tracker.last_sequence
+        outcomes = before.store.append(events, received_at)
+        if any(one.status is Status.STORED and one.sequence <= seen for one in outcomes):
+            # Numbers rise, so the store went back, and the stamps have to begin anew first.
+            self._follow()
+            if self._current.opened is before:
+                raise StoreUnavailable("behind", _REUSED)
         opened = self._current.needed()
-        outcomes = opened.store.append(events, received_at)
-        self._tracker.raise_last_sequence(max((one.sequence for one in outcomes), default=0))
+        self._tracker.raise_last_sequence(
+            max((one.sequence for one in outcomes), default=0), opened.store.last_stored
+        )
         # Before the commit is acknowledged. Repeated events count too: a process may have been
         # killed after it stored them and before it raised the stamps.
         opened.stamps.raise_to(

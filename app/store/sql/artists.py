@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from app.events.event_types import SEEN_TYPES, EventType
 from app.store.interface import PlayedArtist
-from app.store.sql.base import SqlBase
+from app.store.sql.base import SqlBase, number_of
 from app.store.sql.connection import Connection
 
 
@@ -79,9 +79,7 @@ class SqlArtists(SqlBase):
                 self._execute(
                     connection, "INSERT INTO unavailable_artists VALUES (?)", artist_id.encode()
                 )
-            self._execute(
-                connection, "UPDATE event_store SET assortment_version = assortment_version + 1"
-            )
+            self._update(connection, "assortment_version = assortment_version + 1")
             self._announce(connection)
             return self._availability_version(connection)
 
@@ -99,8 +97,9 @@ class SqlArtists(SqlBase):
         return version, sorted(bytes(artist).decode() for (artist,) in rows)
 
     def _availability_version(self, connection: Connection) -> int:
-        row = self._execute(connection, "SELECT assortment_version FROM event_store").fetchone()
-        return int(row[0])
+        return number_of(
+            self._execute(connection, "SELECT assortment_version FROM event_store").fetchone()
+        )
 
     def _latest_names(
         self, connection: Connection, artists: Sequence[bytes]

@@ -64,6 +64,14 @@ class SqlBase(ABC):
         """
         return self._reading()
 
+    def _making(self) -> AbstractContextManager[Connection]:
+        """Begins a transaction that makes tables, which may take longer.
+
+        Raises:
+            StoreUnavailable: the database fails, at any point.
+        """
+        return self._writing()
+
     @abstractmethod
     def _insert(self, connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
         """Runs an insertion for many rows."""
@@ -113,20 +121,84 @@ class SqlBase(ABC):
         with self._reading() as connection:
             row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
             self._learn_identity(connection)  # upkeep may have changed it
-        return int(row[0])
+        return number_of(row)
 
     def check_writable(self) -> None:
-        """Tests whether writing works."""
+        """Tests whether writing works, by a write."""
         with self._writing() as connection:
-            self._execute(connection, "UPDATE event_store SET checked_at = checked_at + 1")
+            self._update(connection, "checked_at = checked_at + 1")
+
+    @abstractmethod
+    def probe(self) -> bool:
+        """Tests whether writing works, without writing; see ``EventStore``."""
 
     def _lock_sequence(self, connection: Connection) -> int:
-        row = self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
-        return int(row[0])
+        return number_of(
+            self._execute(connection, "SELECT last_sequence FROM event_store").fetchone()
+        )
 
     def _raise_sequence(self, connection: Connection, last: int) -> None:
-        self._execute(connection, "UPDATE event_store SET last_sequence = ?", last)
+        self._update(connection, "last_sequence = ?", last)
         self._announce(connection)
+
+    def _update(self, connection: Connection, assignment: str, *values: Any) -> None:
+        """Changes the row of the store; every transaction that writes passes here.
+
+        Raises:
+            StoreUnavailable: a later Encore has changed the tables since this store was opened, so
+                that what this one writes might be wrong.
+        """
+        changed = self._execute(
+            connection,
+            f"UPDATE event_store SET {assignment} "  # noqa: S608 - no input
+            "WHERE (SELECT max(done) FROM event_store_migrations) <= ?",
+            *values,
+            len(MIGRATIONS),
+        ).rowcount
+        if not changed:
+            self._check_step(connection)
+            raise empty()
+
+    def _check_step(self, connection: Connection) -> int:
+        """Returns the number of the last step that made the tables, 0 before the first.
+
+        Raises:
+            StoreUnavailable: a later Encore made the tables.
+        """
+        found = self._execute(connection, "SELECT max(done) FROM event_store_migrations").fetchone()
+        done = int(found[0] or 0)
+        if done > len(MIGRATIONS):
+            raise StoreUnavailable(
+                "newer",
+                f"the tables of the event store are those of a later Encore (step {done}, and this "
+                f"one knows {len(MIGRATIONS)}), so this one writes nothing; run that version, or "
+                "name another ENCORE_DATABASE_URL",
+            )
+        return done
+
+    @abstractmethod
+    def _has_tables(self, connection: Connection) -> bool:
+        """Says whether the database holds an event store."""
+
+    def _open_tables(self) -> None:
+        """Brings the tables up to date; a store that is read-only has to be.
+
+        Raises:
+            StoreUnavailable: it cannot be opened, or a later Encore made the tables.
+        """
+        try:
+            with self._making() as connection:
+                self._migrate(connection)
+        except StoreUnavailable as error:
+            if error.reason != "readonly":
+                raise
+            # It can be read, and whoever writes finds out.
+            with self._reading() as connection:
+                if not self._has_tables(connection) or self._check_step(connection) < len(
+                    MIGRATIONS
+                ):
+                    raise
+                self._learn_identity(connection)
 
     def _migrate(self, connection: Connection) -> None:
         """Brings the tables up to date, in a transaction, and reads the store's identity.
@@ -134,18 +206,14 @@ class SqlBase(ABC):
         Raises:
             StoreUnavailable: a later Encore made the tables.
         """
-        self._execute(
-            connection, "CREATE TABLE IF NOT EXISTS event_store_migrations (done BIGINT NOT NULL)"
-        )
-        found = self._execute(connection, "SELECT max(done) FROM event_store_migrations").fetchone()
-        done = int(found[0] or 0)
-        if done > len(MIGRATIONS):
-            raise StoreUnavailable(
-                "newer",
-                f"the tables of the event store are those of a later Encore (step {done}, and this "
-                f"one knows {len(MIGRATIONS)}); run that version, or name another "
-                "ENCORE_DATABASE_URL",
+        if not self._has_tables(connection):
+            self._execute(
+                connection,
+                "CREATE TABLE IF NOT EXISTS event_store_migrations (done BIGINT NOT NULL)",
             )
+        done = self._check_step(connection)
+        if 0 < done < len(MIGRATIONS):
+            self._lock_sequence(connection)  # an earlier Encore that runs may be writing
         for number, step in enumerate(MIGRATIONS[done:], start=done + 1):
             for statement in step:
                 connection.execute(statement.format_map(self._types))
@@ -161,6 +229,8 @@ class SqlBase(ABC):
     def _learn_identity(self, connection: Connection) -> None:
         # In this order: if the id is renewed in between, the origins already hold the former id.
         row = self._execute(connection, "SELECT id, prunings FROM event_store").fetchone()
+        if row is None:
+            raise empty()
         rows = self._execute(connection, "SELECT store_id, sequence FROM origins").fetchall()
         origins = {bytes(store_id).decode(): int(sequence) for store_id, sequence in rows}
         self._identity = _Identity(bytes(row[0]).decode(), int(row[1]), origins)
@@ -183,6 +253,26 @@ class SqlBase(ABC):
 
     def _execute(self, connection: Connection, statement: str, *parameters: Any) -> Cursor:
         return connection.execute(statement.replace("?", self._mark), parameters)
+
+
+def number_of(row: Sequence[Any] | None) -> int:
+    """Returns the number in the only row of the table ``event_store``.
+
+    Raises:
+        StoreUnavailable: there is no such row.
+    """
+    if row is None:
+        raise empty()
+    return int(row[0])
+
+
+def empty() -> StoreUnavailable:
+    """Returns the error for a store that has lost its own row."""
+    return StoreUnavailable(
+        "corrupt",
+        "the event store has lost the row of its table event_store: it is being restored, or was "
+        "emptied by hand; restore it from a backup",
+    )
 
 
 def new_id() -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from app.events.event import Event, StoredEvent
+from app.store.course import Mark
 from app.store.event_columns import NewRow
 from app.store.interface import Outcome, Status
 from app.store.sql.base import NO_LIMIT, SqlBase
@@ -21,6 +22,8 @@ Arrival: TypeAlias = tuple[bytes, int, Event, int]
 class SqlEvents(SqlBase):
     """Events in SQL; see ``EventStore`` for what its methods do."""
 
+    _last_stored: tuple[int, Mark] | None = None
+
     def append(self, events: Sequence[Event], received_at: int) -> list[Outcome]:
         """Stores events in one transaction; see ``EventStore``."""
         arrivals = [(event.key(), received_at, event, 0) for event in events]
@@ -30,7 +33,20 @@ class SqlEvents(SqlBase):
             outcomes, last = self._store(connection, arrivals, before)
             if last > before:
                 self._raise_sequence(connection, last)
+        if last > before:
+            # Of the last event that is new, which has that number.
+            keys = [
+                key
+                for (key, *_), outcome in zip(arrivals, outcomes, strict=True)
+                if outcome.sequence == last
+            ]
+            self._last_stored = last, Mark.of(keys[0], received_at)
         return outcomes
+
+    @property
+    def last_stored(self) -> tuple[int, Mark] | None:
+        """The number and the mark of the last event that this object has stored."""
+        return self._last_stored
 
     def _store(
         self, connection: Connection, arrivals: Sequence[Arrival], last: int

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -154,3 +155,39 @@ def test_a_new_artist_disappears_with_its_events(models: Path, tmp_path: Path) -
         assert newcomers(follower) == []
 
     following(models, lambda: SqliteEventStore(tmp_path / "encore.db"), use)
+
+
+@pytest.mark.slow
+def test_no_more_new_artists_are_followed_than_allowed(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Was wrong: each id that was sent once stayed in memory.
+    monkeypatch.setattr("app.serving.newcomer_worker._MOST_FOUND", 3)
+    monkeypatch.setattr("app.serving.newcomer_worker._MOST_NEWCOMERS", 2)
+    monkeypatch.setattr("app.serving.newcomer_worker._MOST_WAITING", 4)
+    monkeypatch.setattr("app.serving.newcomer_worker._ARTISTS_PER_LOOK", 3)
+
+    def use(follower: ModelFollower, journal: Journal, worker: NewcomerWorker) -> None:
+        store = journal.store
+        users = follower.recommender.model.users
+
+        def play(artist: str, listeners: int) -> None:
+            store.append([Event(users.id(user), artist) for user in range(listeners)], 1)
+
+        for number in range(9):
+            play(f"once-{number}", 1)
+        play("often", 4)
+        worker.look()
+        play("later", 5)
+        for _ in range(9):
+            worker.look()
+            assert len(worker._found) <= 3
+            assert len(worker._waiting) <= 11
+        followed = [one.artist_id for one in follower.recommender.newcomers.artists]
+        assert followed == ["later", "often"]
+        play("once-8", 6)  # it was dropped, and is found again
+        worker.look()
+        followed = [one.artist_id for one in follower.recommender.newcomers.artists]
+        assert followed == ["once-8", "later"]
+
+    following(models, partial(SqliteEventStore, tmp_path / "encore.db"), use)

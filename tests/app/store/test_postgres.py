@@ -14,6 +14,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.events.event import Event
+from app.store.course import Seen
 from app.store.deadlines import Deadlines
 from app.store.postgres import PostgresEventStore
 from app.store.sql.connection import Connection
@@ -146,7 +147,39 @@ def test_a_read_only_database_is_named_so(url: str, store: PostgresEventStore) -
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
     store.close()
+    # What is there can be read.
+    opened = PostgresEventStore(url)
+    assert opened.count_of("u") == 1
+    for write in (
+        opened.probe,
+        opened.check_writable,
+        lambda: opened.append([Event("u", "b")], 1),
+        lambda: opened.settle(Seen(opened.id, last_sequence=9)),
+    ):
+        assert trouble(write).reason == "readonly"
+    assert opened.last_sequence() == 1
+    opened.close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("DROP TABLE origins")
+        connection.execute("DELETE FROM event_store_migrations WHERE done > 3")
+    # Its tables would have to be changed first.
     assert trouble(lambda: PostgresEventStore(url)).reason == "readonly"
+
+
+def test_a_role_that_may_not_write_is_named_so(url: str, store: PostgresEventStore) -> None:
+    store.append([Event("u", "a")], 1)
+    role = url.rpartition("/")[2] + "_reader"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN".encode())
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+    reader = PostgresEventStore(url.replace("encore@", f"{role}@"))
+    assert reader.count_of("u") == 1
+    for write in (reader.probe, reader.check_writable, lambda: reader.erase("u", 1)):
+        error = trouble(write)
+        assert error.reason == "forbidden"
+        assert "grant its role" in str(error)
+    reader.close()
 
 
 def test_on_a_full_disk_nothing_acknowledged_is_lost_and_it_goes_on_when_there_is_room(

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from training.cli.console import STDOUT, Bars, Output
 from training.errors import TrainingError
@@ -41,6 +44,46 @@ def test_results_go_to_stdout_and_all_else_to_stderr(capsys: pytest.CaptureFixtu
     assert shown.out == "a result\n"
     assert shown.err.startswith("note: worth knowing\nerror: it is [red]wrong[/]\n")
     assert "a [step]" in shown.err
+
+
+HOSTILE = "x\x1b]0;owned\x07\x9b2J\u202egpj\nERROR: forged \udc80[red]y[/]"
+SHOWN = r"x\u001b]0;owned\u0007\u009b2J\u202egpj"
+
+
+def test_names_reach_the_terminal_through_no_door_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Was wrong: the name of a data set in a manifest could clear a terminal and write on it.
+    output = Output()
+    table = Table("name")
+    table.add_row(HOSTILE)
+    doors: list[Callable[[], object]] = [
+        lambda: output.show(HOSTILE),
+        lambda: output.show(Text(HOSTILE)),
+        lambda: output.show(table),
+        lambda: output.note(HOSTILE),
+        lambda: output.warn(HOSTILE),
+        lambda: output.error(HOSTILE),
+        lambda: Output(STDOUT).result({HOSTILE: HOSTILE}),
+    ]
+    for door in doors:
+        door()
+        shown = "".join(capsys.readouterr())
+        assert not {"\x1b", "\x07", "\x9b", "\u202e", "\udc80"} & {*shown}, shown
+        assert "owned" in shown
+        assert "[red" in shown
+    with output.bars() as bars:
+        bars.say(HOSTILE)
+        bars.step(HOSTILE, 3)(3)
+    assert SHOWN in capsys.readouterr().err
+
+
+def test_json_on_stdout_has_its_value_whatever_the_names_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = HOSTILE.replace("\udc80", "\U000e0041")
+    Output(STDOUT).result({name: name})
+    assert json.loads(capsys.readouterr().out) == {name: name}
 
 
 def test_json_on_stdout_leaves_tables_and_sentences_out(

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,7 @@ def test_what_is_pruned_is_said_of_every_type(capsys: pytest.CaptureFixture[str]
         ["export", "out.jsonl"],
         ["import", "in.jsonl"],
         ["prune", "--older-than", "1"],
+        ["compact"],
         ["backup", "backup.db"],
         ["renew"],
     ],
@@ -257,3 +260,21 @@ def test_renew_gives_another_id(
     assert main(["events", "renew", "--events", url, "--shared-up-to", "17"]) == 0
     assert "recognise them up to number 17" in capsys.readouterr().out
     assert exit_code("events", "renew", "--events", url, "--shared-up-to", "-1") == 2
+
+
+def test_a_store_is_compacted_while_somebody_reads_it(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "encore.db"
+    assert main(["events", "compact", "--events", url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"is_wiped": True}
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        assert main(["events", "compact", "--events", url]) == 0
+        shown = capsys.readouterr()
+        assert shown.out == "the event store was rewritten\n"
+        assert "stay in its write-ahead log until its readers end" in " ".join(shown.err.split())
+    store = opened(path)
+    assert sum(store.statistics().events.values()) == 38
+    store.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app import __version__
 from app.artifacts.models_folder import ModelsFolder
 from tests.training.cli.commands import (
     QUICK,
@@ -206,3 +207,27 @@ def test_a_training_that_is_stopped_leaves_nothing_in_the_models_folder(
     assert bool(list(tmp_path.glob(".*building*"))) == is_left
     assert main(["train", *source, *QUICK]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"models"}
+
+
+def test_a_misspelt_variable_ends_a_command_with_the_right_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ENCORE_DATABASE_ULR", "sqlite:///x.db")
+    assert main(["datasets"]) == 2
+    assert error_of(capsys) == (
+        "error: ENCORE_DATABASE_ULR is not a setting: do you mean ENCORE_DATABASE_URL?"
+    )
+
+
+def test_another_variable_of_this_prefix_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ENCORE_FOOBAR", "x")
+    monkeypatch.setenv("ENCORE_SERVICE_HOST", "10.0.0.1")
+    assert main(["datasets"]) == 0
+    assert error_of(capsys) == "warning: nothing reads ENCORE_FOOBAR"
+
+
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"{__version__}\n"

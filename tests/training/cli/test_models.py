@@ -10,9 +10,10 @@ import pytest
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.reading import open_model
 from app.artifacts.writable_folder import WritableModelsFolder
+from app.model.model import Model
 from app.store.address import open_store
 from benchmarks.damages import with_manifest
-from tests.builders import publish_small, random_model
+from tests.builders import card_of, publish_small, random_model
 from tests.training.cli.commands import (
     QUICK,
     error_of,
@@ -22,6 +23,7 @@ from tests.training.cli.commands import (
     write_rows,
 )
 from training.cli import main
+from training.publishing.publish import publish
 
 
 def test_models_list_marks_the_current_one(
@@ -36,6 +38,20 @@ def test_models_list_marks_the_current_one(
     shown = capsys.readouterr().out
     assert str(ModelsFolder(models).current()) in shown
     assert "current" in shown
+
+
+def test_a_hostile_manifest_reaches_no_terminal_as_it_is(
+    checkerboard_model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "x\x1b]0;owned\x07\x9b2J\u202egpj\n[red]y[/]"
+    card = card_of(checkerboard_model)
+    card["dataset"] = {"name": hostile, "users": 20, "artists": 20}
+    publish(checkerboard_model, tmp_path, card=card)
+    for tokens in (["models", "list"], ["models", "verify"], ["models", "list", "--json"]):
+        main([*tokens, "--models", str(tmp_path)])
+        shown = "".join(capsys.readouterr())
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & {*shown}
+    assert json.loads(shown)[0]["dataset"] == hostile
 
 
 @pytest.mark.slow

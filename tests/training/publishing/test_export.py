@@ -16,7 +16,14 @@ from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from app.store.activity_reading import read_activity
 from app.store.sqlite import SqliteEventStore
-from tests.builders import publish_small, random_model
+from tests.builders import (
+    checkerboard_interactions,
+    dense_of,
+    interactions_of,
+    publish_small,
+    random_model,
+    small_model,
+)
 from training.errors import TrainingError
 from training.publishing.export import export
 
@@ -127,3 +134,30 @@ def test_a_full_disk_is_named_and_leaves_nothing(
     assert f"error: {out} cannot be written: " in ended.stderr
     assert "Traceback" not in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "\uff1dx", "=a,b", '="q"', "=t\ty"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_a_spreadsheet_finds_no_formula_in_a_safe_table(tmp_path: Path, ending: str) -> None:
+    ids = [*FORMULAS, *(f"plain={number}" for number in range(20 - len(FORMULAS)))]
+    plays = checkerboard_interactions(20).user_items
+    model = small_model(interactions_of(dense_of(plays), user_ids=ids, item_ids=ids))
+    tables = {}
+    for safe in (False, True):
+        out = tmp_path / f"lists-{safe}{ending}"
+        export(model, out, n=20, safe_csv=safe)
+        separator = "\t" if ending == ".tsv" else ","
+        tables[safe] = pl.read_csv(out, separator=separator, schema_overrides={"name": pl.String})
+    for column in ("user_id", "artist_id", "name"):
+        plain, safe_cells = tables[False][column].to_list(), tables[True][column].to_list()
+        assert {*plain} & {*FORMULAS, *(f"name of {one}" for one in FORMULAS)}
+        assert safe_cells == [f"'{one}" if one in FORMULAS else one for one in plain]
+    for column in ("rank", "score", "source"):
+        assert tables[False][column].to_list() == tables[True][column].to_list()
+
+
+def test_parquet_has_no_formulas(rng: np.random.Generator, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"--safe-csv is for \.csv and \.tsv"):
+        export(random_model(rng), tmp_path / "lists.parquet", safe_csv=True)

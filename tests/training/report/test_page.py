@@ -190,6 +190,20 @@ def test_any_name_is_shown_as_it_is(name: str) -> None:
     assert page.words.count(name) >= 3
 
 
+def test_no_name_hides_anything_in_the_page() -> None:
+    # Was wrong: a control character in the name of a contender was no XML, and ended the training.
+    name = "x\x00\x1b[2J\x9b\u202egpj\u2066\ny"
+    study = small_study(
+        name=name,
+        models=("als", name),
+        listeners=[small_listener(name)],
+        search=small_search(space={name: name}),
+    )
+    html = render(study)
+    assert not {"\x00", "\x1b", "\x9b", "\u202e", "\u2066"} & {*html}
+    assert html.count(r"\u001b[2J\u009b\u202egpj\u2066") >= 3
+
+
 def test_published_figures_stand_beside_ours_only_with_the_preset_that_repeats_them(
     full_page: str, reference_page: str
 ) -> None:

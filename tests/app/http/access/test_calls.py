@@ -12,10 +12,11 @@ from starlette.applications import Starlette
 from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from app.comma_lists import Area
 from app.http.access.calls import CALLS, Access, Paths, check_calls, wants_key
 from app.http.raw_target import encoded_path
 from app.main import create_app
-from app.settings import Area, Settings
+from app.settings import Settings
 
 ROOT = Path(__file__).parents[4]
 

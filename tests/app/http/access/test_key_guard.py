@@ -11,9 +11,9 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from app.comma_lists import Area
 from app.http.access.calls import CALLS, wants_key
 from app.main import Service
-from app.settings import Area
 from tests.app.http.access.conftest import Start
 from tests.app.http.test_hot_route import behind, essence
 

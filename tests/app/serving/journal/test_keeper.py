@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from app.events.event_types import EventType
 from app.serving.journal.journal import Journal
 from app.store.address import open_store
 from app.store.clock import now
+from app.store.course import StoreState
 from app.store.interface import EventStore
 from app.store.sqlite import SqliteEventStore
 from tests.app.serving.journal.harness import (
@@ -90,7 +92,7 @@ class Unreadable(SqliteEventStore):
 
     defect: ClassVar[Exception]
 
-    def availability_version(self) -> int:
+    def look(self, numbers: Sequence[int] = ()) -> StoreState:
         raise self.defect
 
 

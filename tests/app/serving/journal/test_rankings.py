@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from app.errors import Overloaded, StoreUnavailable
 from app.events.event import Event
 from app.serving.journal.journal import Journal
 from app.store.deadlines import NO_DEADLINES
+from app.store.interface import PlayedArtist
+from app.store.sqlite import SqliteEventStore
 from tests.app.serving.journal.harness import (
     PATIENCE,
+    RULES,
     SOON,
     eventually,
     hangs,
@@ -78,3 +82,32 @@ def test_rankings_of_the_same_days_share_a_count_and_few_others_wait(path: Path)
         await journal.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_count_that_takes_too_long_is_no_trouble_of_the_store(path: Path) -> None:
+    # Was wrong: a call for many days had the store count as failing, and lists ignored events.
+    async def main() -> None:
+        journal = Journal(partial(Counting, path), RULES, deadlines=SOON)
+        await asyncio.to_thread(journal.start)
+        await journal.append([Event("u", "a")])
+        with pytest.raises(StoreUnavailable, match="did not answer within"):
+            await journal.played_in_days(3650, by_plays=False, limit=5)
+        assert not journal.troubles
+        assert (await journal.events_of("u", limit=9, before=None))[0] == 1
+        await journal.close()
+
+    asyncio.run(main())
+
+
+class Counting(SqliteEventStore):
+    """A store that has so many events that it cannot count them before its deadline."""
+
+    def played_since(self, since: int, *, by_plays: bool, limit: int) -> list[PlayedArtist]:
+        with self._following() as connection:
+            self._execute(
+                connection,
+                "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
+                "SELECT count(*) FROM n",
+            ).fetchall()
+        raise AssertionError("it has counted")

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from app.store.readers import Readers
+from app.serving.journal.readers import Readers
 
 
 def test_answers_and_errors_come_back_and_cancelled_questions_are_not_asked() -> None:
