@@ -325,8 +325,8 @@ def main() -> None:
                     result = measure(fault, save, models, known)
                 print(fault.store, name, json.dumps(result, indent=2), flush=True)
                 results.setdefault(fault.store, {})[name] = result
-    results["conditions"] = conditions()
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+                results["conditions"] = conditions()
+                RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

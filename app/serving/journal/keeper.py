@@ -93,7 +93,7 @@ class Keeper:
                 first = Opened(store, Stamps(store.place))
                 undo.callback(first.stamps.close)
                 with self._looking:
-                    opened = self._begun(first)
+                    opened, off = self._begun(first)
                 undo.callback(opened.stamps.close)
             except StoreUnavailable as error:
                 self._troubles.note("open", error)
@@ -104,6 +104,7 @@ class Keeper:
         if opened is not first:
             first.stamps.close()
         self._current.put(opened)
+        self._tell(off)
         self._troubles.clear("open")
         self._check_writing(store)
 
@@ -116,23 +117,24 @@ class Keeper:
         with self._looking:
             opened = self._current.opened
             if opened is not None:
-                begun = self._begun(opened)
+                begun, off = self._begun(opened)
                 if begun is opened:
                     return
                 if self._current.opened is opened:
                     self._current.put(begun)
+                    self._tell(off)
                 else:
                     begun.stamps.close()  # the journal was closed meanwhile
 
-    def _begun(self, opened: Opened) -> Opened:
+    def _begun(self, opened: Opened) -> tuple[Opened, OffCourse | None]:
         """Catches up with a store; returns it with other stamps if it is not what was seen."""
         store = opened.store
         for _ in range(_ATTEMPTS):
             off = self._tracker.catch_up(opened)
             if off is None:
-                return opened
+                return opened, None
             if self._is_settled(store, off):
-                return self._anew(store, off)
+                return self._anew(store, off), off
         raise StoreUnavailable("behind", _BEHIND)
 
     def _is_settled(self, store: EventStore, off: OffCourse) -> bool:
@@ -160,6 +162,12 @@ class Keeper:
         except BaseException:
             self._tracker.restart(off.seen)  # the next look finds the same
             raise
+        return anew
+
+    def _tell(self, off: OffCourse | None) -> None:
+        """Says that a store is not what it was, until its id is renewed on purpose."""
+        if off is None:
+            return
         if off.fault is None:
             self._troubles.clear("follow")
         else:
@@ -168,7 +176,6 @@ class Keeper:
             self._troubles.note(
                 "follow", StoreUnavailable("went_back", _BACK.format(off.fault, erased))
             )
-        return anew
 
     def _run(self) -> None:
         while not self._closing.is_set():
