@@ -16,6 +16,7 @@ from pydantic import ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
 from app import __version__
+from app.artifacts.pointer import read_pointer
 from app.errors import EncoreError, InvalidSettings
 from app.observe.logs import log_config
 from app.observe.start_failures import sentence_for
@@ -136,11 +137,8 @@ def _start_line(settings: Settings, port: int) -> str:
 
 
 def _model_note(models: Path) -> str:
-    # imported late: numpy reads the BLAS variables when it is loaded
-    from app.artifacts.models_folder import ModelsFolder  # noqa: PLC0415
-
     try:
-        version = ModelsFolder(models).current()
+        version = read_pointer(models)
     except (EncoreError, OSError) as error:
         return f"current model unknown: {error}"
     if version:

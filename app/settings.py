@@ -161,13 +161,13 @@ class Settings(_FromVariables):
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="Seconds between two looks at models/current, for each worker.",
+        description="Seconds between two looks of a worker at models/current and at its files.",
     )
     verify_bytes: ByteSize = Field(
         default=ByteSize(256 * 2**20),
         ge=0,
-        description="Models up to this size have their checksums compared before they serve, "
-        "larger ones in the background; in bytes, or with a unit as in 256MiB.",
+        description="Models up to this size are verified at once before they serve, larger ones in "
+        "the background while another one serves; in bytes, or with a unit as in 256MiB.",
     )
     max_body_bytes: ByteSize = Field(
         default=ByteSize(4 * 2**20),

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from app.model.id_map import IdMap, StringTable
+from app.artifacts import values
+from app.artifacts.values import Check
+from app.model.id_map import MAX_ID_BYTES, IdMap, StringTable
 from app.model.model import Model
 
 FORMAT_VERSION: Final = 1
@@ -32,6 +34,7 @@ class ArraySpec:
         shape: sizes by name (equal names are equal sizes everywhere), by expression
             (``n_users+1``), or free (a name that no other array uses).
         of: returns the array of a model; None if the model has none (optional arrays only).
+        check: what is wrong with its values, beside those of the arrays above it in the table.
         optional: whether a model may lack it.
         essential: whether a reader that does not know the array would answer wrongly; the manifest
             then does not call it optional.
@@ -45,6 +48,7 @@ class ArraySpec:
     dtype: str
     shape: tuple[str, ...]
     of: Getter
+    check: Check
     optional: bool = False
     essential: bool = False
     may_be_empty: bool = False
@@ -58,13 +62,21 @@ class ArraySpec:
         return self.optional and not self.essential
 
 
-def _texts(prefix: str, size: str, of: Callable[[Model], StringTable]) -> Mapping[str, ArraySpec]:
+def _texts(
+    prefix: str, size: str, of: Callable[[Model], StringTable], longest: int | None = None
+) -> Mapping[str, ArraySpec]:
     """The two arrays of a table of texts."""
     data = f"{prefix}_data"
     return {
-        data: ArraySpec("|u1", (f"{prefix}_bytes",), lambda model: of(model).data),
+        data: ArraySpec(
+            "|u1", (f"{prefix}_bytes",), lambda model: of(model).data, check=values.text
+        ),
         f"{prefix}_offsets": ArraySpec(
-            "<i8", (f"{size}+1",), lambda model: of(model).offsets, offsets_into=data
+            "<i8",
+            (f"{size}+1",),
+            lambda model: of(model).offsets,
+            check=values.texts_in(data, longest),
+            offsets_into=data,
         ),
     }
 
@@ -73,52 +85,86 @@ def _ids(prefix: str, size: str, of: Callable[[Model], IdMap]) -> Mapping[str, A
     """The four arrays of an id map."""
     order = f"{prefix}_order"
     return {
-        **_texts(prefix, size, lambda model: of(model).strings),
+        **_texts(prefix, size, lambda model: of(model).strings, longest=MAX_ID_BYTES),
         f"{prefix}_buckets": ArraySpec(
             "<i8",
             (f"{prefix}_buckets",),
             lambda model: of(model).buckets,
+            check=values.rising,
             offsets_into=order,
             is_hash_table=True,
         ),
-        order: ArraySpec("<i4", (size,), lambda model: of(model).order),
+        order: ArraySpec(
+            "<i4", (size,), lambda model: of(model).order, check=values.ids_by_hash(prefix)
+        ),
     }
 
 
-# In the order in which a manifest lists them.
+# In the order in which a manifest lists them, and in which their values are checked.
 ARRAYS: Final[Mapping[str, ArraySpec]] = {
-    "user_factors": ArraySpec("<f4", ("n_users", "factors"), lambda model: model.user_factors),
-    "item_factors": ArraySpec("<f4", ("n_items", "factors"), lambda model: model.item_factors),
-    "item_gramian": ArraySpec("<f8", ("factors", "factors"), lambda model: model.item_gramian),
+    "user_factors": ArraySpec(
+        "<f4", ("n_users", "factors"), lambda model: model.user_factors, check=values.factors
+    ),
+    "item_factors": ArraySpec(
+        "<f4", ("n_items", "factors"), lambda model: model.item_factors, check=values.factors
+    ),
+    "item_gramian": ArraySpec(
+        "<f8", ("factors", "factors"), lambda model: model.item_gramian, check=values.item_gramian
+    ),
     **_texts("item_names", "n_items", lambda model: model.items.names),
     "popularity_by_listeners": ArraySpec(
-        "<i4", ("n_items",), lambda model: model.popularity.by_listeners
+        "<i4",
+        ("n_items",),
+        lambda model: model.popularity.by_listeners,
+        check=values.ranked_by("popularity_listeners"),
     ),
-    "popularity_by_plays": ArraySpec("<i4", ("n_items",), lambda model: model.popularity.by_plays),
+    "popularity_by_plays": ArraySpec(
+        "<i4",
+        ("n_items",),
+        lambda model: model.popularity.by_plays,
+        check=values.ranked_by("popularity_plays"),
+    ),
     "popularity_listeners": ArraySpec(
-        "<i8", ("n_items",), lambda model: model.popularity.listeners
+        "<i8", ("n_items",), lambda model: model.popularity.listeners, check=values.counts
     ),
-    "popularity_plays": ArraySpec("<f8", ("n_items",), lambda model: model.popularity.plays),
+    "popularity_plays": ArraySpec(
+        "<f8", ("n_items",), lambda model: model.popularity.plays, check=values.counts
+    ),
     "user_items_indptr": ArraySpec(
         "<i8",
         ("n_users+1",),
         lambda model: model.user_items.indptr,
+        check=values.rising,
         offsets_into="user_items_indices",
     ),
-    "user_items_indices": ArraySpec("<i4", ("nnz",), lambda model: model.user_items.indices),
-    "user_items_plays": ArraySpec("<f4", ("nnz",), lambda model: model.user_items.plays),
+    "user_items_indices": ArraySpec(
+        "<i4", ("nnz",), lambda model: model.user_items.indices, check=values.item_rows
+    ),
+    "user_items_plays": ArraySpec(
+        "<f4", ("nnz",), lambda model: model.user_items.plays, check=values.plays
+    ),
     "weighting_idf": ArraySpec(
-        "<f4", ("n_items",), lambda model: model.weighting.idf, may_be_empty=True
+        "<f4",
+        ("n_items",),
+        lambda model: model.weighting.idf,
+        check=values.counts,
+        may_be_empty=True,
     ),
     **_ids("user_ids", "n_users", lambda model: model.users),
     **_ids("item_ids", "n_items", lambda model: model.items),
     "user_items_recency": ArraySpec(
-        "<f4", ("nnz",), lambda model: model.user_items.recency, optional=True, essential=True
+        "<f4",
+        ("nnz",),
+        lambda model: model.user_items.recency,
+        check=values.shares,
+        optional=True,
+        essential=True,
     ),
     "top_items": ArraySpec(
         "<i4",
         ("n_users", "list_length"),
         lambda model: None if model.top_lists is None else model.top_lists.items,
+        check=values.lists,
         optional=True,
         pair="top_scores",
     ),
@@ -126,6 +172,7 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
         "<f4",
         ("n_users", "list_length"),
         lambda model: None if model.top_lists is None else model.top_lists.scores,
+        check=values.list_scores,
         optional=True,
         pair="top_items",
     ),

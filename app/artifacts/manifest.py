@@ -8,15 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from app.artifacts.format import FORMAT_VERSION, MANIFEST
+from app.artifacts.regular import is_real_folder, read_at_most
 from app.errors import InvalidArtifact
 
 _MAX_MANIFEST_BYTES: Final = 16 * 2**20
 _MAX_REPORT_BYTES: Final = 64 * 2**20
+_MAX_SHOWN: Final = 80
+_MAX_DEPTH: Final = 32
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_OBJECT: Final = ("an object", (dict,))
+_OBJECT_OR_NULL: Final = ("an object or null", (dict, type(None)))
+_KINDS: Final[Mapping[str, tuple[str, tuple[type, ...]]]] = {
+    "created_at": ("a text", (str,)),
+    "code_version": ("a text", (str,)),
+    "dataset": _OBJECT_OR_NULL,
+    "parameters": _OBJECT,
+    "weighting": _OBJECT,
+    "metrics": _OBJECT_OR_NULL,
+    "publication": _OBJECT_OR_NULL,
+    "event_unit": _OBJECT_OR_NULL,
+    "event_watermark": _OBJECT_OR_NULL,
+}
 
 
 def version_of(manifest: Mapping[str, Any]) -> str:
@@ -34,14 +52,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             folder's name.
     """
     path = folder / MANIFEST
+    if not is_real_folder(folder) and folder.is_dir():
+        raise InvalidArtifact(folder, expected="a folder", found="a symbolic link")
     try:
-        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+        encoded = read_at_most(path, _MAX_MANIFEST_BYTES)
+        if len(encoded) > _MAX_MANIFEST_BYTES:
             raise InvalidArtifact(
-                path,
-                expected=f"at most {_MAX_MANIFEST_BYTES} bytes",
-                found=f"{path.stat().st_size} bytes",
+                path, expected=f"at most {_MAX_MANIFEST_BYTES} bytes", found="more"
             )
-        manifest = json.loads(path.read_bytes())
+        manifest = json.loads(encoded)
     except OSError as error:
         raise InvalidArtifact(
             path, expected="a readable manifest", found=error.strerror or "an error"
@@ -50,25 +69,57 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InvalidArtifact(path, expected="a JSON object", found=f"{error}") from error
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise InvalidArtifact(
-            path, expected="an object with format_version", found=str(manifest)[:80]
+            path, expected="an object with format_version", found=_shown(manifest)
         )
     if manifest["format_version"] != FORMAT_VERSION:
         raise InvalidArtifact(
             path,
             expected=f"format_version {FORMAT_VERSION}",
-            found=f"{manifest['format_version']!r}",
+            found=_shown(manifest["format_version"]),
         )
     try:
         version = version_of(manifest)
-    except (KeyError, ValueError) as error:
-        raise InvalidArtifact(path, expected="a whole manifest", found=f"{error!r}") from error
+    except (KeyError, ValueError, RecursionError) as error:
+        raise InvalidArtifact(
+            path, expected="a whole manifest", found=f"{error!r}"[:_MAX_SHOWN]
+        ) from error
     if version != folder.name:
         raise InvalidArtifact(
             path,
             expected=f"the manifest that version {folder.name} was published with",
-            found=f"one that belongs to version {version}",
+            found=f"one that belongs to version {_shown(version)[1:-1]}",
         )
+    _check_types(path, manifest)
     return manifest
+
+
+def _check_types(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Checks what is shown to people, by ``GET /model`` and ``models list``."""
+    for key, (expected, kinds) in _KINDS.items():
+        if not isinstance(manifest.get(key), kinds):
+            raise InvalidArtifact(
+                path, expected=f"{expected} under {key}", found=_shown(manifest.get(key))
+            )
+    if not _TIME.fullmatch(manifest["created_at"]):
+        raise InvalidArtifact(
+            path, expected="a time under created_at", found=_shown(manifest["created_at"])
+        )
+    if _is_deeper(manifest, _MAX_DEPTH):
+        raise InvalidArtifact(
+            path, expected=f"objects within objects, {_MAX_DEPTH} at most", found="more"
+        )
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return depth == 0 or any(_is_deeper(one, depth - 1) for one in inner)
+    return False
+
+
+def _shown(value: object) -> str:
+    """Returns the beginning of a value that may be anything, without control characters."""
+    return ascii(value)[:_MAX_SHOWN]
 
 
 def total_bytes(manifest: Mapping[str, Any]) -> int:
@@ -88,14 +139,17 @@ def file_entries(
     files = manifest.get("files")
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise InvalidArtifact(
-            folder / MANIFEST, expected="an object of objects under files", found=str(files)[:80]
+            folder / MANIFEST, expected="an object of objects under files", found=_shown(files)
         )
     for name, entry in files.items():
         if Path(name).name != name or "\0" in name:
-            raise InvalidArtifact(folder / MANIFEST, expected="plain file names", found=repr(name))
-        if not (isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)):
             raise InvalidArtifact(
-                folder / MANIFEST, expected=f"bytes and sha256 of {name}", found=str(entry)[:80]
+                folder / MANIFEST, expected="plain file names", found=_shown(name)
+            )
+        size = entry.get("bytes")
+        if type(size) is not int or size < 0 or not isinstance(entry.get("sha256"), str):
+            raise InvalidArtifact(
+                folder / MANIFEST, expected=f"bytes and sha256 of {name}", found=_shown(entry)
             )
         yield name, entry
 
@@ -111,13 +165,13 @@ def report_entry(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]
         return None
     if not (
         isinstance(entry, dict)
-        and isinstance(entry.get("bytes"), int)
+        and type(entry.get("bytes")) is int
         and 0 <= entry["bytes"] <= _MAX_REPORT_BYTES
         and isinstance(entry.get("sha256"), str)
     ):
         raise InvalidArtifact(
             folder / MANIFEST,
             expected=f"bytes (at most {_MAX_REPORT_BYTES}) and sha256 of the report",
-            found=str(entry)[:80],
+            found=_shown(entry),
         )
     return entry

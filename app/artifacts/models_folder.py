@@ -6,24 +6,18 @@ Nothing else knows the layout of the folder. ``ModelsFolder`` reads; writing is 
 
 from __future__ import annotations
 
-import re
 import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from app.artifacts.format import MANIFEST, REPORT
+from app.artifacts.footprint import Footprint
+from app.artifacts.format import ARRAYS, MANIFEST, REPORT, array_path
 from app.artifacts.manifest import read_manifest
-from app.artifacts.reading import open_model, read_report, verify_checksums
-from app.errors import ModelNotFound
+from app.artifacts.pointer import POINTER, is_version, read_pointer
+from app.artifacts.reading import check_values, open_model, read_report, verify_checksums
+from app.errors import InvalidArtifact, ModelNotFound
 from app.model.model import Model
-
-POINTER: Final = "current"
-_VERSION: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
-
-
-def is_version(name: str) -> bool:
-    """Says whether a name has the form of a version."""
-    return _VERSION.fullmatch(name) is not None
 
 
 class ModelsFolder:
@@ -55,21 +49,7 @@ class ModelsFolder:
         Raises:
             ModelNotFound: the pointer names no version, or cannot be read.
         """
-        path = self.path / POINTER
-        try:
-            with path.open(errors="replace") as file:
-                text = file.read(200).strip()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise ModelNotFound(
-                f"{path}: expected a readable file, found: {error.strerror}"
-            ) from error
-        if not is_version(text):
-            raise ModelNotFound(
-                f"{path}: expected one version such as 20261123T150405Z-3f9c2a1b, found {text!r}"
-            )
-        return text
+        return read_pointer(self.path)
 
     def find(self, wanted: str | None = None) -> str:
         """Returns a version that exists: the wanted one, or the current one.
@@ -118,17 +98,57 @@ class ModelsFolder:
         """
         return read_report(self.place_of(version))
 
-    def verify(self, version: str, *, with_report: bool = True) -> None:
-        """Compares the SHA-256 of every file of a version with its manifest.
+    def verify(
+        self,
+        version: str,
+        *,
+        with_report: bool = True,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Compares the SHA-256 of every file with the manifest, and checks all values.
 
         Args:
             version: which version.
             with_report: whether to check the report too, which the service does not need for lists.
+            cancelled: asked now and then; once it says True, the rest is left out.
 
         Raises:
-            InvalidArtifact: a file is missing or has changed.
+            InvalidArtifact: a file is missing or has changed, or holds nonsense.
         """
-        verify_checksums(self.place_of(version), with_report=with_report)
+        place = self.place_of(version)
+        verify_checksums(place, with_report=with_report, cancelled=cancelled)
+        if not cancelled():
+            check_values(open_model(place), place, cancelled)
+
+    def substitutes(self, wanted: str | None) -> Iterator[str]:
+        """Yields the versions that may take the place of one that cannot be used, the best first.
+
+        Versions before it come first, newest first: somebody may have pointed back past the others.
+        Versions that publishing did not make current, since their data had shrunk, are left out.
+
+        Args:
+            wanted: the version that cannot be used; None where it is unknown which one it is.
+        """
+        versions = sorted(self.versions(), reverse=True)
+        earlier = [one for one in versions if wanted is None or one < wanted]
+        for version in (*earlier, *(one for one in versions if wanted and one > wanted)):
+            try:
+                publication = self.manifest(version).get("publication") or {}
+            except InvalidArtifact:
+                publication = {}  # opening it will say why it cannot be read
+            if publication.get("made_current") is not False:
+                yield version
+
+    def files(self, version: str) -> list[Path]:
+        """Returns the paths of the files of a version that are there, without the report."""
+        place = self.place_of(version)
+        paths = (place / MANIFEST, *(array_path(place, name) for name in ARRAYS))
+        return [path for path in paths if path.exists()]
+
+    def footprint(self, version: str) -> Footprint:
+        """Returns what the file system says of the files of a version now."""
+        names = (f"{name}.npy" for name in ARRAYS)
+        return Footprint.of(self.place_of(version), (MANIFEST, *names))
 
     def place_of(self, version: str) -> Path:
         """Returns the path of a version, to show to people."""

@@ -7,16 +7,20 @@ found.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.artifacts.format import ARRAYS, MANIFEST, REPORT, ArraySpec, array_path
+from app.artifacts.format import ARRAYS, MANIFEST, REPORT, ArraySpec, array_path, arrays_of
 from app.artifacts.manifest import file_entries, read_manifest, report_entry
+from app.artifacts.mapping import map_array
+from app.artifacts.regular import open_regular, read_at_most
+from app.artifacts.values import LARGEST
 from app.errors import InvalidArtifact, ReportNotFound
 from app.model.event_unit import EventUnit
 from app.model.id_map import IdMap, StringTable
@@ -24,7 +28,9 @@ from app.model.interactions import UserItems
 from app.model.items import Items
 from app.model.model import Model, Popularity, TopLists
 from app.model.watermark import Watermark
-from app.model.weighting import Weighting
+from app.model.weighting import WEIGHTINGS, Weighting
+
+_BUFFER_BYTES: Final = 2**20
 
 
 def open_model(folder: Path) -> Model:
@@ -50,7 +56,7 @@ def open_model(folder: Path) -> Model:
         )
     report_entry(folder, manifest)
     arrays = {
-        name: _map_array(folder, name, spec, manifest["files"].get(name))
+        name: map_array(folder, name, spec, manifest["files"].get(name))
         for name, spec in ARRAYS.items()
         if not (spec.optional and name not in manifest["files"])
     }
@@ -84,9 +90,7 @@ def read_report(folder: Path) -> bytes:
         )
     path = folder / REPORT
     try:
-        # At most one byte more than the manifest says, however long the file is.
-        with path.open("rb") as file:
-            report = file.read(entry["bytes"] + 1)
+        report = read_at_most(path, entry["bytes"])
     except OSError as error:
         raise InvalidArtifact(
             path, expected="a readable file", found=error.strerror or "an error"
@@ -97,12 +101,15 @@ def read_report(folder: Path) -> bytes:
     return report
 
 
-def verify_checksums(folder: Path, *, with_report: bool = True) -> None:
+def verify_checksums(
+    folder: Path, *, with_report: bool = True, cancelled: Callable[[], bool] = lambda: False
+) -> None:
     """Compares the SHA-256 of every file with the manifest, optional files included.
 
     Args:
         folder: ``models/<version>``.
         with_report: whether to check the report too, which the service does not need for lists.
+        cancelled: asked now and then; once it says True, the rest is left out.
 
     Raises:
         InvalidArtifact: a file is missing or has changed.
@@ -110,12 +117,13 @@ def verify_checksums(folder: Path, *, with_report: bool = True) -> None:
     for name, entry in file_entries(folder, read_manifest(folder)):
         path = array_path(folder, name)
         try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = _digest(path, entry["bytes"], cancelled)
         except OSError as error:
             raise InvalidArtifact(
                 path, expected="a readable file", found=error.strerror or "an error"
             ) from error
+        if cancelled():
+            return
         if found != entry["sha256"]:
             raise InvalidArtifact(path, expected=f"SHA-256 {entry['sha256']}", found=found)
     if with_report:
@@ -123,44 +131,48 @@ def verify_checksums(folder: Path, *, with_report: bool = True) -> None:
             read_report(folder)
 
 
-def _map_array(
-    folder: Path, name: str, spec: ArraySpec, entry: Mapping[str, Any] | None
-) -> NDArray[Any]:
-    path = array_path(folder, name)
-    if entry is None:
-        raise InvalidArtifact(folder / MANIFEST, expected=f"an entry for {name}", found="none")
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise InvalidArtifact(
-            path, expected="a readable file", found=error.strerror or "an error"
-        ) from error
-    if size != entry["bytes"]:
-        raise InvalidArtifact(path, expected=f"{entry['bytes']} bytes", found=f"{size} bytes")
-    shape = entry.get("shape")
-    try:
-        array = _map_npy(path, empty=isinstance(shape, list) and 0 in shape)
-    except Exception as error:  # parsing a damaged header raises nearly anything
-        raise InvalidArtifact(path, expected="a .npy array", found=str(error)) from error
-    for expected, place in ((spec.dtype, "the format"), (entry.get("dtype"), "the manifest")):
-        if array.dtype.str != expected:
+def check_values(model: Model, folder: Path, cancelled: Callable[[], bool] = lambda: False) -> None:
+    """Checks the values of all arrays: what has the right checksum may still be nonsense.
+
+    Args:
+        model: the model that was opened from the folder.
+        folder: ``models/<version>``.
+        cancelled: asked now and then; once it says True, the rest is left out.
+
+    Raises:
+        InvalidArtifact: an array holds values that no training writes.
+    """
+    arrays = arrays_of(model)
+    for name in arrays:
+        if cancelled():
+            return
+        if fault := ARRAYS[name].check(name, arrays):
             raise InvalidArtifact(
-                path, expected=f"dtype {expected} as in {place}", found=array.dtype.str
+                array_path(folder, name), expected=fault.expected, found=fault.found
             )
-    if list(array.shape) != shape:
-        raise InvalidArtifact(path, expected=f"shape {shape}", found=str(list(array.shape)))
-    if not array.flags.c_contiguous:
-        raise InvalidArtifact(path, expected="row-major order", found="column-major order")
-    return np.asarray(array)  # a plain view of the mapping: memmap's own indexing is slow
+    try:
+        system = model.item_gramian + model.regularization * np.eye(len(model.item_gramian))
+        np.linalg.cholesky(system)
+    except np.linalg.LinAlgError as error:
+        raise InvalidArtifact(
+            array_path(folder, "item_gramian"),
+            expected="a matrix that is positive definite with the regularization",
+            found="another",
+        ) from error
 
 
-def _map_npy(path: Path, *, empty: bool) -> NDArray[Any]:
-    # Not np.load, which would also open a zip file or look for a pickle.
-    if not empty:
-        return np.lib.format.open_memmap(path, mode="r")
-    with path.open("rb") as file:  # an empty array has nothing to map
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+def _digest(path: Path, size: int, cancelled: Callable[[], bool]) -> str:
+    """Returns the SHA-256 of a file, of one byte more than its size at most."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_BUFFER_BYTES))
+    with open_regular(path) as file:
+        left = size + 1
+        while left > 0 and not cancelled():
+            read = file.readinto(buffer[: min(left, _BUFFER_BYTES)])  # type: ignore[attr-defined]
+            if not read:
+                break
+            digest.update(buffer[:read])
+            left -= read
+    return digest.hexdigest()
 
 
 def _check_sizes(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -174,6 +186,8 @@ def _check_sizes(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             )
         for size, label in zip(array.shape, () if spec.may_be_empty else spec.shape, strict=False):
             base, _, plus = label.partition("+")
+            if size <= int(plus or 0) and not (spec.is_hash_table or base.endswith("_bytes")):
+                raise InvalidArtifact(path, expected=f"{label} above {plus or 0}", found=f"{size}")
             expected = sizes.setdefault(base, size - int(plus or 0)) + int(plus or 0)
             if size != expected:
                 raise InvalidArtifact(path, expected=f"{label} = {expected}", found=f"{size}")
@@ -218,8 +232,8 @@ def _assemble(
         return IdMap(strings(prefix), arrays[f"{prefix}_buckets"], arrays[f"{prefix}_order"])
 
     try:
-        weighting = Weighting.from_manifest(manifest["weighting"], arrays["weighting_idf"])
-        alpha = float(manifest["parameters"]["alpha"])
+        weighting = _weighting(manifest["weighting"], arrays["weighting_idf"])
+        alpha = _number(manifest["parameters"], "alpha")
         regularization = _regularization(manifest["parameters"])
         user_items = UserItems(
             arrays["user_items_indptr"],
@@ -234,7 +248,7 @@ def _assemble(
         raise InvalidArtifact(
             folder / MANIFEST,
             expected="weighting, parameters, event_unit and event_watermark",
-            found=repr(error),
+            found=repr(error)[:200],
         ) from error
     top_lists = None
     if "top_items" in arrays and "top_scores" in arrays:
@@ -263,10 +277,31 @@ def _assemble(
     )
 
 
+def _number(entry: Mapping[str, Any], key: str, least: float = 0.0) -> float:
+    """Returns a number of the manifest, which has to be in the range where arithmetic works."""
+    found = entry[key]
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise TypeError(f"{key} is no number")
+    if not least <= found <= LARGEST or not math.isfinite(found):
+        raise ValueError(f"{key} is not between {least:g} and {LARGEST:g}")
+    return float(found)
+
+
+def _weighting(entry: Mapping[str, Any], idf: NDArray[Any]) -> Weighting:
+    for key in ("k1", "b"):
+        _number(entry, key)
+    for key in ("median_plays", "mean_length", "mean_weight"):
+        _number(entry, key, least=1 / LARGEST)  # they are divided by
+    weighting = Weighting.from_manifest(entry, idf)
+    if WEIGHTINGS[weighting.name].has_idf and not len(idf):
+        raise ValueError(f"{weighting.name} without weighting_idf")
+    return weighting
+
+
 def _regularization(parameters: Mapping[str, Any]) -> float:
     # Older models name one regularization, for training and for fold-in.
     name = "fold_in_regularization"
-    return float(parameters[name if name in parameters else "regularization"])
+    return _number(parameters, name if name in parameters else "regularization")
 
 
 def _event_unit(
@@ -275,9 +310,14 @@ def _event_unit(
     entry = manifest.get("event_unit")
     if entry is None:  # published before there were events
         return EventUnit.of(user_items, weighting)
-    return EventUnit(float(entry["multiple"]), float(entry["median_weight"]))
+    return EventUnit(_number(entry, "multiple"), _number(entry, "median_weight"))
 
 
 def _watermark(manifest: Mapping[str, Any]) -> Watermark | None:
     entry = manifest.get("event_watermark")
-    return None if entry is None else Watermark(str(entry["store"]), int(entry["sequence"]))
+    if entry is None:
+        return None
+    store, sequence = entry["store"], entry["sequence"]
+    if not isinstance(store, str) or type(sequence) is not int or not 0 <= sequence < 2**63:
+        raise ValueError("event_watermark names no store and number")
+    return Watermark(store, sequence)

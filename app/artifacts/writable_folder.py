@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from app.artifacts.models_folder import POINTER, ModelsFolder
-from app.artifacts.reading import open_model, verify_checksums
+from app.artifacts.models_folder import ModelsFolder
+from app.artifacts.pointer import POINTER
+from app.artifacts.reading import check_values, open_model, verify_checksums
 from app.artifacts.writing import write_model
 from app.errors import ModelNotFound
 from app.files import sync_folder
@@ -99,14 +100,15 @@ class Workspace:
             The version.
 
         Raises:
-            InvalidArtifact: the files that were written cannot be read back.
+            InvalidArtifact: the files that were written cannot be read back, or the model holds
+                values that no service would answer from.
             OSError: the disk is full, or the folder cannot be written.
         """
         content = self._place / "content"
         version = write_model(model, content, card=card, report=report, created_at=created_at)
         staged = content.rename(self._place / version)
-        open_model(staged)
         verify_checksums(staged)
+        check_values(open_model(staged), staged)
         return version
 
     def publish(self, version: str, *, make_current: bool) -> None:

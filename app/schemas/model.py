@@ -99,3 +99,16 @@ class ModelCard(BaseModel):
             }
         ],
     )
+    current_version: str | None = Field(
+        description="The version that `models/current` names; null where it names none.",
+        examples=[VERSION_EXAMPLE],
+    )
+    verified: bool = Field(
+        description="Whether all files of the version in service have been verified.",
+        examples=[True],
+    )
+    troubles: list[str] = Field(
+        description="Why the current version does not serve, or what else is wrong with the model; "
+        "empty while all is well.",
+        examples=[[]],
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import multiprocessing
 import select
 import socket
 import struct
@@ -72,7 +73,7 @@ class Server(uvicorn.Server):
         state, loop = self.server_state, asyncio.get_running_loop()
         listeners = sockets or []
         end = loop.time() + (self.config.timeout_graceful_shutdown or 0)
-        if self.config.workers == 1:  # else the parent does that for all workers
+        if _is_alone():  # else the parent does that for all workers
             for listener in listeners:
                 refuse_new_connections(listener)
         state.is_ending = True
@@ -95,9 +96,7 @@ class Server(uvicorn.Server):
         begin = loop.time()
         while not self.force_exit and (waited := loop.time() - begin) < _LONGEST_SECONDS:
             await asyncio.sleep(_LOOK_SECONDS)
-            has_parent_noticed = self.config.workers == 1 or all(
-                map(refuses_new_connections, listeners)
-            )
+            has_parent_noticed = _is_alone() or all(map(refuses_new_connections, listeners))
             is_settled = waited > (_SETTLE_SECONDS if has_parent_noticed else _PARENT_SECONDS)
             if is_settled and not _is_readable(listeners):
                 break
@@ -121,6 +120,11 @@ class Server(uvicorn.Server):
             connection.transport.abort()
         for task in state.tasks:
             task.cancel()
+
+
+def _is_alone() -> bool:
+    """Says whether no supervisor holds the port; one that does needs it for the next worker."""
+    return multiprocessing.parent_process() is None
 
 
 def refuse_new_connections(listener: socket.socket) -> None:

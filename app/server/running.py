@@ -1,4 +1,4 @@
-"""Runs the application until it is told to end: in this process, or in several workers."""
+"""Runs the application until it is told to end, in worker processes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import socket
     from multiprocessing.process import BaseProcess
 
+    import uvicorn
     from fastapi import FastAPI
 
 _APP: Final = "app.server.running:create_worker_app"
@@ -44,26 +45,28 @@ _log = logging.getLogger(__name__)
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Serves on an open port until SIGTERM or SIGINT."""
     options = _options(settings)
-    # Uvicorn finishes its requests and then raises the signal again, which then ends with status 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: sys.exit(0))
     try:
         import httptools  # noqa: F401, PLC0415
     except ImportError:
         _serve_with_h11(settings, listener, options)
         return
-    from app.server.draining import Server, ServiceConfig  # noqa: PLC0415 - slow to import
+    from app.server.draining import ServiceConfig  # noqa: PLC0415 - slow to import
     from app.server.limits import Limits  # noqa: PLC0415
-    from app.server.workers import Supervisor  # noqa: PLC0415
 
     allow_files(settings.max_connections + _OTHER_FILES)
     config = ServiceConfig(
         _APP, http="app.server.protocol:Connection", limits=Limits.of(settings), **options
     )
-    if settings.workers == 1:
-        Server(config).run(sockets=[listener])
-    else:
-        Supervisor(config, sockets=[listener]).run()
+    _supervise(config, listener)
+
+
+def _supervise(config: uvicorn.Config, listener: socket.socket) -> None:
+    from app.server.supervisor import FAILED, Supervisor  # noqa: PLC0415 - slow to import
+
+    supervisor = Supervisor(config, sockets=[listener])
+    supervisor.run()
+    if supervisor.has_failed:
+        sys.exit(FAILED)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -86,7 +89,6 @@ def _options(settings: Settings) -> dict[str, Any]:
 def _serve_with_h11(settings: Settings, listener: socket.socket, options: dict[str, Any]) -> None:
     """Serves on systems that have no httptools, with what uvicorn itself knows of limits."""
     import uvicorn  # noqa: PLC0415
-    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
     config = uvicorn.Config(
         _APP,
@@ -100,10 +102,7 @@ def _serve_with_h11(settings: Settings, listener: socket.socket, options: dict[s
         "httptools is not installed: slow clients are not cut off, and ending may reset "
         "connections. Install httptools, or put a proxy in front that does both"
     )
-    if settings.workers == 1:
-        uvicorn.Server(config).run(sockets=[listener])
-    else:
-        Multiprocess(config, sockets=[listener]).run()
+    _supervise(config, listener)
 
 
 def allow_files(number: int) -> None:

@@ -133,8 +133,17 @@ def _describe(folder: ModelsFolder, version: str, current: str | None) -> dict[s
         card = folder.manifest(version)
     except InvalidArtifact as error:
         return row | {"state": f"broken: {error}"}
+    try:
+        return row | _described(card, is_current=version == current)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Its name is that of its manifest, so it was written like this.
+        return row | {"state": f"broken: its manifest is not one of a training ({error!r:.80})"}
+
+
+def _described(card: dict[str, Any], *, is_current: bool) -> dict[str, str]:
     publication = card.get("publication") or {"made_current": True}
-    if version != current and not publication["made_current"]:
+    row = {}
+    if not is_current and not publication["made_current"]:
         shrunk = Shrinkage.from_manifest(publication["shrinkage"])
         row["state"] = f"not made current: {shrunk}"
     ndcg = ((card["metrics"] or {}).get("models") or {}).get("als", {}).get("ndcg")

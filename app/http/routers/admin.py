@@ -27,8 +27,10 @@ router = APIRouter(
 async def reload(follower: Follower) -> ModelVersion:
     """Looks at `models/current` at once, also at a version that was refused before.
 
-    Answers the version in service. 503 if the version that the pointer names cannot be used; the
-    former version then stays in service. The worker process that takes the call reloads at once,
+    Its files are verified again, also those of the version in service. Answers the version in
+    service. 503 if the version that the pointer names cannot be used; the former version then stays
+    in service, or the newest usable one takes its place. A large version serves once its checksums
+    are compared, maybe after the answer. The worker process that takes the call reloads at once,
     the others within the poll interval.
     """
     return ModelVersion(model_version=await to_thread.run_sync(follower.reload))

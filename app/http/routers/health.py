@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.http.dependencies import CurrentJournal, CurrentRecommender
+from app.http.dependencies import CurrentJournal, CurrentRecommender, Follower
 from app.http.problems import problem_responses
 from app.http.strict_route import StrictRoute
 from app.schemas.health import Live, Ready
@@ -31,12 +31,16 @@ async def live() -> Live:
     response_description="A model is in service.",
     responses=problem_responses(503),
 )
-async def ready(recommender: CurrentRecommender, journal: CurrentJournal) -> Ready:
+async def ready(
+    recommender: CurrentRecommender, journal: CurrentJournal, follower: Follower
+) -> Ready:
     """200 with the version in service, 503 with the reason while no usable model is loaded.
 
-    `degraded` means that lists are answered, but events cannot be stored or read.
+    `degraded` means that lists are answered, but events cannot be stored or read, or the model is
+    not the current one, which cannot be used, or is still being verified.
     """
-    troubles = list(dict.fromkeys(map(str, journal.troubles)))  # reading and writing may be equal
+    troubles = [*map(str, journal.troubles), *follower.troubles]
+    troubles = list(dict.fromkeys(troubles))  # reading and writing may be equal
     return Ready(
         status="degraded" if troubles else "ready",
         model_version=recommender.model.version,

@@ -11,10 +11,11 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.http.dependencies import CurrentJournal
+from app.http.dependencies import CurrentJournal, Follower
 from app.http.problems import problem_responses
 from app.http.strict_route import StrictRoute
 from app.serving.journal.journal import Journal
+from app.serving.model_follower import ModelFollower
 
 _RESULTS: Final = ("stored", "repeated", "conflict", "refused")
 
@@ -29,10 +30,14 @@ router = APIRouter(tags=["health"], route_class=StrictRoute)
     response_class=PlainTextResponse,
     responses=problem_responses(),
 )
-async def metrics(journal: CurrentJournal) -> Response:
-    """Counts since the worker process started, and the present state of the event store."""
+async def metrics(journal: CurrentJournal, follower: Follower) -> Response:
+    """Counts since the worker process started, and the present state of store and model.
+
+    Deaths of workers are those of the whole service, since it started.
+    """
     registry = CollectorRegistry()
     registry.register(_JournalCollector(journal))
+    registry.register(_ModelCollector(follower))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -69,3 +74,25 @@ class _JournalCollector(Collector):
         waiting = GaugeMetricFamily("encore_events_waiting", "Events that wait to be written.")
         waiting.add_metric([], self._journal.waiting)
         yield waiting
+
+
+class _ModelCollector(Collector):
+    def __init__(self, follower: ModelFollower) -> None:
+        self._follower = follower
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields the metrics of the model in service and of the workers."""
+        up = GaugeMetricFamily(
+            "encore_model_up", "1 while the current model serves and is verified, else 0."
+        )
+        follower = self._follower
+        up.add_metric([], float(follower.version is not None and not follower.troubles))
+        yield up
+        deaths = CounterMetricFamily(
+            "encore_worker_deaths",
+            "Worker processes that died, of the whole service.",
+            labels=["reason"],
+        )
+        for reason, count in sorted(follower.deaths.counts.items()):
+            deaths.add_metric([reason], count)
+        yield deaths

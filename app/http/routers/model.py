@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from app.artifacts.manifest import total_bytes
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact, ReportUnavailable
-from app.http.dependencies import CurrentRecommender
+from app.http.dependencies import CurrentRecommender, Follower
 from app.http.problems import problem_responses
 from app.http.strict_route import StrictRoute
 from app.model.model import Model
@@ -39,8 +39,11 @@ router = APIRouter(tags=["model"], route_class=StrictRoute)
     response_description="The card.",
     responses=problem_responses(503),
 )
-async def model(recommender: CurrentRecommender) -> ModelCard:
-    """Version, data, parameters, quality and size of the model in service."""
+async def model(recommender: CurrentRecommender, follower: Follower) -> ModelCard:
+    """Version, data, parameters, quality and size of the model in service.
+
+    `troubles` says why another version than the current one serves.
+    """
     served, card = recommender.model, recommender.model.card
     return ModelCard(
         version=served.version,
@@ -54,6 +57,9 @@ async def model(recommender: CurrentRecommender) -> ModelCard:
         metrics=card.get("metrics") or {},
         publication=card.get("publication"),
         sizes=_sizes(served),
+        current_version=follower.wanted,
+        verified=follower.is_verified,
+        troubles=follower.troubles,
     )
 
 

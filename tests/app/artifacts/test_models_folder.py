@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app.artifacts.format import MANIFEST
-from app.artifacts.models_folder import ModelsFolder, is_version
+from app.artifacts.models_folder import ModelsFolder
+from app.artifacts.pointer import is_version
 from app.errors import InvalidArtifact, ModelNotFound
 from tests.builders import card_of, random_model
 from training.publishing.publish import publish
@@ -74,7 +75,7 @@ def test_a_huge_pointer_is_refused_with_a_short_message(tmp_path: Path) -> None:
 def test_a_pointer_that_cannot_be_read_is_refused_as_no_pointer(tmp_path: Path) -> None:
     # Was wrong: raised IsADirectoryError.
     (tmp_path / "current").mkdir()
-    with pytest.raises(ModelNotFound, match=r"current: expected a readable file, found: Is a dir"):
+    with pytest.raises(ModelNotFound, match=r"current: expected a readable file, found: a folder"):
         ModelsFolder(tmp_path).current()
 
 

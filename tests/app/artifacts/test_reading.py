@@ -347,7 +347,7 @@ def test_a_pickled_array_is_refused_and_never_unpickled(folder: Path) -> None:
     folder = with_manifest(
         folder, lambda manifest: manifest["files"]["item_factors"].update(bytes=size)
     )
-    assert refusal(folder, path.name).expected == "a .npy array"
+    assert refusal(folder, path.name).found == "|O"
 
 
 def test_an_object_array_where_an_empty_one_is_announced_is_never_unpickled(folder: Path) -> None:
@@ -359,7 +359,7 @@ def test_an_object_array_where_an_empty_one_is_announced_is_never_unpickled(fold
     folder = with_manifest(
         folder, lambda manifest: manifest["files"]["weighting_idf"].update(entry)
     )
-    assert refusal(folder, path.name).expected == "a .npy array"
+    assert refusal(folder, path.name).found == "|O"
 
 
 @pytest.mark.parametrize("content", [pickle.dumps(Bomb()), b"PK\x03\x04", b"PK\x05\x06", b""])
@@ -434,7 +434,7 @@ def test_a_manifest_that_lacks_its_time_is_refused(folder: Path, content: str) -
 def test_a_huge_manifest_is_refused_unread(folder: Path) -> None:
     os.truncate(folder / MANIFEST, 2**34)  # sparse
     error = refusal(folder, MANIFEST)
-    assert (error.expected, error.found) == (f"at most {2**24} bytes", f"{2**34} bytes")
+    assert (error.expected, error.found) == (f"at most {2**24} bytes", "more")
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
@@ -502,7 +502,6 @@ def test_an_entry_without_size_or_checksum_is_refused(folder: Path, name: str, k
 @pytest.mark.parametrize(
     ("section", "value"),
     [
-        ("weighting", None),
         ("weighting", {"name": "bm25"}),
         ("weighting", {"name": "tf-idf"}),
         ("parameters", {}),

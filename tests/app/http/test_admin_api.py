@@ -53,7 +53,8 @@ def test_reload_says_when_the_pointer_is_not_a_version(model: Model, tmp_path: P
         (tmp_path / "current").write_text("latest\n")
         response = client.post("/admin/reload")
         assert response.status_code == 503
-        assert "found 'latest'" in response.json()["detail"]
+        assert "found 6 other characters" in response.json()["detail"]
+        assert "latest" not in response.json()["detail"]
         (tmp_path / "current").write_text(first)
         assert client.post("/admin/reload").json() == {"model_version": first}
 

@@ -39,7 +39,8 @@ def report_client(reported: Path) -> Iterator[TestClient]:
 def test_the_card_shows_the_manifest(client: TestClient, models: Path, version: str) -> None:
     card = client.get("/model").json()
     manifest = json.loads((models / version / "manifest.json").read_text())
-    assert card.pop("version") == version
+    assert card.pop("version") == card.pop("current_version") == version
+    assert (card.pop("verified"), card.pop("troubles")) == (True, [])
     del card["sizes"]
     assert card == {key: manifest[key] for key in card}
     assert set(card) == {

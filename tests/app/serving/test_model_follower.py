@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from starlette.testclient import TestClient
 
 from app.artifacts import models_folder
 from app.artifacts.models_folder import ModelsFolder
+from app.artifacts.reading import verify_checksums
 from app.artifacts.writable_folder import WritableModelsFolder
 from app.errors import ModelUnavailable
 from app.main import create_app
@@ -22,7 +25,8 @@ from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.newcomers import Newcomer, Newcomers
 from app.recommend.query import Query, Recommendation
-from app.serving import model_follower
+from app.serving import set_aside
+from app.serving.deaths import DeathRegister, OwnSlot
 from app.serving.model_follower import ModelFollower
 from app.settings import Settings
 from tests.builders import CREATED_AT, card_of, publish_small, random_model
@@ -34,10 +38,14 @@ VERIFY_ALL = 2**40
 
 @contextmanager
 def following(
-    models: Path, *, poll_seconds: float = 0.01, verify_bytes: int = VERIFY_ALL
+    models: Path,
+    *,
+    poll_seconds: float = 0.01,
+    verify_bytes: int = VERIFY_ALL,
+    slot: OwnSlot | None = None,
 ) -> Iterator[ModelFollower]:
     follower = ModelFollower(
-        ModelsFolder(models), poll_seconds=poll_seconds, verify_bytes=verify_bytes
+        ModelsFolder(models), poll_seconds=poll_seconds, verify_bytes=verify_bytes, slot=slot
     )
     try:
         follower.start()
@@ -96,8 +104,8 @@ def publish_edited(
 
 @pytest.fixture(autouse=True)
 def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_follower, "_FIRST_RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(model_follower, "_LONGEST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(set_aside, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(set_aside, "LONGEST_RETRY_SECONDS", 0.05)
 
 
 def test_the_current_version_is_open_when_start_returns(
@@ -261,30 +269,39 @@ def test_a_mismatch_found_in_the_background_takes_the_version_out_of_service(
     assert [bad in record.getMessage() for record in caplog.records] == [True]
 
 
-def test_a_mismatch_found_in_the_background_brings_the_last_good_version_back(
+def test_a_large_version_waits_for_its_checksums_while_another_one_serves(
     tmp_path: Path,
     publish_next: Callable[[], str],
-    publish_edited: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    good = publish_next()
+    first = publish_next()
     with following(tmp_path, verify_bytes=0) as follower:
-        eventually(lambda: f"checksums of model {good} agree" in caplog.text)
-        bad = publish_edited("top_scores.npy")
-        eventually(lambda: f"serving model {bad}" in caplog.text)
-        eventually(lambda: follower.version == good)
-        with pytest.raises(ModelUnavailable, match=f"Version {good} stays in service"):
-            follower.reload()
-        assert follower.version == good
+        eventually(lambda: f"checksums of model {first} agree" in caplog.text)
+        may_verify = threading.Event()
+
+        def verify_when_told(folder: Path, **options: Any) -> None:
+            assert may_verify.wait(20)
+            verify_checksums(folder, **options)
+
+        monkeypatch.setattr(models_folder, "verify_checksums", verify_when_told)
+        second = publish_next()
+        time.sleep(0.1)  # several looks
+        assert follower.version == first
+        assert follower.troubles == []
+        may_verify.set()
+        eventually(lambda: follower.version == second)
+        assert follower.is_verified
 
 
-def test_a_version_that_comes_back_has_its_newcomers_still(
+def test_a_damaged_large_version_never_serves_while_there_is_another(
     tmp_path: Path,
     publish_next: Callable[[], str],
     publish_edited: Callable[[str], str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """It used to serve until its checksums were compared."""
     caplog.set_level(logging.INFO)
     good = publish_next()
     with following(tmp_path, verify_bytes=0) as follower:
@@ -294,9 +311,153 @@ def test_a_version_that_comes_back_has_its_newcomers_still(
         found = Newcomers.of(recommender.model, [Newcomer("new", "New", vector)])
         follower.in_service.update(recommender, lambda situation: situation.with_newcomers(found))
         bad = publish_edited("top_scores.npy")
-        eventually(lambda: f"serving model {bad}" in caplog.text)
-        eventually(lambda: follower.version == good)
+        eventually(lambda: f"model {bad} is not usable" in caplog.text)
+        with pytest.raises(ModelUnavailable, match=f"Version {good} stays in service"):
+            follower.reload()
+        assert follower.version == good
         assert follower.recommender.newcomers is found
+        assert f"serving model {bad}" not in caplog.text
+
+
+def test_a_damaged_current_version_gives_way_to_the_newest_usable_one_before_it(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    """All was 503 although a good version lay in the folder."""
+    oldest, older, damaged, current = (publish_next() for _ in range(4))
+    for version in (damaged, current):
+        edit(tmp_path / version / "top_items.npy")
+    later = publish_next()
+    WritableModelsFolder(tmp_path).set_current(current)
+    for verify_bytes in (VERIFY_ALL, 0):
+        with following(tmp_path, verify_bytes=verify_bytes) as follower:
+            eventually(lambda: follower.version == older and follower.is_verified)
+            (trouble,) = follower.troubles
+            assert trouble.startswith(str(tmp_path / current / "top_items.npy"))
+            assert trouble.endswith(f"Version {older} serves.")
+            assert follower.wanted == current
+    shutil.rmtree(tmp_path / older)
+    shutil.rmtree(tmp_path / oldest)
+    with following(tmp_path) as follower:
+        assert follower.version == later
+        edit(tmp_path / current / "top_items.npy")  # mended
+        eventually(lambda: follower.version == current)
+        assert follower.troubles == []
+
+
+def test_a_version_that_was_held_back_takes_no_damaged_ones_place(
+    model: Model, tmp_path: Path
+) -> None:
+    card = card_of(model) | {"dataset": {"name": "table", "users": 100}}
+    current = publish(model, tmp_path, card=card).version
+    card = card_of(model) | {"dataset": {"name": "table", "users": 10}}
+    assert not publish(model, tmp_path, card=card).is_current
+    edit(tmp_path / current / "top_items.npy")
+    with following(tmp_path, poll_seconds=NEVER) as follower:
+        assert follower.version is None
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"", b"20261123T150405Z-00000000"])
+def test_a_service_that_starts_with_a_damaged_pointer_serves_the_newest_version(
+    tmp_path: Path, publish_next: Callable[[], str], content: bytes
+) -> None:
+    publish_next()
+    version = publish_next()
+    (tmp_path / "current").write_bytes(content)
+    with following(tmp_path, poll_seconds=NEVER) as follower:
+        assert follower.version == version
+        assert len(follower.troubles) == 1
+
+
+def test_a_file_that_became_shorter_takes_its_version_out_of_service(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    good, served = publish_next(), publish_next()
+    with following(tmp_path) as follower:
+        assert follower.version == served
+        file = tmp_path / served / "user_factors.npy"
+        content = file.read_bytes()
+        os.truncate(file, 100)
+        eventually(lambda: follower.version == good)
+        assert any("became shorter while it was in service" in one for one in follower.troubles)
+        with file.open("r+b") as again:
+            again.write(content)
+        eventually(lambda: follower.version == served)
+
+
+@pytest.mark.parametrize("verify_bytes", [VERIFY_ALL, 0])
+@pytest.mark.parametrize("told", [False, True])
+def test_a_file_that_was_overwritten_in_place_takes_its_version_out_of_service(
+    tmp_path: Path, publish_next: Callable[[], str], verify_bytes: int, told: bool
+) -> None:
+    """A reload compared nothing, since the version was the same."""
+    good, served = publish_next(), publish_next()
+    poll_seconds = NEVER if told else 0.01
+    with following(tmp_path, poll_seconds=poll_seconds, verify_bytes=verify_bytes) as follower:
+        eventually(lambda: follower.version == served and follower.is_verified)
+        with (tmp_path / served / "top_scores.npy").open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"\x7f")
+        if told:
+            with pytest.raises(ModelUnavailable, match=f"SHA-256.*Version {good} stays"):
+                follower.reload()
+        eventually(lambda: follower.version == good)
+
+
+def test_a_version_in_service_stays_when_its_files_are_touched(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    publish_next()
+    served = publish_next()
+    with following(tmp_path) as follower:
+        recommender = follower.recommender
+        (tmp_path / served / "top_scores.npy").touch()
+        time.sleep(0.1)  # several looks
+        assert follower.recommender is recommender
+        assert follower.troubles == []
+
+
+def test_a_version_in_service_stays_when_its_files_are_removed(
+    tmp_path: Path, publish_next: Callable[[], str]
+) -> None:
+    publish_next()
+    served = publish_next()
+    with following(tmp_path) as follower:
+        recommender = follower.recommender
+        shutil.rmtree(tmp_path / served)
+        time.sleep(0.1)  # several looks
+        assert follower.recommender is recommender
+        with pytest.raises(ModelUnavailable, match=f"No such file.*Version {served} stays"):
+            follower.reload()
+        assert follower.recommender is recommender
+        assert follower.troubles[0].endswith(f"Version {served} serves.")
+
+
+def test_a_version_that_ends_workers_is_doubted_and_at_last_set_aside(
+    tmp_path: Path, publish_next: Callable[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    register = DeathRegister()
+    own, other = OwnSlot(register, 0), 1
+    good, deadly = publish_next(), publish_next()
+    try:
+        with following(tmp_path, verify_bytes=0, slot=own) as follower:
+            eventually(lambda: follower.version == deadly and follower.is_verified)
+            for number in range(1, 4):
+                register.note(other, opening=None, serving=deadly)
+                assert register.record("SIGBUS", other) == deadly
+                if number < 3:  # it is verified again and stays, since its files are as published
+                    eventually(lambda: caplog.text.count(f"model {deadly} agree") > number)  # noqa: B023
+                    assert follower.version == deadly
+            eventually(lambda: follower.version == good)
+            assert "has ended 3 workers" in follower.troubles[0]
+            assert follower.reload() == deadly  # whoever asks for it again gets it
+        register.note(other, opening=deadly, serving=good)
+        register.record("SIGKILL", other)  # nothing that a version could help
+        assert not register.deaths().is_deadly(good)
+        with following(tmp_path, poll_seconds=NEVER, slot=own) as follower:
+            assert follower.version == good
+    finally:
+        register.close()
 
 
 def test_close_may_be_called_twice_and_lets_the_model_go(

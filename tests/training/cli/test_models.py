@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.artifacts.models_folder import ModelsFolder
@@ -10,7 +12,8 @@ from app.artifacts.reading import open_model
 from app.artifacts.writable_folder import WritableModelsFolder
 from app.model.model import Model
 from app.store.address import open_store
-from tests.builders import card_of
+from benchmarks.damages import with_manifest
+from tests.builders import card_of, publish_small, random_model
 from tests.training.cli.commands import (
     QUICK,
     error_of,
@@ -102,6 +105,20 @@ def test_models_verify_finds_a_flipped_bit_and_names_the_file(
     (broken,) = json.loads(capsys.readouterr().out)
     assert (broken["version"], broken["ok"]) == (version, False)
     assert "item_factors.npy" in broken["error"]
+
+
+def test_a_manifest_that_no_training_wrote_is_listed_as_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: a traceback, and no other version was listed either.
+    model = random_model(np.random.default_rng(1), n_users=6, n_items=5)
+    intact = publish_small(model, tmp_path)
+    odd = shutil.copytree(tmp_path / intact, tmp_path / "copy").name
+    odd = with_manifest(tmp_path, odd, lambda manifest: manifest.update(dataset={"name": 5}))
+    assert main(["models", "list", "--models", str(tmp_path), "--json"]) == 0
+    rows = {row["version"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert rows[odd].startswith("broken: its manifest is not one of a training")
+    assert main(["models", "verify", odd, "--models", str(tmp_path)]) == 0  # it could be served
 
 
 @pytest.mark.slow
