@@ -27,8 +27,6 @@ RULES: Final = {
     "a batch has at most 100,000 items": "items, more than 100,000",
 }
 _TOO_LONG: Final = frozenset({413, 414})
-# What the server answers to a URL that it does not read.
-_UNREAD: Final = b"Invalid HTTP request received."
 _KNOWN: Final = re.compile("|".join(RULES.values()))
 
 
@@ -47,8 +45,6 @@ def filter_failure(
     if kind == "AcceptedNegativeData" and case.path == "/events" and status == 200:
         # One bad event does not lose the others of a request: it is refused in the answer.
         return bool(json.loads(response.content)["refused"] == 0)
-    if response.content == _UNREAD:
-        return False
     if kind != "RejectedPositiveData" or status not in {*_TOO_LONG, 422}:
         return True
     if status in _TOO_LONG:

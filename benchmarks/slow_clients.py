@@ -46,7 +46,7 @@ _CLIENTS: Final = 4
 _PAUSE_SECONDS: Final = 0.002
 _WARM_UP_SECONDS: Final = 2.0
 # Beyond a limit: two looks of the sweep, and what a busy machine adds.
-_SLACK_SECONDS: Final = 4.0
+_SLACK_SECONDS: Final = 5.0
 _TARGET: Final = 2.0
 _HEAD: Final = b"Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
 _GET: Final = b"GET /docs HTTP/1.1\r\n" + _HEAD
@@ -72,7 +72,8 @@ _KINDS: Final[Mapping[str, tuple[bytes, bytes, float]]] = {
     "silent": (b"", b"", 15),
     "slow head": (_GET + b"X: ", b"a", 15),
     "slow body": (_POST + b"Content-Length: 100000\r\n\r\n", b" ", 30),
-    "slow reader": ((_GET + b"\r\n") * 2000, b"", 30),
+    # Requests that cost little: served ones would be load, whoever reads the answers.
+    "slow reader": ((_GET.replace(b"/docs", b"/popular?n=200") + b"\r\n") * 400, b"", 30),
     "idle": (b"GET /health/live HTTP/1.1\r\n" + _HEAD + b"\r\n", b"", 75),
 }
 
@@ -81,6 +82,7 @@ def ask(port: int, users: Sequence[str], ended: Event, results: Connection) -> N
     """Requests lists until the end, and sends when each began and how long it took."""
     connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(_CLIENTS)]
     times, number = [], 0
+    results.send("ready")
     while not ended.is_set():
         number += 1
         connection = connections[number % _CLIENTS]
@@ -103,11 +105,22 @@ def attack(port: int, ended: Event, results: Connection) -> None:
     slow = [kind for kind in _KINDS if kind != "silent"]
     kinds = ["silent"] * SILENT + [slow[number % len(slow)] for number in range(SLOW)]
 
-    async def hold(kind: str) -> None:
-        first, more, _ = _KINDS[kind]
+    expected = set(range(len(kinds)))
+
+    async def hold(kind: str, place: int) -> None:
+        first, more, limit = _KINDS[kind]
+        if kind == "slow reader":
+            # Until its buffers are full it is served like any other client, which is load: they
+            # come one after the other.
+            expected.discard(place)
+            await asyncio.sleep(limit * (place % SLOW) / SLOW)
         while not ended.is_set():
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
             begin = time.perf_counter()
+            if place in expected:
+                expected.discard(place)
+                if not expected:
+                    results.send("ready")
             with suppress(OSError):
                 writer.write(first)
                 while not ended.is_set():
@@ -122,7 +135,7 @@ def attack(port: int, ended: Event, results: Connection) -> None:
             writer.transport.abort()
 
     async def hold_all() -> None:
-        await asyncio.gather(*map(hold, kinds))
+        await asyncio.gather(*map(hold, kinds, range(len(kinds))))
 
     asyncio.run(hold_all())
     results.send(served)
@@ -141,6 +154,7 @@ def throw(port: int, bomb: str, ended: Event, results: Connection) -> None:
     """Throws a bomb every second, and sends what came back: statuses, or the kind of error."""
     data = BOMBS[bomb]()
     answers: list[str] = []
+    results.send("ready")
     while not ended.is_set():
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             outcome = "none"
@@ -172,6 +186,11 @@ class Others:
             context.Process(target=target, args=(*one, self._ended, theirs), daemon=True).start()
             self._pipes.append(ours)
 
+    def wait(self) -> None:
+        """Waits until all have begun."""
+        for pipe in self._pipes:
+            pipe.recv()
+
     def end(self) -> list[Any]:
         """Ends all; returns what each has sent."""
         self._ended.set()
@@ -197,6 +216,8 @@ def phase(
     """Measures lists for some seconds; returns the figures, and what the attackers say."""
     clients = Others(ask, [(server.port, users)])
     others = attackers()
+    for one in (clients, *others):
+        one.wait()
     time.sleep(_WARM_UP_SECONDS)
     begin, used = time.perf_counter(), processor_seconds(server)
     time.sleep(seconds)
