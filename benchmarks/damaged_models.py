@@ -32,8 +32,8 @@ import numpy as np
 from app.artifacts.writable_folder import WritableModelsFolder
 from benchmarks.conditions import conditions
 from benchmarks.damages import BEFORE, POINTER, SECRET, SERVED, remove
-from tests.app.test_server import Server, eventually, serving
 from tests.builders import CREATED_AT, publish_small, random_model
+from tests.server import Server, eventually, serving
 
 RESULTS: Final = Path(__file__).parent / "results" / "damaged_models.json"
 _WORKERS: Final = 2

@@ -26,8 +26,8 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.conditions import conditions
-from tests.app.test_server import Server, serving
 from tests.postgres import PostgresServer
+from tests.server import Server, serving
 
 RESULTS: Final = Path(__file__).parent / "results" / "frozen.json"
 _CONNECTIONS: Final = 16

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.conditions import conditions
-from tests.app.test_server import serving
+from tests.server import serving
 
 RESULTS: Final = Path(__file__).parent / "results" / "fuzz_api.json"
 CHECKS: Final = (

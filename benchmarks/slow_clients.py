@@ -37,7 +37,7 @@ from typing import Any, Final
 
 from benchmarks.conditions import conditions
 from benchmarks.frozen import train
-from tests.app.test_server import Server, eventually, serving
+from tests.server import Server, eventually, serving
 
 RESULTS: Final = Path(__file__).parent / "results" / "slow_clients.json"
 SILENT: Final = 150

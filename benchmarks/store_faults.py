@@ -34,8 +34,8 @@ from typing import Any, Final
 from app.store.address import open_store
 from benchmarks.conditions import conditions
 from benchmarks.frozen import train
-from tests.app.test_server import Server, serving
 from tests.postgres import PostgresServer, Standby
+from tests.server import Server, serving
 from tests.store_faults import FaultyPostgres, faulty_sqlite, play
 
 RESULTS: Final = Path(__file__).parent / "results" / "store_faults.json"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
@@ -22,6 +21,7 @@ from app.settings import Settings
 from app.store.address import open_store
 from app.store.clock import now
 from tests.postgres import PostgresServer
+from tests.server import eventually
 from training.cli import main
 
 pytestmark = pytest.mark.slow  # all of it makes models or pages
@@ -102,14 +102,6 @@ class Encore:
         if response.status_code == 404 or not response.json()["is_in_model"]:
             return None
         return {entry["artist_id"]: entry["plays"] for entry in response.json()["history"]}
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Waits until something holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.app.test_server import PATIENCE, Server, eventually, serving
+from tests.server import PATIENCE, Server, eventually, serving
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_server import PATIENCE, Server, serving
+from tests.server import PATIENCE, Server, serving
 
 pytestmark = pytest.mark.slow
 JSON = "Content-Type: application/json"

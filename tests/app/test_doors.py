@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from app.model.model import Model
-from tests.app.test_server import PATIENCE, eventually, serving
 from tests.builders import publish_small
+from tests.server import PATIENCE, eventually, serving
 
 pytestmark = pytest.mark.slow
 

@@ -23,8 +23,8 @@ from app.events.personal_data import Goes, Place
 from app.files import SHARED_MEMORY
 from app.store.address import open_store
 from app.store.stamps import stamp_key
-from tests.app.test_server import Server, eventually, serving
 from tests.postgres import children_of
+from tests.server import Server, eventually, serving
 from training.cli import main
 
 PERSON: Final = "person-5c1e7a90d3b84f26"

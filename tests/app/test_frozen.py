@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_server import PATIENCE, Server, eventually, serving
 from tests.postgres import PostgresServer
+from tests.server import PATIENCE, Server, eventually, serving
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.app.test_server import PATIENCE, Server, serving
+from tests.server import PATIENCE, Server, serving
 
 pytestmark = pytest.mark.slow
 

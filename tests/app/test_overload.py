@@ -14,7 +14,7 @@ import pytest
 from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
-from tests.app.test_server import PATIENCE, Server, serving
+from tests.server import PATIENCE, Server, serving
 
 pytestmark = pytest.mark.slow
 

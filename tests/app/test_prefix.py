@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from tests.app.test_server import PATIENCE, serving
+from tests.server import PATIENCE, serving
 
 pytestmark = pytest.mark.slow
 PREFIX = "/music/encore"

@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from app.files import SHARED_MEMORY
-from tests.app.test_server import Server, eventually, serving
 from tests.postgres import children_of
+from tests.server import Server, eventually, serving
 
 WORKERS: Final = 2
 # Each on a new connection, which any worker may take.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from tests.app.test_server import PATIENCE, ROOT, Server, eventually, serving, start
+from tests.server import PATIENCE, ROOT, Server, eventually, serving, start
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from app.store.address import open_store
-from tests.app.test_server import ROOT, Server, eventually, serving
 from tests.postgres import PostgresServer, Standby
+from tests.server import ROOT, Server, eventually, serving
 from tests.store_faults import FaultyPostgres, FaultySqlite, FaultyStore, play
 
 pytestmark = pytest.mark.slow

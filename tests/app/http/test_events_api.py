@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from app.events.event_types import EventType
 from app.main import create_app
 from app.settings import Settings
+from tests.server import eventually
 
 NEW = "i50"
 
@@ -387,6 +388,7 @@ def test_a_store_that_vanishes_degrades_and_cached_lists_stay(
         assert client.get("/recommend/u30").json() == answer
         assert source(client, "u31") == "als"
         aside.rename(database)
+        eventually(lambda: client.get("/health/ready").json()["status"] == "ready")
         send(client, play("u31"))
         assert client.get("/health/ready").json()["status"] == "ready"
         assert source(client, "u31") == "fold_in"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from tests.server import eventually
 
 PATIENCE = 30.0
 
@@ -34,13 +34,6 @@ def send(client: TestClient, artist: str, *users: str, **fields: Any) -> None:
 def items(client: TestClient, user: str, **parameters: Any) -> dict[str, dict[str, Any]]:
     answer = client.get(f"/recommend/{user}", params={"n": 50, **parameters}).json()
     return {item["artist_id"]: item for item in answer["items"]}
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.1)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from tests.app.test_server import PATIENCE, Server
+from tests.server import PATIENCE, Server
 
 HOST: Final = b"Host: 127.0.0.1\r\n"
 LIVE: Final = b"GET /health/live HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -28,7 +28,7 @@ from tests.app.server.raw import (
     problem_in,
     to_the_end,
 )
-from tests.app.test_server import PATIENCE, Server, eventually, serving
+from tests.server import PATIENCE, Server, eventually, serving
 
 CLIENTS = 6
 

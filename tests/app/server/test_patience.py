@@ -22,7 +22,7 @@ from tests.app.server.raw import (
     problem_in,
     to_the_end,
 )
-from tests.app.test_server import Server, eventually, serving
+from tests.server import Server, eventually, serving
 
 GET = b"GET /health/live HTTP/1.1\r\n" + HOST
 LIMITS = Limits(head=10, body=20, send=30, keep_alive=40, connections=5)

@@ -24,7 +24,7 @@ from tests.app.server.raw import (
     sent,
     to_the_end,
 )
-from tests.app.test_server import Server, eventually, serving
+from tests.server import Server, eventually, serving
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.model.model import Model
-from tests.app.test_server import PATIENCE, Server, eventually, serving, start
 from tests.builders import CREATED_AT, publish_small
+from tests.server import PATIENCE, Server, eventually, serving, start
 
 pytestmark = pytest.mark.slow
 
