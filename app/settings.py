@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     ByteSize,
@@ -27,10 +26,9 @@ from app.hosts import ANY, is_loopback, read_host, read_origin
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.store.address import check_url
 from app.store.deadlines import Deadlines
-from app.variables import LINK_HINT, PREFIX, check_spelling, is_service_link
+from app.variables import PREFIX, Area, check_spelling, describe, entries, flag, read_area, variable
 
-_MASK: Final = "**********"
-Area = Literal["reads", "metrics", "docs"]
+__all__ = ["Settings", "check_variables", "flag", "load_event_rules", "load_settings", "variable"]
 
 
 class _FromVariables(BaseSettings):
@@ -257,17 +255,17 @@ class Settings(_FromVariables):
     @field_validator("protect", mode="before")
     @classmethod
     def _split_areas(cls, value: object) -> object:
-        return _entries(value, _read_area)
+        return entries(value, read_area)
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
-        return _entries(value, read_host)
+        return entries(value, read_host)
 
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:
-        return _entries(value, read_origin)
+        return entries(value, read_origin)
 
     @field_validator("database_url")
     @classmethod
@@ -326,6 +324,7 @@ class Settings(_FromVariables):
         return _event_rules(self)
 
 
+_SECRETS: Final = frozenset({"api_key", "database_url"})
 # The setting of each event rule.
 _RULE_SETTINGS: Final = {
     "play": "play_units",
@@ -347,40 +346,8 @@ def _event_rules(settings: BaseSettings) -> EventRules:
     return EventRules(**{rule: getattr(settings, name) for rule, name in _RULE_SETTINGS.items()})
 
 
-_Entry = TypeVar("_Entry")
-
-
-def _entries(value: object, read: Callable[[str], _Entry]) -> object:
-    """Returns the entries of a list that is written with commas, each once, in order."""
-    parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value  # type: ignore[assignment]
-    return tuple(dict.fromkeys(read(part.strip()) for part in parts if part.strip()))
-
-
-def _read_area(text: str) -> str:
-    areas = get_args(Area)
-    word = text.lower()
-    if word not in areas:
-        near = get_close_matches(word, areas, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"expected {', '.join(areas)}, found {text[:100]!a}{hint}")
-    return word
-
-
-def variable(name: str) -> str:
-    """Returns the environment variable of a setting."""
-    return f"{PREFIX}{name.upper()}"
-
-
-def flag(name: str) -> str:
-    """Returns the command line flag of a setting."""
-    return "--" + name.replace("_", "-")
-
-
 def check_variables() -> Sequence[str]:
-    """Checks the names of the variables of the environment.
-
-    Returns:
-        The names beginning with ``ENCORE_`` that nothing reads.
+    """Returns the names beginning with ``ENCORE_`` that nothing reads.
 
     Raises:
         InvalidSettings: a name is misspelt; the message has a line for each.
@@ -418,18 +385,5 @@ def _described() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        lines = [_describe(entry) for entry in error.errors(include_url=False)]
+        lines = [describe(entry, _SECRETS) for entry in error.errors(include_url=False)]
         raise InvalidSettings("\n".join(lines)) from None  # its cause would show the key
-
-
-def _describe(error: Mapping[str, Any]) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return message
-    name = str(error["loc"][0])
-    is_secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
-    value = _MASK if is_secret else repr(str(error["input"])[:100])
-    message = message.replace("Input should be", "expected", 1)
-    if is_service_link(variable(name), str(error["input"])):
-        message += f". {LINK_HINT}"
-    return f"{variable(name)} is {value}: {message}"

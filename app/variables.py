@@ -7,13 +7,15 @@ start a service without a key. So a name within two letters of a known one is re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from difflib import get_close_matches
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from app.text import visible
 
 PREFIX: Final = "ENCORE_"
+Area = Literal["reads", "metrics", "docs"]
 # Variables beside the settings, and who reads them.
 OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "ENCORE_TRAIN_MEMORY": "docker-compose.yml",
@@ -25,6 +27,7 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = {
 # How many letters a misspelt name is away from the right one.
 _NEAR: Final = 2
 _ECHO: Final = 80
+_MASK: Final = "**********"
 # What Kubernetes and links of Docker set in every container for a service whose name begins so.
 _SERVICE_LINK: Final = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?|NAME)"
@@ -108,3 +111,46 @@ def distance(first: str, second: str) -> int:
             is_swap = i > 1 and j > 1 and (letter, first[i - 2]) == (second[j - 2], other)
             row.append(min(steps, last[j - 2] + 1) if is_swap else steps)
     return row[-1]
+
+
+_Entry = TypeVar("_Entry")
+
+
+def entries(value: object, read: Callable[[str], _Entry]) -> object:
+    """Returns the entries of a list that is written with commas, each once, in order."""
+    parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value  # type: ignore[assignment]
+    return tuple(dict.fromkeys(read(part.strip()) for part in parts if part.strip()))
+
+
+def read_area(text: str) -> str:
+    """Returns the area of calls that a text names."""
+    areas = get_args(Area)
+    word = text.lower()
+    if word not in areas:
+        near = get_close_matches(word, areas, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"expected {', '.join(areas)}, found {text[:100]!a}{hint}")
+    return word
+
+
+def variable(name: str) -> str:
+    """Returns the environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def flag(name: str) -> str:
+    """Returns the command line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def describe(error: Mapping[str, Any], secrets: Container[str]) -> str:
+    """Returns an error of pydantic about a setting as a sentence; secret values are masked."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0])
+    value = _MASK if name in secrets else repr(str(error["input"])[:100])
+    message = message.replace("Input should be", "expected", 1)
+    if is_service_link(variable(name), str(error["input"])):
+        message += f". {LINK_HINT}"
+    return f"{variable(name)} is {value}: {message}"

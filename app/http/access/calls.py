@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import compile_path
 
-from app.settings import Area
+from app.variables import Area
 
 
 class Access(StrEnum):

@@ -14,7 +14,7 @@ from app.errors import Unauthorized
 from app.http.access.calls import CALLS, Paths, wants_key
 from app.http.access.refusal import refuse
 from app.http.raw_target import as_routed, path_in_service
-from app.settings import Area
+from app.variables import Area
 
 _HEADER: Final = b"x-api-key"
 _GUARDED: Final = 0

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.http.access.calls import CALLS, Access, wants_key
 from app.http.problems import problem_responses
-from app.settings import Area
+from app.variables import Area
 
 _SCHEME: Final = "ApiKey"
 

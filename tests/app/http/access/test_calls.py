@@ -15,7 +15,8 @@ from starlette.staticfiles import StaticFiles
 from app.http.access.calls import CALLS, Access, Paths, check_calls, wants_key
 from app.http.raw_target import encoded_path
 from app.main import create_app
-from app.settings import Area, Settings
+from app.settings import Settings
+from app.variables import Area
 
 ROOT = Path(__file__).parents[4]
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.http.access.calls import CALLS, wants_key
 from app.main import Service
-from app.settings import Area
+from app.variables import Area
 from tests.app.http.access.conftest import Start
 from tests.app.http.test_hot_route import behind, essence
 
