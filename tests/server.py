@@ -17,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.processes import children_of
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
 
@@ -60,6 +62,13 @@ class Server:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def kill(self) -> None:
+        """Kills it and its workers, as if the machine went down; returns when they are gone."""
+        for child in children_of(self.process.pid):
+            os.kill(child, signal.SIGKILL)
+        self.process.kill()
+        self.process.communicate(timeout=PATIENCE)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Ends it by a signal; returns its exit status and what it logged."""
