@@ -43,7 +43,7 @@ from app.store.address import open_store
 from app.store.clock import now
 from benchmarks.conditions import conditions
 from benchmarks.made_up_model import made_up_model, publish_made_up
-from tests.postgres import children_of
+from tests.processes import children_of
 from tests.server import Server, serving
 
 RESULTS: Final = Path(__file__).parent / "results" / "heavy_requests.json"

@@ -37,7 +37,7 @@ from typing import Any, Final
 
 from benchmarks.conditions import conditions
 from benchmarks.frozen import train
-from tests.postgres import children_of
+from tests.processes import children_of
 from tests.server import Server, eventually, serving
 
 RESULTS: Final = Path(__file__).parent / "results" / "slow_clients.json"
