@@ -43,6 +43,8 @@ _WORKERS: Final = 2
 _SHORTEST_S: Final = 0.1
 _LONGEST_S: Final = 1.0
 _PATIENCE_S: Final = 300.0
+# A worker that lives shorter than 10 s is replaced after a pause, since it may die again at once.
+_LONG_LIFE_S: Final = 11.0
 # What the service logs about a death, its own or that of a worker.
 _UNCLEAN: Final = "the last run did not end cleanly"
 _DEATH: Final = re.compile(r"killed|died|ended|SIGKILL")
@@ -108,7 +110,7 @@ def crash(
             start = time.monotonic()
             match victims[number % len(victims)]:
                 case "worker":
-                    service.kill_worker(rng)
+                    service.kill_worker()
                 case "service":
                     service.kill()
                 case "database":
@@ -245,9 +247,10 @@ class Supervised:
         process.kill()
         _wait_until(lambda: self.process is not process)
 
-    def kill_worker(self, rng: random.Random) -> None:
-        """Kills a worker."""
-        worker = rng.choice(self.workers())
+    def kill_worker(self) -> None:
+        """Kills the older worker, once it has lived long enough to be replaced without a pause."""
+        worker = min(self.workers(), key=_started_at)
+        _wait_until(lambda: _uptime() - _started_at(worker) > _LONG_LIFE_S)
         os.kill(worker, signal.SIGKILL)
         self.killed_workers.append(worker)
         _wait_until(lambda: worker not in self.workers())
@@ -290,6 +293,16 @@ class Supervised:
             stdout=subprocess.DEVNULL,
             stderr=self._log,
         )
+
+
+def _started_at(pid: int) -> float:
+    """Returns when a process was started, in seconds since the machine was."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _uptime() -> float:
+    return float(Path("/proc/uptime").read_text().split()[0])
 
 
 def _wait_until(holds: Callable[[], bool]) -> None:
