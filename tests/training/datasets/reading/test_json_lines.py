@@ -83,7 +83,7 @@ def test_a_file_that_ends_in_the_middle_is_refused(tmp_path: Path) -> None:
         ('{"data":[{"user_id":1}]}\n', "has no column 'user_id'; it has 'data'"),
         ('{"user_id":{"id":1},"item_id":2}\n', "the column 'user_id' holds lists or objects"),
         (
-            LINE + '{"user_id":{"id":1},"item_id":[2]}\n{"user_id":[1],"item_id":{"a":1}}\n',
+            LINE + '{"user_id":{"id":1},"item_id":2}\n{"user_id":[1],"item_id":3}\n',
             "the column 'user_id' holds lists or objects",
         ),
     ],
