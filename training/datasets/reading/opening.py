@@ -64,6 +64,11 @@ class Part:
         return cls(str(path), path.name, path, path)
 
 
+def shown_path(path: Path) -> str:
+    """Returns what a path is called in messages."""
+    return _SHOWN_INPUT if path == STANDARD_INPUT else str(path)
+
+
 @contextmanager
 def opening(path: Path) -> Iterator[list[Part]]:
     """Opens the files that a path names; yields them in the order of their names.
@@ -137,7 +142,9 @@ def _parts(path: Path) -> list[Part]:
                 f"{path} holds no data: no file whose name does not begin with '_' or '.'"
             )
     elif path.exists():
-        raise DatasetError(f"{path} is neither a file nor a folder")
+        raise DatasetError(
+            f"{path} is neither a file nor a folder; a pipe is read as standard input, --data -"
+        )
     elif _PATTERN.search(str(path)):
         parts = _parts_of_pattern(path)
     else:
