@@ -66,7 +66,8 @@ def check_readable(
     if not rows.are_mostly_readable and not allow_unreadable:
         raise DatasetError(
             f"{shown_path(path)}: {rows.warning}, so the file is not used. Correct "
-            "the file or the options of its columns, or give --allow-unreadable to use the other rows"
+            "the file or the options of its columns, or give --allow-unreadable to use the other "
+            "rows"
         )
 
 
