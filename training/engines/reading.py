@@ -12,6 +12,7 @@ from app.store.upkeep import MaintainableStore
 from training.data.interactions import Interactions
 from training.data.records import Records
 from training.datasets import ensure_dataset, load_dataset
+from training.datasets.reading.opening import shown_path
 from training.engines.engine import Source
 from training.errors import DatasetError, TrainingError
 from training.event_data.merge import EventLog, Merged, merge, read_event_log
@@ -37,7 +38,7 @@ def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:
         path = ensure_dataset(source.dataset, source.path)
         without_id = preset.drop_items_without_id
         options = replace(source.options, drop_items_without_id=without_id)
-        with observer.busy(f"reading {path}"):
+        with observer.busy(f"reading {shown_path(path)}"):
             records = load_dataset(source.dataset, path, options)
         check_readable(records, path, observer, allow_unreadable=source.allow_unreadable)
     if log is not None:
@@ -60,12 +61,13 @@ def check_readable(
         DatasetError: too many rows are unreadable, and ``allow_unreadable`` is false.
     """
     if records.remark:
-        observer.note(f"{path}: {records.remark}")
+        observer.note(f"{shown_path(path)}: {records.remark}")
     rows = records.rows
     if not rows.are_mostly_readable and not allow_unreadable:
         raise DatasetError(
-            f"{path}: {rows.warning}, so the file is not used. Correct the file or the options of "
-            "its columns, or give --allow-unreadable to use the other rows"
+            f"{shown_path(path)}: {rows.warning}, so the file is not used. Correct "
+            "the file or the options of its columns, or give --allow-unreadable to use the other "
+            "rows"
         )
 
 
