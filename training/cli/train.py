@@ -83,24 +83,22 @@ origin, and do nothing else.
     """
     if not evaluation:
         _refuse_without_evaluation(split, plan, search_file)
-    source = source or SourceOptions()
     preset = (split or SplitOptions()).apply((options or RecipeOptions()).recipe())
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report) if evaluation else None
     if print_options and config is not None:
-        Output().print_lines(to_text(config, effective(preset, how), source.dataset))
+        Output().print_lines(to_text(config, effective(preset, how), source and source.dataset))
         return 0
     output = Output(json_to)
     check_writable(models)
     _check_search(search_file, report=report)
     events = event_options or EventOptions()
-    where = source_of(source, columns or ColumnOptions(), events)
+    where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)
     loaded = ENGINE.read(where, preset, output)
     output.show(records_table(loaded.provenance))
     recipe = Recipe(preset, how, report, search_file, top_lists, events.event_unit)
     built = loaded.build(recipe, output)
     published = publish(built.model, models, card=built.card, report=built.report, force=force)
-    _show_measured(output, built, how)
-    _show_published(output, published, models, with_report=built.report is not None)
+    _show(output, built, how, published, models)
     output.result(_to_json(published, models, built))
     output.warn(loaded.provenance.rows.warning)
     return 0 if published.is_current else NOT_CURRENT
@@ -125,11 +123,14 @@ def _check_search(search_file: Path | None, *, report: bool) -> None:
     read_search(search_file)
 
 
-def _show_measured(output: Output, built: Built, plan: Plan | None) -> None:
+def _show(
+    output: Output, built: Built, plan: Plan | None, published: Published, models: Path
+) -> None:
     if built.figures is not None:
         output.show(figures_table(built.figures))
     if plan is not None and plan.patience is not None and built.convergence is not None:
         output.show(convergence_table(built.convergence))
+    _show_published(output, published, models, with_report=built.report is not None)
 
 
 def _show_published(
