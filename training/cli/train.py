@@ -81,16 +81,16 @@ and the exit status is 3.
         print_options: Print the options that hold, as a file for `--config`, each with its \
 origin, and do nothing else.
     """
-    if not evaluation:
-        _refuse_without_evaluation(split, plan, search_file)
+    _refuse_without(split, plan, search_file, evaluation=evaluation, report=report)
     preset = (split or SplitOptions()).apply((options or RecipeOptions()).recipe())
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report) if evaluation else None
     if print_options and config is not None:
-        Output().print_lines(to_text(config, effective(preset, how), source and source.dataset))
+        Output().print_lines(to_text(config, effective(preset, how)))
         return 0
     output = Output(json_to)
     check_writable(models)
-    _check_search(search_file, report=report)
+    if search_file is not None:  # a wrong file is refused before the data are read
+        read_search(search_file)
     events = event_options or EventOptions()
     where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)
     loaded = ENGINE.read(where, preset, output)
@@ -104,23 +104,21 @@ origin, and do nothing else.
     return 0 if published.is_current else NOT_CURRENT
 
 
-def _refuse_without_evaluation(
-    split: SplitOptions | None, plan: PlanOptions | None, search_file: Path | None
+def _refuse_without(
+    split: SplitOptions | None,
+    plan: PlanOptions | None,
+    search_file: Path | None,
+    *,
+    evaluation: bool,
+    report: bool,
 ) -> None:
     """Refuses options without effect."""
     given = (split or SplitOptions()).given() + (plan or PlanOptions()).given()
     given += ["--search"] if search_file else []
-    if given:
+    if given and not evaluation:
         raise TrainingError(f"{given[0]} does nothing without an evaluation; leave it out")
-
-
-def _check_search(search_file: Path | None, *, report: bool) -> None:
-    """Refuses a wrong file of a search before the data are read."""
-    if search_file is None:
-        return
-    if not report:
+    if search_file is not None and not report:
         raise TrainingError("--search does nothing without a report; leave it out")
-    read_search(search_file)
 
 
 def _show(

@@ -45,19 +45,19 @@ def effective(preset: Preset, plan: Plan | None) -> dict[str, Any]:
     return holds
 
 
-def to_text(configuration: Configuration, holds: Mapping[str, Any], dataset: str | None) -> str:
+def to_text(configuration: Configuration, holds: Mapping[str, Any]) -> str:
     """Returns the options of a command as TOML, each with its origin.
 
     Args:
         configuration: the options as they came.
         holds: what holds for options that were not given, by key.
-        dataset: its name; options that only others take are left out.
     """
-    known = None if dataset is None else DATASETS.get(dataset)
-    taken = frozenset() if known is None else option_names(known)
+    sections = in_sections(configuration.arguments)
+    dataset = DATASETS.get(str(sections["data"]["dataset"].value))
+    taken = frozenset() if dataset is None else option_names(dataset)
     foreign = {option.name for option in fields(DatasetOptions)} - taken
     document = tomlkit.document()
-    for section, options in in_sections(configuration.arguments).items():
+    for section, options in sections.items():
         table = tomlkit.table()
         for key, argument in options.items():
             value, origin, source = argument.field_info.default, "default", ""
