@@ -89,8 +89,6 @@ origin, and do nothing else.
         return 0
     output = Output(json_to)
     check_writable(models)
-    if search_file is not None:  # a wrong file is refused before the data are read
-        read_search(search_file)
     events = event_options or EventOptions()
     where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)
     loaded = ENGINE.read(where, preset, output)
@@ -112,13 +110,15 @@ def _refuse_without(
     evaluation: bool,
     report: bool,
 ) -> None:
-    """Refuses options without effect."""
+    """Refuses options without effect, and a wrong file of a search, before the data are read."""
     given = (split or SplitOptions()).given() + (plan or PlanOptions()).given()
     given += ["--search"] if search_file else []
     if given and not evaluation:
         raise TrainingError(f"{given[0]} does nothing without an evaluation; leave it out")
     if search_file is not None and not report:
         raise TrainingError("--search does nothing without a report; leave it out")
+    if search_file is not None:
+        read_search(search_file)
 
 
 def _show(
