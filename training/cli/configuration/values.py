@@ -23,7 +23,7 @@ _SQLITE: Final = "sqlite:///"
 _MASK: Final = "***"
 # user:PASSWORD@host, and ?password=PASSWORD, in a URL.
 _PASSWORDS: Final = (
-    re.compile(r"(?P<before>://[^:/@\s]*:)(?P<password>[^/\s\"']*)(?=@)"),
+    re.compile(r"(?P<before>://[^:/@\s]*:)(?P<password>[^\s\"']*)(?=@)"),
     re.compile(r"(?P<before>[?&](?:ssl)?password=)(?P<password>[^&\s\"']*)", re.IGNORECASE),
 )
 

@@ -62,6 +62,7 @@ def test_each_value_has_its_origin(
     [
         ("postgresql://u:secret@h/db", "postgresql://u:***@h/db"),
         ("postgresql://u:se@cret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:se/secret@h/db", "postgresql://u:***@h/db"),
         ("postgresql://h/db?password=secret&x=1", "postgresql://h/db?password=***&x=1"),
     ],
 )
