@@ -1,46 +1,17 @@
-"""Configuration: a TOML file of hyperparameters; ``tune`` writes it, ``--config`` reads it."""
+"""TOML files: reading any, and writing one of options, which ``--config`` reads."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import tomlkit
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from training.errors import TrainingError
 from training.files import write_text
-
-
-def read_configuration(path: Path, options: type) -> dict[str, Any]:
-    """Reads the options that a file gives.
-
-    Args:
-        path: a TOML file with ``name = value`` in each line; names are those of the options, with
-            underscores.
-        options: the dataclass of the options.
-
-    Returns:
-        The values by name.
-
-    Raises:
-        TrainingError: the file cannot be read, or has an unknown name or a wrong value.
-    """
-    given = read_toml(path)
-    known = [field.name for field in fields(options)]
-    for name in given:
-        if name not in known:
-            raise TrainingError(
-                f"{path}: there is no option {name!r}; known are {', '.join(known)}"
-            )
-    try:
-        checked: object = TypeAdapter(options).validate_python(given)
-    except ValidationError as error:
-        raise TrainingError(f"{path}: {explain(error)}") from error
-    return {name: getattr(checked, name) for name in given}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -50,10 +21,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         TrainingError: the file cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TrainingError(f"{path}: {error.strerror}") from error
-    except ValueError as error:  # neither UTF-8 nor TOML
+    except (ValueError, RecursionError) as error:  # neither UTF-8 nor TOML
         raise TrainingError(f"{path} is not TOML: {error}") from error
 
 
@@ -64,8 +35,10 @@ def explain(error: ValidationError) -> str:
     return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}, found {first['input']!r}"
 
 
-def write_configuration(path: Path, values: Mapping[str, Any], remarks: list[str]) -> None:
-    """Writes options to a file that ``read_configuration`` reads.
+def write_configuration(
+    path: Path, sections: Mapping[str, Mapping[str, Any]], remarks: list[str]
+) -> None:
+    """Writes options by section to a file that ``--config`` reads.
 
     Raises:
         WriteError: the disk is full, or the file cannot be written.
@@ -73,6 +46,9 @@ def write_configuration(path: Path, values: Mapping[str, Any], remarks: list[str
     document = tomlkit.document()
     for remark in remarks:
         document.add(tomlkit.comment(remark))
-    for name, value in values.items():
-        document.add(name, value)
+    for name, values in sections.items():
+        table = tomlkit.table()
+        for key, value in values.items():
+            table.add(key, str(value) if isinstance(value, str) else value)
+        document.add(name, table)
     write_text(path, tomlkit.dumps(document))

@@ -121,6 +121,10 @@ class Output:
             what = visible(what) if isinstance(what, str) else what
             self.out.print(what, markup=False, highlight=False, soft_wrap=isinstance(what, str))
 
+    def print_lines(self, text: str) -> None:
+        """Prints a text of several lines on stdout as it is, such as a file."""
+        self.out.print(visible_lines(text), end="", markup=False, highlight=False, soft_wrap=True)
+
     def note(self, message: str) -> None:
         """Prints a note on stderr."""
         self.err.print(f"note: {visible(message)}", markup=False, highlight=False, soft_wrap=True)

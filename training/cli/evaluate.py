@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from training.cli.app import JsonTo, cli
+from training.cli.configuration.filling import Config
+from training.cli.configuration.sections import EVALUATION, OUTPUT
 from training.cli.console import Output
 from training.cli.options import AtLeastOne, DataOptions, PlanOptions, RecipeOptions
 from training.cli.reading import Data, read_data
@@ -15,35 +16,35 @@ from training.cli.tables import convergence_table, discovery_table, figures_tabl
 from training.measuring.experiment import Measured, measure
 from training.study import DiscoveryPoint, measure_discovery
 
-Config = Annotated[Path | None, Parameter(name="--config")]
+_MEASURED: Final = Parameter(group=EVALUATION)
 
 
 @cli.command
 def evaluate(
     *,
     data: DataOptions | None = None,
-    plan: PlanOptions | None = None,
     options: RecipeOptions | None = None,
+    plan: PlanOptions | None = None,
+    repeats: Annotated[int, AtLeastOne, _MEASURED] = 1,
+    convergence: Annotated[bool, _MEASURED] = False,
+    discovery_curve: Annotated[bool, _MEASURED] = False,
+    json_to: Annotated[JsonTo, Parameter(group=OUTPUT)] = None,
     config: Config = None,
-    repeats: Annotated[int, AtLeastOne] = 1,
-    convergence: bool = False,
-    discovery_curve: bool = False,
-    json_to: JsonTo = None,
 ) -> None:
     """Measures popularity, item-kNN and ALS on held-out artists; publishes nothing.
 
     Args:
         data: The data, and how they are split.
-        plan: How to measure.
         options: The recipe.
-        config: TOML file with options of the recipe, as `tune` writes it.
+        plan: How to measure.
         repeats: Number of times that the split is made, each with the next seed.
         convergence: Measure NDCG on a validation part after each iteration.
         discovery_curve: Measure the lists at several settings of the discovery dial.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
+        config: File of options.
     """
     output = Output(json_to)
-    what = read_data(output, (options or RecipeOptions()).over(config), data or DataOptions())
+    what = read_data(output, options or RecipeOptions(), data or DataOptions())
     how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
     with output.bars() as bars:
         measured = measure(what.interactions, what.recipe, how, progress=bars)

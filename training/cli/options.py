@@ -14,7 +14,7 @@ from cyclopts import Parameter, validators
 
 from app.model.event_unit import DEFAULT_UNIT
 from app.model.weighting import WEIGHTINGS, WeightingName
-from training.configuration import read_configuration
+from training.cli.configuration.sections import DATA, EVALUATION, RECIPE
 from training.datasets import DatasetOptions
 from training.errors import TrainingError
 from training.measuring.experiment import Plan
@@ -57,7 +57,7 @@ def _refuse_option(kind: object, value: Path | None) -> None:
 Source = Annotated[Path, Parameter(allow_leading_hyphen=True, validator=_refuse_option)]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=DATA)
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """The dataset."""
@@ -71,7 +71,7 @@ input. Default: data/NAME, downloaded if that is missing."
     "Use the dataset although more than 20 % of its rows cannot be read."
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=DATA)
 @dataclass(frozen=True, kw_only=True)
 class EventOptions:
     """The events of the service."""
@@ -104,7 +104,7 @@ the user's weights."
         return None if self.data_until is None else _seconds(self.data_until)
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=DATA)
 @dataclass(frozen=True, kw_only=True)
 class PartOptions:
     """A ready-made split."""
@@ -115,13 +115,13 @@ class PartOptions:
     "Test part of a ready-made split, a table."
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=DATA)
 @dataclass(frozen=True, kw_only=True)
 class ColumnOptions(DatasetOptions):
     """Options of single datasets, which their modules declare."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RECIPE)
 @dataclass(frozen=True, kw_only=True)
 class BaseOptions:
     """A preset, and changes to it other than hyperparameters."""
@@ -161,7 +161,7 @@ class BaseOptions:
         }
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RECIPE)
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions(BaseOptions):
     """A preset, and changes to it."""
@@ -206,23 +206,8 @@ play; needs data with times. Default: no fading."
         )
         return replace(base, parameters=parameters)
 
-    def over(self, config: Path | None) -> RecipeOptions:
-        """Returns these options, with those of a file where they are not given.
 
-        Raises:
-            TrainingError: the file cannot be read, or has an unknown name or a wrong value.
-        """
-        if config is None:
-            return self
-        from_file = read_configuration(config, RecipeOptions)
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        regularizations = {"regularization", "relative_regularization"}
-        if regularizations & given.keys():
-            from_file = {name: from_file[name] for name in from_file.keys() - regularizations}
-        return replace(self, **{**from_file, **given})
-
-
-@Parameter(name="*")
+@Parameter(name="*", group=EVALUATION)
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
     """The split that cuts the test part."""
@@ -282,7 +267,7 @@ class DataOptions:
     split: SplitOptions = field(default_factory=SplitOptions)
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=EVALUATION)
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
     """How to measure."""

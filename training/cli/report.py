@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
 from training.cli.app import JsonTo, cli
+from training.cli.configuration.filling import Config
+from training.cli.configuration.sections import OUTPUT
 from training.cli.console import Output
-from training.cli.evaluate import Config, measured_to_json
+from training.cli.evaluate import measured_to_json
 from training.cli.options import DataOptions, PlanOptions, RecipeOptions
 from training.cli.reading import read_data
 from training.cli.tables import figures_table
@@ -20,31 +22,33 @@ from training.measuring.experiment import measure
 from training.study import measure_discovery, study
 from training.tuning.state import read_search
 
+_OUTPUT: Final = Parameter(group=OUTPUT)
+
 
 @cli.command
 def report(
     *,
-    out: Path,
+    out: Annotated[Path, _OUTPUT],
     data: DataOptions | None = None,
-    plan: PlanOptions | None = None,
     options: RecipeOptions | None = None,
+    plan: PlanOptions | None = None,
+    search_file: Annotated[Path | None, _OUTPUT, Parameter(name="--search")] = None,
+    overwrite: Annotated[bool, _OUTPUT] = False,
+    json_to: Annotated[JsonTo, _OUTPUT] = None,
     config: Config = None,
-    search_file: Annotated[Path | None, Parameter(name="--search")] = None,
-    overwrite: bool = False,
-    json_to: JsonTo = None,
 ) -> None:
     """Measures as `evaluate` does and writes a report as one page of HTML.
 
     Args:
         out: HTML file to write; it is self-contained.
         data: The data, and how they are split.
-        plan: How to measure.
         options: The recipe.
-        config: TOML file with options of the recipe, as `tune` writes it.
+        plan: How to measure.
         search_file: File with the trials of `tune`, to show them in the report.
         overwrite: Replace an earlier file.
         json_to: Print JSON instead of tables and sentences, or write it to FILE; it is that of
             `evaluate`, with the path of the page.
+        config: File of options.
     """
     from training.report import write  # noqa: PLC0415 - matplotlib takes a second to load
 
@@ -54,7 +58,7 @@ def report(
         raise TrainingError(f"{out} already exists; give --overwrite to replace it")
     if search_file is not None:
         read_search(search_file)  # a wrong file is refused before the data are read
-    what = read_data(output, (options or RecipeOptions()).over(config), data or DataOptions())
+    what = read_data(output, options or RecipeOptions(), data or DataOptions())
     found = read_found(search_file, what.interactions, what.recipe)
     how = (plan or PlanOptions()).plan(convergence=True)
     seed = what.recipe.parameters.seed

@@ -9,6 +9,9 @@ from cyclopts import Parameter
 
 from app.artifacts.models_folder import ModelsFolder
 from training.cli.app import JsonTo, ListLength, Models, cli
+from training.cli.configuration.filling import Config
+from training.cli.configuration.printing import effective, to_text
+from training.cli.configuration.sections import EVALUATION, FILE, PUBLISHING
 from training.cli.console import Output
 from training.cli.options import (
     ColumnOptions,
@@ -32,6 +35,7 @@ from training.tuning.state import read_search
 _SAMPLE: Final = 20_000
 # The exit status of a training whose model was published but not made current.
 NOT_CURRENT: Final = 3
+_PUBLISHED: Final = Parameter(group=PUBLISHING)
 # The engine that reads data and makes models.
 ENGINE: Final[Engine] = InMemory()
 
@@ -43,16 +47,17 @@ def train(
     columns: ColumnOptions | None = None,
     event_options: EventOptions | None = None,
     options: RecipeOptions | None = None,
-    config: Annotated[Path | None, Parameter(name="--config")] = None,
+    evaluation: Annotated[bool, Parameter(group=EVALUATION)] = True,
     split: SplitOptions | None = None,
     plan: PlanOptions | None = None,
-    models: Models = Path("models"),
-    evaluation: bool = True,
-    report: bool = True,
-    search_file: Annotated[Path | None, Parameter(name="--search")] = None,
-    top_lists: ListLength = 100,
-    force: Annotated[bool, Parameter(negative=())] = False,
-    json_to: JsonTo = None,
+    models: Annotated[Models, _PUBLISHED] = Path("models"),
+    report: Annotated[bool, _PUBLISHED] = True,
+    search_file: Annotated[Path | None, _PUBLISHED, Parameter(name="--search")] = None,
+    top_lists: Annotated[ListLength, _PUBLISHED] = 100,
+    force: Annotated[bool, _PUBLISHED, Parameter(negative=())] = False,
+    json_to: Annotated[JsonTo, _PUBLISHED] = None,
+    config: Config = None,
+    print_options: Annotated[bool, Parameter(name="--print", negative=(), group=FILE)] = False,
 ) -> int:
     """Measures on a split, trains on all data and publishes the model with a report.
 
@@ -61,11 +66,10 @@ def train(
         columns: Columns of a table.
         event_options: The events of the service.
         options: The recipe.
-        config: TOML file with options of the recipe, as `tune` writes it; options given here win.
+        evaluation: Measure on a split first. Without it there is no report and no early stopping.
         split: The split that cuts the test part.
         plan: How to measure.
         models: The models folder.
-        evaluation: Measure on a split first. Without it there is no report and no early stopping.
         report: Publish a report with the model, at `GET /model/report`.
         search_file: File with the trials of `tune`, to show them in the report.
         top_lists: Length of the precomputed lists, 0 for none.
@@ -73,53 +77,58 @@ def train(
 of the current one of the same dataset. Without it such a model is published but not made current, \
 and the exit status is 3.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
+        config: File of options.
+        print_options: Print the options that hold, as a file for `--config`, each with its \
+origin, and do nothing else.
     """
+    _refuse_without(split, plan, search_file, evaluation=evaluation, report=report)
+    preset = (split or SplitOptions()).apply((options or RecipeOptions()).recipe())
+    how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report) if evaluation else None
+    if print_options and config is not None:
+        Output().print_lines(to_text(config, effective(preset, how)))
+        return 0
     output = Output(json_to)
     check_writable(models)
-    if not evaluation:
-        _refuse_without_evaluation(split, plan, search_file)
-    if search_file is not None:
-        _check_search(search_file, report=report)
-    preset = (options or RecipeOptions()).over(config).recipe()
-    preset = (split or SplitOptions()).apply(preset)
-    how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report)
     events = event_options or EventOptions()
     where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)
     loaded = ENGINE.read(where, preset, output)
     output.show(records_table(loaded.provenance))
-    planned = how if evaluation else None
-    recipe = Recipe(preset, planned, report, search_file, top_lists, events.event_unit)
+    recipe = Recipe(preset, how, report, search_file, top_lists, events.event_unit)
     built = loaded.build(recipe, output)
     published = publish(built.model, models, card=built.card, report=built.report, force=force)
-    _show_measured(output, built, how)
-    _show_published(output, published, models, with_report=built.report is not None)
+    _show(output, built, how, published, models)
     output.result(_to_json(published, models, built))
     output.warn(loaded.provenance.rows.warning)
     return 0 if published.is_current else NOT_CURRENT
 
 
-def _refuse_without_evaluation(
-    split: SplitOptions | None, plan: PlanOptions | None, search_file: Path | None
+def _refuse_without(
+    split: SplitOptions | None,
+    plan: PlanOptions | None,
+    search_file: Path | None,
+    *,
+    evaluation: bool,
+    report: bool,
 ) -> None:
-    """Refuses options without effect."""
+    """Refuses options without effect, and a wrong file of a search, before the data are read."""
     given = (split or SplitOptions()).given() + (plan or PlanOptions()).given()
     given += ["--search"] if search_file else []
-    if given:
+    if given and not evaluation:
         raise TrainingError(f"{given[0]} does nothing without an evaluation; leave it out")
-
-
-def _check_search(search_file: Path, *, report: bool) -> None:
-    """Refuses a wrong file of a search before the data are read."""
-    if not report:
+    if search_file is not None and not report:
         raise TrainingError("--search does nothing without a report; leave it out")
-    read_search(search_file)
+    if search_file is not None:
+        read_search(search_file)
 
 
-def _show_measured(output: Output, built: Built, plan: Plan) -> None:
+def _show(
+    output: Output, built: Built, plan: Plan | None, published: Published, models: Path
+) -> None:
     if built.figures is not None:
         output.show(figures_table(built.figures))
-    if plan.patience is not None and built.convergence is not None:
+    if plan is not None and plan.patience is not None and built.convergence is not None:
         output.show(convergence_table(built.convergence))
+    _show_published(output, published, models, with_report=built.report is not None)
 
 
 def _show_published(

@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from cyclopts import Parameter
+
 from app.model.weighting import WeightingName
 from training.cli.app import JsonTo, cli
+from training.cli.configuration.filling import Config
+from training.cli.configuration.sections import EVALUATION, OUTPUT, SEARCH
 from training.cli.console import Output
 from training.cli.evaluate import measured_to_json
 from training.cli.options import (
@@ -37,6 +41,8 @@ from training.tuning.search import Budget, search
 from training.tuning.space import Space
 from training.tuning.trials import Search, Trial
 
+_SEARCH: Final = Parameter(group=SEARCH)
+_OUTPUT: Final = Parameter(group=OUTPUT)
 # Number of trials without --trials and --minutes.
 _TRIALS: Final = 40
 
@@ -44,16 +50,17 @@ _TRIALS: Final = 40
 @cli.command
 def tune(
     *,
-    out: Path,
+    out: Annotated[Path, _OUTPUT],
     data: DataOptions | None = None,
     options: BaseOptions | None = None,
-    k: Cutoff = 10,
-    space: Path | None = None,
-    trials: Annotated[int | None, AtLeastOne] = None,
-    minutes: Annotated[float | None, Positive] = None,
-    state: Path | None = None,
-    validation_users: Annotated[int, AtLeastOne] = VALIDATION_USERS,
-    json_to: JsonTo = None,
+    k: Annotated[Cutoff, Parameter(group=EVALUATION)] = 10,
+    space: Annotated[Path | None, _SEARCH] = None,
+    trials: Annotated[int | None, AtLeastOne, _SEARCH] = None,
+    minutes: Annotated[float | None, Positive, _SEARCH] = None,
+    state: Annotated[Path | None, _SEARCH] = None,
+    validation_users: Annotated[int, AtLeastOne, _SEARCH] = VALIDATION_USERS,
+    json_to: Annotated[JsonTo, _OUTPUT] = None,
+    config: Config = None,
 ) -> None:
     """Searches for hyperparameters on a validation part cut from the training part.
 
@@ -61,7 +68,7 @@ def tune(
     search, give the same command again.
 
     Args:
-        out: TOML file for the winner, which `train --config` reads.
+        out: TOML file for the winner, which `--config` reads.
         data: The data, and how they are split; `--test` of a ready-made split may be left out.
         options: The recipe without hyperparameters, which the search chooses.
         k: Cut-off of the objective, NDCG@k, and of the measures.
@@ -72,6 +79,7 @@ def tune(
         state: File for the finished trials. Default: `out` with the ending `.search`.
         validation_users: Measure trials on this many users, drawn by the seed.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
+        config: File of options; its hyperparameters are not used.
     """
     output = Output(json_to)
     check_place(out)
@@ -88,19 +96,25 @@ def tune(
         ranges = Space.load(space, ranges)
     budget = Budget(trials or (None if minutes else _TRIALS), minutes)
     found = _search(output, validation, ranges, state, budget, seed=seed)
-    write_configuration(out, found.options(), [_remark(found, what)])
+    chosen = {name: value for name, value in vars(options).items() if value is not None}
+    write_configuration(out, {"recipe": chosen | found.options()}, [_remark(found, what)])
     output.show(search_table(found))
     output.show(f"the winner is in {out}; use it with `train --config {out}`")
+    output.result(_measured(output, what, found, k), "the figures are")
+    output.warn(what.warning)
+
+
+def _measured(output: Output, what: Data, found: Search, k: int) -> dict[str, Any]:
+    """Measures the winner on the test part, if there is one, and returns the JSON of the search."""
     entry: dict[str, Any] = {"dataset": what.name, "search": found.to_json()}
     if what.has_test:
-        best = replace(what.recipe, parameters=_winner(found, seed))
+        best = replace(what.recipe, parameters=_winner(found, what.recipe.parameters.seed))
         how = Plan(k=k, first_fold_only=True)
         with output.bars() as bars:
             measured = measure(what.interactions, best, how, progress=bars)
         output.show(figures_table(measured.figures))
         entry |= measured_to_json(what, measured, [])
-    output.result(entry, "the figures are")
-    output.warn(what.warning)
+    return entry
 
 
 def _validation(what: Data, k: int, sample: int) -> Validation:

@@ -286,4 +286,5 @@ DATASET: Final = Dataset(
     files=("*.csv", "*.tsv", "*.jsonl", "*.json", "*.parquet"),
     load=load,
     times="a table whose column of times --timestamp-column names",
+    options=TableOptions,
 )

@@ -203,7 +203,7 @@ def test_a_file_of_options_with_a_typo_is_refused_before_the_data_are_read(
     config.write_text("factor = 5")
     tokens = [*of_table(tmp_path / "missing.csv"), "--config", str(config)]
     assert main(["evaluate", *tokens]) == 1
-    assert f"{config}: there is no option 'factor'; known are preset, " in error_of(capsys)
+    assert f"{config}: there is no option 'factor'; did you mean 'factors'?" in error_of(capsys)
 
 
 @pytest.mark.slow

@@ -81,6 +81,34 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     assert all(f"│ {command} " in shown for command in commands)
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_is_in_groups_and_fits_the_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["train", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= width
+    titles = [line.strip("╭─╮ ") for line in lines if line.startswith("╭")]
+    assert titles == ["Data", "Recipe", "Evaluation", "Publishing", "File of options"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "nearest", "commands"),
+    [
+        (["trian"], "train", "datasets, evaluate, events, export, generate, models, report, "),
+        (["events", "shwo"], "show", "backup, compact, export, import, prune, renew, show."),
+    ],
+)
+def test_a_misspelt_command_is_answered_with_all(
+    tokens: list[str], nearest: str, commands: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: only the first eight were listed.
+    assert exit_code(*tokens) == 2
+    told = error_of(capsys).replace("│ ", "").replace(" │", "")
+    assert f'Did you mean "{nearest}"? Commands: {commands}' in " ".join(told.split())
+
+
 def test_an_empty_variable_counts_as_unset(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
@@ -21,12 +20,6 @@ from training.presets import DEFAULT, PRESETS, REFERENCE
 from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
 from training.splitting.splits import SPLITS
 from training.splitting.timed import GlobalTime, LeaveLastOut
-
-
-def config(folder: Path, text: str) -> Path:
-    path = folder / "best.toml"
-    path.write_text(text)
-    return path
 
 
 def test_without_options_the_recipe_is_the_preset() -> None:
@@ -63,41 +56,6 @@ def test_either_regularization_takes_the_place_of_the_presets() -> None:
     assert relative.recipe().parameters.regularization_is_relative
     with pytest.raises(TrainingError, match="not both"):
         RecipeOptions(regularization=0.3, relative_regularization=0.3).recipe()
-
-
-def test_a_file_fills_in_what_the_command_line_leaves_open(tmp_path: Path) -> None:
-    path = config(tmp_path, 'weighting = "log"\nfactors = 9\nalpha = 3\ntop_users = 50\n')
-    options = RecipeOptions(factors=4, seed=2).over(path)
-    assert options == RecipeOptions(
-        factors=4, seed=2, weighting=WeightingName.LOG, alpha=3.0, top_users=50
-    )
-    assert RecipeOptions(factors=4).over(None) == RecipeOptions(factors=4)
-
-
-@pytest.mark.parametrize("given", ["regularization", "relative_regularization"])
-@pytest.mark.parametrize("in_file", ["regularization", "relative_regularization"])
-def test_a_regularization_given_here_replaces_either_of_the_file(
-    given: str, in_file: str, tmp_path: Path
-) -> None:
-    path = config(tmp_path, f"{in_file} = 0.5\nfactors = 9\n")
-    options = RecipeOptions(**{given: 0.25}).over(path)  # type: ignore[arg-type]
-    assert options == RecipeOptions(factors=9, **{given: 0.25})  # type: ignore[arg-type]
-    parameters = options.recipe().parameters
-    assert parameters.regularization == 0.25
-    assert parameters.regularization_is_relative == (given == "relative_regularization")
-
-
-def test_a_file_may_name_the_preset(tmp_path: Path) -> None:
-    path = config(tmp_path, 'preset = "reference"\nfactors = 9\n')
-    assert RecipeOptions().over(path).recipe().parameters == replace(
-        REFERENCE.parameters, factors=9
-    )
-
-
-def test_a_file_with_two_regularizations_is_refused(tmp_path: Path) -> None:
-    path = config(tmp_path, "regularization = 0.5\nrelative_regularization = 0.5\n")
-    with pytest.raises(TrainingError, match="not both"):
-        RecipeOptions().over(path).recipe()
 
 
 def test_the_choices_are_those_of_the_tables() -> None:

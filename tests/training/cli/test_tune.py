@@ -54,7 +54,7 @@ def test_the_winner_is_written_with_a_word_on_where_it_comes_from(tuned: Path) -
     assert text.startswith("# The best of 3 trials on synthetic, ")
     winner = figures_of(tuned)["search"]["winner"]
     options = {name: value for name, value in winner.items() if name not in {"number", "ndcg"}}
-    assert tomllib.loads(text) == options
+    assert tomllib.loads(text) == {"recipe": options}
     assert {"weighting", "factors", "relative_regularization", "alpha", "iterations"} <= set(
         options
     )
@@ -67,7 +67,7 @@ def test_the_json_has_the_search_and_what_the_winner_does_on_the_test_part(tuned
     assert len(result["search"]["trials"]) == 3
     assert result["search"]["space"]["factors"] == "4 to 8, by logarithm"
     assert result["models"]["als"]["ndcg"] > 0
-    for name, value in tomllib.loads((tuned / "best.toml").read_text()).items():
+    for name, value in tomllib.loads((tuned / "best.toml").read_text())["recipe"].items():
         assert result["parameters"][name] == value
 
 
@@ -91,7 +91,7 @@ def test_train_takes_the_winner_as_well(
     assert main(["train", *of_sample(sample), *tokens, "--no-evaluation", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["version"] == ModelsFolder(tmp_path).current()
-    expected = tomllib.loads(config.read_text()) | {"factors": 5}
+    expected = tomllib.loads(config.read_text())["recipe"] | {"factors": 5}
     assert {name: result["parameters"][name] for name in expected} == expected
 
 

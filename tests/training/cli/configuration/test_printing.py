@@ -1,0 +1,78 @@
+"""What ``train --print`` prints: it reads back to the same."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.training.cli.configuration.printed import config, holds, printed
+
+TIMED = ["--split", "global-time", "--at", "2009-01-01T00:00:00"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        [],
+        ["--preset", "reference"],
+        ["--dataset", "table", "--data", "x.csv", "--user-column", 'a "b"\n[c]', "--quoting"],
+        ["--dataset", "lastfm-360k", "--allow-unreadable"],
+        ["--split", "k-fold", "--folds", "3", "--k", "7"],
+        ["--split", "k-fold"],
+        ["--split", "global-time"],
+        ["--split", "leave-last-out"],
+        ["--split", "held-out-users", "--test-fraction", "0.4"],
+        TIMED,
+        ["--no-evaluation", "--no-report", "--force", "--json", "-"],
+        ["--regularization", "1.5", "--seed", "4", "--half-life", "30", "--top-users", "5"],
+        ["--events", "sqlite:///e.db", "--data-until", "2009-01-01T00:00:00+02:00"],
+        ["--no-events"],
+    ],
+)
+def test_what_is_printed_reads_back_to_the_same(
+    tokens: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = printed(capsys, *tokens)
+    path = config(tmp_path, first)
+    second = printed(capsys, "--config", str(path))
+    assert tomllib.loads(second) == tomllib.loads(first)
+    path.write_text(second)
+    assert printed(capsys, "--config", str(path)) == second
+
+
+def test_each_value_has_its_origin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENCORE_MODELS", "/m")
+    path = config(tmp_path, "[recipe]\nfactors = 9\n")
+    lines = printed(capsys, "--config", str(path), "--alpha", "2").splitlines()
+    assert "factors = 9 # file" in lines
+    assert "alpha = 2.0 # command line" in lines
+    assert 'models = "/m" # ENCORE_MODELS' in lines
+    assert 'weighting = "bm25" # default' in lines
+    assert "# half_life: not set" in lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:secret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:se@cret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:se/secret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://h/db?password=secret&x=1", "postgresql://h/db?password=***&x=1"),
+    ],
+)
+def test_passwords_are_masked(
+    url: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert holds(capsys, "--events", url)["events"] == shown
+    monkeypatch.setenv("ENCORE_DATABASE_URL", url)
+    # The same environment gives the same events, so the line is a comment.
+    text = printed(capsys)
+    assert f"# events: {shown}, from the environment" in text.splitlines()
+    assert "secret" not in text
+    assert "events" not in holds(capsys)
