@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from app.events.event_types import DEFAULT_RULES
@@ -19,7 +20,9 @@ from training.cli.options import (
 from training.cli.tables import records_table
 from training.data.interactions import Interactions
 from training.data.records import Records
-from training.datasets import DATASETS, LoadOptions, load_dataset, table
+from training.datasets import DATASETS, LoadOptions, check_options, load_dataset, table
+from training.datasets.synthetic import sample
+from training.datasets.synthetic.sample_files import sample_folder
 from training.engines.engine import Source
 from training.engines.reading import check_readable, read_source
 from training.errors import DatasetError, TrainingError
@@ -63,7 +66,10 @@ def source_of(
     """
     events = events or EventOptions()
     if source.dataset is None and (events.events is None or source.data is not None):
-        raise DatasetError(f"which dataset? Give --dataset, one of {', '.join(DATASETS)}")
+        raise DatasetError(
+            f"which dataset? Give --dataset, one of {', '.join(DATASETS)}{_probably(source.data)}"
+        )
+    check_options(source.dataset, columns)  # before it is downloaded
     if source.dataset is None and events.data_until is not None:
         raise TrainingError(
             "--data-until does nothing without a dataset; leave it out, or add --dataset"
@@ -81,6 +87,20 @@ def source_of(
         rules=rules,
         data_until=events.until,
     )
+
+
+def _probably(path: Path | None) -> str:
+    """Returns which dataset the path probably holds, as the end of a sentence."""
+    if path is None:
+        return ""
+    for dataset in DATASETS.values():
+        folders = [path, path / dataset.subfolder] if dataset.subfolder else [path]
+        named = dataset.files[0]
+        if path.name == named or any((folder / named).is_file() for folder in folders):
+            # What `generate` wrote has the files of other datasets.
+            is_sample = sample_folder(path) is not None
+            return f"; --data {path} is probably {sample.NAME if is_sample else dataset.name}"
+    return f"; --data {path} is probably {table.NAME}"
 
 
 def read_data(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -23,8 +23,10 @@ __all__ = [
     "Dataset",
     "DatasetOptions",
     "LoadOptions",
+    "check_options",
     "ensure_dataset",
     "load_dataset",
+    "option_names",
     "with_times",
 ]
 
@@ -33,7 +35,7 @@ DATA: Final = Path("data")
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions(TableOptions):
-    """Options on the command line; each dataset with options of its own adds a base class."""
+    """Options on the command line; its bases are the options that ``DATASETS`` declare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,8 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
         Its records. Two readings of the same files give the same arrays.
 
     Raises:
-        DatasetError: there is no such dataset, it cannot be read, or the path holds a made-up
-            sample and ``name`` is that of real data.
+        DatasetError: there is no such dataset, it cannot be read, it does not take one of the
+            options, or the path holds a made-up sample and ``name`` is that of real data.
     """
     try:
         str(path).encode()
@@ -76,8 +78,39 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
         shown = os.fsencode(path).decode(errors="replace")
         raise DatasetError(f"{shown}: the name is no valid UTF-8; rename it") from None
     found = _dataset(name)
+    options = options or LoadOptions()
+    check_options(name, options)
     sample.refuse_sample(found, path)
-    return found.load(path, options or LoadOptions())
+    return found.load(path, options)
+
+
+def check_options(name: str | None, options: DatasetOptions) -> None:
+    """Refuses an option that is not the default and that the dataset does not take.
+
+    Args:
+        name: one of ``DATASETS``; None for events without a dataset.
+        options: how it is to be read.
+
+    Raises:
+        DatasetError: there is no such dataset, or it does not take one of the options.
+    """
+    taken = frozenset() if name is None else option_names(_dataset(name))
+    for option in fields(DatasetOptions):
+        if option.name not in taken and getattr(options, option.name) != option.default:
+            takes = "no dataset is given" if name is None else f"{name} does not take it"
+            flag = f"--{option.name.replace('_', '-')}"
+            raise DatasetError(f"{flag} is an option of {_owners(option.name)}; {takes}")
+
+
+def option_names(dataset: Dataset) -> frozenset[str]:
+    """Returns the names of the options on the command line that a dataset takes."""
+    own = dataset.options
+    return frozenset() if own is None else frozenset(option.name for option in fields(own))
+
+
+def _owners(option: str) -> str:
+    names = [one.name for one in DATASETS.values() if option in option_names(one)]
+    return f"the dataset{'s' if len(names) > 1 else ''} {' and '.join(names)}"
 
 
 def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) -> Path:

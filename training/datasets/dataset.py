@@ -65,6 +65,8 @@ class Dataset(Generic[OptionsT_contra]):
             where records have no times, or only made-up ones.
         is_made_up: whether it is generated. Such a dataset may have any size and may not be read
             under the name of another one.
+        options: the dataclass of its own options on the command line, None where it has none. It
+            is a base of ``DatasetOptions`` as well.
     """
 
     name: str
@@ -77,3 +79,4 @@ class Dataset(Generic[OptionsT_contra]):
     subfolder: str | None = None
     times: str | None = None
     is_made_up: bool = False
+    options: type | None = None

@@ -344,4 +344,5 @@ DATASET: Final = Dataset(
     files=("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.parquet"),
     load=load,
     times="a table whose column of times --timestamp-column names",
+    options=TableOptions,
 )

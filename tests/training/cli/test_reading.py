@@ -14,6 +14,7 @@ from training.cli import main
 from training.cli.console import STDOUT, Output
 from training.cli.options import BaseOptions, DataOptions, PartOptions, SourceOptions
 from training.cli.reading import Data, read_data
+from training.datasets import DATASETS
 from training.errors import DatasetError
 
 
@@ -77,6 +78,27 @@ def test_without_a_dataset_those_that_are_known_are_named() -> None:
         read_data(Output(STDOUT), BaseOptions(), DataOptions(source=SourceOptions()))
 
 
+def probably(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Returns which dataset the command line takes a path for that no --dataset names."""
+    assert main(["train", "--data", str(path), "--models", str(path.parent / "models")]) == 1
+    told = error_of(capsys)
+    assert f"which dataset? Give --dataset, one of {', '.join(DATASETS)}; --data {path} " in told
+    return told.partition("is probably ")[2]
+
+
+def test_data_without_a_dataset_are_recognised_by_their_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sample: Path
+) -> None:
+    assert probably(tmp_path / "x.csv", capsys) == "table"
+    assert probably(tmp_path, capsys) == "table"
+    assert probably(tmp_path / "usersha1-artmbid-artname-plays.tsv", capsys) == "lastfm-360k"
+    assert probably(sample, capsys) == "synthetic"
+    inside = tmp_path / "lastfm-dataset-1K"
+    inside.mkdir()
+    (inside / "userid-timestamp-artid-artname-traid-traname.tsv").touch()
+    assert probably(inside, capsys) == probably(tmp_path, capsys) == "lastfm-1k"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "tune", "report"])
 @pytest.mark.parametrize(
@@ -91,7 +113,11 @@ def test_without_a_dataset_those_that_are_known_are_named() -> None:
         (["--train", "/no/such.csv", "--test", "y"], "/no/such.csv does not exist"),
         (["--folds", "3"], "takes no --folds"),
         ([], "which dataset? Give --dataset, one of lastfm-360k"),
-        (["--dataset", "spotify", "--data", "x"], "lastfm-360k"),
+        (["--dataset", "spotty", "--data", "x"], "lastfm-360k"),
+        (
+            ["--dataset", "lastfm-360k", "--user-column", "who"],
+            "--user-column is an option of the dataset table; lastfm-360k does not take it",
+        ),
         (["--dataset", "table", "--data", "/no/such/file.csv"], "/no/such/file.csv"),
     ],
 )

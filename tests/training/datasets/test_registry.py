@@ -7,17 +7,36 @@ import os
 import pkgutil
 import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 import training.datasets
-from training.datasets import DATASETS, LoadOptions, ensure_dataset, load_dataset, with_times
+from training.datasets import (
+    DATASETS,
+    DatasetOptions,
+    LoadOptions,
+    check_options,
+    ensure_dataset,
+    load_dataset,
+    option_names,
+    with_times,
+)
 from training.datasets.synthetic.generator import PLAYS, generate
 from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
 
 ROOT = Path(__file__).parents[3]
+# A value that differs from a default, by the type of the default.
+_OTHER: Final[dict[type, Any]] = {
+    type(None): "other",
+    str: "other",
+    bool: True,
+    int: 12_345,
+    float: 12_345.5,
+}
 
 
 def test_knows_the_datasets() -> None:
@@ -95,6 +114,37 @@ def test_loads_by_name(tmp_path: Path) -> None:
     records = load_dataset("table", file, LoadOptions(user_column="who"))
 
     assert records.user_ids.to_list() == ["u"]
+
+
+def test_each_dataset_declares_its_options_and_the_command_line_has_them_all() -> None:
+    declared = {one.options for one in DATASETS.values() if one.options is not None}
+    assert declared == set(DatasetOptions.__bases__)
+    names = [name for one in DATASETS.values() for name in option_names(one)]
+    assert set(names) == {option.name for option in fields(DatasetOptions)}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_option_of_other_datasets_is_refused(name: str) -> None:
+    # Was wrong: options of a table were ignored for every other dataset.
+    for option in fields(DatasetOptions):
+        options = LoadOptions(**{option.name: _OTHER[type(option.default)]})
+        if option.name in option_names(DATASETS[name]):
+            check_options(name, options)
+        else:
+            flag = f"--{option.name.replace('_', '-')}"
+            with pytest.raises(
+                DatasetError, match=rf"^{flag} is an option of the datasets? .*{name} does"
+            ):
+                check_options(name, options)
+            with pytest.raises(DatasetError, match=rf"^{flag} .* no dataset is given$"):
+                check_options(None, options)
+    check_options(name, LoadOptions())
+
+
+def test_a_refused_option_names_the_dataset_that_takes_it(tmp_path: Path) -> None:
+    refusal = "^--user-column is an option of the dataset table; lastfm-360k does not take it$"
+    with pytest.raises(DatasetError, match=refusal):
+        load_dataset("lastfm-360k", tmp_path / "missing", LoadOptions(user_column="who"))
 
 
 def test_a_given_path_is_taken_as_it_is(tmp_path: Path) -> None:
