@@ -59,7 +59,7 @@ class Part:
             DatasetError: it cannot be read, or is too large.
         """
         with self._open() as file:
-            data = file.read(_LARGEST_IN_MEMORY + 1)
+            data: bytes = file.read(_LARGEST_IN_MEMORY + 1)
         if len(data) > _LARGEST_IN_MEMORY:
             raise DatasetError(f"{self.shown} has more than {_LARGEST_IN_MEMORY >> 30} GiB")
         return data
