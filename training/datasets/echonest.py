@@ -192,7 +192,7 @@ def _names(ids: pl.Series) -> pl.DataFrame:
 DATASET: Final = Dataset(
     name=NAME,
     description="Plays of songs by 1 million users, 48.4 million rows (Taste Profile subset)",
-    licence="research only, strictly non-commercial; cite the Million Song Dataset",
+    licence="for research, see its page; cite the Million Song Dataset",
     source=SOURCE,
     files=(PLAYS_FILE, TRACKS_FILE, MISMATCHES_FILE),
     load=load,
