@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -27,9 +27,9 @@ from app.hosts import ANY, is_loopback
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
 from app.store.address import check_url
 from app.store.deadlines import Deadlines
-from app.variables import LINK_HINT, PREFIX, check_spelling, is_service_link
+from app.variables import PREFIX, check_spelling, describe, flag, variable
 
-_MASK: Final = "**********"
+__all__ = ["Settings", "check_variables", "flag", "load_event_rules", "load_settings", "variable"]
 
 
 class _FromVariables(BaseSettings):
@@ -310,6 +310,7 @@ class Settings(_FromVariables):
         return _event_rules(self)
 
 
+_SECRETS: Final = frozenset({"api_key", "database_url"})
 # The setting of each event rule.
 _RULE_SETTINGS: Final = {
     "play": "play_units",
@@ -331,21 +332,8 @@ def _event_rules(settings: BaseSettings) -> EventRules:
     return EventRules(**{rule: getattr(settings, name) for rule, name in _RULE_SETTINGS.items()})
 
 
-def variable(name: str) -> str:
-    """Returns the environment variable of a setting."""
-    return f"{PREFIX}{name.upper()}"
-
-
-def flag(name: str) -> str:
-    """Returns the command line flag of a setting."""
-    return "--" + name.replace("_", "-")
-
-
 def check_variables() -> Sequence[str]:
-    """Checks the names of the variables of the environment.
-
-    Returns:
-        The names beginning with ``ENCORE_`` that nothing reads.
+    """Returns the names beginning with ``ENCORE_`` that nothing reads.
 
     Raises:
         InvalidSettings: a name is misspelt; the message has a line for each.
@@ -383,18 +371,5 @@ def _described() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        lines = [_describe(entry) for entry in error.errors(include_url=False)]
+        lines = [describe(entry, _SECRETS) for entry in error.errors(include_url=False)]
         raise InvalidSettings("\n".join(lines)) from None  # its cause would show the key
-
-
-def _describe(error: Mapping[str, Any]) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return message
-    name = str(error["loc"][0])
-    is_secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
-    value = _MASK if is_secret else repr(str(error["input"])[:100])
-    message = message.replace("Input should be", "expected", 1)
-    if is_service_link(variable(name), str(error["input"])):
-        message += f". {LINK_HINT}"
-    return f"{variable(name)} is {value}: {message}"

@@ -7,9 +7,9 @@ start a service without a key. So a name within two letters of a known one is re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from app.text import visible
 
@@ -25,6 +25,7 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = {
 # How many letters a misspelt name is away from the right one.
 _NEAR: Final = 2
 _ECHO: Final = 80
+_MASK: Final = "**********"
 # What Kubernetes and links of Docker set in every container for a service whose name begins so.
 _SERVICE_LINK: Final = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?|NAME)"
@@ -108,3 +109,26 @@ def distance(first: str, second: str) -> int:
             is_swap = i > 1 and j > 1 and (letter, first[i - 2]) == (second[j - 2], other)
             row.append(min(steps, last[j - 2] + 1) if is_swap else steps)
     return row[-1]
+
+
+def variable(name: str) -> str:
+    """Returns the environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def flag(name: str) -> str:
+    """Returns the command line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def describe(error: Mapping[str, Any], secrets: Container[str]) -> str:
+    """Returns an error of pydantic about a setting as a sentence; secret values are masked."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0])
+    value = _MASK if name in secrets else repr(str(error["input"])[:100])
+    message = message.replace("Input should be", "expected", 1)
+    if is_service_link(variable(name), str(error["input"])):
+        message += f". {LINK_HINT}"
+    return f"{variable(name)} is {value}: {message}"

@@ -7,6 +7,8 @@ message comes in pieces, and times are only looked at by the sweep over all conn
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any, Final
 
 import httptools
@@ -27,6 +29,7 @@ from app.server.refusals import refusal
 _PIECE: Final = 4096
 # Answered even where all places are taken: those who run the service look at these.
 _ALWAYS_ANSWERED: Final = frozenset({b"/health/live", b"/health/ready", b"/metrics"})
+_RESET: Final = struct.pack("ii", 1, 0)
 _IDLE: Final = frozenset({Phase.SILENT, Phase.IDLE})
 _NO_HTTP: Final = "this is no HTTP/1.1 request; ids in a path or query are percent-encoded"
 
@@ -247,7 +250,12 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, late("head", "ENCORE_HEAD_SECONDS", self._limits.head))
         elif phase is Phase.BODY:
             self._refuse(408, late("body", "ENCORE_BODY_SECONDS", self._limits.body))
-        elif phase in {Phase.SENDING, Phase.ENDING}:
+        elif phase is Phase.SENDING:
+            # Reset: else the kernel goes on with megabytes that the client does not take.
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+        elif phase is Phase.ENDING:
             self.transport.abort()
         else:
             self.transport.close()
