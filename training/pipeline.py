@@ -91,12 +91,12 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
         preset: has the filters.
 
     Raises:
-        TrainingError: the filters leave nothing or only one user, or a half-life is set and the
-            times are unknown.
+        TrainingError: the filters leave nothing, or, without events, only one user; or a half-life
+            is set and the times are unknown.
     """
     records = data.records if isinstance(data, Merged) else data
     interactions, steps = preprocess(records, preset.filters)
-    if len(interactions.user_ids) == 1:
+    if isinstance(data, Records) and len(interactions.user_ids) == 1:
         raise TrainingError(_one_user(interactions.user_ids[0], len(records.user_ids)))
     if preset.parameters.half_life is not None:
         _check_times(interactions, records.rows)  # refused before anything is measured
