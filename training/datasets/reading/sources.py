@@ -73,7 +73,7 @@ def refuse_binary(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path, hint: str = "") -> Iterator[None]:
+def reading(path: object, hint: str = "") -> Iterator[None]:
     """Translates the errors of polars and of the system about a file.
 
     Args:
