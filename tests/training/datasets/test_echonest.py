@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zipfile
 from pathlib import Path
 
@@ -138,3 +139,18 @@ def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
         DatasetError, match=rf"would grow from {info.compress_size} to 2,147,483,648"
     ):
         read(packed)
+
+
+def test_compressed_files_are_read_as_they_are(tmp_path: Path) -> None:
+    write(tmp_path, *PLAYS)
+    write_tracks(tmp_path, *TRACKS)
+    plain = pairs(read(tmp_path))
+    for name in (PLAYS_FILE, TRACKS_FILE):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+
+    records = read(tmp_path)
+
+    assert pairs(records) == plain == pairs(read(tmp_path / f"{PLAYS_FILE}.gz"))
+    assert set(records.sources) == {f"{PLAYS_FILE}.gz", f"{TRACKS_FILE}.gz"}

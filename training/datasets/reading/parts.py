@@ -14,6 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
+from training.datasets.reading.compression import (
+    compression_of,
+    expand,
+    open_bytes,
+    without_ending,
+)
 from training.datasets.reading.sources import reading, shorten
 from training.errors import DatasetError
 
@@ -44,8 +50,8 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Its file name."""
-        return self.place.name
+        """Its file name, without the ending of a compression."""
+        return self.place.name if self.member else without_ending(self.place.name)
 
     @property
     def shown(self) -> str:
@@ -77,7 +83,7 @@ class Part:
     def _open(self) -> Iterator[Any]:
         with reading(Path(self.shown)):
             if self.member is None:
-                with self.path.open("rb") as file:
+                with open_bytes(self.path) as file:
                     yield file
                 return
             try:
@@ -157,7 +163,7 @@ def _members(path: Path, below: PurePosixPath) -> list[Part]:
 
 @contextmanager
 def unpacked(parts: Sequence[Part]) -> Iterator[list[Path]]:
-    """Yields the parts as plain files; members of archives are unpacked into a temporary folder.
+    """Yields the parts as plain files; what is compressed is expanded into a temporary folder.
 
     Nothing is written under a path that an archive names. In an error, the place of a part stands
     for that of its unpacked file.
@@ -172,14 +178,17 @@ def unpacked(parts: Sequence[Part]) -> Iterator[list[Path]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="encore-")))
         files: list[Path] = []
         for number, part in enumerate(parts):
-            if part.member is None:
+            if part.member is None and not _is_compressed(part.path):
                 files.append(part.path)
                 continue
-            _check_size(part, part.member, folder)
             file = folder / str(number) / part.name
             file.parent.mkdir()
-            with file.open("wb") as target:
-                part.copy_to(target)
+            if part.member is None:
+                expand(part.path, file, shown=part.path)
+            else:
+                _check_size(part, part.member, folder)
+                with file.open("wb") as target:
+                    part.copy_to(target)
             files.append(file)
         try:
             yield files
@@ -188,6 +197,11 @@ def unpacked(parts: Sequence[Part]) -> Iterator[list[Path]]:
             for part, file in zip(parts, files, strict=True):
                 message = message.replace(str(file), part.shown)
             raise DatasetError(message) from error
+
+
+def _is_compressed(path: Path) -> bool:
+    with reading(path), path.open("rb") as file:
+        return compression_of(file.read(512)) is not None
 
 
 def _check_size(part: Part, member: zipfile.ZipInfo, folder: Path) -> None:
