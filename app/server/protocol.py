@@ -17,6 +17,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.http.documentation import ASSETS
+from app.server.caching import cacheable
 from app.server.connections import Connections, Room
 from app.server.expecting import closing_unless_continued
 from app.server.heads import contradiction, excess, size_of, without_upgrade
@@ -167,6 +169,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
+        if cycle.scope["path"].startswith(ASSETS):
+            cycle.default_headers = cacheable(cycle.default_headers)
         if cycle.waiting_for_100_continue:
             app = closing_unless_continued(app, cycle)
         super()._start_asgi_task(cycle, app)

@@ -48,6 +48,15 @@ PresetName = StrEnum("PresetName", _choices(PRESETS))  # type: ignore[misc]
 SplitName = StrEnum("SplitName", _choices(SPLITS))  # type: ignore[misc]
 
 
+def _refuse_option(kind: object, value: Path | None) -> None:
+    """Refuses an option where a file is expected; ``-`` alone is standard input."""
+    if value is not None and len(text := str(value)) > 1 and text.startswith("-"):
+        raise ValueError(f"A file is expected, and {text} is an option; a file: ./{text}")
+
+
+Source = Annotated[Path, Parameter(allow_leading_hyphen=True, validator=_refuse_option)]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
@@ -55,8 +64,9 @@ class SourceOptions:
 
     dataset: str | None = None
     "Name of the dataset; the command `datasets` lists all."
-    data: Path | None = None
-    "Folder or file of the dataset. Default: data/NAME, downloaded if that is missing."
+    data: Source | None = None
+    "File or folder of the dataset; of a table also a pattern ('data/*.csv') or `-`, standard \
+input. Default: data/NAME, downloaded if that is missing."
     allow_unreadable: Annotated[bool, Parameter(negative=())] = False
     "Use the dataset although more than 20 % of its rows cannot be read."
 
@@ -99,9 +109,9 @@ the user's weights."
 class PartOptions:
     """A ready-made split."""
 
-    train_file: Annotated[Path | None, Parameter(name="--train")] = None
+    train_file: Annotated[Source | None, Parameter(name="--train")] = None
     "Training part of a ready-made split, a table."
-    test_file: Annotated[Path | None, Parameter(name="--test")] = None
+    test_file: Annotated[Source | None, Parameter(name="--test")] = None
     "Test part of a ready-made split, a table."
 
 

@@ -26,6 +26,7 @@ from training.datasets.reading.encoding import (
     records_of,
     too_long,
 )
+from training.datasets.reading.opening import Part as Plain
 from training.datasets.reading.parts import Part, find_parts, fingerprints, unpacked
 from training.datasets.reading.record_count import RecordCounter
 from training.datasets.reading.rows import Rows
@@ -73,7 +74,7 @@ def load(path: Path, options: object) -> Records:
         files = dict(zip(found, unpacked_files, strict=True))
         plays_file = files[PLAYS_FILE]
         for file in files.values():
-            refuse_binary(file)
+            refuse_binary(file.plain, file)
         with surveying(plays_file, count={plays_file: RecordCounter(plays_file)}) as survey:
             encoded, rows, plays = encode_plays(plays_file, survey, _COLUMNS, ("song",))
             _drop_bad_ids(encoded, rows)
@@ -138,7 +139,7 @@ def _drop_bad_ids(encoded: Encoded, rows: Rows) -> None:
         rows.drop(REASON_LONG_ID, too_long(ids)[codes])
 
 
-def _identify(encoded: Encoded, rows: Rows, files: Mapping[str, Path]) -> pl.Series:
+def _identify(encoded: Encoded, rows: Rows, files: Mapping[str, Plain]) -> pl.Series:
     """Returns the item of each song, and drops the rows of songs that have none."""
     songs = encoded.items["song"]
     if MISMATCHES_FILE in files:
@@ -162,7 +163,7 @@ def _identify(encoded: Encoded, rows: Rows, files: Mapping[str, Path]) -> pl.Ser
     return ids
 
 
-def _artists(file: Path) -> pl.DataFrame:
+def _artists(file: Plain) -> pl.DataFrame:
     """Returns the artist of each song; of several, the most frequent one."""
     groups = pl.first().str.extract_groups(_TRACK)
     tracks = _lines(file).select(
@@ -171,10 +172,10 @@ def _artists(file: Path) -> pl.DataFrame:
     return most_frequent_names(tracks.drop_nulls())
 
 
-def _lines(file: Path) -> pl.DataFrame:
+def _lines(file: Plain) -> pl.DataFrame:
     with reading(file):
         return pl.read_csv(
-            file,
+            file.plain,
             separator=_NO_SEPARATOR,
             has_header=False,
             quote_char=None,

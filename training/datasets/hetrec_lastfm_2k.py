@@ -24,9 +24,10 @@ from training.datasets.reading.encoding import (
     records_of,
     too_long,
 )
+from training.datasets.reading.opening import Part, opening_file
 from training.datasets.reading.record_count import RecordCounter
 from training.datasets.reading.rows import Rows
-from training.datasets.reading.sources import find_file, reading, refuse_binary
+from training.datasets.reading.sources import find_file, reading
 from training.datasets.reading.survey import surveying
 from training.datasets.reading.tab_separated import encode_plays, refuse_without_records, scan
 
@@ -58,10 +59,13 @@ def load(path: Path, options: object) -> Records:
         DatasetError: a file is missing, empty or of another kind, or no row of it can be used.
     """
     del options
-    plays_file = find_file(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE)
-    artists_file = find_file(plays_file.parent, ARTISTS_FILE, subfolder=SUBFOLDER, source=SOURCE)
-    refuse_binary(plays_file)
-    refuse_binary(artists_file)
+    found = find_file(path, PLAYS_FILE, subfolder=SUBFOLDER, source=SOURCE)
+    names = find_file(found.parent, ARTISTS_FILE, subfolder=SUBFOLDER, source=SOURCE)
+    with opening_file(found) as plays_file, opening_file(names) as artists_file:
+        return _read(plays_file, artists_file)
+
+
+def _read(plays_file: Part, artists_file: Part) -> Records:
     count = {plays_file: RecordCounter(plays_file)}
     with surveying(plays_file, artists_file, count=count) as survey:
         encoded, rows, plays = encode_plays(plays_file, survey, _COLUMNS, ("artist",))
@@ -95,7 +99,7 @@ def _drop_bad_ids(rows: Rows, ids: pl.Series, codes: NDArray[np.int32]) -> None:
     rows.drop(REASON_LONG_ID, too_long(ids)[codes])
 
 
-def _read_names(file: Path) -> pl.DataFrame:
+def _read_names(file: Part) -> pl.DataFrame:
     with reading(file):
         artists = scan(file, _ARTIST_COLUMNS).select("item", "name", rows=1).collect()
     return most_frequent_names(artists)

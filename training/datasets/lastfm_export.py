@@ -29,6 +29,7 @@ from training.datasets.accounts import (
 from training.datasets.dataset import Dataset
 from training.datasets.lastfm import LastfmOptions, identify_artists, note_artists
 from training.datasets.reading.encoding import USER, Encoded, encode, records_of
+from training.datasets.reading.opening import Part as Plain
 from training.datasets.reading.parts import Part, find_parts, fingerprints, unpacked
 from training.datasets.reading.record_count import Quoting, RecordCounter
 from training.datasets.reading.rows import Rows
@@ -129,7 +130,7 @@ def load(path: Path, options: LoadOptions) -> Records:
                 raise
             for number, (file, form) in enumerate(zip(files, exports, strict=True)):
                 read = int((plays["file"] == number).sum())
-                survey.result().check(file, read + form.has_header)
+                survey.result().check([file], read + form.has_header)
     encoded = encode(plays.lazy(), ["mbid", "name"], [pl.exclude(USER, "mbid", "name")])
     rows = _check(encoded)
     item_ids = identify_artists(encoded, rows, by_name=not options.drop_items_without_id)
@@ -166,14 +167,14 @@ def _user_of(part: Part) -> str:
     return named[1] if named else stem
 
 
-def _form_of(file: Path) -> _Export:
+def _form_of(file: Plain) -> _Export:
     """Finds out how a file is written, by its first line.
 
     Raises:
         DatasetError: it is no known form.
     """
-    refuse_binary(file)
-    with reading(file), file.open("rb") as opened:
+    refuse_binary(file.plain, file)
+    with reading(file), file.plain.open("rb") as opened:
         text = opened.read(2**16).decode("utf-8-sig", errors="replace").lstrip("\r\n")
     first = next(iter(text.splitlines()), "")
     for separator in (",", ";", "\t"):
@@ -204,14 +205,14 @@ def _quoting(form: _Export) -> Quoting | None:
     return Quoting(form.separator.encode(), form.columns, is_certain=False)
 
 
-def _read(files: Sequence[Path], exports: Sequence[_Export], users: Sequence[str]) -> pl.DataFrame:
+def _read(files: Sequence[Plain], exports: Sequence[_Export], users: Sequence[str]) -> pl.DataFrame:
     """Returns the plays of all files."""
     frames = []
     for number, (file, form) in enumerate(zip(files, exports, strict=True)):
         columns = [f"column {place}" for place in range(form.columns)]
         with reading(file):
             plays = pl.scan_csv(
-                file,
+                file.plain,
                 separator=form.separator,
                 has_header=False,
                 quote_char=None if form.separator == "\t" else '"',

@@ -27,6 +27,7 @@ from training.datasets.reading.encoding import (
     records_of,
     too_long,
 )
+from training.datasets.reading.opening import Part as Plain
 from training.datasets.reading.parts import Part, find_parts, fingerprints, unpacked
 from training.datasets.reading.record_count import RecordCounter
 from training.datasets.reading.rows import Rows
@@ -110,7 +111,7 @@ def load(path: Path, options: MovieLensOptions) -> Records:
     form, parts = _find(path)
     with unpacked(parts) as files:
         for file in files:
-            refuse_binary(file)
+            refuse_binary(file.plain, file)
         ratings = files[0]
         with surveying(ratings, count={ratings: RecordCounter(ratings)}) as survey:
             encoded, rows = _encode(ratings, survey, form)
@@ -162,7 +163,7 @@ def _form_of(part: Part) -> _Form:
     return _FORMS[1] if b"::" in line else _FORMS[2] if b"," in line else _FORMS[0]
 
 
-def _encode(file: Path, survey: Future[Survey], form: _Form) -> tuple[Encoded, Rows]:
+def _encode(file: Plain, survey: Future[Survey], form: _Form) -> tuple[Encoded, Rows]:
     rating = pl.col("rating").cast(pl.Float64, strict=False)
     time = pl.col("time").cast(pl.Int64, strict=False)
     gaps = pl.concat_str([one for one in form.columns if one not in _FOUR] or [pl.lit("")])
@@ -195,10 +196,10 @@ def _check(encoded: Encoded, rows: Rows, least_rating: float) -> None:
     rows.leave_out(f"rating below {least_rating:g}", rating < least_rating)
 
 
-def _titles(file: Path, form: _Form) -> pl.DataFrame:
+def _titles(file: Plain, form: _Form) -> pl.DataFrame:
     """Returns the titles; the older sizes are written in Latin-1, the newer ones in UTF-8."""
     with reading(file):
-        content = file.read_bytes()
+        content = file.plain.read_bytes()
     try:
         text = content.decode()
     except UnicodeDecodeError:

@@ -1,12 +1,12 @@
-"""The dataset ``table``: a CSV, TSV or Parquet file whose columns are named by options."""
+"""The dataset ``table``: text, Parquet or JSON whose columns are named by options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -24,12 +24,14 @@ from training.datasets.reading.encoding import (
     records_of,
     too_long,
 )
-from training.datasets.reading.record_count import Quoting, RecordCounter
+from training.datasets.reading.json_lines import BROKEN
+from training.datasets.reading.opening import opening
 from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
-from training.datasets.reading.sources import reading, refuse_binary, shorten
+from training.datasets.reading.sources import reading, shorten
 from training.datasets.reading.survey import Survey, surveying
 from training.datasets.reading.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns, TableOptions
 from training.datasets.reading.table_columns import NAME as NAME_COLUMN
+from training.datasets.reading.table_file import Table, table_of
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
 from training.errors import DatasetError
 
@@ -37,85 +39,47 @@ NAME: Final = "table"
 REASON_NO_USER: Final = "user id is missing"
 REASON_NO_ITEM: Final = "item id is missing"
 REASON_BROKEN_ID: Final = "id with invalid UTF-8"
+REASON_NO_OBJECT: Final = "line is no JSON object"
 REASON_COLUMNS: Final = "more fields than the header has"
 NOTE_TIME: Final = "timestamp missing or unreadable, so no times were read"
 NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no times were read"
 NOTE_QUOTED: Final = "id in quotation marks, taken as they are (--quoting removes them)"
 
-_SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
-# Fields of these may be quoted, unless an option says otherwise.
-_QUOTED: Final = (".csv", ".csv.gz")
-_PARQUET: Final = (".parquet", ".pq")
 _IN_QUOTES: Final = '^".*"$'
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A table and its format.
-
-    Attributes:
-        path: the file.
-        scan: its columns, as text where it is a text file.
-        separator: between its fields, None in Parquet.
-        is_quoted: whether its fields may be quoted.
-    """
-
-    path: Path
-    scan: pl.LazyFrame
-    separator: str | None
-    is_quoted: bool
-
-    def count(self, schema: pl.Schema, *, is_certain: bool) -> dict[Path, RecordCounter]:
-        """Returns the counter of its records; none for Parquet.
-
-        Args:
-            schema: of the table.
-            is_certain: whether an option says that fields are quoted.
-        """
-        if self.separator is None:
-            return {}
-        quoting = None
-        if self.is_quoted:
-            columns = sum(name != EXTRA for name in schema)
-            quoting = Quoting(self.separator.encode(), columns, is_certain)
-        return {self.path: RecordCounter(self.path, quoting, has_header=True)}
-
-    def value(self, row: int, column: str) -> str:
-        """Returns the value of a column in a row, shortened for a message."""
-        found = self.scan.slice(row, 1).select(pl.col(column).cast(pl.String)).collect()
-        return shorten(str(found.item())) if len(found) and found.item() is not None else ""
 
 
 def load(path: Path, options: TableOptions) -> Records:
     """Reads a table with a user and an item in each row.
 
-    Ids are read unchanged. CSV and TSV have a header and may be gzipped. Fields of a CSV may be
-    quoted, those of a TSV only where the options say so.
+    Ids are read unchanged. Text has a header. Fields between commas may be quoted, those between
+    tabs only where the options say so.
 
     Args:
-        path: the file; its suffix decides its format.
+        path: a file, a folder or pattern of parts, or ``-``; the content decides the format.
         options: the names of the columns, and whether fields are quoted.
 
     Raises:
         DatasetError: the file is missing, of another kind or damaged, its rows do not add up, a
             column is missing, or no row can be used.
     """
-    suffix = _suffix(path)
-    if suffix in _PARQUET and options.quoting is not None:
-        raise DatasetError(f"{path} is Parquet, in which nothing is quoted; leave --quoting out")
-    with reading(path):
-        table = _scan(path, suffix, options)
-        schema = table.scan.collect_schema()
+    with opening(path) as parts, TemporaryDirectory(prefix="encore-reading-") as place:
+        table = table_of(parts, options, path, Path(place))
+        with reading(table.shown):
+            schema = table.scan.collect_schema()
+        return _read(table, schema, options)
+
+
+def _read(table: Table, schema: pl.Schema, options: TableOptions) -> Records:
     count = table.count(schema, is_certain=options.quoting is True)
-    with surveying(path, count=count) as survey:
-        columns = _columns(schema, path, options, survey)
+    with surveying(*table.parts, count=count) as survey:
+        columns = _columns(schema, table, options, survey)
         encoded = _encode(table, schema, columns, survey)
-        rows = _check(encoded, is_text=table.separator is not None)
+        rows = _check(encoded, is_text=table.is_text)
         timestamps, odd = _timestamps(encoded, rows, asked=options.timestamp_column is not None)
         noted = {note: int(marks.sum()) for note, marks in odd.items()}
         noted |= _quoted_ids(encoded, rows, table)
         examples = _examples(table, columns, rows, odd)
-        _refuse_without_records(path, encoded, rows, examples)
+        _refuse_without_records(table, encoded, rows, examples)
         records = records_of(
             encoded,
             rows,
@@ -130,112 +94,82 @@ def load(path: Path, options: TableOptions) -> Records:
     return replace(records, rows=counts, remark=columns.remark)
 
 
-def _suffix(path: Path) -> str:
-    if path.is_dir():
-        raise DatasetError(f"{path} is a folder; a table is one file")
-    if not path.exists():
-        raise DatasetError(f"{path} does not exist; it should be a CSV, TSV or Parquet file")
-    known = (*_SEPARATORS, *_PARQUET)
-    suffix = next((end for end in known if path.name.lower().endswith(end)), None)
-    if suffix is None:
-        raise DatasetError(f"{path}: what kind of table is it? Known endings: {', '.join(known)}")
-    if suffix in _PARQUET:
-        if path.stat().st_size == 0:
-            raise DatasetError(f"{path} is empty")
-    elif not suffix.endswith(".gz"):
-        refuse_binary(path)
-    return suffix
-
-
-def _scan(path: Path, suffix: str, options: TableOptions) -> _Table:
-    if suffix in _PARQUET:
-        return _Table(path, pl.scan_parquet(path, glob=False), separator=None, is_quoted=False)
-    is_quoted = suffix in _QUOTED if options.quoting is None else options.quoting
-    # All columns are read as text: a guessed type would change 007 to 7 and a long id to a float.
-    read = partial(
-        pl.scan_csv,
-        path,
-        separator=_SEPARATORS[suffix],
-        quote_char='"' if is_quoted else None,
-        encoding="utf8-lossy",
-        empty_string_is_null=False,
-        missing_columns="insert",
-        extra_columns="ignore",
-        glob=False,
-    )
-    header = read(infer_schema=False).collect_schema().names()
-    scan = read(schema=dict.fromkeys([*header, EXTRA], pl.String))
-    return _Table(path, scan, _SEPARATORS[suffix], is_quoted)
-
-
 def _columns(
-    schema: pl.Schema, path: Path, options: TableOptions, survey: Future[Survey]
+    schema: pl.Schema, table: Table, options: TableOptions, survey: Future[Survey]
 ) -> Columns:
     try:
-        return Columns.find(schema, path, options)
+        return Columns.find(schema, table.shown, options)
     except DatasetError:
         if any("\n" in name for name in schema):
             survey.result()  # raises the better error if a quotation mark in the header is wrong
         raise
 
 
-def _encode(table: _Table, schema: pl.Schema, columns: Columns, survey: Future[Survey]) -> Encoded:
+def _encode(table: Table, schema: pl.Schema, columns: Columns, survey: Future[Survey]) -> Encoded:
     """Reads the columns, and refuses the file if not all of its rows were read."""
     try:
-        with reading(table.path):
+        with reading(table.shown):
             encoded = encode(*_select(table, schema, columns.by_role))
     except DatasetError:
         survey.result()  # names the line, if a quotation mark is the cause
         raise
     found = survey.result()
     if table.separator is not None:
-        found.check(table.path, len(encoded) + 1)
+        found.check(table.parts, len(encoded) + len(table.parts))
     return encoded
 
 
 def _select(
-    table: _Table, schema: pl.Schema, columns: Mapping[str, str]
+    table: Table, schema: pl.Schema, columns: Mapping[str, str]
 ) -> tuple[pl.LazyFrame, list[str], list[pl.Expr]]:
     """Returns the arguments of ``encode``: the source, its item columns and the other columns."""
-    path = table.path
+    path = table.shown
     items = {
         role: _as_id(columns[role], schema, path) for role in (ITEM, NAME_COLUMN) if role in columns
     }
     rest = {PLAYS: _as_plays(columns.get(PLAYS), schema, path)}
     if EXTRA in schema:
         rest[EXTRA] = pl.col(EXTRA) != ""
+    if BROKEN in schema:
+        rest[BROKEN] = pl.col(BROKEN).is_not_null()
     if time := columns.get(TIME):
         rest[TIME] = _as_seconds(time, schema, path)
     source = table.scan.select(**{USER: _as_id(columns[USER], schema, path)}, **items, **rest)
     return source, list(items), [pl.col(column) for column in rest]
 
 
-def _as_id(column: str, schema: pl.Schema, path: Path) -> pl.Expr:
+def _as_id(column: str, schema: pl.Schema, path: str) -> pl.Expr:
     dtype = schema[column]
-    if not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)):
+    is_whole = dtype.is_integer() or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
+    if not (is_whole or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Binary)):
         raise DatasetError(
-            f"{path}: the column '{column}' holds {dtype}; ids and names are text or whole numbers"
+            f"{path}: the column '{column}' holds {_kind(dtype)}; ids and names are text or whole "
+            "numbers"
         )
     return pl.col(column).cast(pl.String).fill_null("")
 
 
-def _as_plays(column: str | None, schema: pl.Schema, path: Path) -> pl.Expr:
+def _kind(dtype: pl.DataType) -> str:
+    return "lists or objects" if dtype.is_nested() else str(dtype)
+
+
+def _as_plays(column: str | None, schema: pl.Schema, path: str) -> pl.Expr:
     if column is None:
         return pl.lit(1.0, dtype=pl.Float32)
     plays, dtype = pl.col(column), schema[column]
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Null)):
-        raise DatasetError(f"{path}: the column '{column}' holds {dtype}; plays are numbers")
+        raise DatasetError(f"{path}: the column '{column}' holds {_kind(dtype)}; plays are numbers")
     if dtype == pl.String:
         plays = plays.str.strip_chars(" ")
     return plays.cast(pl.Float32, strict=False).fill_null(float("nan"))
 
 
-def _as_seconds(column: str, schema: pl.Schema, path: Path) -> pl.Expr:
+def _as_seconds(column: str, schema: pl.Schema, path: str) -> pl.Expr:
     seconds = seconds_of(pl.col(column), schema[column])
     if seconds is None:
         raise DatasetError(
-            f"{path}: the column '{column}' holds {schema[column]}; times are seconds since 1970 "
-            "or ISO 8601"
+            f"{path}: the column '{column}' holds {_kind(schema[column])}; times are seconds "
+            "since 1970 or ISO 8601"
         )
     return seconds
 
@@ -244,6 +178,8 @@ def _check(encoded: Encoded, *, is_text: bool) -> Rows:
     rows = Rows(len(encoded))
     if EXTRA in encoded.rest.columns:
         rows.drop(REASON_COLUMNS, encoded.rest[EXTRA].to_numpy())
+    if BROKEN in encoded.rest.columns:
+        rows.drop(REASON_NO_OBJECT, encoded.rest[BROKEN].to_numpy())
     for ids, codes, missing in (
         (encoded.users, encoded.user_codes, REASON_NO_USER),
         (encoded.items[ITEM], encoded.item_codes, REASON_NO_ITEM),
@@ -278,7 +214,7 @@ def _timestamps(
     return seconds, {}
 
 
-def _quoted_ids(encoded: Encoded, rows: Rows, table: _Table) -> dict[str, int]:
+def _quoted_ids(encoded: Encoded, rows: Rows, table: Table) -> dict[str, int]:
     if table.separator is None or table.is_quoted:
         return {}
     is_quoted = np.zeros(len(encoded), dtype=bool)
@@ -291,18 +227,24 @@ def _quoted_ids(encoded: Encoded, rows: Rows, table: _Table) -> dict[str, int]:
 
 
 def _examples(
-    table: _Table, columns: Columns, rows: Rows, odd: Mapping[str, NDArray[np.bool_]]
+    table: Table, columns: Columns, rows: Rows, odd: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, str]:
     """Returns the first value, with its row, for each reason or note that is about a value."""
-    about = [(REASON_NO_PLAYS, PLAYS), (REASON_TIME, TIME), (REASON_PERIOD, TIME)]
+    about = [
+        (REASON_NO_OBJECT, BROKEN),
+        (REASON_NO_PLAYS, PLAYS),
+        (REASON_TIME, TIME),
+        (REASON_PERIOD, TIME),
+    ]
     found = [(reason, role, rows.first_dropped(reason)) for reason, role in about]
     found += [(note, TIME, int(marks.argmax())) for note, marks in odd.items()]
     examples = {}
     for reason, role, row in found:
-        if row is not None and role in columns.by_role:
-            with reading(table.path):
-                value = table.value(row, columns.by_role[role])
-            examples[reason] = f"'{value}' in row {row + 1} after the header"
+        column = BROKEN if role == BROKEN else columns.by_role.get(role)
+        if row is not None and column is not None:
+            with reading(table.shown):
+                value = table.value(row, column)
+            examples[reason] = f"'{value}' in row {row + 1}{table.after}"
     return examples
 
 
@@ -317,13 +259,13 @@ def _drop_bad_ids(
 
 
 def _refuse_without_records(
-    path: Path, encoded: Encoded, rows: Rows, examples: Mapping[str, str]
+    table: Table, encoded: Encoded, rows: Rows, examples: Mapping[str, str]
 ) -> None:
     if rows.usable.any():
         return
     example = rows.any_dropped()
     if example is None:
-        raise DatasetError(f"{path} is empty: it has a header, but no rows")
+        raise DatasetError(f"{table.shown} is empty: it has a header, but no rows")
     row, reason = example
     counts = rows.counts()
     why = "; ".join(f"{reason}: {count:,}" for reason, count in counts.dropped.items())
@@ -331,17 +273,17 @@ def _refuse_without_records(
     item = encoded.items[ITEM][int(encoded.item_codes[row])]
     value = f": {examples[reason].partition(' in row ')[0]}" if reason in examples else ""
     raise DatasetError(
-        f"{path}: none of its {counts.read:,} rows can be used ({why}). For example row {row + 1} "
-        f"after the header, {reason}{value}: user '{shorten(user)}', item '{shorten(item)}'"
+        f"{table.shown}: none of its {counts.read:,} rows can be used ({why}). For example row "
+        f"{row + 1}{table.after}, {reason}{value}: user '{shorten(user)}', item '{shorten(item)}'"
     )
 
 
 DATASET: Final = Dataset(
     name=NAME,
-    description="Your own CSV, TSV or Parquet file; options name its columns",
+    description="Your own CSV, TSV, JSON or Parquet, in one file or in parts; options name columns",
     licence="yours",
-    source="--data FILE",
-    files=("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.parquet"),
+    source="--data FILE, FOLDER, 'PATTERN*' or - (standard input)",
+    files=("*.csv", "*.tsv", "*.jsonl", "*.json", "*.parquet"),
     load=load,
     times="a table whose column of times --timestamp-column names",
     options=TableOptions,

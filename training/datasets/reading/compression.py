@@ -97,6 +97,8 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         and not one.filename.startswith("__MACOSX/")
         and not one.filename.rpartition("/")[2].startswith(".")
     ]
+    if any(one.filename == "[Content_Types].xml" for one in members):
+        raise _Unusable("is an Excel file (or another one of Office); save it as CSV (UTF-8)")
     if len(members) != 1:
         names = ", ".join(one.filename for one in members[:5])
         held = f"{len(members)} files ({names}{', …' if len(members) > 5 else ''})"

@@ -20,6 +20,7 @@ from training.datasets.reading.compression import (
     open_bytes,
     without_ending,
 )
+from training.datasets.reading.opening import Part as Plain
 from training.datasets.reading.sources import reading, shorten
 from training.errors import DatasetError
 
@@ -162,11 +163,10 @@ def _members(path: Path, below: PurePosixPath) -> list[Part]:
 
 
 @contextmanager
-def unpacked(parts: Sequence[Part]) -> Iterator[list[Path]]:
+def unpacked(parts: Sequence[Part]) -> Iterator[list[Plain]]:
     """Yields the parts as plain files; what is compressed is expanded into a temporary folder.
 
-    Nothing is written under a path that an archive names. In an error, the place of a part stands
-    for that of its unpacked file.
+    Nothing is written under a path that an archive names.
 
     Args:
         parts: with distinct names.
@@ -176,10 +176,10 @@ def unpacked(parts: Sequence[Part]) -> Iterator[list[Path]]:
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="encore-")))
-        files: list[Path] = []
+        files: list[Plain] = []
         for number, part in enumerate(parts):
             if part.member is None and not _is_compressed(part.path):
-                files.append(part.path)
+                files.append(Plain.of(part.path))
                 continue
             file = folder / str(number) / part.name
             file.parent.mkdir()
@@ -189,14 +189,8 @@ def unpacked(parts: Sequence[Part]) -> Iterator[list[Path]]:
                 _check_size(part, part.member, folder)
                 with file.open("wb") as target:
                     part.copy_to(target)
-            files.append(file)
-        try:
-            yield files
-        except DatasetError as error:
-            message = str(error)
-            for part, file in zip(parts, files, strict=True):
-                message = message.replace(str(file), part.shown)
-            raise DatasetError(message) from error
+            files.append(Plain(part.shown, part.name, part.path, file))
+        yield files
 
 
 def _is_compressed(path: Path) -> bool:

@@ -8,7 +8,6 @@ those are not clear.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NoReturn
 
 import numpy as np
@@ -55,7 +54,7 @@ class RecordCounter:
     """
 
     def __init__(
-        self, path: Path, quoting: Quoting | None = None, *, has_header: bool = False
+        self, path: object, quoting: Quoting | None = None, *, has_header: bool = False
     ) -> None:
         self._path = path
         self._quoting = quoting

@@ -14,16 +14,19 @@ from training.errors import DatasetError
 
 _SHOWN_CHARACTERS: Final = 80
 _TAR_MAGIC: Final = (257, b"ustar")
-_NO_TEXT: Final = (
-    (b"\x1f\x8b", "a gzip archive; unpack it first"),
-    (b"PK\x03\x04", "a zip archive; unpack it first"),
-    (b"BZh", "a bzip2 archive; unpack it first"),
-    (b"\xfd7zXZ\x00", "an xz archive; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive; unpack it first"),
-    (b"PAR1", "a Parquet file"),
-    (b"SQLite format 3\x00", "an SQLite database"),
+_PACKED: Final = ("", ".gz", ".zst", ".bz2", ".xz", ".zip")
+_OTHERS: Final = (
+    (b"SQLite format 3\x00", "an SQLite database; export its table as CSV (sqlite3 -header -csv)"),
     (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
     (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+    (b"ARROW1", "a Feather (Arrow) file; save it as Parquet"),
+    (b"FEA1", "a Feather file; save it as Parquet"),
+    (b"ORC", "an ORC file; save it as Parquet"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file; save it as CSV (UTF-8)"),
+    (b"\x89HDF", "an HDF5 file; save it as Parquet or CSV"),
+    (b"\x04\x22\x4d\x18", "an lz4 archive; unpack it first"),
+    (b"7z\xbc\xaf", "a 7-Zip archive; unpack it first"),
+    (b"Obj\x01", "an Avro file; save it as Parquet"),
 )
 
 
@@ -45,31 +48,37 @@ def find_file(path: Path, name: str, *, subfolder: str, source: str) -> Path:
         raise DatasetError(f"{path} does not exist. Put {name} there; it comes from {source}")
     if not path.is_dir():
         raise DatasetError(f"{path} is neither a file nor a folder")
-    for candidate in (path / name, path / subfolder / name):
-        if candidate.is_file():
-            return candidate
+    for folder in (path, path / subfolder):
+        for ending in _PACKED:
+            if (candidate := folder / f"{name}{ending}").is_file():
+                return candidate
     hint = ""
     if unfinished := sorted(file.name for file in path.glob("*.part")):
         hint = f" (a download was begun but not finished: {', '.join(unfinished)})"
     raise DatasetError(f"{path} holds no {name}{hint}. Put it there; it comes from {source}")
 
 
-def refuse_binary(path: Path) -> None:
-    """Refuses an archive or another binary file where a text file is expected.
+def refuse_binary(path: Path, shown: object = None) -> None:
+    """Refuses a file that is neither text nor Parquet.
+
+    Args:
+        path: the file, uncompressed.
+        shown: its name in messages; by default the path.
 
     Raises:
         DatasetError: the file is empty, or begins as a file of another kind does.
     """
-    with reading(path), path.open("rb") as file:
+    name = path if shown is None else shown
+    with reading(name), path.open("rb") as file:
         head = file.read(512)
     if not head:
-        raise DatasetError(f"{path} is empty")
-    for magic, kind in _NO_TEXT:
+        raise DatasetError(f"{name} is empty")
+    for magic, kind in _OTHERS:
         if head.startswith(magic):
-            raise DatasetError(f"{path} is {kind}")
+            raise DatasetError(f"{name} is {kind}")
     offset, magic = _TAR_MAGIC
     if head[offset:].startswith(magic):
-        raise DatasetError(f"{path} is a tar archive; unpack it first")
+        raise DatasetError(f"{name} is a tar archive; unpack it first")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Final, NoReturn
 
 import numpy as np
@@ -12,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.datasets.reading.encoding import Encoded, encode
+from training.datasets.reading.opening import Part
 from training.datasets.reading.rows import Rows
 from training.datasets.reading.sources import lines_at, reading, shorten
 from training.datasets.reading.survey import Survey
@@ -25,13 +25,13 @@ _BEYOND: Final = {"\t": (), ",": (), ":": ("extra 2",)}
 _PLAYS: Final = "plays"
 
 
-def scan(path: Path, columns: Sequence[str], separator: str = "\t") -> pl.LazyFrame:
+def scan(file: Part, columns: Sequence[str], separator: str = "\t") -> pl.LazyFrame:
     """Returns the lines of a file as String columns; missing fields are empty.
 
     The column ``extra`` holds the first surplus field. Invalid UTF-8 becomes U+FFFD.
     """
     return pl.scan_csv(
-        path,
+        file.plain,
         separator=separator,
         has_header=False,
         quote_char=None,
@@ -45,7 +45,7 @@ def scan(path: Path, columns: Sequence[str], separator: str = "\t") -> pl.LazyFr
 
 
 def encode_rows(
-    path: Path,
+    file: Part,
     survey: Future[Survey],
     columns: Sequence[str],
     item_columns: Sequence[str],
@@ -56,7 +56,7 @@ def encode_rows(
     """Reads a file of users and items.
 
     Args:
-        path: the file.
+        file: the file.
         survey: of the file, with the number of its lines.
         columns: of the file, ``user`` among them.
         item_columns: columns that identify an item together.
@@ -73,23 +73,23 @@ def encode_rows(
     # The last column of a line that is too short is empty.
     surplus = pl.any_horizontal(pl.col(name) != "" for name in (_EXTRA, *_BEYOND[separator]))
     flags = [(pl.col(columns[-1]) == "").alias(_SHORT), surplus.alias(_EXTRA)]
-    with reading(path):
-        encoded = encode(scan(path, columns, separator), item_columns, [*rest, *flags])
-        survey.result().check(path, len(encoded))
+    with reading(file):
+        encoded = encode(scan(file, columns, separator), item_columns, [*rest, *flags])
+        survey.result().check([file], len(encoded))
         rows = Rows(len(encoded))
         separators = separator.encode() * (len(columns) - 1)
-        _drop_short_lines(path, rows, encoded.rest[_SHORT].to_numpy(), separators)
+        _drop_short_lines(file, rows, encoded.rest[_SHORT].to_numpy(), separators)
     rows.drop(REASON_COLUMNS, encoded.rest[_EXTRA].to_numpy())
     return encoded, rows
 
 
 def encode_plays(
-    path: Path, survey: Future[Survey], columns: Sequence[str], item_columns: Sequence[str]
+    file: Part, survey: Future[Survey], columns: Sequence[str], item_columns: Sequence[str]
 ) -> tuple[Encoded, Rows, NDArray[np.float32]]:
     """Reads a file of users, items and plays; see ``encode_rows``.
 
     Args:
-        path: the file.
+        file: the file.
         survey: of the file, with the number of its lines.
         columns: of the file, ``user`` among them; the last one has the plays.
         item_columns: columns that identify an item together.
@@ -101,28 +101,28 @@ def encode_plays(
         DatasetError: the file cannot be read.
     """
     plays = pl.col(columns[-1]).str.strip_chars(" ").cast(pl.Float32, strict=False)
-    encoded, rows = encode_rows(path, survey, columns, item_columns, [plays.alias(_PLAYS)])
+    encoded, rows = encode_rows(file, survey, columns, item_columns, [plays.alias(_PLAYS)])
     return encoded, rows, encoded.rest[_PLAYS].fill_null(float("nan")).to_numpy()
 
 
 def _drop_short_lines(
-    path: Path, rows: Rows, suspicious: NDArray[np.bool_], separators: bytes
+    file: Part, rows: Rows, suspicious: NDArray[np.bool_], separators: bytes
 ) -> None:
     """Reads the suspicious lines again: polars does not tell a missing field from an empty one."""
     blank, broken = np.zeros_like(suspicious), np.zeros_like(suspicious)
     numbers = np.flatnonzero(suspicious)
-    for row, line in zip(numbers, lines_at(path, numbers.tolist()), strict=True):
+    for row, line in zip(numbers, lines_at(file.plain, numbers.tolist()), strict=True):
         blank[row] = not line
         broken[row] = line.count(separators[:1]) != len(separators)
     rows.ignore(blank)
     rows.drop(REASON_COLUMNS, broken)
 
 
-def refuse_without_records(path: Path, rows: Rows, expected: str) -> None:
+def refuse_without_records(file: Part, rows: Rows, expected: str) -> None:
     """Refuses a file without a usable row.
 
     Args:
-        path: the file.
+        file: the file.
         rows: its rows.
         expected: the format of a line, in words.
 
@@ -130,19 +130,19 @@ def refuse_without_records(path: Path, rows: Rows, expected: str) -> None:
         DatasetError: no row is usable; the message has the reasons, and one line as an example.
     """
     if not rows.usable.any():
-        _refuse(path, rows, expected)
+        _refuse(file, rows, expected)
 
 
-def _refuse(path: Path, rows: Rows, expected: str) -> NoReturn:
+def _refuse(file: Part, rows: Rows, expected: str) -> NoReturn:
     example = rows.any_dropped()
     if example is None:
-        raise DatasetError(f"{path} is empty: it holds no rows. Expected on each line: {expected}")
+        raise DatasetError(f"{file} is empty: it holds no rows. Expected on each line: {expected}")
     row, reason = example
-    with reading(path):
-        line = next(lines_at(path, [row])).decode(errors="replace")
+    with reading(file):
+        line = next(lines_at(file.plain, [row])).decode(errors="replace")
     counts = "; ".join(f"{why}: {count:,}" for why, count in rows.counts().dropped.items())
     raise DatasetError(
-        f"{path}: none of its {rows.counts().read:,} rows can be used ({counts}). "
+        f"{file}: none of its {rows.counts().read:,} rows can be used ({counts}). "
         f"For example line {row + 1}, {reason}: '{shorten(line)}'. "
         f"Expected on each line: {expected}. Is it the right file?"
     )

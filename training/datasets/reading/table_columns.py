@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -19,6 +18,8 @@ PLAYS: Final = "plays"
 TIME: Final = "time"
 # The column for surplus fields of a row.
 EXTRA: Final = "\0extra"
+# Columns that say something of a row, and that no file has.
+_MARK: Final = "\0"
 _SHOWN: Final = 20
 
 # The usual names of columns that no option names, the preferred name first.
@@ -75,13 +76,13 @@ class Columns:
     remark: str = ""
 
     @classmethod
-    def find(cls, schema: pl.Schema, path: Path, options: TableOptions) -> Columns:
+    def find(cls, schema: pl.Schema, path: object, options: TableOptions) -> Columns:
         """Finds the columns that options name, and the others by their usual names.
 
         Raises:
             DatasetError: a column that an option names is missing.
         """
-        found = [name for name in schema if name != EXTRA]
+        found = [name for name in schema if not name.startswith(_MARK)]
         chosen: dict[str, str] = {}
         for role, option in _OPTIONS.items():
             if (column := getattr(options, option)) is not None:
@@ -100,7 +101,7 @@ class Columns:
         return cls(chosen, _remark(dict(doubts), others))
 
 
-def _check(column: str, found: Sequence[str], path: Path, option: str) -> None:
+def _check(column: str, found: Sequence[str], path: object, option: str) -> None:
     if column in found:
         return
     hint = ""

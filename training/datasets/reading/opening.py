@@ -1,0 +1,247 @@
+"""From what ``--data`` names to parts: plain files that a parser reads.
+
+It may name a file, a folder or a pattern (``data/*.csv``) of parts, or standard input. Compressed
+parts are expanded into a temporary folder, which goes with the context.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, cast
+from urllib.parse import unquote
+
+from training.datasets.reading.compression import (
+    Stream,
+    compression_of,
+    expand,
+    spool,
+    without_ending,
+)
+from training.datasets.reading.sources import reading, refuse_binary
+from training.errors import DatasetError
+
+STANDARD_INPUT: Final = Path("-")
+_SHOWN_INPUT: Final = "standard input"
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")
+_PATTERN: Final = re.compile(r"[*?[]")
+_MOST_PARTS: Final = 10_000
+_HEAD_BYTES: Final = 512
+# What Hive and Spark write for a missing value.
+_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of a source; as text, it is its name in messages.
+
+    Attributes:
+        shown: its path, or ``standard input``.
+        name: in the manifest: its path below the folder that was named.
+        original: the file as it came.
+        plain: the same, uncompressed.
+        columns: columns and their values that the names of its folders give (``user=u1/``).
+    """
+
+    shown: str
+    name: str
+    original: Path
+    plain: Path
+    columns: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @classmethod
+    def of(cls, path: Path) -> Part:
+        """Returns the part of an uncompressed file."""
+        return cls(str(path), path.name, path, path)
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[list[Part]]:
+    """Opens the files that a path names; yields them in the order of their names.
+
+    Args:
+        path: a file, a folder, a pattern, or ``-`` for standard input.
+
+    Raises:
+        DatasetError: there is no such file, it cannot be expanded, or it is no data.
+    """
+    _refuse_url(path)
+    with TemporaryDirectory(prefix="encore-reading-") as folder:
+        place = Path(folder)
+        if path == STANDARD_INPUT:
+            found = [_read_input(place)]
+        elif path.is_file():
+            found = [Part.of(path)]
+        else:
+            found = _parts(path)
+        expanded = [_expanded(part, place / str(n)) for n, part in enumerate(found)]
+        # Spark writes empty parts.
+        parts = [part for part in expanded if part.plain.stat().st_size > 0] or expanded[:1]
+        for part in parts:
+            refuse_binary(part.plain, part)
+        yield parts
+
+
+@contextmanager
+def opening_file(path: Path) -> Iterator[Part]:
+    """Opens one text file, which may be compressed.
+
+    Raises:
+        DatasetError: it cannot be expanded, or is no text.
+    """
+    with opening(path) as parts:
+        if is_parquet(parts[0]):
+            raise DatasetError(f"{path} is a Parquet file")
+        yield parts[0]
+
+
+def _refuse_url(path: Path) -> None:
+    # A path has one slash where a URL has two.
+    if (url := _URL.fullmatch(str(path))) and not path.exists():
+        raise DatasetError(
+            f"{url[1]}://{url[2]} is an address, and only files of this machine are read, so that "
+            "a training can be repeated; fetch it first, and name the file"
+        )
+
+
+def _read_input(place: Path) -> Part:
+    """Writes standard input to a temporary file."""
+    stream = sys.stdin
+    if stream is None or stream.closed:
+        raise DatasetError("there is no standard input to read; name a file, or pipe one in")
+    if stream.isatty():
+        raise DatasetError(
+            "standard input is a terminal; pipe the data in (zcat plays.csv.gz | …), or name a file"
+        )
+    file = place / "input"
+    with reading(_SHOWN_INPUT):
+        spool(cast("Stream", stream.buffer), file, shown=_SHOWN_INPUT)
+    return Part(_SHOWN_INPUT, _SHOWN_INPUT, file, file)
+
+
+def _parts(path: Path) -> list[Part]:
+    """Returns the parts of a folder or a pattern."""
+    if path.is_dir():
+        parts = _parts_of_folder(path, path)
+        if not parts:
+            raise DatasetError(
+                f"{path} holds no data: no file whose name does not begin with '_' or '.'"
+            )
+    elif path.exists():
+        raise DatasetError(f"{path} is neither a file nor a folder")
+    elif _PATTERN.search(str(path)):
+        parts = _parts_of_pattern(path)
+    else:
+        raise DatasetError(f"{path} does not exist; it should be a file, a folder or a pattern")
+    if len(parts) > _MOST_PARTS:
+        raise DatasetError(
+            f"{path} has {len(parts):,} parts, and at most {_MOST_PARTS:,} are read; join some"
+        )
+    return parts
+
+
+def _parts_of_pattern(path: Path) -> list[Part]:
+    found = [Path(one) for one in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
+    base = Path(*[one for one in path.parts[:-1] if not _PATTERN.search(one)])
+    parts: list[Part] = []
+    for one in found:
+        if one.is_dir():
+            if "**" not in path.parts:
+                parts += _parts_of_folder(one, base)
+        elif not _is_hidden(one):
+            parts.append(_part(one, base))
+    if not parts:
+        near = sorted(one.name for one in base.iterdir()) if base.is_dir() else []
+        holds = f"; {base} holds {', '.join(near[:5])}{', …' if len(near) > 5 else ''}"
+        raise DatasetError(
+            f"no file matches '{path}'{holds if near else ''}; correct the pattern, and keep it in "
+            "quotation marks"
+        )
+    return parts
+
+
+def _parts_of_folder(folder: Path, base: Path) -> list[Part]:
+    parts: list[Part] = []
+    for one in sorted(folder.iterdir()):
+        if _is_hidden(one):
+            continue
+        if one.is_dir():
+            if "=" not in one.name:
+                raise DatasetError(
+                    f"{folder} holds the folder {one.name}, which is no partition (as user=u1 is); "
+                    f"name its files by a pattern, such as '{folder}/**/*.csv'"
+                )
+            parts += _parts_of_folder(one, base)
+        elif one.is_file():
+            parts.append(_part(one, base))
+    return parts
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(("_", ".")) or path.name.endswith(".crc")
+
+
+def _part(path: Path, base: Path) -> Part:
+    inner = path.relative_to(base) if path.is_relative_to(base) else path
+    pairs = [one.partition("=") for one in inner.parts[:-1] if "=" in one]
+    columns = tuple((key, "" if text == _NO_VALUE else unquote(text)) for key, _, text in pairs)
+    return Part(str(path), str(inner), path, path, columns)
+
+
+def _expanded(part: Part, place: Path) -> Part:
+    with reading(part), part.original.open("rb") as file:
+        compression = compression_of(file.read(_HEAD_BYTES))
+    if compression is None:
+        return part
+    place.mkdir()
+    plain = place / without_ending(part.original.name)
+    expand(part.original, plain, shown=part)
+    with plain.open("rb") as file:
+        inner = compression_of(file.read(_HEAD_BYTES))
+    if inner is not None:
+        raise DatasetError(f"{part} is compressed twice ({inner.name} inside); unpack it once")
+    return Part(part.shown, part.name, part.original, plain, part.columns)
+
+
+def head_of(part: Part) -> bytes:
+    """Returns the first bytes of a part, uncompressed."""
+    with reading(part), part.plain.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
+def is_parquet(part: Part) -> bool:
+    """Returns whether a part begins as a Parquet file does."""
+    return head_of(part).startswith(b"PAR1")
+
+
+def same_columns(parts: Sequence[Part], names: Sequence[Sequence[str]]) -> None:
+    """Refuses parts with different columns.
+
+    Args:
+        parts: the parts of a source.
+        names: the columns of each.
+
+    Raises:
+        DatasetError: two parts have different ones.
+    """
+    first = names[0]
+    for part, columns in zip(parts[1:], names[1:], strict=True):
+        more = [repr(one) for one in columns if one not in first]
+        less = [repr(one) for one in first if one not in columns]
+        if more or less:
+            difference = [f"{', '.join(more[:5])} only in the latter"] if more else []
+            difference += [f"{', '.join(less[:5])} only in the former"] if less else []
+            raise DatasetError(
+                f"{parts[0]} and {part} have different columns: {'; '.join(difference)}. Every "
+                "part needs the same columns, and a text file its own header; name those that "
+                "belong together by a pattern, such as 'data/part-*.csv'"
+            )
