@@ -11,6 +11,7 @@ from app.model.watermark import Watermark
 from training.data.filters import Step, preprocess
 from training.data.interactions import Interactions
 from training.data.records import Records, RowCounts
+from training.datasets.reading.sources import shorten
 from training.datasets.reading.times import UTC_SECONDS
 from training.errors import TrainingError
 from training.event_data.merge import Merged
@@ -90,10 +91,13 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
         preset: has the filters.
 
     Raises:
-        TrainingError: the filters leave nothing, or a half-life is set and the times are unknown.
+        TrainingError: the filters leave nothing, or, without events, only one user; or a half-life
+            is set and the times are unknown.
     """
     records = data.records if isinstance(data, Merged) else data
     interactions, steps = preprocess(records, preset.filters)
+    if isinstance(data, Records) and len(interactions.user_ids) == 1:
+        raise TrainingError(_one_user(interactions.user_ids[0], len(records.user_ids)))
     if preset.parameters.half_life is not None:
         _check_times(interactions, records.rows)  # refused before anything is measured
     user_items = interactions.user_items
@@ -110,6 +114,16 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
     if isinstance(data, Merged):
         provenance = replace(provenance, watermark=data.watermark, events=data.counts)
     return Prepared(interactions, provenance)
+
+
+def _one_user(user: str, before: int) -> str:
+    what = "the data hold" if before == 1 else f"the filters leave, of {before:,} users,"
+    return (
+        f"{what} only the user '{shorten(user)}', and a model learns from what many users have in "
+        "common. Add the data of others (in spotify and lastfm-export, each account is a folder or "
+        "a file of its own, and --data names the folder above them), or train on a public dataset "
+        "such as lastfm-360k and send the plays of this user as listens to POST /recommend"
+    )
 
 
 def _check_times(interactions: Interactions, rows: RowCounts) -> None:

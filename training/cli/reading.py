@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,9 @@ def _probably(path: Path | None) -> str:
     for dataset in DATASETS.values():
         folders = [path, path / dataset.subfolder] if dataset.subfolder else [path]
         named = dataset.files[0]
-        if path.name == named or any((folder / named).is_file() for folder in folders):
+        if named.startswith("*"):
+            continue  # any table has such a name
+        if fnmatch(path.name, named) or any(any(folder.glob(named)) for folder in folders):
             # What `generate` wrote has the files of other datasets.
             is_sample = sample_folder(path) is not None
             return f"; --data {path} is probably {sample.NAME if is_sample else dataset.name}"

@@ -30,12 +30,14 @@ class RowCounts:
         dropped: reason to the number of rows that were left out for it.
         noted: oddity to the number of rows that were read in spite of it.
         examples: reason or oddity to one such value and its row.
+        by_rule: reasons that are rules of a dataset; their rows can be read.
     """
 
     read: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     noted: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
+    by_rule: frozenset[str] = frozenset()
 
     @property
     def taken(self) -> int:
@@ -45,7 +47,7 @@ class RowCounts:
     @property
     def unreadable(self) -> int:
         """Rows that could not be read; rows that a rule leaves out do not count."""
-        return sum(count for reason, count in self.dropped.items() if reason not in _LEFT_OUT)
+        return sum(count for reason, count in self.dropped.items() if not self._is_rule(reason))
 
     @property
     def are_mostly_readable(self) -> bool:
@@ -61,10 +63,13 @@ class RowCounts:
             f"{reason}: {count:,}"
             + (f", for example {self.examples[reason]}" if reason in self.examples else "")
             for reason, count in self.dropped.items()
-            if reason not in _LEFT_OUT
+            if not self._is_rule(reason)
         )
         share = self.unreadable / self.read
         return f"{self.unreadable:,} of {self.read:,} rows ({share:.1%}) cannot be read ({reasons})"
+
+    def _is_rule(self, reason: str) -> bool:
+        return reason in _LEFT_OUT or reason in self.by_rule
 
 
 @dataclass(frozen=True, slots=True)

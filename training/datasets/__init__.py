@@ -13,7 +13,17 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from training.data.records import Records
-from training.datasets import dataset, hetrec_lastfm_2k, lastfm, lastfm_1k, lastfm_360k, table
+from training.datasets import (
+    dataset,
+    echonest,
+    hetrec_lastfm_2k,
+    lastfm_1k,
+    lastfm_360k,
+    lastfm_export,
+    movielens,
+    spotify,
+    table,
+)
 from training.datasets.reading.table_columns import TableOptions
 from training.datasets.synthetic import sample
 from training.errors import DatasetError
@@ -34,12 +44,14 @@ DATA: Final = Path("data")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetOptions(TableOptions):
+class DatasetOptions(
+    TableOptions, spotify.SpotifyOptions, lastfm_export.ExportOptions, movielens.MovieLensOptions
+):
     """Options on the command line; its bases are the options that ``DATASETS`` declare."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadOptions(DatasetOptions, lastfm.LastfmOptions):
+class LoadOptions(DatasetOptions, lastfm_export.LoadOptions):
     """All options of reading a dataset: those of the command line and those of recipes."""
 
 
@@ -49,6 +61,10 @@ _TABLE: Final[tuple[Dataset, ...]] = (
     lastfm_360k.DATASET,
     lastfm_1k.DATASET,
     hetrec_lastfm_2k.DATASET,
+    spotify.DATASET,
+    lastfm_export.DATASET,
+    movielens.DATASET,
+    echonest.DATASET,
     table.DATASET,
     sample.DATASET,
 )

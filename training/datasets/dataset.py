@@ -62,7 +62,7 @@ class Dataset(Generic[OptionsT_contra]):
         download: where it is fetched from, None where it cannot be downloaded.
         subfolder: the folder that its archive unpacks into, where files are looked for as well.
         times: words for a message that recommends it where the time of each record is needed; None
-            where records have no times, or only made-up ones.
+            where records have no times, only made-up ones, or those of the reader's own account.
         is_made_up: whether it is generated. Such a dataset may have any size and may not be read
             under the name of another one.
         options: the dataclass of its own options on the command line, None where it has none. It

@@ -93,6 +93,7 @@ def test_data_without_a_dataset_are_recognised_by_their_files(
     assert probably(tmp_path, capsys) == "table"
     assert probably(tmp_path / "usersha1-artmbid-artname-plays.tsv", capsys) == "lastfm-360k"
     assert probably(sample, capsys) == "synthetic"
+    assert probably(tmp_path / "StreamingHistory0.json", capsys) == "spotify"
     inside = tmp_path / "lastfm-dataset-1K"
     inside.mkdir()
     (inside / "userid-timestamp-artid-artname-traid-traname.tsv").touch()

@@ -579,3 +579,20 @@ def test_the_help_of_train_says_what_each_weighting_is(capsys: pytest.CaptureFix
     printed = " ".join(re.sub(r"[│\s]+", " ", capsys.readouterr().out).split())
     for name, rule in WEIGHTINGS.items():
         assert f"{name}: {rule.words}" in printed
+
+
+def test_a_single_account_cannot_train_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: a model was published that had nothing to recommend to its only user.
+    lines = [f"artist {number},album,track,31 Jan 2024 12:00" for number in range(20)]
+    (tmp_path / "anna.csv").write_text("\n".join(lines))
+    models = tmp_path / "models"
+    data = ["--dataset", "lastfm-export", "--data", str(tmp_path / "anna.csv"), "--no-events"]
+
+    assert main(["train", *data, "--models", str(models)]) == 1
+
+    message = error_of(capsys)
+    assert "the data hold only the user 'anna', and a model learns from what many" in message
+    assert "each account is a folder or a file of its own" in message
+    assert not models.exists()

@@ -42,6 +42,7 @@ _OTHER: Final[dict[type, Any]] = {
 def test_knows_the_datasets() -> None:
     # Scripts name these, and manifests hold them.
     assert {"lastfm-360k", "lastfm-1k", "hetrec-lastfm-2k", "table", "synthetic"} <= set(DATASETS)
+    assert {"spotify", "lastfm-export", "movielens", "echonest"} <= set(DATASETS)
     for name, dataset in DATASETS.items():
         assert dataset.name == name
         assert dataset.description

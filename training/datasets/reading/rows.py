@@ -27,6 +27,7 @@ class Rows:
     def __init__(self, count: int) -> None:
         self._fates = np.zeros(count, dtype=np.uint8)
         self._reasons: list[str] = []
+        self._by_rule: set[str] = set()
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -47,6 +48,16 @@ class Rows:
         """
         self._reasons.append(reason)
         self._fates[broken & self.usable] = len(self._reasons)
+
+    def leave_out(self, reason: str, marks: NDArray[np.bool_]) -> None:
+        """Drops rows that can be read, by a rule.
+
+        Args:
+            reason: the rule in words.
+            marks: of the rows, shape (count,).
+        """
+        self._by_rule.add(reason)
+        self.drop(reason, marks)
 
     def drop_bad_plays(self, plays: NDArray[np.float32]) -> None:
         """Drops rows whose plays are no number above zero; NaN stands for unreadable plays."""
@@ -80,4 +91,5 @@ class Rows:
             read=int(by_fate.sum() - by_fate[_BLANK]),
             dropped=dropped,
             noted={what: count for what, count in (noted or {}).items() if count},
+            by_rule=frozenset(self._by_rule),
         )

@@ -20,21 +20,23 @@ from training.errors import DatasetError
 REASON_COLUMNS: Final = "wrong number of columns"
 _EXTRA: Final = "extra"
 _SHORT: Final = "short"
+# Every second field of a file separated by `::` is empty, so the first surplus one may be as well.
+_BEYOND: Final = {"\t": (), ",": (), ":": ("extra 2",)}
 _PLAYS: Final = "plays"
 
 
-def scan(file: Part, columns: Sequence[str]) -> pl.LazyFrame:
+def scan(file: Part, columns: Sequence[str], separator: str = "\t") -> pl.LazyFrame:
     """Returns the lines of a file as String columns; missing fields are empty.
 
     The column ``extra`` holds the first surplus field. Invalid UTF-8 becomes U+FFFD.
     """
     return pl.scan_csv(
         file.plain,
-        separator="\t",
+        separator=separator,
         has_header=False,
         quote_char=None,
         encoding="utf8-lossy",
-        schema=dict.fromkeys((*columns, _EXTRA), pl.String),
+        schema=dict.fromkeys((*columns, _EXTRA, *_BEYOND[separator]), pl.String),
         empty_string_is_null=False,
         missing_columns="insert",
         extra_columns="ignore",
@@ -48,6 +50,8 @@ def encode_rows(
     columns: Sequence[str],
     item_columns: Sequence[str],
     rest: Sequence[pl.Expr],
+    *,
+    separator: str = "\t",
 ) -> tuple[Encoded, Rows]:
     """Reads a file of users and items.
 
@@ -57,6 +61,7 @@ def encode_rows(
         columns: of the file, ``user`` among them.
         item_columns: columns that identify an item together.
         rest: expressions for the other columns.
+        separator: a tab, a comma, or a colon for ``::``.
 
     Returns:
         The file as codes, and its rows; rows with a wrong number of columns are dropped, blank
@@ -66,12 +71,14 @@ def encode_rows(
         DatasetError: the file cannot be read, or not all of it was read.
     """
     # The last column of a line that is too short is empty.
-    flags = [(pl.col(columns[-1]) == "").alias(_SHORT), (pl.col(_EXTRA) != "").alias(_EXTRA)]
+    surplus = pl.any_horizontal(pl.col(name) != "" for name in (_EXTRA, *_BEYOND[separator]))
+    flags = [(pl.col(columns[-1]) == "").alias(_SHORT), surplus.alias(_EXTRA)]
     with reading(file):
-        encoded = encode(scan(file, columns), item_columns, [*rest, *flags])
+        encoded = encode(scan(file, columns, separator), item_columns, [*rest, *flags])
         survey.result().check([file], len(encoded))
         rows = Rows(len(encoded))
-        _drop_short_lines(file, rows, encoded.rest[_SHORT].to_numpy(), len(columns))
+        separators = separator.encode() * (len(columns) - 1)
+        _drop_short_lines(file, rows, encoded.rest[_SHORT].to_numpy(), separators)
     rows.drop(REASON_COLUMNS, encoded.rest[_EXTRA].to_numpy())
     return encoded, rows
 
@@ -98,13 +105,15 @@ def encode_plays(
     return encoded, rows, encoded.rest[_PLAYS].fill_null(float("nan")).to_numpy()
 
 
-def _drop_short_lines(file: Part, rows: Rows, suspicious: NDArray[np.bool_], columns: int) -> None:
+def _drop_short_lines(
+    file: Part, rows: Rows, suspicious: NDArray[np.bool_], separators: bytes
+) -> None:
     """Reads the suspicious lines again: polars does not tell a missing field from an empty one."""
     blank, broken = np.zeros_like(suspicious), np.zeros_like(suspicious)
     numbers = np.flatnonzero(suspicious)
     for row, line in zip(numbers, lines_at(file.plain, numbers.tolist()), strict=True):
         blank[row] = not line
-        broken[row] = line.count(b"\t") != columns - 1
+        broken[row] = line.count(separators[:1]) != len(separators)
     rows.ignore(blank)
     rows.drop(REASON_COLUMNS, broken)
 

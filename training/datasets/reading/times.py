@@ -57,8 +57,13 @@ def seconds_of(time: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     if dtype == pl.Date:
         return time.cast(pl.Datetime("ms")).dt.epoch("s")
     if dtype == pl.String:
-        return _batchwise(time, _from_texts)
+        return seconds_of_text(time)
     return None
+
+
+def seconds_of_text(time: pl.Expr) -> pl.Expr:
+    """Returns ``seconds_of`` for text."""
+    return _batchwise(time, _from_texts)
 
 
 def is_implausible(seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
