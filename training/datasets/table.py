@@ -24,13 +24,16 @@ from training.datasets.reading.encoding import (
     records_of,
     too_long,
 )
+from training.datasets.reading.ids import Normalization
 from training.datasets.reading.record_count import Quoting, RecordCounter
 from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
 from training.datasets.reading.sources import reading, refuse_binary, shorten
 from training.datasets.reading.survey import Survey, surveying
 from training.datasets.reading.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns, TableOptions
 from training.datasets.reading.table_columns import NAME as NAME_COLUMN
+from training.datasets.reading.time_form import TimeForm, remedy
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
+from training.datasets.table_ids import TableIds, identify, normalize_users
 from training.errors import DatasetError
 
 NAME: Final = "table"
@@ -46,6 +49,8 @@ _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"
 # Fields of these may be quoted, unless an option says otherwise.
 _QUOTED: Final = (".csv", ".csv.gz")
 _PARQUET: Final = (".parquet", ".pq")
+# Rows among which an example that is not blank is looked for.
+_LOOKED_AT: Final = 10_000
 _IN_QUOTES: Final = '^".*"$'
 
 
@@ -80,10 +85,33 @@ class _Table:
             quoting = Quoting(self.separator.encode(), columns, is_certain)
         return {self.path: RecordCounter(self.path, quoting, has_header=True)}
 
-    def value(self, row: int, column: str) -> str:
-        """Returns the value of a column in a row, shortened for a message."""
-        found = self.scan.slice(row, 1).select(pl.col(column).cast(pl.String)).collect()
-        return shorten(str(found.item())) if len(found) and found.item() is not None else ""
+    def example(self, marks: NDArray[np.bool_], column: str) -> tuple[int, str]:
+        """Returns a row and its value, shortened for a message; not a blank one if possible.
+
+        Args:
+            marks: the rows to choose from, at least one; shape (n_rows,).
+            column: the column of the value.
+        """
+        first = int(marks.argmax())
+        near = marks[first : first + _LOOKED_AT]
+        values = self.scan.slice(first, len(near)).select(pl.col(column).cast(pl.String))
+        candidates = values.collect()[column].fill_null("").filter(pl.Series(near))
+        rows = first + np.flatnonzero(near)
+        place = (candidates.str.strip_chars() != "").arg_max() or 0
+        return int(rows[place]), shorten(candidates[place])
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A value, the row that has it (from 0), and what to do about it."""
+
+    row: int
+    value: str
+    advice: str
+
+    def __str__(self) -> str:
+        after = f"; {self.advice}" if self.advice else ""
+        return f"'{self.value}' in row {self.row + 1} after the header{after}"
 
 
 def load(path: Path, options: TableOptions) -> Records:
@@ -109,25 +137,27 @@ def load(path: Path, options: TableOptions) -> Records:
     count = table.count(schema, is_certain=options.quoting is True)
     with surveying(path, count=count) as survey:
         columns = _columns(schema, path, options, survey)
-        encoded = _encode(table, schema, columns, survey)
-        rows = _check(encoded, is_text=table.separator is not None)
-        timestamps, odd = _timestamps(encoded, rows, asked=options.timestamp_column is not None)
+        raw = _encode(table, schema, columns, survey)
+        ids, rows = _check(raw, options.normalization, is_text=table.separator is not None)
+        encoded = ids.encoded
+        asked = options.timestamp_column is not None or columns.time_form is not None
+        timestamps, odd = _timestamps(encoded, rows, asked=asked)
         noted = {note: int(marks.sum()) for note, marks in odd.items()}
-        noted |= _quoted_ids(encoded, rows, table)
+        noted |= _quoted_ids(encoded, rows, table) | ids.notes(rows)
         examples = _examples(table, columns, rows, odd)
         _refuse_without_records(path, encoded, rows, examples)
         records = records_of(
             encoded,
             rows,
-            encoded.items[ITEM],
+            ids.items,
             encoded.rest[PLAYS].to_numpy(),
             dataset=NAME,
             sources=survey.result().sources,
             noted=noted,
             timestamps=timestamps,
         )
-    counts = replace(records.rows, examples=examples)
-    return replace(records, rows=counts, remark=columns.remark)
+    counts = replace(records.rows, examples={what: str(one) for what, one in examples.items()})
+    return ids.annotate(replace(records, rows=counts, remark=columns.remark), rows)
 
 
 def _suffix(path: Path) -> str:
@@ -183,7 +213,7 @@ def _encode(table: _Table, schema: pl.Schema, columns: Columns, survey: Future[S
     """Reads the columns, and refuses the file if not all of its rows were read."""
     try:
         with reading(table.path):
-            encoded = encode(*_select(table, schema, columns.by_role))
+            encoded = encode(*_select(table, schema, columns))
     except DatasetError:
         survey.result()  # names the line, if a quotation mark is the cause
         raise
@@ -194,10 +224,10 @@ def _encode(table: _Table, schema: pl.Schema, columns: Columns, survey: Future[S
 
 
 def _select(
-    table: _Table, schema: pl.Schema, columns: Mapping[str, str]
+    table: _Table, schema: pl.Schema, found: Columns
 ) -> tuple[pl.LazyFrame, list[str], list[pl.Expr]]:
     """Returns the arguments of ``encode``: the source, its item columns and the other columns."""
-    path = table.path
+    path, columns = table.path, found.by_role
     items = {
         role: _as_id(columns[role], schema, path) for role in (ITEM, NAME_COLUMN) if role in columns
     }
@@ -205,7 +235,7 @@ def _select(
     if EXTRA in schema:
         rest[EXTRA] = pl.col(EXTRA) != ""
     if time := columns.get(TIME):
-        rest[TIME] = _as_seconds(time, schema, path)
+        rest[TIME] = _as_seconds(time, schema, path, found.time_form)
     source = table.scan.select(**{USER: _as_id(columns[USER], schema, path)}, **items, **rest)
     return source, list(items), [pl.col(column) for column in rest]
 
@@ -230,7 +260,14 @@ def _as_plays(column: str | None, schema: pl.Schema, path: Path) -> pl.Expr:
     return plays.cast(pl.Float32, strict=False).fill_null(float("nan"))
 
 
-def _as_seconds(column: str, schema: pl.Schema, path: Path) -> pl.Expr:
+def _as_seconds(column: str, schema: pl.Schema, path: Path, form: TimeForm | None) -> pl.Expr:
+    if form is not None:
+        if schema[column] != pl.String:
+            raise DatasetError(
+                f"{path}: the column '{column}' holds {schema[column]}, and --timestamp-format is "
+                "for text; leave it out"
+            )
+        return form.seconds_of(pl.col(column))
     seconds = seconds_of(pl.col(column), schema[column])
     if seconds is None:
         raise DatasetError(
@@ -240,17 +277,18 @@ def _as_seconds(column: str, schema: pl.Schema, path: Path) -> pl.Expr:
     return seconds
 
 
-def _check(encoded: Encoded, *, is_text: bool) -> Rows:
-    rows = Rows(len(encoded))
-    if EXTRA in encoded.rest.columns:
-        rows.drop(REASON_COLUMNS, encoded.rest[EXTRA].to_numpy())
-    for ids, codes, missing in (
-        (encoded.users, encoded.user_codes, REASON_NO_USER),
-        (encoded.items[ITEM], encoded.item_codes, REASON_NO_ITEM),
-    ):
-        _drop_bad_ids(rows, ids, codes, missing, is_text=is_text)
+def _check(raw: Encoded, normalization: Normalization, *, is_text: bool) -> tuple[TableIds, Rows]:
+    """Returns the ids, and the rows without those that cannot be used."""
+    rows = Rows(len(raw))
+    if EXTRA in raw.rest.columns:
+        rows.drop(REASON_COLUMNS, raw.rest[EXTRA].to_numpy())
+    encoded = normalize_users(raw, normalization)
+    _drop_bad_ids(rows, encoded.users, encoded.user_codes, REASON_NO_USER, is_text=is_text)
+    ids = identify(raw, encoded, rows, normalization)
+    items = ids.items.fill_null("")
+    _drop_bad_ids(rows, items, encoded.item_codes, REASON_NO_ITEM, is_text=is_text)
     rows.drop_bad_plays(encoded.rest[PLAYS].to_numpy())
-    return rows
+    return ids, rows
 
 
 def _timestamps(
@@ -292,17 +330,19 @@ def _quoted_ids(encoded: Encoded, rows: Rows, table: _Table) -> dict[str, int]:
 
 def _examples(
     table: _Table, columns: Columns, rows: Rows, odd: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, str]:
-    """Returns the first value, with its row, for each reason or note that is about a value."""
+) -> dict[str, _Example]:
+    """Returns a value, with its row, for each reason or note that is about a value."""
     about = [(REASON_NO_PLAYS, PLAYS), (REASON_TIME, TIME), (REASON_PERIOD, TIME)]
-    found = [(reason, role, rows.first_dropped(reason)) for reason, role in about]
-    found += [(note, TIME, int(marks.argmax())) for note, marks in odd.items()]
+    found = [(reason, role, rows.dropped(reason)) for reason, role in about]
+    found += [(note, TIME, marks) for note, marks in odd.items()]
     examples = {}
-    for reason, role, row in found:
-        if row is not None and role in columns.by_role:
+    for reason, role, marks in found:
+        if role in columns.by_role and marks.any():
             with reading(table.path):
-                value = table.value(row, columns.by_role[role])
-            examples[reason] = f"'{value}' in row {row + 1} after the header"
+                row, value = table.example(marks, columns.by_role[role])
+            is_form = reason in (REASON_TIME, NOTE_TIME)
+            advice = remedy(value, columns.time_form) if is_form else ""
+            examples[reason] = _Example(row, value, advice)
     return examples
 
 
@@ -317,22 +357,25 @@ def _drop_bad_ids(
 
 
 def _refuse_without_records(
-    path: Path, encoded: Encoded, rows: Rows, examples: Mapping[str, str]
+    path: Path, encoded: Encoded, rows: Rows, examples: Mapping[str, _Example]
 ) -> None:
     if rows.usable.any():
         return
-    example = rows.any_dropped()
-    if example is None:
+    dropped = rows.any_dropped()
+    if dropped is None:
         raise DatasetError(f"{path} is empty: it has a header, but no rows")
-    row, reason = example
+    row, reason = dropped
     counts = rows.counts()
     why = "; ".join(f"{reason}: {count:,}" for reason, count in counts.dropped.items())
+    value = advice = ""
+    if example := examples.get(reason):
+        row, value = example.row, f": '{example.value}'"
+        advice = f"; {example.advice}" if example.advice else ""
     user = encoded.users[int(encoded.user_codes[row])]
     item = encoded.items[ITEM][int(encoded.item_codes[row])]
-    value = f": {examples[reason].partition(' in row ')[0]}" if reason in examples else ""
     raise DatasetError(
         f"{path}: none of its {counts.read:,} rows can be used ({why}). For example row {row + 1} "
-        f"after the header, {reason}{value}: user '{shorten(user)}', item '{shorten(item)}'"
+        f"after the header, {reason}{value}: user '{shorten(user)}', item '{shorten(item)}'{advice}"
     )
 
 

@@ -59,8 +59,8 @@ def check_readable(
     Raises:
         DatasetError: too many rows are unreadable, and ``allow_unreadable`` is false.
     """
-    if records.remark:
-        observer.note(f"{path}: {records.remark}")
+    for remark in filter(None, (records.remark, records.advice)):
+        observer.note(f"{path}: {remark}")
     rows = records.rows
     if not rows.are_mostly_readable and not allow_unreadable:
         raise DatasetError(
