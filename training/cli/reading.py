@@ -165,18 +165,19 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
 
 def _advise_parts(records: Sequence[Records]) -> str:
     """Returns advice about ids of one part that differ by little from ids of the other part."""
-    if len(records) < 2 or any(one.advice for one in records):
-        return ""  # which the advice about one part would only repeat
+    if len(records) < 2:
+        return ""
     asked = Normalization(records[0].normalized)
 
     def odd(kind: str, ids: Sequence[pl.Series]) -> OddIds:
         union = pl.concat(ids).unique()
         return odd_ids(kind, union, lambda: np.ones(len(union), dtype=np.intp), asked)
 
-    return advise(
+    advice = advise(
         odd("user", [one.user_ids for one in records]),
         odd("artist", [one.item_ids for one in records]),
     )
+    return "" if advice in [one.advice for one in records] else advice
 
 
 def _period(records: Sequence[Records]) -> tuple[int, int] | None:
