@@ -188,6 +188,15 @@ def _enter(odd: OddIds, words: str, found: pl.DataFrame, form: str) -> None:
     odd.examples[words] = f"for example {form.format(one, other)}"
 
 
+def close_ids(ids: pl.Series, others: pl.Series) -> int:
+    """Returns how many distinct ids are not among others, but would be after all steps."""
+    distinct, steps = ids.unique(), [step for step in STEPS if step != _NULL]
+    new = distinct.filter(~distinct.is_in(others.implode()))
+    suspects = others.filter(others.str.contains(_SUSPECT))
+    forms = pl.concat([others, _applied(suspects, steps).rename(others.name)])
+    return int(_applied(new, steps).is_in(forms.implode()).sum())
+
+
 def advise(users: OddIds, items: OddIds) -> str:
     """Returns one sentence about odd ids and the option that acts on them; empty for none."""
     counts = [

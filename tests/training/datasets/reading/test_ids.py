@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from tests.training.datasets.tables import pairs, read_csv
 from training.datasets import LoadOptions
-from training.datasets.reading.ids import NULLS, STEPS, Normalization, artist_ids, odd_ids
+from training.datasets.reading.ids import (
+    NULLS,
+    STEPS,
+    Normalization,
+    artist_ids,
+    close_ids,
+    odd_ids,
+)
 from training.errors import DatasetError
 
 ALL = "nfc,strip,float,null"
@@ -213,3 +220,10 @@ def test_the_steps_that_are_advised_leave_nothing_odd(texts: list[str]) -> None:
     if not odd.ids:
         assert Normalization(tuple(STEPS)).apply(ids).n_unique() == len(ids)
     assert not after.remedies
+
+
+def test_ids_of_events_that_miss_ids_of_the_data_by_little_are_counted() -> None:
+    data = series(["1", "2.0", "Café", "u"])
+    assert close_ids(series(["1", "u", "v", "NULL"]), data) == 0
+    assert close_ids(series(["1.0", "1.0", "2", "Cafe\u0301", " u", "u"]), data) == 4
+    assert close_ids(series([]), data) == close_ids(data, series([])) == 0
