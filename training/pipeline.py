@@ -32,6 +32,7 @@ class Provenance:
         events: counts of the events by how they were used.
         period: the first and the last time of the records, in seconds since 1970 (UTC); None where
             times are unknown.
+        normalized: the steps by which ids were normalised.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class Provenance:
     watermark: Watermark | None = None
     events: Mapping[str, int] | None = None
     period: tuple[int, int] | None = None
+    normalized: tuple[str, ...] = ()
 
     def to_manifest(self) -> dict[str, Any]:
         """Returns the manifest's entry ``dataset``."""
@@ -53,6 +55,9 @@ class Provenance:
             "rows_read": self.rows.read,
             "rows_dropped": dict(self.rows.dropped),
             "rows_noted": dict(self.rows.noted),
+            "users_noted": dict(self.rows.noted_users),
+            "artists_noted": dict(self.rows.noted_items),
+            "ids_normalized": list(self.normalized),
             "period": describe_period(self.period),
             "events": None if self.events is None else dict(self.events),
             "filters": [step.to_manifest() for step in self.steps],
@@ -110,6 +115,7 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
         artists=user_items.n_items,
         pairs=user_items.nnz,
         period=records.period,
+        normalized=records.normalized,
     )
     if isinstance(data, Merged):
         provenance = replace(provenance, watermark=data.watermark, events=data.counts)

@@ -114,7 +114,9 @@ class EventIn(BaseModel):
     )
     timestamp: Time | None = Field(
         default=None,
-        description="When, with a time zone; now if left out. At most a day in the future.",
+        description="When, with a time zone, or as Unix time: a number from 1990 on, in seconds, "
+        "milliseconds, microseconds or nanoseconds by its magnitude. Now if left out; at most a "
+        "day in the future.",
         examples=[TIME_EXAMPLE],
     )
     event_id: EventId | None = Field(

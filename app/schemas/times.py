@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
 from app.events.event import MICROSECONDS
+from app.events.unix_time import EARLIEST_SECONDS, latest_seconds, microseconds_of
 
 TIME_EXAMPLE: Final = "2026-11-26T18:03:59Z"
-# A sender's clock may be wrong, or in another time zone than it says.
-_FUTURE_SECONDS: Final = 24 * 3600
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC_3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
+_DIGITS: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _NAIVE: Final = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?", re.ASCII)
 
 
@@ -39,16 +39,41 @@ def read_stored_time(value: object) -> int:
 
 
 def read_time(value: object) -> int:
-    """Returns the time that a sender says; see ``read_stored_time``.
+    """Returns the microseconds since 1970 (UTC) of a time that a sender says.
+
+    Text is read as ``read_stored_time`` reads it. A number is Unix time, in the unit that follows
+    from its magnitude, by the rule for numbers in files (``unix_time``).
 
     Raises:
-        ValueError: it is not a time, has no offset, or lies before 1970 or in the future.
+        ValueError: it is not a time, text without an offset, a number before 1990, or it lies
+            before 1970 or in the future.
     """
-    microseconds = read_stored_time(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        microseconds = _read_number(value)
+    elif isinstance(value, str) and _DIGITS.fullmatch(value):
+        raise ValueError(
+            "is Unix time in quotation marks; send the number without them, or a time such as "
+            f"{TIME_EXAMPLE}"
+        )
+    else:
+        microseconds = read_stored_time(value)
     if microseconds < 0:
         raise ValueError("lies before 1970")
-    if microseconds > (time.time() + _FUTURE_SECONDS) * MICROSECONDS:
+    if microseconds > latest_seconds() * MICROSECONDS:
         raise ValueError("lies more than a day in the future; is the sender's clock right?")
+    return microseconds
+
+
+def _read_number(number: float) -> int:
+    # Python's whole numbers may be too large for a float.
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError(f"should be a time such as {TIME_EXAMPLE}, or a finite number")
+    microseconds = microseconds_of(number)
+    if microseconds < EARLIEST_SECONDS * MICROSECONDS:
+        raise ValueError(
+            "lies before 1990 as Unix time (seconds, or smaller units by its magnitude); write it "
+            f"as in {TIME_EXAMPLE}"
+        )
     return microseconds
 
 
@@ -57,6 +82,8 @@ def write_time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-_SHOWN: Final = Field(json_schema_extra={"type": "string", "format": "date-time"})
+# The format concerns text only.
+_SHOWN: Final = Field(json_schema_extra={"type": ["string", "number"], "format": "date-time"})
+_SHOWN_STORED: Final = Field(json_schema_extra={"type": "string", "format": "date-time"})
 Time = Annotated[int, BeforeValidator(read_time), _SHOWN]
-StoredTime = Annotated[int, BeforeValidator(read_stored_time), _SHOWN]
+StoredTime = Annotated[int, BeforeValidator(read_stored_time), _SHOWN_STORED]

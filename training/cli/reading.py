@@ -8,6 +8,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+
 from app.events.event_types import DEFAULT_RULES
 from app.settings import load_event_rules
 from training.cli.console import Output
@@ -22,6 +25,7 @@ from training.cli.tables import records_table
 from training.data.interactions import Interactions
 from training.data.records import Records
 from training.datasets import DATASETS, LoadOptions, check_options, load_dataset, table
+from training.datasets.reading.ids import Normalization, OddIds, advise, odd_ids
 from training.datasets.synthetic import sample
 from training.datasets.synthetic.sample_files import sample_folder
 from training.engines.engine import Source
@@ -156,9 +160,14 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
         "rows_read": sum(one.rows.read for one in records),
         "rows_dropped": _added(*(one.rows.dropped for one in records)),
         "rows_noted": _added(*(one.rows.noted for one in records)),
+        "users_noted": _added(*(one.rows.noted_users for one in records)),
+        "artists_noted": _added(*(one.rows.noted_items for one in records)),
+        "ids_normalized": list(records[0].normalized),
         "period": describe_period(_period(records)),
         "filters": [],
     }
+    if advice := _advise_parts(records):
+        output.note(f"{data.parts.train_file} and {data.parts.test_file} together: {advice}")
     ready = join_split(*records) if len(records) == 2 else only_training(records[0])
     output.show(_describe(ready) if len(records) == 2 else _describe_training(ready))
     whole = ready.together()
@@ -175,6 +184,23 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
         len(records) == 2,
         "; ".join(one.rows.warning for one in records if one.rows.warning),
     )
+
+
+def _advise_parts(records: Sequence[Records]) -> str:
+    """Returns advice about ids of one part that differ by little from ids of the other part."""
+    if len(records) < 2:
+        return ""
+    asked = Normalization(records[0].normalized)
+
+    def odd(kind: str, ids: Sequence[pl.Series]) -> OddIds:
+        union = pl.concat(ids).unique()
+        return odd_ids(kind, union, lambda: np.ones(len(union), dtype=np.intp), asked)
+
+    advice = advise(
+        odd("user", [one.user_ids for one in records]),
+        odd("artist", [one.item_ids for one in records]),
+    )
+    return "" if advice in [one.advice for one in records] else advice
 
 
 def _period(records: Sequence[Records]) -> tuple[int, int] | None:

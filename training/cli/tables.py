@@ -48,7 +48,11 @@ def records_table(provenance: Provenance) -> Group:
         table.add_row(label, f"-{count(number)}", "", "")
     for remark, number in sorted(rows.noted.items(), key=lambda entry: -entry[1]):
         label = f"  kept: {remark}{_example(rows, remark)}"
-        table.add_row(label, count(number), "", "", style="dim")
+        users, items = (
+            count(ids[remark]) if remark in ids else ""
+            for ids in (rows.noted_users, rows.noted_items)
+        )
+        table.add_row(label, count(number), users, items, style="dim")
     for label, name in _EVENTS.items():
         if number := (provenance.events or {}).get(name, 0):
             table.add_row(label, count(number), "", "")

@@ -31,6 +31,8 @@ class RowCounts:
         noted: oddity to the number of rows that were read in spite of it.
         examples: reason or oddity to one such value and its row.
         by_rule: reasons that are rules of a dataset; their rows can be read.
+        noted_users: oddity to the number of user ids that have it.
+        noted_items: oddity to the number of artist ids that have it.
     """
 
     read: int
@@ -38,6 +40,8 @@ class RowCounts:
     noted: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
     by_rule: frozenset[str] = frozenset()
+    noted_users: Mapping[str, int] = field(default_factory=dict)
+    noted_items: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def taken(self) -> int:
@@ -89,6 +93,8 @@ class Records:
         sources: file name to its ``sha256`` and ``bytes``, for the manifest.
         timestamps: int64, shape (n_records,), seconds since 1970 in UTC; None where unknown.
         remark: how the columns were understood, where that is in doubt; otherwise empty.
+        advice: what to do about ids that differ from others by little; otherwise empty.
+        normalized: the steps by which ids were normalised.
     """
 
     user_codes: NDArray[np.int32]
@@ -101,6 +107,8 @@ class Records:
     sources: Mapping[str, Any]
     timestamps: NDArray[np.int64] | None = None
     remark: str = ""
+    advice: str = ""
+    normalized: tuple[str, ...] = ()
 
     @property
     def item_ids(self) -> pl.Series:

@@ -125,7 +125,9 @@ def examples_of_times(encoded: Encoded, rows: Rows, parts: Sequence[Part]) -> Ma
     """
     examples = {}
     for reason in (REASON_TIME, REASON_PERIOD):
-        if (row := rows.first_dropped(reason)) is not None:
+        marks = rows.dropped(reason)
+        if marks.any():
+            row = int(marks.argmax())
             part = parts[encoded.rest["file"][row]]
             examples[reason] = f"'{shorten(encoded.rest['written'][row])}' in {part.name}"
     return examples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -24,6 +24,7 @@ from training.datasets.reading.encoding import (
     records_of,
     too_long,
 )
+from training.datasets.reading.ids import Normalization
 from training.datasets.reading.json_lines import BROKEN
 from training.datasets.reading.opening import opening
 from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
@@ -32,7 +33,9 @@ from training.datasets.reading.survey import Survey, surveying
 from training.datasets.reading.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns, TableOptions
 from training.datasets.reading.table_columns import NAME as NAME_COLUMN
 from training.datasets.reading.table_file import Table, table_of
+from training.datasets.reading.time_form import TimeForm, remedy
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
+from training.datasets.table_ids import TableIds, identify, normalize_users
 from training.errors import DatasetError
 
 NAME: Final = "table"
@@ -46,6 +49,20 @@ NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no time
 NOTE_QUOTED: Final = "id in quotation marks, taken as they are (--quoting removes them)"
 
 _IN_QUOTES: Final = '^".*"$'
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A value, the row that has it (from 0), and what to do about it."""
+
+    row: int
+    value: str
+    after: str
+    advice: str
+
+    def __str__(self) -> str:
+        what = f"; {self.advice}" if self.advice else ""
+        return f"'{self.value}' in row {self.row + 1}{self.after}{what}"
 
 
 def load(path: Path, options: TableOptions) -> Records:
@@ -73,25 +90,27 @@ def _read(table: Table, schema: pl.Schema, options: TableOptions) -> Records:
     count = table.count(schema, is_certain=options.quoting is True)
     with surveying(*table.parts, count=count) as survey:
         columns = _columns(schema, table, options, survey)
-        encoded = _encode(table, schema, columns, survey)
-        rows = _check(encoded, is_text=table.is_text)
-        timestamps, odd = _timestamps(encoded, rows, asked=options.timestamp_column is not None)
+        raw = _encode(table, schema, columns, survey)
+        ids, rows = _check(raw, options.normalization, is_text=table.is_text)
+        encoded = ids.encoded
+        asked = options.timestamp_column is not None or columns.time_form is not None
+        timestamps, odd = _timestamps(encoded, rows, asked=asked)
         noted = {note: int(marks.sum()) for note, marks in odd.items()}
-        noted |= _quoted_ids(encoded, rows, table)
+        noted |= _quoted_ids(encoded, rows, table) | ids.notes(rows)
         examples = _examples(table, columns, rows, odd)
         _refuse_without_records(table, encoded, rows, examples)
         records = records_of(
             encoded,
             rows,
-            encoded.items[ITEM],
+            ids.items,
             encoded.rest[PLAYS].to_numpy(),
             dataset=NAME,
             sources=survey.result().sources,
             noted=noted,
             timestamps=timestamps,
         )
-    counts = replace(records.rows, examples=examples)
-    return replace(records, rows=counts, remark=columns.remark)
+    counts = replace(records.rows, examples={what: str(one) for what, one in examples.items()})
+    return ids.annotate(replace(records, rows=counts, remark=columns.remark), rows)
 
 
 def _columns(
@@ -109,7 +128,7 @@ def _encode(table: Table, schema: pl.Schema, columns: Columns, survey: Future[Su
     """Reads the columns, and refuses the file if not all of its rows were read."""
     try:
         with reading(table.shown):
-            encoded = encode(*_select(table, schema, columns.by_role))
+            encoded = encode(*_select(table, schema, columns))
     except DatasetError:
         survey.result()  # names the line, if a quotation mark is the cause
         raise
@@ -120,10 +139,10 @@ def _encode(table: Table, schema: pl.Schema, columns: Columns, survey: Future[Su
 
 
 def _select(
-    table: Table, schema: pl.Schema, columns: Mapping[str, str]
+    table: Table, schema: pl.Schema, found: Columns
 ) -> tuple[pl.LazyFrame, list[str], list[pl.Expr]]:
     """Returns the arguments of ``encode``: the source, its item columns and the other columns."""
-    path = table.shown
+    path, columns = table.shown, found.by_role
     items = {
         role: _as_id(columns[role], schema, path) for role in (ITEM, NAME_COLUMN) if role in columns
     }
@@ -133,7 +152,7 @@ def _select(
     if BROKEN in schema:
         rest[BROKEN] = pl.col(BROKEN).is_not_null()
     if time := columns.get(TIME):
-        rest[TIME] = _as_seconds(time, schema, path)
+        rest[TIME] = _as_seconds(time, schema, path, found.time_form)
     source = table.scan.select(**{USER: _as_id(columns[USER], schema, path)}, **items, **rest)
     return source, list(items), [pl.col(column) for column in rest]
 
@@ -164,7 +183,14 @@ def _as_plays(column: str | None, schema: pl.Schema, path: str) -> pl.Expr:
     return plays.cast(pl.Float32, strict=False).fill_null(float("nan"))
 
 
-def _as_seconds(column: str, schema: pl.Schema, path: str) -> pl.Expr:
+def _as_seconds(column: str, schema: pl.Schema, path: str, form: TimeForm | None) -> pl.Expr:
+    if form is not None:
+        if schema[column] != pl.String:
+            raise DatasetError(
+                f"{path}: the column '{column}' holds {schema[column]}, and --timestamp-format is "
+                "for text; leave it out"
+            )
+        return form.seconds_of(pl.col(column))
     seconds = seconds_of(pl.col(column), schema[column])
     if seconds is None:
         raise DatasetError(
@@ -174,19 +200,20 @@ def _as_seconds(column: str, schema: pl.Schema, path: str) -> pl.Expr:
     return seconds
 
 
-def _check(encoded: Encoded, *, is_text: bool) -> Rows:
-    rows = Rows(len(encoded))
-    if EXTRA in encoded.rest.columns:
-        rows.drop(REASON_COLUMNS, encoded.rest[EXTRA].to_numpy())
-    if BROKEN in encoded.rest.columns:
-        rows.drop(REASON_NO_OBJECT, encoded.rest[BROKEN].to_numpy())
-    for ids, codes, missing in (
-        (encoded.users, encoded.user_codes, REASON_NO_USER),
-        (encoded.items[ITEM], encoded.item_codes, REASON_NO_ITEM),
-    ):
-        _drop_bad_ids(rows, ids, codes, missing, is_text=is_text)
+def _check(raw: Encoded, normalization: Normalization, *, is_text: bool) -> tuple[TableIds, Rows]:
+    """Returns the ids, and the rows without those that cannot be used."""
+    rows = Rows(len(raw))
+    if EXTRA in raw.rest.columns:
+        rows.drop(REASON_COLUMNS, raw.rest[EXTRA].to_numpy())
+    if BROKEN in raw.rest.columns:
+        rows.drop(REASON_NO_OBJECT, raw.rest[BROKEN].to_numpy())
+    encoded = normalize_users(raw, normalization)
+    _drop_bad_ids(rows, encoded.users, encoded.user_codes, REASON_NO_USER, is_text=is_text)
+    ids = identify(raw, encoded, rows, normalization)
+    items = ids.items.fill_null("")
+    _drop_bad_ids(rows, items, encoded.item_codes, REASON_NO_ITEM, is_text=is_text)
     rows.drop_bad_plays(encoded.rest[PLAYS].to_numpy())
-    return rows
+    return ids, rows
 
 
 def _timestamps(
@@ -228,23 +255,25 @@ def _quoted_ids(encoded: Encoded, rows: Rows, table: Table) -> dict[str, int]:
 
 def _examples(
     table: Table, columns: Columns, rows: Rows, odd: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, str]:
-    """Returns the first value, with its row, for each reason or note that is about a value."""
+) -> dict[str, _Example]:
+    """Returns a value, with its row, for each reason or note that is about a value."""
     about = [
         (REASON_NO_OBJECT, BROKEN),
         (REASON_NO_PLAYS, PLAYS),
         (REASON_TIME, TIME),
         (REASON_PERIOD, TIME),
     ]
-    found = [(reason, role, rows.first_dropped(reason)) for reason, role in about]
-    found += [(note, TIME, int(marks.argmax())) for note, marks in odd.items()]
+    found = [(reason, role, rows.dropped(reason)) for reason, role in about]
+    found += [(note, TIME, marks) for note, marks in odd.items()]
     examples = {}
-    for reason, role, row in found:
+    for reason, role, marks in found:
         column = BROKEN if role == BROKEN else columns.by_role.get(role)
-        if row is not None and column is not None:
+        if column is not None and marks.any():
             with reading(table.shown):
-                value = table.value(row, column)
-            examples[reason] = f"'{value}' in row {row + 1}{table.after}"
+                row, value = table.example(marks, column)
+            is_form = reason in (REASON_TIME, NOTE_TIME)
+            advice = remedy(value, columns.time_form) if is_form else ""
+            examples[reason] = _Example(row, value, table.after, advice)
     return examples
 
 
@@ -259,22 +288,26 @@ def _drop_bad_ids(
 
 
 def _refuse_without_records(
-    table: Table, encoded: Encoded, rows: Rows, examples: Mapping[str, str]
+    table: Table, encoded: Encoded, rows: Rows, examples: Mapping[str, _Example]
 ) -> None:
     if rows.usable.any():
         return
-    example = rows.any_dropped()
-    if example is None:
+    dropped = rows.any_dropped()
+    if dropped is None:
         raise DatasetError(f"{table.shown} is empty: it has a header, but no rows")
-    row, reason = example
+    row, reason = dropped
     counts = rows.counts()
     why = "; ".join(f"{reason}: {count:,}" for reason, count in counts.dropped.items())
+    value = advice = ""
+    if example := examples.get(reason):
+        row, value = example.row, f": '{example.value}'"
+        advice = f"; {example.advice}" if example.advice else ""
     user = encoded.users[int(encoded.user_codes[row])]
     item = encoded.items[ITEM][int(encoded.item_codes[row])]
-    value = f": {examples[reason].partition(' in row ')[0]}" if reason in examples else ""
     raise DatasetError(
         f"{table.shown}: none of its {counts.read:,} rows can be used ({why}). For example row "
         f"{row + 1}{table.after}, {reason}{value}: user '{shorten(user)}', item '{shorten(item)}'"
+        f"{advice}"
     )
 
 

@@ -12,11 +12,13 @@ from app.store.upkeep import MaintainableStore
 from training.data.interactions import Interactions
 from training.data.records import Records
 from training.datasets import ensure_dataset, load_dataset
+from training.datasets.reading.ids import close_ids
 from training.datasets.reading.opening import shown_path
 from training.engines.engine import Source
 from training.errors import DatasetError, TrainingError
 from training.event_data.merge import EventLog, Merged, merge, read_event_log
 from training.measuring.experiment import validation_of
+from training.numbers import plural
 from training.pipeline import Prepared, prepare
 from training.presets import Preset
 from training.progress import Observer
@@ -42,6 +44,8 @@ def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:
             records = load_dataset(source.dataset, path, options)
         check_readable(records, path, observer, allow_unreadable=source.allow_unreadable)
     if log is not None:
+        if records is not None:
+            _note_close_ids(log, records, observer)
         data: Records | Merged = merge(
             log, records, rules=source.rules, data_until=source.data_until
         )
@@ -60,14 +64,26 @@ def check_readable(
     Raises:
         DatasetError: too many rows are unreadable, and ``allow_unreadable`` is false.
     """
-    if records.remark:
-        observer.note(f"{shown_path(path)}: {records.remark}")
+    for remark in filter(None, (records.remark, records.advice)):
+        observer.note(f"{shown_path(path)}: {remark}")
     rows = records.rows
     if not rows.are_mostly_readable and not allow_unreadable:
         raise DatasetError(
             f"{shown_path(path)}: {rows.warning}, so the file is not used. Correct "
             "the file or the options of its columns, or give --allow-unreadable to use the other "
             "rows"
+        )
+
+
+def _note_close_ids(log: EventLog, records: Records, observer: Observer) -> None:
+    """Says how many ids of events miss those of the dataset by little; nothing is done about it."""
+    users = close_ids(log.events["user"], records.user_ids)
+    artists = close_ids(log.events["artist"], records.item_ids)
+    if users or artists:
+        observer.note(
+            f"{plural(users, 'user id')} and {plural(artists, 'artist id')} of the events differ "
+            "by very little from ids of the dataset, and count as other users and artists: ids of "
+            "events are used as they are, so send them in the form that the dataset has"
         )
 
 

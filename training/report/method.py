@@ -129,7 +129,14 @@ def rows_table(study: Study) -> Table | None:
         for reason, number in _largest(dataset.get("rows_dropped", {}))
     ]
     rows += [
-        _row(f"kept, although {remark}", number)
+        [
+            Cell(f"kept, although {remark}"),
+            Cell(count(number)),
+            *(
+                Cell(count(dataset[ids][remark]) if remark in dataset.get(ids, {}) else "")
+                for ids in ("users_noted", "artists_noted")
+            ),
+        ]
         for remark, number in _largest(dataset.get("rows_noted", {}))
     ]
     rows += [

@@ -185,6 +185,18 @@ def test_one_bad_event_does_not_lose_the_others(client: TestClient) -> None:
     assert client.get("/users/u30").json()["event_count"] == 2
 
 
+@pytest.mark.parametrize(
+    "number",
+    [1_760_000_000, 1_760_000_000_000, 1_760_000_000_000_000, 1_760_000_000_000_000_000, 1.76e9],
+)
+def test_unix_time_is_the_same_moment_as_its_text(client: TestClient, number: float) -> None:
+    # One rule for requests and files; see tests/test_agreement.py.
+    send(client, play(timestamp="2025-10-09T08:53:20Z"))
+    assert send(client, play(timestamp=number))["repeated"] == 1
+    (event,) = client.get("/users/u30").json()["events"]
+    assert event["timestamp"] == "2025-10-09T08:53:20Z"
+
+
 FUTURE = (datetime.now(UTC) + timedelta(days=2)).isoformat()
 BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown type": ({"type": "listen"}, "type", "should be 'play'"),
@@ -197,7 +209,11 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "plays of a skip": ({"type": "skip", "plays": 2}, "", "a skip has no plays"),
     "naive time": ({"timestamp": "2026-11-20T12:00:00"}, "timestamp", "has no time zone"),
     "date only": ({"timestamp": "2026-11-20"}, "timestamp", "has no time zone"),
-    "number as time": ({"timestamp": 1_760_000_000}, "timestamp", "should be a time such as"),
+    "number as text": ({"timestamp": "1760000000"}, "timestamp", "is Unix time in quotation marks"),
+    "a day as a number": ({"timestamp": 20231114}, "timestamp", "lies before 1990 as Unix time"),
+    "number after today": ({"timestamp": 4102444800}, "timestamp", "more than a day in the future"),
+    "number beyond units": ({"timestamp": 10**30}, "timestamp", "more than a day in the future"),
+    "truth as time": ({"timestamp": True}, "timestamp", "should be a time such as"),
     "no such day": ({"timestamp": "2026-02-30T12:00:00Z"}, "timestamp", "a time that exists"),
     "long ago": ({"timestamp": "1969-12-31T23:59:59Z"}, "timestamp", "lies before 1970"),
     "the end of time": ({"timestamp": "9999-12-31T23:59:59-01:00"}, "timestamp", ""),

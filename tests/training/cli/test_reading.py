@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,13 @@ from app.artifacts.models_folder import ModelsFolder
 from tests.training.cli.commands import QUICK, error_of, of_table, write_pairs
 from training.cli import main
 from training.cli.console import STDOUT, Output
-from training.cli.options import BaseOptions, DataOptions, PartOptions, SourceOptions
+from training.cli.options import (
+    BaseOptions,
+    ColumnOptions,
+    DataOptions,
+    PartOptions,
+    SourceOptions,
+)
 from training.cli.reading import Data, read_data
 from training.datasets import DATASETS
 from training.errors import DatasetError
@@ -274,3 +282,63 @@ def test_a_half_life_says_which_time_took_the_times_away(
     assert "'14.11.2023' in row 2 after the header" in said
     assert "With --timestamp-column only those rows are left out" in said
     assert main([*tokens, "--timestamp-column", "timestamp", "--allow-unreadable"]) == 0
+
+
+def test_ids_of_one_part_that_differ_by_little_from_the_other_are_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write_pairs(tmp_path / "train.csv", [(1, 1), (1, 2), (2, 1)])
+    test = tmp_path / "test.csv"
+    test.write_text("user_id,item_id\n1.0,3\n2,3\n")
+    data = read(train, test)
+    assert data.manifest["users"] == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "together: 1 user id differs from another by very little; --normalize-ids float" in said
+
+    columns = ColumnOptions(normalize_ids="float")
+    options = DataOptions(parts=PartOptions(train_file=train, test_file=test), columns=columns)
+    data = read_data(Output(STDOUT), BaseOptions(), options)
+    assert data.manifest["users"] == 2
+    assert data.manifest["ids_normalized"] == ["float"]
+    assert "--normalize-ids" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_notes_ids_and_the_artifact_says_how_they_were_normalised(
+    tmp_path: Path,
+) -> None:
+    rows = [f"{user}{'.0' * (item % 2)},a{item},1" for user in range(12) for item in range(12)]
+    table = tmp_path / "plays.csv"
+    table.write_text("user_id, item_id ,weight\n" + "\n".join([*rows, "NULL,a1,1"]) + "\n")
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        tokens = ["train", *of_table(table), "--models", str(tmp_path / "models"), *QUICK, *more]
+        return subprocess.run(
+            [sys.executable, "-m", "training", *tokens],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    refused = run("--normalize-ids", "float,nulls")
+    assert refused.returncode == 1
+    assert "'nulls' is not known; it takes some of nfc,strip,float,null" in (
+        " ".join(refused.stderr.split())
+    )
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "models").exists()
+
+    trained = run("--normalize-ids", "float,null")
+    assert trained.returncode == 0, trained.stderr
+    folder = ModelsFolder(tmp_path / "models")
+    version = folder.current()
+    assert version is not None
+    dataset = read_manifest(tmp_path / "models" / version)["dataset"]
+    assert dataset["ids_normalized"] == ["float", "null"]
+    note = "user id joined with another that differs only in a trailing .0"
+    assert dataset["users_noted"] == {note: 12}
+    assert dataset["rows_noted"] == {note: 72}
+    assert dataset["users"] == 12
+    page = (tmp_path / "models" / version / "report.html").read_text(encoding="utf-8")
+    assert f"kept, although {note}" in page

@@ -73,12 +73,12 @@ class Rows:
         row = int(dropped.argmax())
         return row, self._reasons[self._fates[row] - 1]
 
-    def first_dropped(self, reason: str) -> int | None:
-        """Returns the first row that was dropped for a reason, None where none was."""
+    def dropped(self, reason: str) -> NDArray[np.bool_]:
+        """Marks the rows that were dropped for a reason, shape (count,)."""
         if reason not in self._reasons:
-            return None
-        is_one = self._fates == self._reasons.index(reason) + 1
-        return int(is_one.argmax()) if is_one.any() else None
+            return np.zeros(len(self._fates), dtype=bool)
+        marks: NDArray[np.bool_] = self._fates == self._reasons.index(reason) + 1
+        return marks
 
     def counts(self, noted: Mapping[str, int] | None = None) -> RowCounts:
         """Returns the counts; reasons without a row are left out."""

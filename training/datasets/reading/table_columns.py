@@ -9,6 +9,8 @@ from typing import Final
 import polars as pl
 
 from training.datasets.reading.encoding import USER
+from training.datasets.reading.ids import Normalization
+from training.datasets.reading.time_form import TimeForm
 from training.datasets.reading.times import seconds_of
 from training.errors import DatasetError
 
@@ -56,9 +58,34 @@ class TableOptions:
     timestamp_column: str | None = None
     "Column of times, in a table: Unix time or ISO 8601. Default: `timestamp`, in any case, if \
 there is one."
+    timestamp_format: str | None = None
+    "Form of the times of a table, such as '%d/%m/%Y %H:%M', in the directives of strptime; in UTC \
+unless it has %z. Default: Unix time or ISO 8601."
+    normalize_ids: str | None = None
+    "How ids of a table are made equal, some of nfc,strip,float,null: Unicode normalisation NFC, \
+no spaces around them, no .0 after whole numbers, and NULL, nan and the like are missing. Default: \
+they stay as they are."
     quoting: bool | None = None
     "Whether fields of a table may stand in quotation marks. Default: in CSV they may, in TSV a \
 quotation mark is a character."
+
+    def __post_init__(self) -> None:
+        """Refuses values that cannot be.
+
+        Raises:
+            DatasetError: one is no form of times, or no way of normalising ids.
+        """
+        _ = self.time_form, self.normalization
+
+    @property
+    def time_form(self) -> TimeForm | None:
+        """The form of times; None for those that need none."""
+        return None if self.timestamp_format is None else TimeForm.of(self.timestamp_format)
+
+    @property
+    def normalization(self) -> Normalization:
+        """How ids are normalised."""
+        return Normalization.of(self.normalize_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +97,12 @@ class Columns:
             columns that are missing are left out.
         remark: the chosen columns of plays and times and the other columns, if the choice is in
             doubt; otherwise empty.
+        time_form: the form of times that an option names; None for those that need none.
     """
 
     by_role: Mapping[str, str]
     remark: str = ""
+    time_form: TimeForm | None = None
 
     @classmethod
     def find(cls, schema: pl.Schema, path: object, options: TableOptions) -> Columns:
@@ -86,10 +115,9 @@ class Columns:
         chosen: dict[str, str] = {}
         for role, option in _OPTIONS.items():
             if (column := getattr(options, option)) is not None:
-                _check(column, found, path, option)
-                chosen[role] = column
-        if NAME not in chosen and "name" in found:
-            chosen[NAME] = "name"
+                chosen[role] = _named(column, found, path, option)
+        if NAME not in chosen and (names := _called("name", found)):
+            chosen[NAME] = names[0]
         doubts = []
         for role in [role for role in _USUAL if role not in chosen]:
             fitting = _fitting(role, [one for one in found if one not in chosen.values()], schema)
@@ -97,19 +125,37 @@ class Columns:
                 chosen[role] = fitting[0]
             if len(fitting) != 1:
                 doubts.append((role, fitting))
+        if options.timestamp_format is not None and TIME not in chosen:
+            raise DatasetError(
+                f"{path} has no column 'timestamp', so --timestamp-format does nothing; it has "
+                f"{_listed(found)}. Name the column of times by --timestamp-column"
+            )
         others = [name for name in found if name not in chosen.values()]
-        return cls(chosen, _remark(dict(doubts), others))
+        return cls(chosen, _remark(dict(doubts), others), options.time_form)
 
 
-def _check(column: str, found: Sequence[str], path: object, option: str) -> None:
-    if column in found:
-        return
+def _called(column: str, found: Sequence[str]) -> list[str]:
+    """Returns the columns of a name, exactly or else apart from spaces around it."""
+    return [column] if column in found else [one for one in found if one.strip() == column.strip()]
+
+
+def _named(column: str, found: Sequence[str], path: object, option: str) -> str:
+    """Returns the column that an option names; spaces around names do not count."""
+    called = _called(column, found)
+    if len(called) == 1:
+        return called[0]
+    switch = f"--{option.replace('_', '-')}"
+    if called:
+        raise DatasetError(
+            f"{path} has {len(called)} columns '{column.strip()}', which differ in spaces around "
+            f"them: {_listed(called)}. {switch} names one of them exactly"
+        )
     hint = ""
-    if f'"{column}"' in found:
+    if f'"{column}"' in [one.strip() for one in found]:
         hint = ". --quoting reads fields in quotation marks"
     raise DatasetError(
         f"{path} has no column '{column}'; it has {_listed(found)}. "
-        f"The option --{option.replace('_', '-')} names it{hint}"
+        f"The option {switch} names it{hint}"
     )
 
 

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from training.datasets.reading.compression import without_ending
 from training.datasets.reading.json_lines import is_json, json_scan
@@ -22,6 +24,8 @@ _TEXT: Final = "text"
 _PARQUET: Final = "Parquet"
 _JSON: Final = "JSON"
 _JSON_ENDINGS: Final = (".json", ".jsonl", ".ndjson")
+# Rows among which an example that is not blank is looked for.
+_LOOKED_AT: Final = 10_000
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 
 
@@ -72,10 +76,20 @@ class Table:
             for part in self.parts
         }
 
-    def value(self, row: int, column: str) -> str:
-        """Returns the value of a column in a row, shortened for a message."""
-        found = self.scan.slice(row, 1).select(pl.col(column).cast(pl.String)).collect()
-        return shorten(str(found.item())) if len(found) and found.item() is not None else ""
+    def example(self, marks: NDArray[np.bool_], column: str) -> tuple[int, str]:
+        """Returns a row and its value, shortened for a message; not a blank one if possible.
+
+        Args:
+            marks: the rows to choose from, at least one; shape (n_rows,).
+            column: the column of the value.
+        """
+        first = int(marks.argmax())
+        near = marks[first : first + _LOOKED_AT]
+        values = self.scan.slice(first, len(near)).select(pl.col(column).cast(pl.String))
+        candidates = values.collect()[column].fill_null("").filter(pl.Series(near))
+        rows = first + np.flatnonzero(near)
+        place = (candidates.str.strip_chars() != "").arg_max() or 0
+        return int(rows[place]), shorten(candidates[place])
 
 
 def _added(part: Part, schema: pl.Schema) -> int:

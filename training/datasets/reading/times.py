@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -12,17 +10,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from app.events.unix_time import (
+    EARLIEST_SECONDS,
+    MICROSECONDS_FROM,
+    MILLISECONDS_FROM,
+    NANOSECONDS_FROM,
+    latest_seconds,
+)
+
 REASON_TIME: Final = "timestamp missing or unreadable"
 REASON_PERIOD: Final = "timestamp before 1990 or more than a day ahead"
 UTC_SECONDS: Final = "%Y-%m-%dT%H:%M:%SZ"
 
-_EARLIEST: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
-_DAY_SECONDS: Final = 24 * 3600
-# The unit of a number follows from its magnitude: from the first bound on it is in milliseconds,
-# from the second on in microseconds, and so on. That is right for the years 1973 to 5138.
-_MILLISECONDS: Final = 100_000_000_000
-_MICROSECONDS: Final = 1000 * _MILLISECONDS
-_NANOSECONDS: Final = 1000 * _MICROSECONDS
 # As seconds, these numbers would be days of August 1970.
 _FIRST_DAY: Final = 19_000_101
 _LAST_DAY: Final = 21_001_231
@@ -72,7 +71,7 @@ def is_implausible(seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
     Args:
         seconds: since 1970 in UTC, shape (n,).
     """
-    marks: NDArray[np.bool_] = (seconds < _EARLIEST) | (seconds > clock.time() + _DAY_SECONDS)
+    marks: NDArray[np.bool_] = (seconds < EARLIEST_SECONDS) | (seconds > latest_seconds())
     return marks
 
 
@@ -101,11 +100,11 @@ def _from_whole(numbers: pl.Series) -> pl.Series:
     numbers = numbers.cast(pl.Int64, strict=False)
     size = pl.first().abs()
     seconds = numbers.to_frame().select(
-        pl.when(size < _MILLISECONDS)
+        pl.when(size < MILLISECONDS_FROM)
         .then(pl.first())
-        .when(size < _MICROSECONDS)
+        .when(size < MICROSECONDS_FROM)
         .then(pl.first() // 1_000)
-        .when(size < _NANOSECONDS)
+        .when(size < NANOSECONDS_FROM)
         .then(pl.first() // 1_000_000)
         .otherwise(pl.first() // 1_000_000_000)
     )

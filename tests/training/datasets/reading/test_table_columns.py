@@ -104,3 +104,24 @@ def test_a_remark_says_what_was_taken_where_names_leave_a_doubt(
     records = read_csv(tmp_path, f"{header}\nu,x{',1241478537' * (header.count(',') - 1)}\n")
 
     assert records.remark == remark
+
+
+def test_spaces_around_names_of_columns_do_not_count(tmp_path: Path) -> None:
+    # Was wrong: such a column was not found, although the message listed it.
+    text = " user_id , item_id,weight ,\u00a0name, timestamp\nu,x,7,Tom,1241478537\n"
+    records = read_csv(tmp_path, text)
+    assert pairs(records) == [("u", "x", 7.0)]
+    assert records.items.names.to_list() == ["Tom"]
+    assert records.period == (1241478537, 1241478537)
+
+    options = LoadOptions(user_column="who ", timestamp_column=" timestamp")
+    assert len(read_csv(tmp_path, text.replace(" user_id ", "who"), options)) == 1
+
+
+def test_columns_that_differ_in_spaces_are_told_apart(tmp_path: Path) -> None:
+    text = "user_id,item_id,a , a\nu,x,2,3\n"
+    with pytest.raises(
+        DatasetError, match=r"2 columns 'a', .*: 'a ', ' a'\. --weight-column names"
+    ):
+        read_csv(tmp_path, text, LoadOptions(weight_column="a"))
+    assert pairs(read_csv(tmp_path, text, LoadOptions(weight_column=" a"))) == [("u", "x", 3.0)]

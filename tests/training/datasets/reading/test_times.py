@@ -138,5 +138,6 @@ def test_a_message_about_a_time_shows_the_time(tmp_path: Path) -> None:
 
     records = read_csv(tmp_path, text + "u,z,2023-11-14\n", LoadOptions(timestamp_column="when"))
     assert records.rows.examples == {
-        "timestamp missing or unreadable": "'14.11.2023 22:13' in row 1 after the header"
+        "timestamp missing or unreadable": "'14.11.2023 22:13' in row 1 after the header; give "
+        "--timestamp-format '%d.%m.%Y %H:%M'"
     }
