@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests.processes import children_of
+
 _PATIENCE = 60.0
 _NO_ROOM = """
 CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -284,19 +286,6 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
-
-
-def children_of(pid: int) -> list[int]:
-    """Returns the ids of the processes that a process has started."""
-    # Not by /proc/PID/task/PID/children, which misses some while others end.
-    children = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended
-            # After the name, which may hold anything: the state, and then the parent.
-            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-            if int(parent) == pid:
-                children.append(int(process.name))
-    return children
 
 
 def _programs() -> Path:

@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from tests.processes import children_of
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
@@ -61,6 +63,13 @@ class Server:
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
+    def kill(self) -> None:
+        """Kills it and its workers, as if the machine went down; returns when they are gone."""
+        for child in children_of(self.process.pid):
+            os.kill(child, signal.SIGKILL)
+        self.process.kill()
+        self.process.communicate(timeout=PATIENCE)
+
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Ends it by a signal; returns its exit status and what it logged."""
         self.process.send_signal(number)
@@ -68,10 +77,11 @@ class Server:
         return self.process.returncode, log
 
 
-def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+def start(*arguments: str, under: Sequence[str] = (), **variables: str) -> subprocess.Popen[str]:
+    """Starts a service, by another command where one is given."""
     environment = {key: value for key, value in os.environ.items() if "ENCORE_" not in key}
     return subprocess.Popen(
-        [sys.executable, "-m", "app", *arguments],
+        [*under, sys.executable, "-m", "app", *arguments],
         cwd=ROOT,
         env=environment | variables,
         stdout=subprocess.PIPE,
@@ -81,7 +91,9 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def serving(models: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+def serving(
+    models: Path, *arguments: str, under: Sequence[str] = (), **variables: str
+) -> Iterator[Server]:
     with TemporaryDirectory() as folder:
         variables = {
             "ENCORE_PORT": "0",
@@ -92,7 +104,7 @@ def serving(models: Path, *arguments: str, **variables: str) -> Iterator[Server]
             "ENCORE_STORE_READ_SECONDS": "60",
             "ENCORE_STORE_WRITE_SECONDS": "60",
         } | variables
-        process = start(*arguments, **variables)
+        process = start(*arguments, under=under, **variables)
         try:
             assert process.stdout
             yield Server(process, process.stdout.readline())

@@ -81,7 +81,16 @@ def test_training_commands_are_understood(arguments: list[str]) -> None:
 def test_options_that_the_pages_about_training_name_exist() -> None:
     # Was wrong: docs/datasets.md went on naming an option that had been taken away.
     known = set()
-    commands = ("train", "evaluate", "tune", "report", "generate", "export", "models verify")
+    commands = (
+        "train",
+        "evaluate",
+        "tune",
+        "report",
+        "generate",
+        "export",
+        "models verify",
+        "models prune",
+    )
     for words in map(str.split, commands):
         known |= set(re.findall(r"--[a-z0-9-]+", help_of(words)))
     for page in ABOUT_TRAINING:

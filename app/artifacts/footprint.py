@@ -39,7 +39,7 @@ class Footprint:
         stamps, place = {}, str(folder)
         for name in names:
             try:
-                found = os.lstat(f"{place}/{name}")  # a Path would take longer than the call
+                found = os.stat(f"{place}/{name}")  # noqa: PTH116 - a Path takes longer than the call
             except OSError:
                 continue
             stamps[name] = _Stamp(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.artifacts.format import FORMAT_VERSION, MANIFEST
-from app.artifacts.regular import is_real_folder, read_at_most
+from app.artifacts.regular import read_at_most
 from app.errors import InvalidArtifact
 
 _MAX_MANIFEST_BYTES: Final = 16 * 2**20
@@ -52,10 +52,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             folder's name.
     """
     path = folder / MANIFEST
-    if not is_real_folder(folder) and folder.is_dir():
-        raise InvalidArtifact(folder, expected="a folder", found="a symbolic link")
     try:
-        encoded = read_at_most(path, _MAX_MANIFEST_BYTES)
+        encoded = read_at_most(path, _MAX_MANIFEST_BYTES, folder.parent)
         if len(encoded) > _MAX_MANIFEST_BYTES:
             raise InvalidArtifact(
                 path, expected=f"at most {_MAX_MANIFEST_BYTES} bytes", found="more"

@@ -34,7 +34,7 @@ def map_array(
     if entry is None:
         raise InvalidArtifact(folder / MANIFEST, expected=f"an entry for {name}", found="none")
     try:
-        with open_regular(path) as file:
+        with open_regular(path, folder.parent) as file:
             return _map(path, file, spec, entry)
     except OSError as error:
         raise InvalidArtifact(

@@ -27,7 +27,7 @@ def read_pointer(models: Path) -> str | None:
     """
     path = models / POINTER
     try:
-        text = read_at_most(path, _MAX_BYTES).decode(errors="replace").strip()
+        text = read_at_most(path, _MAX_BYTES, models).decode(errors="replace").strip()
     except FileNotFoundError:
         return None
     except OSError as error:

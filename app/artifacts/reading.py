@@ -90,7 +90,7 @@ def read_report(folder: Path) -> bytes:
         )
     path = folder / REPORT
     try:
-        report = read_at_most(path, entry["bytes"])
+        report = read_at_most(path, entry["bytes"], folder.parent)
     except OSError as error:
         raise InvalidArtifact(
             path, expected="a readable file", found=error.strerror or "an error"
@@ -117,7 +117,7 @@ def verify_checksums(
     for name, entry in file_entries(folder, read_manifest(folder)):
         path = array_path(folder, name)
         try:
-            found = _digest(path, entry["bytes"], cancelled)
+            found = _digest(path, folder.parent, entry["bytes"], cancelled)
         except OSError as error:
             raise InvalidArtifact(
                 path, expected="a readable file", found=error.strerror or "an error"
@@ -161,10 +161,10 @@ def check_values(model: Model, folder: Path, cancelled: Callable[[], bool] = lam
         ) from error
 
 
-def _digest(path: Path, size: int, cancelled: Callable[[], bool]) -> str:
+def _digest(path: Path, within: Path, size: int, cancelled: Callable[[], bool]) -> str:
     """Returns the SHA-256 of a file, of one byte more than its size at most."""
     digest, buffer = hashlib.sha256(), memoryview(bytearray(_BUFFER_BYTES))
-    with open_regular(path) as file:
+    with open_regular(path, within) as file:
         left = size + 1
         while left > 0 and not cancelled():
             read = file.readinto(buffer[: min(left, _BUFFER_BYTES)])  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
-"""Opening regular files only: neither links nor anything whose opening or reading may not end.
+"""Opening regular files only, inside one folder.
 
-A FIFO would block, a device never ends, and a link may lead to any file that the process can read.
+A FIFO would block, a device never ends, and a link that leaves the folder may lead to any file that
+the process can read. Links inside are followed: volumes of Kubernetes consist of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import BinaryIO, Final
 
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS: Final = {
-    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFLNK: "a link to nothing",
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -22,15 +23,23 @@ _KINDS: Final = {
 }
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Opens a regular file for reading, at once; folders above it may be links.
+def open_regular(path: Path, within: Path) -> BinaryIO:
+    """Opens a regular file for reading, at once.
+
+    Args:
+        path: the file; it may be a link, and so may the folders above it.
+        within: the folder in which it has to lie, wherever links lead; may be a link itself.
 
     Raises:
         OSError: there is none, or it cannot be read; ``strerror`` says what is there instead.
     """
+    status = path.lstat()
+    real = os.path.realpath(path)
+    if not Path(real).is_relative_to(os.path.realpath(within)):
+        raise OSError(errno.EINVAL, "a link that leaves the models folder", str(path))
     # Looked at before it is opened, since opening some devices has an effect.
-    _refuse_others(path, path.lstat())
-    descriptor = os.open(path, _FLAGS)
+    _refuse_others(path, os.lstat(real) if os.path.lexists(real) else status)
+    descriptor = os.open(real, _FLAGS)
     try:
         _refuse_others(path, os.fstat(descriptor))  # it may have been exchanged meanwhile
         return os.fdopen(descriptor, "rb")
@@ -39,22 +48,14 @@ def open_regular(path: Path) -> BinaryIO:
         raise
 
 
-def read_at_most(path: Path, limit: int) -> bytes:
+def read_at_most(path: Path, limit: int, within: Path) -> bytes:
     """Returns the first bytes of a regular file, one more than ``limit`` where it is longer.
 
     Raises:
         OSError: as for ``open_regular``.
     """
-    with open_regular(path) as file:
+    with open_regular(path, within) as file:
         return file.read(limit + 1)
-
-
-def is_real_folder(path: Path) -> bool:
-    """Says whether there is a folder, and not a link to one."""
-    try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except OSError:
-        return False
 
 
 def _refuse_others(path: Path, status: os.stat_result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -139,8 +140,12 @@ class Workspace:
         Raises:
             OSError: there is no such version, or the folder cannot be written.
         """
+        place = self._folder.place_of(version)
+        if place.is_symlink():
+            # Its files would stay, and whoever is in them.
+            raise OSError(errno.EINVAL, "it is a link: remove it and what it leads to", str(place))
         # If this process is killed, the next holder of the lock removes the rest.
-        self._folder.place_of(version).rename(self._place / version)
+        place.rename(self._place / version)
         sync_folder(self._folder.path)
 
 

@@ -23,7 +23,7 @@ from app.http.access.openapi import add_access
 from app.schemas.problem import Problem
 
 _TITLE: Final = "Encore"
-_ASSETS: Final = "/docs/assets"
+ASSETS: Final = "/docs/assets"
 _DESCRIPTION: Final = """\
 Music recommendations made from listening history.
 
@@ -54,7 +54,7 @@ def install_documentation(app: FastAPI) -> None:
     assets = _asset_folder()
     if assets:
         files = _Assets(directory=assets)
-        app.router.routes.append(Route(f"{_ASSETS}/{{name}}", files, methods=["GET"]))
+        app.router.routes.append(Route(f"{ASSETS}/{{name}}", files, methods=["GET"]))
     page = _page(local=assets is not None)
 
     async def docs(_request: Request) -> HTMLResponse:
@@ -90,9 +90,9 @@ def _page(*, local: bool) -> HTMLResponse:
     urls: dict[str, Any] = {}
     if local:
         urls = {
-            "swagger_js_url": f".{_ASSETS}/swagger-ui-bundle.js",
-            "swagger_css_url": f".{_ASSETS}/swagger-ui.css",
-            "swagger_favicon_url": f".{_ASSETS}/favicon.png",
+            "swagger_js_url": f".{ASSETS}/swagger-ui-bundle.js",
+            "swagger_css_url": f".{ASSETS}/swagger-ui.css",
+            "swagger_favicon_url": f".{ASSETS}/favicon.png",
         }
     page = get_swagger_ui_html(
         openapi_url="openapi.json",

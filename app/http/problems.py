@@ -335,7 +335,7 @@ _EXAMPLES: Final[Mapping[int, dict[str, Any]]] = {
     421: _example(
         421,
         KINDS[errors.HostNotAllowed],
-        "the header Host is 'example.org', and this service answers to localhost, its addresses "
+        "the header Host is 'example.org', and this service answers to localhost, 127.0.0.1 "
         "and the hosts in ENCORE_ALLOWED_HOSTS only: send requests there, or add the host",
         "/recommend/8f1c2a9e5d",
     ),

@@ -78,6 +78,9 @@ class _JsonRequest(Request):
                 self._content = await asyncio.to_thread(_check_and_parse, body, bounds)
             else:
                 self._content = _parse_json(body, bounds)
+            # The bytes need not wait for a client that reads its answer slowly. The framework only
+            # looks whether there are any.
+            self._body = b"{}"
         except json.JSONDecodeError as error:
             _refuse(("body",), f"is not JSON: {error.msg} at character {error.pos}")
         except UnicodeDecodeError as error:

@@ -7,6 +7,8 @@ message comes in pieces, and times are only looked at by the sweep over all conn
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any, Final
 
 import httptools
@@ -15,6 +17,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.http.documentation import ASSETS
+from app.server.caching import cacheable
 from app.server.connections import Connections, Room
 from app.server.expecting import closing_unless_continued
 from app.server.heads import contradiction, excess, size_of, without_upgrade
@@ -27,6 +31,7 @@ from app.server.refusals import refusal
 _PIECE: Final = 4096
 # Answered even where all places are taken: those who run the service look at these.
 _ALWAYS_ANSWERED: Final = frozenset({b"/health/live", b"/health/ready", b"/metrics"})
+_RESET: Final = struct.pack("ii", 1, 0)
 _IDLE: Final = frozenset({Phase.SILENT, Phase.IDLE})
 _NO_HTTP: Final = "this is no HTTP/1.1 request; ids in a path or query are percent-encoded"
 
@@ -164,6 +169,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
+        if cycle.scope["path"].startswith(ASSETS):
+            cycle.default_headers = cacheable(cycle.default_headers)
         if cycle.waiting_for_100_continue:
             app = closing_unless_continued(app, cycle)
         super()._start_asgi_task(cycle, app)
@@ -247,7 +254,12 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, late("head", "ENCORE_HEAD_SECONDS", self._limits.head))
         elif phase is Phase.BODY:
             self._refuse(408, late("body", "ENCORE_BODY_SECONDS", self._limits.body))
-        elif phase in {Phase.SENDING, Phase.ENDING}:
+        elif phase is Phase.SENDING:
+            # Reset: else the kernel goes on with megabytes that the client does not take.
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+        elif phase is Phase.ENDING:
             self.transport.abort()
         else:
             self.transport.close()

@@ -13,6 +13,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from app.server.caching import NEVER
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ _OTHER_FILES: Final = 256
 # Of every answer, also of those that the server gives itself.
 _HEADERS: Final = [
     ("X-Content-Type-Options", "nosniff"),
-    # Lists follow events, and caches do not know that X-API-Key is a secret.
-    ("Cache-Control", "no-store"),
+    ("Cache-Control", NEVER),
     # Pages of other origins may read answers where CORS lets them, but not embed them.
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("X-Frame-Options", "DENY"),

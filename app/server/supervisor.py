@@ -206,7 +206,7 @@ class Supervisor(Multiprocess):
             worker.pid,
             status,
             f" ({cause})" if cause else "",
-            f" with model {version}" if version else " before it had a model",
+            f" with model {version}" if version else " without a model",
             f"in {pause:g} s" if pause else "at once",
         )
 

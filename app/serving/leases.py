@@ -71,8 +71,12 @@ class Leases:
         self._descriptors = [*descriptors]
 
     @classmethod
-    def take(cls, files: Iterable[Path]) -> Self | None:
+    def take(cls, files: Iterable[Path], within: Path) -> Self | None:
         """Takes leases on files; on none of them where that is not possible.
+
+        Args:
+            files: the files.
+            within: the folder in which they have to lie, wherever links lead.
 
         Returns:
             None where somebody has a file open for writing, so that it must not be relied on.
@@ -82,7 +86,7 @@ class Leases:
             return leases
         try:
             for path in files:
-                with open_regular(path) as file:
+                with open_regular(path, within) as file:
                     leases._descriptors.append(os.dup(file.fileno()))
                 fcntl.fcntl(leases._descriptors[-1], fcntl.F_SETLEASE, fcntl.F_RDLCK)
         except BlockingIOError:

@@ -315,7 +315,7 @@ class ModelFollower:
         if self._closed.is_set():
             return
         version, footprint = candidate.model.version, candidate.footprint
-        leases = Leases.take(self._models.files(version))
+        leases = Leases.take(self._models.files(version), self._models.path)
         if leases is None or footprint != self._models.footprint(version):
             if leases:
                 leases.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -175,6 +176,19 @@ def assert_static(answer: Answer) -> None:
 def test_refusals_and_answers_of_the_server_itself_have_the_headers(open_server: Server) -> None:
     for request in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"):
         assert_static(ask(open_server, request))
+
+
+def test_browsers_hold_the_files_of_the_page(open_server: Server) -> None:
+    page = ask(open_server, b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert_static(page)
+    found = re.search(rb'src="[.](/docs/[^"]+[.]js)"', page.body)
+    assert found
+    path = found[1]
+    file = ask(open_server, b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
+    assert (file.status, file.headers["cache-control"]) == (200, "no-cache")
+    known = b"If-None-Match: " + file.headers["etag"].encode()
+    again = ask(open_server, b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n" % (path, known))
+    assert (again.status, again.body) == (304, b"")
 
 
 def test_a_preflight_is_answered(open_server: Server, guarded_server: Server) -> None:

@@ -23,7 +23,7 @@ from app.events.personal_data import Goes, Place
 from app.files import SHARED_MEMORY
 from app.store.address import open_store
 from app.store.stamps import stamp_key
-from tests.postgres import children_of
+from tests.processes import children_of
 from tests.server import Server, eventually, serving
 from training.cli import main
 

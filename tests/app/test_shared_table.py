@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from app.files import SHARED_MEMORY
-from tests.postgres import children_of
+from tests.processes import children_of
 from tests.server import Server, eventually, serving
 
 WORKERS: Final = 2

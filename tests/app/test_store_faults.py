@@ -126,8 +126,7 @@ def test_a_table_of_killed_workers_is_not_taken_for_a_store_that_went_back(
         fill(server, store.save)
         # Whoever erases somebody reads what is there, and writes it into the table.
         assert server.ask("DELETE", "/users/nobody")[0] == 200
-        server.process.kill()
-        server.process.communicate()
+        server.kill()
     store.go_back()
     with serving(models, ENCORE_DATABASE_URL=store.url) as server:
         eventually(lambda: is_ready(server))

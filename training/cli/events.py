@@ -210,7 +210,7 @@ def renew(
 
     A model recognises the events that it has learned by the id of the store and their numbers. A
     restored store gives the same numbers again, to other events. Run this command before the
-    service starts on the store, and restart services that already use it.
+    service starts on the store; a service that runs notices by itself.
 
     Args:
         shared_up_to: Last number that the store had when it was restored, if it has stored events
@@ -228,7 +228,7 @@ def renew(
     output.show(
         f"the id of the store was {old} and is {new} now. Models that have learned its events "
         f"recognise them up to number {count(shared)}; if its last number was lower when it was "
-        "restored, give that with --shared-up-to. Restart the services that use it"
+        "restored, give that with --shared-up-to. Services that use it notice by themselves"
     )
     output.result({"store": new, "former": old, "shared_up_to": shared})
 

@@ -77,8 +77,8 @@ class HostGuard:
             if host is not None and self._hosts.allows(host):
                 return None
             return HostNotAllowed(
-                f"the header Host is {value[:100]!a}, and this service answers to localhost, its "
-                "addresses and the hosts in ENCORE_ALLOWED_HOSTS only: send requests there, or add "
+                f"the header Host is {value[:100]!a}, and this service answers to localhost, "
+                "127.0.0.1 and the hosts in ENCORE_ALLOWED_HOSTS only: send requests there, or add "
                 "the host"
             )
         host = host_of_origin(value)

@@ -9,6 +9,7 @@ import pytest
 from app.artifacts.format import MANIFEST
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.pointer import is_version
+from app.artifacts.writable_folder import WritableModelsFolder
 from app.errors import InvalidArtifact, ModelNotFound
 from tests.builders import card_of, random_model
 from training.publishing.publish import publish
@@ -105,6 +106,29 @@ def test_the_shell_points_at_a_version_with_the_words_that_it_is_told(tmp_path: 
     subprocess.run(["sh", "-c", folder.pointing_command(NEW)], check=True)
     assert folder.current() == NEW
     assert sorted(path.name for path in folder.path.iterdir()) == [NEW, "current"]
+
+
+def test_links_inside_the_folder_are_followed_as_a_kubernetes_volume_needs_it(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "..2026_11_24"
+    model = random_model(np.random.default_rng(7), n_users=6, n_items=5)
+    version = publish(model, data, card=card_of(model)).version
+    (tmp_path / "..data").symlink_to(data.name)
+    for name in (version, "current"):
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    folder = ModelsFolder(tmp_path)
+    assert folder.current() == version
+    folder.verify(version)
+    before = folder.footprint(version)
+    (data / version / "user_factors.npy").write_bytes(b"")
+    assert before.shrunk(folder.footprint(version)) == ["user_factors.npy"]
+    with (
+        pytest.raises(OSError, match="remove it and what it leads to"),
+        WritableModelsFolder(tmp_path).lock() as workspace,
+    ):
+        workspace.remove(version)
+    assert (data / version).is_dir()
 
 
 def test_a_published_model_is_read_without_a_path(tmp_path: Path) -> None:

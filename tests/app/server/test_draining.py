@@ -28,6 +28,7 @@ from tests.app.server.raw import (
     problem_in,
     to_the_end,
 )
+from tests.processes import children_of
 from tests.server import PATIENCE, Server, eventually, serving
 
 CLIENTS = 6
@@ -83,23 +84,18 @@ class Clients:
                 connection = None
 
 
-def children_of(server: Server) -> set[int]:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-    return {int(pid) for pid in children.read_text().split()}
-
-
 def replace_workers_and_terminate(server: Server) -> None:
-    former = children_of(server)
+    former = set(children_of(server.process.pid))
     server.process.send_signal(signal.SIGHUP)
     # One of them is a helper of multiprocessing, which stays.
-    eventually(lambda: len(former & children_of(server)) <= 1)
-    eventually(lambda: len(children_of(server)) == len(former))
+    eventually(lambda: len(former & set(children_of(server.process.pid))) <= 1)
+    eventually(lambda: len(set(children_of(server.process.pid))) == len(former))
     server.process.terminate()
 
 
 def terminate_everyone(server: Server) -> None:
     """As systemd does: the parent and its workers get the signal at the same time."""
-    for pid in [*children_of(server), server.process.pid]:
+    for pid in [*set(children_of(server.process.pid)), server.process.pid]:
         os.kill(pid, signal.SIGTERM)
 
 

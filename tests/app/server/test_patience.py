@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections.abc import Iterator
@@ -109,6 +110,18 @@ def test_a_client_that_does_not_read_is_cut_off(hasty: Server) -> None:
         with pytest.raises(OSError, match=r"reset|pipe"):
             connection.sendall(request * 1_000_000)
     assert hasty.get("/health/ready")[0] == 200
+
+
+@pytest.mark.slow
+def test_a_client_that_neither_reads_nor_sends_is_reset(hasty: Server) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", hasty.port))
+        connection.sendall((b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n") * 400)
+        # A close would leave megabytes in the kernel, and the client would not notice.
+        eventually(
+            lambda: connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+        )
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.app.server.raw import (
     POST,
     answers_in,
     connected,
+    one_from,
     problem_in,
     sent,
     to_the_end,
@@ -244,3 +246,27 @@ def test_a_client_that_closes_its_side_too_early_is_told_so(server: Server) -> N
             connection.sendall(half)
             connection.shutdown(socket.SHUT_WR)
             assert to_the_end(connection) == b""
+
+
+def test_bodies_that_stay_incomplete_are_refused_for_new_ones(models: Path) -> None:
+    longest = 65_536
+    with serving(models, ENCORE_MAX_BODY_BYTES=str(longest)) as server, ExitStack() as stack:
+        slow = [stack.enter_context(connected(server)) for _ in range(50)]
+        begin = POST + b"Content-Length: %d\r\n\r\n" % longest
+        for connection in slow:
+            connection.sendall(begin + b" " * (longest - 1))
+        # 32 of them are taken; those that came first have their answer.
+        for connection in slow[:18]:
+            data = connection.recv(65536)
+            while not data.endswith(b"}"):
+                data += connection.recv(65536)
+            ((status, headers, body),) = answers_in(data)
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert b"32 times ENCORE_MAX_BODY_BYTES" in body
+        with connected(server) as connection:
+            connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % longest)
+            connection.sendall(LIST.ljust(longest))
+            assert one_from(connection) == 200
+        # The others may still complete theirs, which is no JSON.
+        slow[-1].sendall(b" ")
+        assert one_from(slow[-1]) == 422

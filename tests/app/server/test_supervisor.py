@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from datetime import timedelta
 from http.client import HTTPConnection, HTTPException
@@ -71,6 +72,34 @@ def test_the_only_worker_is_replaced_and_a_version_that_ends_it_again_and_again_
     assert [signal for signal, _ in deaths] == ["SIGBUS"] * 3
     # Several in a row do not keep the processor busy.
     assert all(what.startswith("another one starts") for _, what in deaths)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("setpriv"),
+    reason="only root can give files to another account and leases up",
+)
+def test_a_truncated_file_without_a_lease_costs_a_worker_and_no_more(
+    model: Model, tmp_path: Path
+) -> None:
+    """Files of another account cannot be leased, nor those of many network file systems."""
+    good = publish_small(model, tmp_path)
+    served = publish_small(model, tmp_path, created_at=CREATED_AT + timedelta(seconds=1))
+    file = tmp_path / served / "top_items.npy"
+    for path in file.parent.iterdir():
+        os.chown(path, 65534, -1)
+    # One look at the files, at the start: otherwise it might notice before it reads them.
+    without = ("setpriv", "--bounding-set=-lease")
+    with serving(tmp_path, "--poll-seconds", "60", under=without) as server:
+        eventually(lambda: serves(server, served))
+        os.truncate(file, 0)
+        eventually(lambda: serves(server, good))
+        ready, metrics = server.get("/health/ready")[1], metrics_of(server)
+        status, log = server.end()
+    assert (ready["status"], ready["model_version"]) == ("degraded", good)
+    assert f"{served}/top_items.npy: expected" in ready["troubles"][0]
+    assert 'encore_worker_deaths_total{reason="SIGBUS"} 1.0' in metrics
+    assert re.search(rf"worker \d+ died: SIGBUS \(.*\) with model {served}", log)
+    assert status == 0
 
 
 def test_a_signal_replaces_the_worker_without_a_gap(models: Path, version: str) -> None:

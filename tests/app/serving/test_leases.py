@@ -28,7 +28,7 @@ def hearing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hear_signals()
     probe = tmp_path / "probe"
     probe.write_text("x")
-    leases = Leases.take([probe])
+    leases = Leases.take([probe], tmp_path)
     assert leases is not None
     is_possible = bool(leases._descriptors)
     leases.release()
@@ -50,7 +50,7 @@ def test_whoever_writes_to_a_leased_file_waits_until_it_is_given_back(tmp_path: 
     file, wakeups = tmp_path / "file", Wakeups()
     file.write_text("content")
     listen(wakeups)
-    one, other = Leases.take([file]), Leases.take([file])  # as two workers do
+    one, other = Leases.take([file], tmp_path), Leases.take([file], tmp_path)  # as two workers do
     assert one is not None
     assert other is not None
     writer = truncating(file)
@@ -76,7 +76,7 @@ def test_whoever_writes_to_a_leased_file_waits_until_it_is_given_back(tmp_path: 
 def test_a_file_that_is_open_for_writing_is_not_leased(tmp_path: Path) -> None:
     file = tmp_path / "file"
     with file.open("wb"):
-        assert Leases.take([file]) is None
+        assert Leases.take([file], tmp_path) is None
 
 
 def test_a_version_is_out_of_service_before_anybody_can_truncate_it(

@@ -33,6 +33,7 @@ COMMANDS: Final = (
     "events prune",
     "events backup",
     "events renew",
+    "events compact",
 )
 Options = Callable[[str], list[str]]
 
