@@ -58,7 +58,7 @@ class Encore:
         """Trains on the table and more, and returns the version."""
         tokens = ["train", "--dataset", "table", "--data", str(self._table), "--no-evaluation"]
         tokens += ["--models", str(self.models), "--factors", "8"]
-        events = [] if "--events" in options else ["--no-events"]
+        events = ["--data-until", "never"] if "--events" in options else ["--no-events"]
         assert main([*tokens, "--regularization", "0.1", *events, *options]) == 0
         return self.current
 

@@ -152,7 +152,7 @@ class Place(StrEnum):
         Holding(
             holds="the listening records that models are trained on",
             goes=Goes.OPERATOR,
-            how="trainings with `--events` leave the person out; the files are the operator's",
+            how="trainings that know the store leave the person out; the files are the operator's",
         ),
     )
     LISTS = (

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +20,7 @@ from starlette.responses import Response
 from app.http.body_bounds import BodyBounds
 from app.http.parameters import check_query, may_repeat, repeatable_parameters
 
+_KINDS: Final = {list: "a bare array", str: "a text", bool: "true or false"}
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -32,12 +33,14 @@ class StrictRoute(APIRoute):
         repeatable = _query_parameters(self.dependant)
         body = self.body_field
         bounds = None if body is None else BodyBounds.of(body.field_info.annotation)
+        form = "" if body is None else _form(body.field_info.annotation)
 
         async def strict(request: Request) -> Response:
             check_query(request.scope["query_string"].decode(), repeatable)
             if bounds is not None:
                 request = _JsonRequest(request.scope, request.receive)
                 await request.parse(bounds)
+                request.refuse_other_than_object(form)
             return await handle(request)
 
         return strict
@@ -87,6 +90,19 @@ class _JsonRequest(Request):
         except ValueError as error:
             _refuse(("body",), str(error))
 
+    def refuse_other_than_object(self, form: str) -> None:
+        """Refuses a body that is a bare array, text, number or literal.
+
+        Args:
+            form: what is expected, as an example of its form.
+
+        Raises:
+            RequestValidationError: it is one.
+        """
+        if self._content is not None and not isinstance(self._content, dict):
+            found = _KINDS.get(type(self._content), "a number")
+            _refuse(("body",), f"should be an object, {form}, and is {found}")
+
     def _refuse_encoded(self) -> None:
         for coding in ",".join(self.headers.getlist("content-encoding")).split(","):
             if coding.strip().lower() not in {"", "identity"}:
@@ -100,6 +116,12 @@ class _JsonRequest(Request):
     async def json(self) -> Any:
         """Returns the value that ``parse`` has read."""
         return self._content
+
+
+def _form(body: Any) -> str:
+    """Returns the form of a body, as JSON with the fields that it needs."""
+    needed = [f'"{name}": …' for name, field in body.model_fields.items() if field.is_required()]
+    return f"{{{', '.join(needed)}}}" if needed else "{…}"
 
 
 def _check_and_parse(body: bytes, bounds: BodyBounds) -> Any:

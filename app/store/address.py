@@ -28,7 +28,7 @@ def check_url(url: str) -> None:
         if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
             raise ValueError(
                 "PostgreSQL needs a driver, which is not installed: "
-                "pip install 'encore-recommender[postgres]'"
+                "in the folder of Encore, run pip install '.[postgres]'"
             )
     elif not url.startswith(_SQLITE):
         raise ValueError(_EXPECTED)

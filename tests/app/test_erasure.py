@@ -154,7 +154,7 @@ def holding(world: World, places: list[Place]) -> list[Place]:
 
 def train(folder: Path, *more: str) -> None:
     table = ["--dataset", "table", "--data", str(folder / "plays.csv")]
-    events = ["--events", f"sqlite:///{folder / 'encore.db'}"]
+    events = ["--events", f"sqlite:///{folder / 'encore.db'}", "--data-until", "never"]
     quick = ["--factors", "4", "--iterations", "2", "--models", str(folder / "models")]
     assert main(["train", *table, *events, *quick, "--force", *more]) == 0
 
@@ -165,7 +165,7 @@ def write_outside(world: World) -> None:
     assert main(["events", "export", str(world.folder / "events.jsonl.gz"), *events]) == 0
     assert main(["events", "backup", str(world.folder / "backup.db"), *events]) == 0
     lists = ["export", "--out", str(world.folder / "lists.csv"), "--models", str(world.models)]
-    assert main([*lists, *events]) == 0
+    assert main([*lists, *events, "--overwrite"]) == 0
 
 
 @contextmanager

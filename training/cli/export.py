@@ -15,6 +15,7 @@ from training.cli.app import JsonTo, Models, cli
 from training.cli.console import Output
 from training.cli.options import Cutoff, EventsOrNone
 from training.engines.reading import open_event_store
+from training.errors import TrainingError
 from training.numbers import plural
 from training.publishing.export import export as export_lists
 
@@ -28,6 +29,7 @@ def export(
     n: Cutoff = 10,
     events: EventsOrNone = None,
     safe_csv: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     json_to: JsonTo = None,
 ) -> None:
     """Writes the lists of all users, equal to the answers of the service.
@@ -42,9 +44,12 @@ postgresql://USER@HOST/DATABASE. Erased users get no list. Default: that of the 
 variable is set; without a store every user of the model gets a list from their history alone.
         safe_csv: Put an apostrophe before ids and names that a spreadsheet would run as formulas: \
 those that begin with =, +, -, @, a tab or a line break. Default: they are written as they are.
+        overwrite: Replace the file if it exists.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
+    if out.exists() and not overwrite:
+        raise TrainingError(f"{out} exists; replace it with --overwrite, or name another file")
     folder = ModelsFolder(models)
     model = folder.open(folder.find(version))
     with output.err.status("verifying the model"):

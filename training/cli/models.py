@@ -12,7 +12,7 @@ from app.errors import InvalidArtifact, ModelNotFound
 from training.cli.app import JsonTo, Models, models_cli
 from training.cli.console import Output
 from training.cli.options import Events
-from training.cli.tables import versions_table
+from training.cli.tables import versions_list
 from training.engines.reading import open_event_store
 from training.errors import TrainingError
 from training.numbers import count, plural
@@ -35,7 +35,7 @@ def list_models(*, models: Models = Path("models"), json_to: JsonTo = None) -> N
     if not rows:
         output.show(f"there is no model in {models} yet; `python -m training train` makes one")
     else:
-        output.show(versions_table(rows))
+        output.show(versions_list(rows))
     output.result(rows)
 
 
@@ -146,9 +146,14 @@ def _described(card: dict[str, Any], *, is_current: bool) -> dict[str, str]:
     if not is_current and not publication["made_current"]:
         shrunk = Shrinkage.from_manifest(publication["shrinkage"])
         row["state"] = f"not made current: {shrunk}"
-    ndcg = ((card["metrics"] or {}).get("models") or {}).get("als", {}).get("ndcg")
+    metrics = card["metrics"] or {}
+    ndcg = (metrics.get("models") or {}).get("als", {}).get("ndcg")
+    period = card["dataset"].get("period")
     return row | {
         "dataset": str(card["dataset"]["name"]),
+        "preset": str(card.get("preset") or ""),
+        "period": "" if period is None else f"{period['first'][:10]} to {period['last'][:10]}",
+        "k": "" if ndcg is None else str(metrics["k"]),
         "users": count(card["dataset"]["users"]),
         "artists": count(card["dataset"]["artists"]),
         "NDCG": "" if ndcg is None else f"{ndcg:.4f}",

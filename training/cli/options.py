@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Parameter, validators
 
@@ -80,9 +80,11 @@ class EventOptions:
     "Event store whose events are trained on as well, with or without a dataset: \
 sqlite:///FILE or postgresql://USER@HOST/DATABASE. Default: that of the service, if the variable \
 is set."
-    data_until: datetime | None = None
+    data_until: datetime | Literal["never"] | None = None
     "Time up to which the dataset already holds the plays of the events, such as \
-2026-11-01T00:00:00; UTC unless it names a zone. Default: it holds none of them."
+2026-11-01T00:00:00; UTC unless it names a zone; or never, if it holds none of them. Data without \
+times need it where the store has plays. Default: plays of the same user, artist and second count \
+once."
     event_unit: Annotated[float, Positive] = DEFAULT_UNIT
     "Weight that an event of one play adds to its artist until the next training, in medians of \
 the user's weights."
@@ -100,8 +102,8 @@ the user's weights."
 
     @property
     def until(self) -> int | None:
-        """The time of ``data_until``, in seconds since 1970 (UTC)."""
-        return None if self.data_until is None else _seconds(self.data_until)
+        """The time of ``data_until``, in seconds since 1970 (UTC); None where it is none."""
+        return _seconds(self.data_until) if isinstance(self.data_until, datetime) else None
 
 
 @Parameter(name="*", group=DATA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -13,6 +14,7 @@ import polars as pl
 
 from app.events.event_types import DEFAULT_RULES
 from app.settings import load_event_rules
+from app.variables import variable
 from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
@@ -29,7 +31,12 @@ from training.datasets.reading.ids import Normalization, OddIds, advise, odd_ids
 from training.datasets.synthetic import sample
 from training.datasets.synthetic.sample_files import sample_folder
 from training.engines.engine import Source
-from training.engines.reading import check_readable, read_source
+from training.engines.reading import (
+    check_readable,
+    leave_out_erased,
+    read_erased,
+    read_source,
+)
 from training.errors import DatasetError, TrainingError
 from training.event_data.reactions import check_rules
 from training.numbers import plural
@@ -79,6 +86,8 @@ def source_of(
         raise TrainingError(
             "--data-until does nothing without a dataset; leave it out, or add --dataset"
         )
+    known = DATASETS.get(source.dataset or "")
+    is_made_up = known is not None and known.is_made_up
     rules = DEFAULT_RULES
     if events.events is not None:
         rules = load_event_rules()
@@ -91,6 +100,9 @@ def source_of(
         events=events.events,
         rules=rules,
         data_until=events.until,
+        # A generated sample holds nobody, so neither a play nor an erased user.
+        is_apart=is_made_up or events.data_until == "never",
+        erasures=None if is_made_up or events.events is not None else _configured_store(),
     )
 
 
@@ -108,6 +120,11 @@ def _probably(path: Path | None) -> str:
             is_sample = sample_folder(path) is not None
             return f"; --data {path} is probably {sample.NAME if is_sample else dataset.name}"
     return f"; --data {path} is probably {table.NAME}"
+
+
+def _configured_store() -> str | None:
+    """Returns the URL of the event store of the service, None where none is configured."""
+    return os.environ.get(variable("database_url")) or None
 
 
 def read_data(
@@ -149,11 +166,14 @@ def read_data(
 
 def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
     load_options, records = LoadOptions(**vars(data.columns)), []
+    store = _configured_store()
+    erased = frozenset[bytes]() if store is None else read_erased(store, output)
     for path in (data.parts.train_file, data.parts.test_file):
         if path is not None:
             records.append(load_dataset(table.NAME, path, load_options))
             allow_unreadable = data.source.allow_unreadable
             check_readable(records[-1], path, output, allow_unreadable=allow_unreadable)
+            records[-1] = leave_out_erased(records[-1], erased, output)
     manifest = {
         "name": table.NAME,
         "sources": {name: entry for one in records for name, entry in one.sources.items()},

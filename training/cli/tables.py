@@ -26,12 +26,14 @@ from training.tuning.trials import Search, Trial
 
 _CURVE_COLUMNS: Final = 10
 _BEST: Final = 5
+_OF_VERSION: Final = ("dataset", "period", "preset")
 _SHORT: Final = {"relative_regularization": "regularization (relative)"}
 
 _EVENTS: Final = {
     "events in the store": "events",
     "  plays added": "plays",
     "  plays that the dataset holds already": "plays_in_data",
+    "  plays of a second in which the dataset has them, counted once": "plays_in_both",
     **{f"  {kind.effect.past} artists": kind.plural for kind in OPINION_TYPES},
     **{f"  {kind.plural}": kind.plural for kind in EACH_TYPES},
 }
@@ -242,15 +244,25 @@ def datasets_list() -> Group:
     return Group(*entries)
 
 
-def versions_table(rows: Sequence[Mapping[str, str]]) -> Table:
-    """Shows published versions."""
-    table = _table("version", "users", "artists", "NDCG")
-    table.add_column("dataset", overflow="fold")
-    table.add_column("state", overflow="fold")
-    titles = ("version", "users", "artists", "NDCG", "dataset", "state")
+def versions_list(rows: Sequence[Mapping[str, str]]) -> Group:
+    """Shows published versions, each on a few lines that fit into 60 columns."""
+    entries: list[RenderableType] = []
     for row in rows:
-        table.add_row(*(visible(row.get(title, "")) for title in titles))
-    return table
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        size = [f"{row[name]} {name}" for name in ("users", "artists") if name in row]
+        lines = {"size": ", ".join(size), **{name: row.get(name, "") for name in _OF_VERSION}}
+        if row.get("NDCG"):
+            lines[f"NDCG@{row['k']}"] = row["NDCG"]
+        for label, text in lines.items():
+            if text:
+                table.add_row(label, visible(text))
+        title = Text(visible(row["version"]), "bold")
+        if row.get("state"):
+            title.append(f"  {visible(row['state'])}", "not bold")
+        entries += [title, table]
+    return Group(*entries)
 
 
 def statistics_table(statistics: Statistics) -> Group:

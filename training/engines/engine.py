@@ -36,7 +36,10 @@ class Source:
         events: URL of the event store, None for none.
         rules: how many units each type of event counts; more than 0 for a play.
         data_until: the dataset already holds the plays up to this time, in seconds since 1970
-            (UTC); None if it holds none of the plays of the events.
+            (UTC); None if that is not known.
+        is_apart: whether the dataset is known to hold none of the plays of the events.
+        erasures: without events, the URL of the event store that knows who was erased; None for
+            none.
     """
 
     dataset: str | None = None
@@ -46,6 +49,8 @@ class Source:
     events: str | None = None
     rules: EventRules = DEFAULT_RULES
     data_until: int | None = None
+    is_apart: bool = False
+    erasures: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from training.datasets.reading.ids import close_ids
 from training.datasets.reading.opening import shown_path
 from training.engines.engine import Source
 from training.errors import DatasetError, TrainingError
+from training.event_data.erasure import without_erased
 from training.event_data.merge import EventLog, Merged, merge, read_event_log
+from training.event_data.reactions import is_play
 from training.measuring.experiment import validation_of
 from training.numbers import plural
 from training.pipeline import Prepared, prepare
@@ -32,7 +34,8 @@ def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:
     Raises:
         DatasetError: the source has neither a dataset nor events, or the data cannot be read.
         StoreUnavailable: the event store cannot be read.
-        TrainingError: the filters leave nothing, or a half-life is set and the times are unknown.
+        TrainingError: the filters leave nothing; a half-life is set and the times are unknown; or
+            it is unknown whether data without times hold the plays of the events.
     """
     log = None if source.events is None else _read_events(source.events, observer)
     records = None
@@ -43,7 +46,10 @@ def read_source(source: Source, preset: Preset, observer: Observer) -> Prepared:
         with observer.busy(f"reading {shown_path(path)}"):
             records = load_dataset(source.dataset, path, options)
         check_readable(records, path, observer, allow_unreadable=source.allow_unreadable)
+        if source.erasures is not None and log is None:
+            records = leave_out_erased(records, read_erased(source.erasures, observer), observer)
     if log is not None:
+        _check_overlap(source, log, records)
         if records is not None:
             _note_close_ids(log, records, observer)
         data: Records | Merged = merge(
@@ -84,6 +90,58 @@ def _note_close_ids(log: EventLog, records: Records, observer: Observer) -> None
             f"{plural(users, 'user id')} and {plural(artists, 'artist id')} of the events differ "
             "by very little from ids of the dataset, and count as other users and artists: ids of "
             "events are used as they are, so send them in the form that the dataset has"
+        )
+
+
+def read_erased(url: str, observer: Observer) -> frozenset[bytes]:
+    """Returns the hashes of the users who were erased from the configured event store.
+
+    A store that does not exist yet knows nobody.
+
+    Raises:
+        TrainingError: the URL is not that of an event store.
+        StoreUnavailable: the store cannot be read, so that it is unknown who was erased.
+    """
+    try:
+        with closing(open_store(url, must_exist=True)) as store:
+            return frozenset(hashed for hashed, _ in store.tombstones(store.last_sequence()))
+    except ValueError as error:
+        raise TrainingError(f"ENCORE_DATABASE_URL: {error}") from None
+    except StoreUnavailable as error:
+        if error.reason == "missing":
+            observer.note(f"nobody is known to be erased: {error}")
+            return frozenset()
+        raise StoreUnavailable(
+            error.reason,
+            "it is unknown who was erased, since the event store of ENCORE_DATABASE_URL cannot be "
+            f"read: {error}. Erased users are left out without events, too; where the data hold "
+            "nobody of that store, unset the variable",
+        ) from error
+
+
+def leave_out_erased(records: Records, erased: frozenset[bytes], observer: Observer) -> Records:
+    """Returns the records without those of erased users, and says how many those were."""
+    rest = without_erased(records, erased)
+    if rest is not records:
+        rows = plural(len(records) - len(rest), "row")
+        observer.note(f"{rows} left out, of users who were erased from the event store")
+    return rest
+
+
+def _check_overlap(source: Source, log: EventLog, records: Records | None) -> None:
+    """Refuses data without times of which it is unknown whether they hold the plays of the events.
+
+    Raises:
+        TrainingError: it is unknown.
+    """
+    if records is None or records.timestamps is not None or not is_play(log.events).any():
+        return
+    if source.data_until is None and not source.is_apart:
+        raise TrainingError(
+            "the data have no times, so plays that they and the event store both hold would count "
+            "twice. Give the time up to which the data hold those plays (that of the export), as "
+            "--data-until 2026-11-01T00:00:00Z; or --data-until never, if they hold none of them; "
+            "or --no-events"
         )
 
 

@@ -22,7 +22,9 @@ from app.model.watermark import Watermark
 from app.schemas.primitives import MIN_PLAYS
 from app.store.interface import EventStore
 from training.data.items import ItemTable
-from training.data.records import REASON_ERASED, Records, RowCounts
+from training.data.records import Records, RowCounts
+from training.event_data.erasure import erased_rows, without_erased_rows
+from training.event_data.overlap import Timed, not_held
 from training.event_data.reactions import count_reactions, is_play, moved_plays, reactions_of
 
 DATASET: Final = "events"
@@ -104,7 +106,8 @@ def merge(
 ) -> Merged:
     """Adds events to the records of a dataset.
 
-    Rows of erased users are left out; events after the erasure count as those of a new user.
+    Rows of erased users are left out; events after the erasure count as those of a new user. Where
+    the records have times, plays of the same user, artist and second count once.
 
     Args:
         log: the events.
@@ -114,19 +117,17 @@ def merge(
             added; None if it holds none of them. Rows without times get this time.
     """
     base = _nothing() if records is None else records
-    is_erased = _erased_rows(base, log.erased)
+    is_erased = erased_rows(base, log.erased)
     plays, n_in_data = _new_plays(log, data_until)
     reactions = reactions_of(log.events)
 
     users = _Union(base.user_ids, log.events["user"])
     items = _Union(base.item_ids, log.events["artist"])
-    remains = ~is_erased
-    pairs = _Pairs(
-        np.concatenate([users.of_old(base.user_codes[remains]), users.of(plays["user"])]),
-        np.concatenate([items.of_old(base.item_codes[remains]), items.of(plays["artist"])]),
-        np.concatenate([base.plays[remains], plays["plays"].to_numpy()]),
-        _times(base, remains, plays, data_until),
-    ).with_reactions(
+    of_data = _pairs_of_data(base, ~is_erased, users, items, data_until)
+    of_events, n_in_both = _pairs_of(plays, users, items), 0
+    if base.timestamps is not None:
+        of_events, n_in_both = of_events.without_those_of(of_data)
+    pairs = of_data.and_those_of(of_events).with_reactions(
         reactions,
         users.of(reactions["user"]),
         items.of(reactions["artist"]),
@@ -134,9 +135,6 @@ def merge(
         rules=rules,
     )
 
-    dropped = dict(base.rows.dropped)
-    if is_erased.any():
-        dropped[REASON_ERASED] = int(is_erased.sum())
     merged = replace(
         base,
         user_codes=pairs.users,
@@ -144,13 +142,14 @@ def merge(
         plays=pairs.plays,
         user_ids=users.ids,
         items=base.items.with_ids(items.ids, _names(log.events)),
-        rows=replace(base.rows, dropped=dropped),
+        rows=without_erased_rows(base.rows, is_erased),
         timestamps=pairs.timestamps,
     )
     counts = {
         "events": len(log),
-        "plays": len(plays),
+        "plays": len(of_events.users),
         "plays_in_data": n_in_data,
+        "plays_in_both": n_in_both,
         **count_reactions(reactions),
         "users_erased": len(np.unique(base.user_codes[is_erased])),
     }
@@ -166,16 +165,41 @@ def _new_plays(log: EventLog, data_until: int | None) -> tuple[pl.DataFrame, int
     return log.events.filter(are_plays & ~is_known), int(is_known.sum())
 
 
+def _pairs_of_data(
+    base: Records,
+    which: NDArray[np.bool_],
+    users: _Union,
+    items: _Union,
+    data_until: int | None,
+) -> _Pairs:
+    """Returns the chosen records with the codes of the union."""
+    return _Pairs(
+        users.of_old(base.user_codes[which]),
+        items.of_old(base.item_codes[which]),
+        base.plays[which],
+        _times(base, data_until, which),
+    )
+
+
+def _pairs_of(plays: pl.DataFrame, users: _Union, items: _Union) -> _Pairs:
+    """Returns the plays of events as records."""
+    return _Pairs(
+        users.of(plays["user"]),
+        items.of(plays["artist"]),
+        plays["plays"].to_numpy(),
+        plays["at"].to_numpy() // MICROSECONDS,
+    )
+
+
 def _times(
-    base: Records, remains: NDArray[np.bool_], plays: pl.DataFrame, data_until: int | None
+    base: Records, data_until: int | None, which: NDArray[np.bool_]
 ) -> NDArray[np.int64] | None:
-    """Returns the times of the remaining records and of the plays; None if some are unknown."""
-    timestamps = base.timestamps
-    if timestamps is None:
-        if data_until is None:
-            return None
-        timestamps = np.full(len(base), data_until, dtype=np.int64)
-    return np.concatenate([timestamps[remains], plays["at"].to_numpy() // MICROSECONDS])
+    """Returns the times of the chosen records; None if they are unknown."""
+    if base.timestamps is not None:
+        return base.timestamps[which]
+    if data_until is None:
+        return None
+    return np.full(int(which.sum()), data_until, dtype=np.int64)
 
 
 class _Union:
@@ -220,6 +244,30 @@ class _Pairs:
     items: NDArray[np.int32]
     plays: NDArray[np.float32]
     timestamps: NDArray[np.int64] | None
+
+    def and_those_of(self, other: _Pairs) -> _Pairs:
+        """Returns the records of both, with times where those of both are known."""
+        timestamps = None
+        if self.timestamps is not None and other.timestamps is not None:
+            timestamps = np.concatenate([self.timestamps, other.timestamps])
+        return _Pairs(
+            np.concatenate([self.users, other.users]),
+            np.concatenate([self.items, other.items]),
+            np.concatenate([self.plays, other.plays]),
+            timestamps,
+        )
+
+    def without_those_of(self, data: _Pairs) -> tuple[_Pairs, int]:
+        """Returns what data do not hold at the same second, and how many records they hold."""
+        if self.timestamps is None or data.timestamps is None:
+            return self, 0
+        left = not_held(
+            Timed(self.users, self.items, self.plays, self.timestamps),
+            Timed(data.users, data.items, data.plays, data.timestamps),
+        )
+        which = left > 0
+        rest = _Pairs(self.users[which], self.items[which], left[which], self.timestamps[which])
+        return rest, int((left < self.plays).sum())
 
     def with_reactions(
         self,
@@ -273,13 +321,6 @@ def _names(events: pl.DataFrame) -> pl.DataFrame:
     """Returns the name that each artist has in the latest event with one: ``id`` and ``name``."""
     latest = events.drop_nulls("name").group_by("artist").agg(pl.col("name").last())
     return latest.select("name", id="artist")
-
-
-def _erased_rows(records: Records, erased: frozenset[bytes]) -> NDArray[np.bool_]:
-    if not erased:
-        return np.zeros(len(records), dtype=bool)
-    is_erased = np.array([user_hash(user_id) in erased for user_id in records.user_ids], dtype=bool)
-    return is_erased[records.user_codes]
 
 
 def _of_users(events: pl.DataFrame, hashes: frozenset[bytes]) -> pl.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from training.measuring.figures import Figures
 from training.numbers import count, number, plural, setting, settings
@@ -118,6 +118,14 @@ def _cutoffs(figures: Figures) -> str:
     )
 
 
+# Counts of the events, by how the data are made of them.
+_OF_EVENTS: Final = {
+    "plays": "plays of events, added",
+    "plays_in_data": "plays of events that the data hold already",
+    "plays_in_both": "plays of events at a second in which the data have them, counted once",
+}
+
+
 def rows_table(study: Study) -> Table | None:
     """Returns the table of rows read and left out, by reason; None where that is unknown."""
     dataset = study.dataset
@@ -139,6 +147,8 @@ def rows_table(study: Study) -> Table | None:
         ]
         for remark, number in _largest(dataset.get("rows_noted", {}))
     ]
+    events = dataset.get("events") or {}
+    rows += [_row(words, events[name]) for name, words in _OF_EVENTS.items() if events.get(name)]
     rows += [
         _row(step["name"], step["records"], step["users"], step["items"])
         for step in dataset.get("filters", [])

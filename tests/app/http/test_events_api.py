@@ -248,6 +248,8 @@ def test_a_bad_event_is_refused_with_the_reason(client: TestClient, name: str) -
     [
         (b'{"events": []}', "body.events", "should not be empty"),
         (b"{}", "body.events", "is required"),
+        (b"[]", "body", 'should be an object, {"events": …}, and is a bare array'),
+        (b'"x"', "body", 'should be an object, {"events": …}, and is a text'),
         (b'{"events": {}}', "body.events", "valid list"),
         (b'{"events": [' + b"1," * 10_000 + b"1]}", "body.events", "at most 10000 items"),
         (b'{"events": [{"user_id": "u", "user_id": "v"}]}', "body", "is given twice"),

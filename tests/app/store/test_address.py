@@ -56,5 +56,5 @@ def test_a_missing_driver_is_one_sentence_with_the_fix(monkeypatch: pytest.Monke
         return None if name.startswith("psycopg") else find_spec(name, *rest)
 
     monkeypatch.setattr("app.store.address.find_spec", without_driver)
-    with pytest.raises(ValueError, match=r"pip install 'encore-recommender\[postgres\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[postgres\]'"):
         check_url("postgresql://host/x")

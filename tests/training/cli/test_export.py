@@ -26,7 +26,10 @@ def test_export_writes_the_lists_of_the_current_model(
     assert f"{N_USERS} users" in capsys.readouterr().out
     assert pl.read_parquet(out).height == 3 * N_USERS
     tokens = ["export", "--models", str(models), "--out", str(out), "--n", "2", "--json"]
-    assert main(tokens) == 0
+    assert main(tokens) == 1
+    assert f"{out} exists; replace it with --overwrite" in error_of(capsys)
+    assert pl.read_parquet(out).height == 3 * N_USERS
+    assert main([*tokens, "--overwrite"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "version": ModelsFolder(models).current(),
         "users": N_USERS,
@@ -44,7 +47,7 @@ def test_export_takes_the_events_of_the_service_unless_told_otherwise(
     url, out = f"sqlite:///{tmp_path / 'encore.db'}", tmp_path / "lists.csv"
     erased = ModelsFolder(models).open_current().users.id(3)
     monkeypatch.setenv("ENCORE_DATABASE_URL", url)
-    tokens = ["export", "--models", str(models), "--out", str(out)]
+    tokens = ["export", "--models", str(models), "--out", str(out), "--overwrite"]
     assert main(tokens) == 1
     assert "Or go on without one: --no-events" in error_of(capsys)
     store = open_store(url)

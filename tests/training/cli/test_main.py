@@ -202,6 +202,42 @@ def test_ctrl_c_in_a_search_says_how_to_go_on(sample: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("delay", "presses"), [(0.3, 1), (1.0, 2), (2.5, 1)])
+def test_ctrl_c_at_any_moment_is_one_line(delay: float, presses: int, sample: Path) -> None:
+    # Was wrong: while modules were loaded it was a traceback, and threads that were still in
+    # compiled code when the interpreter went aborted it.
+    tokens = ["evaluate", *of_sample(sample), "--iterations", "1000000"]
+    with subprocess.Popen(
+        [*COMMAND, *tokens], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(delay)
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "polars"])
+def test_without_the_extra_one_sentence_says_how_to_install_it(module: str, tmp_path: Path) -> None:
+    # Was wrong: a traceback.
+    script = (
+        f"import runpy, sys; sys.modules[{module!r}] = None\n"
+        "runpy.run_module('training', run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"error: `python -m training` needs the extra `training`, of which {module} is not "
+        "installed: in the folder of Encore, run pip install '.[training]'\n"
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["training", "publishing"])
 @pytest.mark.parametrize(
     "signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL]

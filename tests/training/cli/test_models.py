@@ -22,7 +22,7 @@ from tests.training.cli.commands import (
     train,
     write_rows,
 )
-from training.cli import main
+from training.cli import console, main
 from training.publishing.publish import publish
 
 
@@ -38,6 +38,35 @@ def test_models_list_marks_the_current_one(
     shown = capsys.readouterr().out
     assert str(ModelsFolder(models).current()) in shown
     assert "current" in shown
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_models_list_shows_what_a_version_was_made_of_in_a_narrow_terminal(
+    checkerboard_model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    columns: int,
+) -> None:
+    # Was wrong: six columns next to each other, none of which was k, the preset or the period.
+    card = card_of(checkerboard_model)
+    period = {"first": "2005-02-14T00:00:00Z", "last": "2009-06-19T12:00:00Z"}
+    dataset = {"name": "lastfm-1k", "users": 12_345_678, "artists": 1_234_567, "period": period}
+    card |= {"dataset": dataset, "preset": "default"}
+    card["metrics"] = {"k": 10, "models": {"als": {"ndcg": 0.25651}}}
+    version = publish(checkerboard_model, tmp_path, card=card).version
+    monkeypatch.setattr(console, "console_on", lambda _: console.PlainConsole(width=columns))
+    assert main(["models", "list", "--models", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns
+    assert [line.split() for line in shown.splitlines()] == [
+        [version, "current"],
+        ["size", "12,345,678", "users,", "1,234,567", "artists"],
+        ["dataset", "lastfm-1k"],
+        ["period", "2005-02-14", "to", "2009-06-19"],
+        ["preset", "default"],
+        ["NDCG@10", "0.2565"],
+    ]
 
 
 def test_a_hostile_manifest_reaches_no_terminal_as_it_is(

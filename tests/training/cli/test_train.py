@@ -312,7 +312,7 @@ def test_a_training_takes_the_rules_of_the_service(
     def plays(name: str) -> float:
         models = tmp_path / name
         tokens = ["train", *of_table(table), "--events", url, "--models", str(models), *QUICK]
-        assert main([*tokens, "--no-evaluation"]) == 0
+        assert main([*tokens, "--data-until", "never", "--no-evaluation"]) == 0
         model = open_model(current(models))
         user = model.users.index("new")
         assert user is not None
@@ -355,7 +355,7 @@ def test_events_of_the_service_are_trained_on_unless_told_otherwise(
     models = tmp_path / "models"
     tokens = ["train", *of_table(table), "--models", str(models), "--no-evaluation", *QUICK]
     monkeypatch.setenv("ENCORE_DATABASE_URL", store_url)
-    assert main(tokens) == 0
+    assert main([*tokens, "--data-until", "never"]) == 0
     assert open_model(current(models)).watermark is not None
     assert main([*tokens, "--no-events"]) == 0
     assert open_model(current(models)).watermark is None
@@ -380,6 +380,7 @@ def test_what_is_measured_holds_the_events_too(
     store_url: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tokens = ["train", *of_table(table), "--events", store_url, "--no-report", "--k", "3"]
+    tokens += ["--data-until", "never"]
     assert main([*tokens, "--models", str(tmp_path / "models"), "--json", *QUICK]) == 0
     assert json.loads(capsys.readouterr().out)["dataset"]["users"] == 13
 
@@ -411,6 +412,110 @@ def test_event_options_that_cannot_be_used_are_refused(
     assert hint in message
     assert "secret" not in message
     assert not (tmp_path / "models").exists()
+
+
+def test_data_without_times_need_the_time_up_to_which_they_hold_the_events(
+    store_url: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: plays that both held counted twice, and nothing was said.
+    models = tmp_path / "models"
+    tokens = ["train", *of_table(table), "--models", str(models), "--no-evaluation", *QUICK]
+    assert main([*tokens, "--events", store_url]) == 1
+    message = error_of(capsys)
+    assert "the data have no times" in message
+    assert all(way in message for way in ("--data-until 2", "--data-until never", "--no-events"))
+    assert not models.exists() or not ModelsFolder(models).versions()
+    assert main([*tokens, "--events", store_url, "--data-until", "never"]) == 0
+    counts = open_model(current(models)).card["dataset"]["events"]
+    assert (counts["plays_in_data"], counts["plays_in_both"]) == (0, 0)
+
+
+def test_an_empty_store_asks_for_no_time(table: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'empty.db'}"
+    open_store(url).close()
+    tokens = ["train", *of_table(table), "--models", str(tmp_path / "models"), *QUICK]
+    assert main([*tokens, "--no-evaluation", "--events", url]) == 0
+
+
+def test_a_generated_sample_holds_none_of_the_events(
+    store_url: str, sample: Path, tmp_path: Path
+) -> None:
+    tokens = ["--no-evaluation", "--events", store_url]
+    assert train(sample, tmp_path / "models", *tokens) == 0
+
+
+def test_plays_that_data_and_events_hold_count_once_and_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(open_store(url := f"sqlite:///{tmp_path / 'both.db'}")) as store:
+        store.append([Event("u1", "a1", timestamp=1_600_000_000_000_000)], 1_700_000_000_000_000)
+    lines = [f"u{n % 5},a{n % 7},{1_600_000_000 + n - 36}" for n in range(70)]
+    table = tmp_path / "timed.csv"
+    table.write_text("\n".join(["user_id,item_id,timestamp", *lines]))
+    models = tmp_path / "models"
+    tokens = ["train", *of_table(table), "--timestamp-column", "timestamp", "--events", url]
+    assert main([*tokens, "--models", str(models), "--k", "3", *QUICK]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "plays of a second in which the dataset has them, counted once 1" in shown
+    assert open_model(current(models)).card["dataset"]["events"]["plays_in_both"] == 1
+    page = read_report(current(models)).decode()
+    assert "plays of events at a second in which the data have them, counted once" in page
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_without_events_too_erased_users_are_left_out(
+    command: str,
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Was wrong: --no-events put erased users into the next model.
+    url = f"sqlite:///{tmp_path / 'erasures.db'}"
+    erased = table.read_text().splitlines()[1].split(",")[0]
+    with closing(open_store(url)) as store:
+        store.erase(erased, 1)
+    monkeypatch.setenv("ENCORE_DATABASE_URL", url)
+    models = tmp_path / "models"
+    tokens = [command, *of_table(table), *QUICK]
+    only = {"train": ["--no-events", "--models", str(models), "--no-evaluation"]}
+    tokens += only.get(command, ["--k", "3"])
+    assert main(tokens) == 0
+    captured = capsys.readouterr()
+    assert "left out: user was erased" in captured.out
+    assert "left out, of users who were erased from the event store" in captured.err
+    if command == "train":
+        assert open_model(current(models)).users.index(erased) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("sqlite:///{folder}/none.db", 0, "nobody is known to be erased"),
+        ("sqlite:///{folder}/broken.db", 1, "it is unknown who was erased"),
+        ("postgresql://me:secret@127.0.0.1:1/db", 1, "it is unknown who was erased"),
+        ("mysql://me:secret@host/db", 1, "ENCORE_DATABASE_URL: expected sqlite:///FILE"),
+    ],
+)
+def test_without_events_a_store_that_cannot_be_read_stops_the_training(  # noqa: PLR0917
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    url: str,
+    code: int,
+    said: str,
+) -> None:
+    (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
+    monkeypatch.setenv("ENCORE_DATABASE_URL", url.format(folder=tmp_path))
+    models = tmp_path / "models"
+    tokens = ["train", *of_table(table), "--no-events", "--models", str(models), *QUICK]
+    assert main([*tokens, "--no-evaluation"]) == code
+    message = error_of(capsys)
+    assert said in message
+    assert "secret" not in message
+    assert bool(ModelsFolder(models).versions()) == (code == 0)
 
 
 def test_data_until_wants_a_dataset(store_url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -537,8 +642,9 @@ def test_a_training_on_events_alone_is_compared_with_another_such(
     alone = ["train", "--events", store_url, "--models", str(models), "--no-evaluation", *QUICK]
     assert train_rows(tmp_path, 1000) == 0
     assert main(alone) == 0  # of another name than the table
-    assert train_rows(tmp_path, 1000, "--events", store_url) == 0
-    assert train_rows(tmp_path, 300, "--events", store_url) == 3
+    both = ["--events", store_url, "--data-until", "never"]
+    assert train_rows(tmp_path, 1000, *both) == 0
+    assert train_rows(tmp_path, 300, *both) == 3
     assert main(alone) == 0
     store = open_store(store_url)
     at = 1_795_000_000 * MICROSECONDS

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.events.event import MICROSECONDS, Event
 from app.events.event_types import EventType
@@ -22,6 +25,7 @@ from training.data.items import ItemTable
 from training.data.records import REASON_ERASED, Records, RowCounts
 from training.event_data import merge as merge_module
 from training.event_data.merge import EventLog, Merged, merge, read_event_log
+from training.event_data.overlap import Timed, not_held
 from training.fitting.fit import fit_model
 from training.presets import DEFAULT
 
@@ -108,6 +112,71 @@ def test_events_alone_are_data_as_well(store: EventStore) -> None:
     assert merged.records.timestamps.tolist() == [NOW, NOW]
 
 
+def heard(artist: str, seconds: int, plays: float = 1.0) -> Event:
+    return Event("u", artist, plays=plays, timestamp=seconds * MICROSECONDS)
+
+
+def test_plays_of_the_same_second_in_data_and_events_count_once(store: EventStore) -> None:
+    data = records(
+        ("u", "a", 1.0, 100),
+        ("u", "a", 1.0, 100),  # twice in the data: both stay
+        ("u", "b", 3.0, 100),
+        ("u", None, 1.0, 100),
+        ("v", "a", 1.0, 200),
+        timed=True,
+    )
+    events = [heard("a", 100), heard("a", 101), heard("b", 100, 5.0), heard("c", 100)]
+    # Within the second, and another artist's twice in the events: both stay.
+    events += [replace(heard("a", 200), user_id="v", timestamp=200_400_000)]
+    events += [replace(heard("d", 300), event_id=name) for name in "xy"]
+    merged = merge(log_of(store, *events), data)
+    assert summed(merged) == {
+        ("u", "a"): 3.0,
+        ("u", "b"): 5.0,
+        ("u", "c"): 1.0,
+        ("u", "d"): 2.0,
+        ("v", "a"): 1.0,
+    }
+    assert (merged.counts["plays"], merged.counts["plays_in_both"]) == (5, 3)
+    assert merged.records.timestamps is not None
+    times = sorted(merged.records.timestamps.tolist())
+    assert times == [100, 100, 100, 100, 100, 100, 101, 200, 300, 300]
+
+
+def test_the_same_second_is_no_sign_in_data_without_times(store: EventStore) -> None:
+    merged = merge(log_of(store, heard("a", 100)), records(("u", "a", 1.0)), data_until=100)
+    assert merged.counts["plays_in_both"] == 0
+
+
+def test_records_of_an_erased_user_hold_none_of_the_later_events(store: EventStore) -> None:
+    store.erase("u", NOW * MICROSECONDS)
+    data = records(("u", "a", 1.0, 100), timed=True)
+    merged = merge(log_of(store, heard("a", 100)), data)
+    assert summed(merged) == {("u", "a"): 1.0}
+    assert merged.counts["plays_in_both"] == 0
+
+
+@settings(max_examples=100)
+@given(
+    data=st.lists(st.tuples(*([st.integers(0, 2)] * 3), st.integers(1, 4)), max_size=12),
+    events=st.lists(st.tuples(*([st.integers(0, 2)] * 3), st.integers(1, 4)), max_size=12),
+)
+def test_of_each_second_as_many_plays_count_as_one_of_both_has(
+    data: list[tuple[int, int, int, int]], events: list[tuple[int, int, int, int]]
+) -> None:
+    def timed(rows: list[tuple[int, int, int, int]]) -> Timed:
+        columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+        users, items = columns[:2].astype(np.int32)
+        return Timed(users, items, columns[3].astype(np.float32), columns[2])
+
+    def by_second(rows: list[tuple[int, int, int, int]]) -> Counter[tuple[int, ...]]:
+        return sum((Counter({row[:3]: row[3]}) for row in rows), Counter())
+
+    left = not_held(timed(events), timed(data)).tolist()
+    added = [(*row[:3], plays) for row, plays in zip(events, left, strict=True)]
+    assert by_second(data) + by_second(added) == by_second(data) | by_second(events)
+
+
 def test_a_new_artist_has_the_name_that_it_was_given_last(store: EventStore) -> None:
     data = records(("u", "a", 1.0))
     log = log_of(
@@ -166,6 +235,7 @@ def test_opinions_move_the_plays_as_they_move_units(store: EventStore) -> None:
         "events": 14,
         "plays": 2,
         "plays_in_data": 0,
+        "plays_in_both": 0,
         "likes": 3,
         "dislikes": 1,
         "skips": 5,
