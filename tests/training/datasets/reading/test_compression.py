@@ -42,7 +42,7 @@ def in_parts(pack: Callable[[bytes], bytes], between: bytes = b"") -> bytes:
 
 
 FORMS = {
-    "gzip": gzip.compress(TEXT),
+    "gzip": gzip.compress(TEXT, mtime=0),
     "gzip of two members": in_parts(gzip.compress),
     "zstd": zstd_packed(TEXT),
     "zstd of two frames": in_parts(zstd_packed, SKIPPED),
