@@ -66,9 +66,9 @@ class Settings(_FromVariables):
     )
     allowed_hosts: Hosts = Field(
         default=(),
-        description="Hosts that requests may be sent to, as their headers Host and Origin name "
-        "them, beside localhost and its addresses: names, addresses, *.example.org, or * for any; "
-        "several with commas. Unset: with a key any, without one no other.",
+        description="Hosts that requests may name in the headers Host and Origin, in addition to "
+        "localhost and loopback addresses: names, addresses, *.example.org, or * for any; "
+        "separated by commas. Unset: any host with a key, no other without one.",
     )
     cors_origins: Origins = Field(
         default=(),

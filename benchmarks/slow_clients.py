@@ -68,13 +68,16 @@ BOMBS: Final[Mapping[str, Callable[[], bytes]]] = {
     "chunks": lambda: _POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 4_000_000,
     "pipeline": lambda: (_GET + b"\r\n") * 20_000,
 }
+_FILE: Final = b"/docs/assets/swagger-ui-bundle.js"
+# The first byte of tcp_info (linux/tcp.h).
+_ESTABLISHED: Final = 1
 # What a slow client sends at first, what it sends every second, and its limit in seconds.
 _KINDS: Final[Mapping[str, tuple[bytes, bytes, float]]] = {
     "silent": (b"", b"", 15),
     "slow head": (_GET + b"X: ", b"a", 15),
     "slow body": (_POST + b"Content-Length: 100000\r\n\r\n", b" ", 30),
-    # Requests that cost little: served ones would be load, whoever reads the answers.
-    "slow reader": ((_GET.replace(b"/docs", b"/popular?n=200") + b"\r\n") * 400, b"", 30),
+    # A long file, which costs little to send: many lists would be load, whoever reads them.
+    "slow reader": ((_GET.replace(b"/docs", _FILE) + b"\r\n") * 8, b"", 30),
     "idle": (b"GET /health/live HTTP/1.1\r\n" + _HEAD + b"\r\n", b"", 75),
 }
 
@@ -128,7 +131,7 @@ def attack(port: int, ended: Event, results: Connection) -> None:
                     if kind != "slow reader" and await _is_closed(reader):
                         break
                     await asyncio.sleep(1)
-                    if kind == "slow reader" and writer.transport.is_closing():
+                    if kind == "slow reader" and not _is_open(writer):
                         break
                     writer.write(more)
             seconds = time.perf_counter() - begin
@@ -142,6 +145,12 @@ def attack(port: int, ended: Event, results: Connection) -> None:
 
     asyncio.run(hold_all())
     results.send(served)
+
+
+def _is_open(writer: asyncio.StreamWriter) -> bool:
+    """Asks the kernel: a client that reads nothing does not see that it was cut off."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
 
 
 async def _is_closed(reader: asyncio.StreamReader) -> bool:
