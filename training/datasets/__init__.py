@@ -24,6 +24,7 @@ from training.datasets import (
     spotify,
     table,
 )
+from training.datasets.reading.sources import STANDARD_INPUT
 from training.datasets.reading.table_columns import TableOptions
 from training.datasets.synthetic import sample
 from training.errors import DatasetError
@@ -78,7 +79,8 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
 
     Args:
         name: one of ``DATASETS``.
-        path: its file or folder; see the loader of the dataset.
+        path: its file or folder, a pattern, or ``-`` for standard input; see the loader of the
+            dataset.
         options: how to read it.
 
     Returns:
@@ -86,7 +88,8 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
 
     Raises:
         DatasetError: there is no such dataset, it cannot be read, it does not take one of the
-            options, or the path holds a made-up sample and ``name`` is that of real data.
+            options or standard input, or the path holds a made-up sample and ``name`` is that of
+            real data.
     """
     try:
         str(path).encode()
@@ -96,6 +99,12 @@ def load_dataset(name: str, path: Path, options: LoadOptions | None = None) -> R
     found = _dataset(name)
     options = options or LoadOptions()
     check_options(name, options)
+    if path == STANDARD_INPUT and not found.takes_input:
+        others = ", ".join(one.name for one in DATASETS.values() if one.takes_input)
+        raise DatasetError(
+            f"{name} is not read from standard input, as {others} are; name its file or folder in "
+            "--data"
+        )
     sample.refuse_sample(found, path)
     return found.load(path, options)
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from app.model.id_map import MAX_ID_BYTES
 from training.datasets.reading.encoding import Encoded
-from training.datasets.reading.parts import Part
 from training.datasets.reading.rows import Rows
+from training.datasets.reading.source_files import SourceFile
 from training.datasets.reading.sources import shorten
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME
 from training.errors import DatasetError
@@ -31,11 +31,11 @@ class AccountOptions:
 the file (lastfm-export)."
 
 
-def account_of(part: Part, inner: re.Pattern[str]) -> str | None:
+def account_of(file: SourceFile, inner: re.Pattern[str]) -> str | None:
     """Returns the folder, or the archive without its ending, that an account's file lies in.
 
     Args:
-        part: the file.
+        file: the file.
         inner: names of folders that a download itself has, in lower case.
 
     Returns:
@@ -44,26 +44,26 @@ def account_of(part: Part, inner: re.Pattern[str]) -> str | None:
     Raises:
         DatasetError: it lies in a folder of a folder.
     """
-    folders = [one for one in part.place.parent.parts if not inner.fullmatch(one.lower())]
+    folders = [one for one in file.place.parent.parts if not inner.fullmatch(one.lower())]
     if len(folders) > 1:
         raise DatasetError(
-            f"{part.shown} lies in the folders {' and '.join(folders)}, so it is unclear which is "
+            f"{file.shown} lies in the folders {' and '.join(folders)}, so it is unclear which is "
             "the user; give each account one folder, or one archive, in --data"
         )
     return folders[0] if folders else None
 
 
 def name_users(users: Sequence[str | None], path: Path, options: AccountOptions) -> list[str]:
-    """Returns the user ids of the parts.
+    """Returns the user ids of the files.
 
     Args:
-        users: of each part, None where its place does not tell whose it is.
+        users: of each file, None where its place does not tell whose it is.
         path: the source, for messages.
         options: the id of the only user.
 
     Raises:
         DatasetError: an id is given for several accounts, or cannot be one, or it is unclear whose
-            a part is.
+            a file is.
     """
     found = sorted({user for user in users if user is not None})
     if options.user_id is not None:
@@ -114,20 +114,22 @@ def listed(names: Collection[str], most: int = 3) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
-def examples_of_times(encoded: Encoded, rows: Rows, parts: Sequence[Part]) -> Mapping[str, str]:
+def examples_of_times(
+    encoded: Encoded, rows: Rows, files: Sequence[SourceFile]
+) -> Mapping[str, str]:
     """Returns the first time that is unreadable, and the first implausible one, as examples.
 
     Args:
         encoded: its columns ``written`` and ``file`` are a time as text and a position in
-            ``parts``.
+            ``files``.
         rows: its rows.
-        parts: the files.
+        files: the files.
     """
     examples = {}
     for reason in (REASON_TIME, REASON_PERIOD):
         marks = rows.dropped(reason)
         if marks.any():
             row = int(marks.argmax())
-            part = parts[encoded.rest["file"][row]]
-            examples[reason] = f"'{shorten(encoded.rest['written'][row])}' in {part.name}"
+            file = files[encoded.rest["file"][row]]
+            examples[reason] = f"'{shorten(encoded.rest['written'][row])}' in {file.name}"
     return examples

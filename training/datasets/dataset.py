@@ -65,6 +65,7 @@ class Dataset(Generic[OptionsT_contra]):
             where records have no times, only made-up ones, or those of the reader's own account.
         is_made_up: whether it is generated. Such a dataset may have any size and may not be read
             under the name of another one.
+        takes_input: whether it is read from standard input as well.
         options: the dataclass of its own options on the command line, None where it has none. It
             is a base of ``DatasetOptions`` as well.
     """
@@ -79,4 +80,5 @@ class Dataset(Generic[OptionsT_contra]):
     subfolder: str | None = None
     times: str | None = None
     is_made_up: bool = False
+    takes_input: bool = False
     options: type | None = None

@@ -26,10 +26,16 @@ from training.datasets.reading.encoding import (
     records_of,
     too_long,
 )
-from training.datasets.reading.opening import Part as Plain
-from training.datasets.reading.parts import Part, find_parts, fingerprints, unpacked
+from training.datasets.reading.opening import Part
 from training.datasets.reading.record_count import RecordCounter
 from training.datasets.reading.rows import Rows
+from training.datasets.reading.source_files import (
+    SourceFile,
+    files_beside,
+    find_files,
+    fingerprints,
+    unpacked,
+)
 from training.datasets.reading.sources import reading, refuse_binary
 from training.datasets.reading.survey import surveying
 from training.datasets.reading.tab_separated import encode_plays, refuse_without_records
@@ -61,7 +67,8 @@ def load(path: Path, options: object) -> Records:
     """Reads the triplets; an artist has the plays of all its songs.
 
     Args:
-        path: the folder of the files, or the file of triplets, each as it is or in a zip archive.
+        path: the folder of the files, the file of triplets, each as it is or in a zip archive, a
+            pattern of them, or ``-`` for triplets from standard input.
         options: unused.
 
     Raises:
@@ -69,17 +76,16 @@ def load(path: Path, options: object) -> Records:
     """
     del options
     found = _find(path)
-    parts = list(found.values())
-    with unpacked(parts) as unpacked_files:
-        files = dict(zip(found, unpacked_files, strict=True))
-        plays_file = files[PLAYS_FILE]
-        for file in files.values():
-            refuse_binary(file.plain, file)
+    with unpacked(list(found.values())) as unpacked_parts:
+        parts = dict(zip(found, unpacked_parts, strict=True))
+        plays_file = parts[PLAYS_FILE]
+        for part in parts.values():
+            refuse_binary(part.plain, part)
         with surveying(plays_file, count={plays_file: RecordCounter(plays_file)}) as survey:
             encoded, rows, plays = encode_plays(plays_file, survey, _COLUMNS, ("song",))
             _drop_bad_ids(encoded, rows)
             rows.drop_bad_plays(plays)
-            ids = _identify(encoded, rows, files)
+            ids = _identify(encoded, rows, parts)
             refuse_without_records(plays_file, rows, _EXPECTED)
             records = records_of(
                 encoded,
@@ -87,46 +93,34 @@ def load(path: Path, options: object) -> Records:
                 ids,
                 plays,
                 dataset=NAME,
-                sources=fingerprints(parts, _root(path)),
-                names=_names(ids) if TRACKS_FILE in files else None,
+                sources=fingerprints(parts.values()),
+                names=_names(ids) if TRACKS_FILE in parts else None,
             )
-    return records if TRACKS_FILE in files else replace(records, remark=REMARK_SONGS)
+    return records if TRACKS_FILE in found else replace(records, remark=REMARK_SONGS)
 
 
-def _root(path: Path) -> Path:
-    return path if path.is_dir() else path.parent
-
-
-def _find(path: Path) -> dict[str, Part]:
+def _find(path: Path) -> dict[str, SourceFile]:
     """Returns the files that are there, by name."""
-    parts = find_parts(path)
-    if path.is_file():
-        # What lies beside a file that is named belongs to it.
-        named = next((part for part in parts if part.name == PLAYS_FILE), None)
-        if named is None and len(parts) != 1:
-            raise DatasetError(
-                f"{path} holds no {PLAYS_FILE}, but {listed({p.name for p in parts})}"
-            )
-        plays = named or parts[0]
-        parts = [one for one in find_parts(path.parent) if one.name != PLAYS_FILE] + parts
-    else:
-        highest = _first(parts, PLAYS_FILE)
-        if highest is None:
-            raise DatasetError(
-                f"{path} holds no {PLAYS_FILE}. Put it there; it comes from {SOURCE}"
-            )
-        plays = highest
+    files = find_files(path)
+    plays = _first(files, PLAYS_FILE)
+    if plays is None and not path.is_dir() and len(files) == 1:
+        plays = files[0]  # a file that is named is read, whatever its name
+    if plays is None:
+        also = f"; it holds {listed({file.name for file in files})}" if files else ""
+        raise DatasetError(f"{path} holds no {PLAYS_FILE}{also}. It comes from {SOURCE}")
     found = {PLAYS_FILE: plays}
     for name in (TRACKS_FILE, MISMATCHES_FILE):
-        if (part := _first(parts, name)) is not None:
-            found[name] = part
+        # What lies beside a file that is named belongs to it.
+        beside = [] if path.is_dir() else files_beside(plays, name)
+        if (file := _first([*files, *beside], name)) is not None:
+            found[name] = file
     return found
 
 
-def _first(parts: list[Part], name: str) -> Part | None:
-    """Returns the part with a name that lies highest."""
-    fitting = [part for part in parts if part.name == name]
-    return min(fitting, key=lambda part: len(part.place.parts), default=None)
+def _first(files: list[SourceFile], name: str) -> SourceFile | None:
+    """Returns the file with a name that lies highest."""
+    fitting = [file for file in files if file.name == name]
+    return min(fitting, key=lambda file: len(file.place.parts), default=None)
 
 
 def _drop_bad_ids(encoded: Encoded, rows: Rows) -> None:
@@ -139,7 +133,7 @@ def _drop_bad_ids(encoded: Encoded, rows: Rows) -> None:
         rows.drop(REASON_LONG_ID, too_long(ids)[codes])
 
 
-def _identify(encoded: Encoded, rows: Rows, files: Mapping[str, Plain]) -> pl.Series:
+def _identify(encoded: Encoded, rows: Rows, files: Mapping[str, Part]) -> pl.Series:
     """Returns the item of each song, and drops the rows of songs that have none."""
     songs = encoded.items["song"]
     if MISMATCHES_FILE in files:
@@ -163,7 +157,7 @@ def _identify(encoded: Encoded, rows: Rows, files: Mapping[str, Plain]) -> pl.Se
     return ids
 
 
-def _artists(file: Plain) -> pl.DataFrame:
+def _artists(file: Part) -> pl.DataFrame:
     """Returns the artist of each song; of several, the most frequent one."""
     groups = pl.first().str.extract_groups(_TRACK)
     tracks = _lines(file).select(
@@ -172,7 +166,7 @@ def _artists(file: Plain) -> pl.DataFrame:
     return most_frequent_names(tracks.drop_nulls())
 
 
-def _lines(file: Plain) -> pl.DataFrame:
+def _lines(file: Part) -> pl.DataFrame:
     with reading(file):
         return pl.read_csv(
             file.plain,
@@ -197,4 +191,5 @@ DATASET: Final = Dataset(
     source=SOURCE,
     files=(PLAYS_FILE, TRACKS_FILE, MISMATCHES_FILE),
     load=load,
+    takes_input=True,
 )

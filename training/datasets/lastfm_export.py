@@ -29,10 +29,15 @@ from training.datasets.accounts import (
 from training.datasets.dataset import Dataset
 from training.datasets.lastfm import LastfmOptions, identify_artists, note_artists
 from training.datasets.reading.encoding import USER, Encoded, encode, records_of
-from training.datasets.reading.opening import Part as Plain
-from training.datasets.reading.parts import Part, find_parts, fingerprints, unpacked
+from training.datasets.reading.opening import Part
 from training.datasets.reading.record_count import Quoting, RecordCounter
 from training.datasets.reading.rows import Rows
+from training.datasets.reading.source_files import (
+    SourceFile,
+    find_files,
+    fingerprints,
+    unpacked,
+)
 from training.datasets.reading.sources import reading, refuse_binary, shorten
 from training.datasets.reading.survey import surveying
 from training.datasets.reading.tab_separated import REASON_COLUMNS
@@ -106,31 +111,33 @@ def load(path: Path, options: LoadOptions) -> Records:
     """Reads the plays of one account or of several, one record for each.
 
     Args:
-        path: the file of an account, or a folder or zip archive of such files.
+        path: the file of an account, ``-`` for standard input, or a folder, zip archive or
+            pattern of such files.
         options: the id of the only user, and whether artists without MBID are items.
 
     Raises:
         DatasetError: there is no export, a file is of another kind or damaged, or no play can be
             used.
     """
-    parts = _find(path)
-    with unpacked(parts) as files:
-        exports = [_form_of(file) for file in files]
-        owners = [form.user or _user_of(part) for form, part in zip(exports, parts, strict=True)]
+    files = _find(path)
+    with unpacked(files) as parts:
+        exports = [_form_of(part) for part in parts]
+        owners = [form.user or _user_of(file) for form, file in zip(exports, files, strict=True)]
         users = name_users(owners, path, options)
         count = {
-            file: RecordCounter(file, _quoting(form))
-            for file, form in zip(files, exports, strict=True)
+            part: RecordCounter(part, _quoting(form))
+            for part, form in zip(parts, exports, strict=True)
         }
-        with surveying(*files, count=count) as survey:
+        with surveying(*parts, count=count) as survey:
             try:
-                plays = _read(files, exports, users)
+                plays = _read(parts, exports, users)
             except DatasetError:
                 survey.result()  # names the line, if a quotation mark is the cause
                 raise
-            for number, (file, form) in enumerate(zip(files, exports, strict=True)):
+            for number, (part, form) in enumerate(zip(parts, exports, strict=True)):
                 read = int((plays["file"] == number).sum())
-                survey.result().check([file], read + form.has_header)
+                survey.result().check([part], read + form.has_header)
+        sources = fingerprints(parts)
     encoded = encode(plays.lazy(), ["mbid", "name"], [pl.exclude(USER, "mbid", "name")])
     rows = _check(encoded)
     item_ids = identify_artists(encoded, rows, by_name=not options.drop_items_without_id)
@@ -141,33 +148,35 @@ def load(path: Path, options: LoadOptions) -> Records:
         item_ids,
         np.ones(len(encoded), dtype=np.float32),
         dataset=NAME,
-        sources=fingerprints(parts, path),
+        sources=sources,
         noted=note_artists(encoded, rows, item_ids),
         timestamps=encoded.rest["time"].fill_null(0).to_numpy(),
     )
     return replace(
-        records, rows=replace(records.rows, examples=examples_of_times(encoded, rows, parts))
+        records, rows=replace(records.rows, examples=examples_of_times(encoded, rows, files))
     )
 
 
-def _find(path: Path) -> list[Part]:
-    parts = find_parts(path)
-    if path.is_file() and len(parts) == 1:
-        return parts
-    exports = [part for part in parts if part.name.lower().endswith(_ENDINGS)]
+def _find(path: Path) -> list[SourceFile]:
+    files = find_files(path)
+    if not path.is_dir() and len(files) == 1:
+        return files  # a file that is named is read, whatever its name
+    exports = [file for file in files if file.name.lower().endswith(_ENDINGS)]
     if not exports:
-        also = f"; it holds {listed({part.name for part in parts})}" if parts else ""
+        also = f"; it holds {listed({file.name for file in files})}" if files else ""
         raise DatasetError(f"{path} holds no *.csv, *.tsv or *.txt of an account{also}")
     return exports
 
 
-def _user_of(part: Part) -> str:
-    stem = PurePosixPath(part.name).stem
+def _user_of(file: SourceFile) -> str | None:
+    if file.is_input:
+        return None
+    stem = PurePosixPath(file.name).stem
     named = _MENTIONED.fullmatch(stem)
     return named[1] if named else stem
 
 
-def _form_of(file: Plain) -> _Export:
+def _form_of(file: Part) -> _Export:
     """Finds out how a file is written, by its first line.
 
     Raises:
@@ -205,7 +214,7 @@ def _quoting(form: _Export) -> Quoting | None:
     return Quoting(form.separator.encode(), form.columns, is_certain=False)
 
 
-def _read(files: Sequence[Plain], exports: Sequence[_Export], users: Sequence[str]) -> pl.DataFrame:
+def _read(files: Sequence[Part], exports: Sequence[_Export], users: Sequence[str]) -> pl.DataFrame:
     """Returns the plays of all files."""
     frames = []
     for number, (file, form) in enumerate(zip(files, exports, strict=True)):
@@ -263,5 +272,6 @@ DATASET: Final = Dataset(
     source=SOURCE,
     files=("*.csv", "*.tsv", "*.txt", "*.zip"),
     load=load,
+    takes_input=True,
     options=ExportOptions,
 )

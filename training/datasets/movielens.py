@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,10 +28,16 @@ from training.datasets.reading.encoding import (
     records_of,
     too_long,
 )
-from training.datasets.reading.opening import Part as Plain
-from training.datasets.reading.parts import Part, find_parts, fingerprints, unpacked
+from training.datasets.reading.opening import Part, head_of
 from training.datasets.reading.record_count import RecordCounter
 from training.datasets.reading.rows import Rows
+from training.datasets.reading.source_files import (
+    SourceFile,
+    files_beside,
+    find_files,
+    fingerprints,
+    unpacked,
+)
 from training.datasets.reading.sources import reading, refuse_binary
 from training.datasets.reading.survey import Survey, surveying
 from training.datasets.reading.tab_separated import (
@@ -99,8 +106,9 @@ def load(path: Path, options: MovieLensOptions) -> Records:
     """Reads ratings as records of weight 1, since a good rating says that a film is liked.
 
     Args:
-        path: the folder, the file of ratings, or the zip archive as downloaded. Titles are read
-            from the file of films if it lies beside the ratings.
+        path: the folder, the file of ratings, the zip archive as downloaded, a pattern of them,
+            or ``-`` for ratings from standard input. Titles are read from the file of films if it
+            lies beside the ratings.
         options: the least rating.
 
     Raises:
@@ -108,62 +116,61 @@ def load(path: Path, options: MovieLensOptions) -> Records:
     """
     if not math.isfinite(options.least_rating):
         raise DatasetError(f"--least-rating has to be a number, not {options.least_rating}")
-    form, parts = _find(path)
-    with unpacked(parts) as files:
-        for file in files:
-            refuse_binary(file.plain, file)
-        ratings = files[0]
+    found, others = _find(path)
+    with ExitStack() as stack:
+        [ratings] = stack.enter_context(unpacked([found]))
+        refuse_binary(ratings.plain, ratings)
+        form = _form_of(found, ratings)
+        films = [file for file in others if file.name == form.films][:1]
+        parts = [ratings, *stack.enter_context(unpacked(films))]
         with surveying(ratings, count={ratings: RecordCounter(ratings)}) as survey:
             encoded, rows = _encode(ratings, survey, form)
             _check(encoded, rows, options.least_rating)
             refuse_without_records(ratings, rows, _EXPECTED)
-            names = _titles(files[1], form) if len(files) > 1 else None
+            names = _titles(parts[1], form) if films else None
             return records_of(
                 encoded,
                 rows,
                 encoded.items["film"],
                 np.ones(len(encoded), dtype=np.float32),
                 dataset=NAME,
-                sources=fingerprints(parts, path if path.is_dir() else path.parent),
+                sources=fingerprints(parts),
                 noted=_notes(encoded, rows, names),
                 names=names,
                 timestamps=encoded.rest["time"].fill_null(0).to_numpy(),
             )
 
 
-def _find(path: Path) -> tuple[_Form, list[Part]]:
-    """Returns the form, the file of ratings and, if it is there, that of titles."""
-    parts = find_parts(path)
-    if path.is_file() and len(parts) == 1 and parts[0].member is None:
-        form = _form_of(parts[0])
-        films = path.with_name(form.films)
-        return form, parts + (find_parts(films) if films.is_file() else [])
-    found = [(form, part) for form in _FORMS for part in parts if part.name == form.ratings]
+def _find(path: Path) -> tuple[SourceFile, list[SourceFile]]:
+    """Returns the file of ratings, and the files beside it that may have the titles."""
+    files = find_files(path)
+    if not path.is_dir() and len(files) == 1 and files[0].member is None:
+        # A file that is named is read, whatever its name.
+        return files[0], [one for form in _FORMS for one in files_beside(files[0], form.films)]
+    found = [file for form in _FORMS for file in files if file.name == form.ratings]
     if not found:
         names = " or ".join(form.ratings for form in _FORMS)
-        also = f"; it holds {listed({part.name for part in parts})}" if parts else ""
+        also = f"; it holds {listed({file.name for file in files})}" if files else ""
         raise DatasetError(f"{path} holds no {names}{also}. It comes from {SOURCE}")
     # An archive that lies beside what was unpacked from it is no second dataset.
-    found = [one for one in found if one[1].member is None] or found
+    found = [file for file in found if file.member is None] or found
     if len(found) > 1:
-        places = " and ".join(part.shown for _, part in found[:2])
+        places = " and ".join(file.shown for file in found[:2])
         raise DatasetError(f"{path} holds several files of ratings, {places}; name one in --data")
-    form, ratings = found[0]
-    beside = ratings.place.with_name(form.films)
-    return form, [ratings, *(part for part in parts if part.place == beside)]
+    folder = found[0].place.parent
+    return found[0], [file for file in files if file.place.parent == folder]
 
 
-def _form_of(part: Part) -> _Form:
+def _form_of(file: SourceFile, ratings: Part) -> _Form:
     """Returns the form of a file of ratings, by its name or by its first line."""
-    by_name = [form for form in _FORMS if form.ratings == part.name]
+    by_name = [form for form in _FORMS if form.ratings == file.name]
     if by_name:
         return by_name[0]
-    with reading(part.path), part.path.open("rb") as file:
-        line = file.readline(1000)
+    line = head_of(ratings).partition(b"\n")[0]
     return _FORMS[1] if b"::" in line else _FORMS[2] if b"," in line else _FORMS[0]
 
 
-def _encode(file: Plain, survey: Future[Survey], form: _Form) -> tuple[Encoded, Rows]:
+def _encode(file: Part, survey: Future[Survey], form: _Form) -> tuple[Encoded, Rows]:
     rating = pl.col("rating").cast(pl.Float64, strict=False)
     time = pl.col("time").cast(pl.Int64, strict=False)
     gaps = pl.concat_str([one for one in form.columns if one not in _FOUR] or [pl.lit("")])
@@ -196,7 +203,7 @@ def _check(encoded: Encoded, rows: Rows, least_rating: float) -> None:
     rows.leave_out(f"rating below {least_rating:g}", rating < least_rating)
 
 
-def _titles(file: Plain, form: _Form) -> pl.DataFrame:
+def _titles(file: Part, form: _Form) -> pl.DataFrame:
     """Returns the titles; the older sizes are written in Latin-1, the newer ones in UTF-8."""
     with reading(file):
         content = file.plain.read_bytes()
@@ -232,6 +239,7 @@ DATASET: Final = Dataset(
     source=SOURCE,
     files=tuple(name for form in _FORMS for name in (form.ratings, form.films)),
     load=load,
+    takes_input=True,
     # The size that is downloaded; others are read with --data.
     download=Download(
         url="https://files.grouplens.org/datasets/movielens/ml-1m.zip",

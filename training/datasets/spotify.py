@@ -41,8 +41,8 @@ from training.datasets.reading.encoding import (
     too_long,
 )
 from training.datasets.reading.json_objects import NO_CHARACTER, read_objects
-from training.datasets.reading.parts import Part, find_parts, fingerprints
 from training.datasets.reading.rows import Rows
+from training.datasets.reading.source_files import SourceFile, find_files, fingerprints
 from training.datasets.reading.sources import reading
 from training.datasets.reading.times import (
     REASON_PERIOD,
@@ -106,7 +106,7 @@ def load(path: Path, options: SpotifyOptions) -> Records:
 
     Args:
         path: a file, a folder, or a zip archive as downloaded; or a folder of accounts, each a
-            folder or an archive whose name is the id of the user.
+            folder or an archive whose name is the id of the user; or a pattern of these.
         options: the shortest play, and the id of the only user.
 
     Raises:
@@ -119,7 +119,7 @@ def load(path: Path, options: SpotifyOptions) -> Records:
             f"{options.least_seconds}"
         )
     music, others = _find(path)
-    users = name_users([account_of(part, _INNER) for part in music], path, options)
+    users = name_users([account_of(file, _INNER) for file in music], path, options)
     plays = _read(music, users)
     encoded = encode(plays.lazy(), ["name"], [pl.exclude(USER, "name")])
     rows = _check(encoded, options.least_seconds)
@@ -130,7 +130,7 @@ def load(path: Path, options: SpotifyOptions) -> Records:
         NAME_PREFIX + encoded.items["name"],
         np.ones(len(encoded), dtype=np.float32),
         dataset=NAME,
-        sources=fingerprints(music, path),
+        sources=fingerprints(music),
         noted=_notes(encoded, rows),
         timestamps=encoded.rest["time"].fill_null(0).to_numpy(),
     )
@@ -138,28 +138,28 @@ def load(path: Path, options: SpotifyOptions) -> Records:
     return replace(records, rows=counts, remark=_remark(others))
 
 
-def _find(path: Path) -> tuple[list[Part], list[Part]]:
+def _find(path: Path) -> tuple[list[SourceFile], list[SourceFile]]:
     """Returns the files of music, and those of podcasts, audiobooks and videos."""
-    parts = find_parts(path)
-    if path.is_file() and len(parts) == 1 and parts[0].member is None:
-        return parts, []  # a file that is named is read, whatever its name
-    others = [part for part in parts if _OTHER.fullmatch(part.name.lower())]
-    music = [part for part in parts if _MUSIC.fullmatch(part.name.lower()) and part not in others]
+    files = find_files(path)
+    if path.is_file() and len(files) == 1 and files[0].member is None:
+        return files, []  # a file that is named is read, whatever its name
+    others = [file for file in files if _OTHER.fullmatch(file.name.lower())]
+    music = [file for file in files if _MUSIC.fullmatch(file.name.lower()) and file not in others]
     if not music:
-        also = f"; it holds {listed({part.name for part in parts})}" if parts else ""
+        also = f"; it holds {listed({file.name for file in files})}" if files else ""
         raise DatasetError(
             f"{path} holds no {' or '.join(_FILES[:2])}{also}. Download your data from {SOURCE}"
         )
     return music, others
 
 
-def _read(parts: Sequence[Part], users: Sequence[str]) -> pl.DataFrame:
+def _read(files: Sequence[SourceFile], users: Sequence[str]) -> pl.DataFrame:
     """Returns the plays of all files: one row for each element of their arrays."""
     frames = []
-    for number, (part, user) in enumerate(zip(parts, users, strict=True)):
-        plays = read_objects(part.read(), [*_ACCOUNT, *_EXTENDED], part.shown)
+    for number, (file, user) in enumerate(zip(files, users, strict=True)):
+        plays = read_objects(file.read(), [*_ACCOUNT, *_EXTENDED], file.shown)
         frames.append(plays.select(pl.lit(user).alias(USER), *_columns(number)))
-    with reading(parts[0].path):
+    with reading(files[0].path):
         plays = pl.concat(frames)
         return plays.with_columns(**_repeats(plays))
 
@@ -226,10 +226,10 @@ def _notes(encoded: Encoded, rows: Rows) -> dict[str, int]:
     return {NOTE_BROKEN_NAME: int(broken[encoded.item_codes[rows.usable]].sum())}
 
 
-def _remark(others: Sequence[Part]) -> str:
+def _remark(others: Sequence[SourceFile]) -> str:
     if not others:
         return ""
-    names = listed({part.name for part in others})
+    names = listed({file.name for file in others})
     return f"files of podcasts, audiobooks and videos are not read: {names}"
 
 

@@ -318,6 +318,7 @@ DATASET: Final = Dataset(
     source="--data FILE, FOLDER, 'PATTERN*' or - (standard input)",
     files=("*.csv", "*.tsv", "*.jsonl", "*.json", "*.parquet"),
     load=load,
+    takes_input=True,
     times="a table whose column of times --timestamp-column names",
     options=TableOptions,
 )

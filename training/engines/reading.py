@@ -13,7 +13,7 @@ from training.data.interactions import Interactions
 from training.data.records import Records
 from training.datasets import ensure_dataset, load_dataset
 from training.datasets.reading.ids import close_ids
-from training.datasets.reading.opening import shown_path
+from training.datasets.reading.sources import shown_path
 from training.engines.engine import Source
 from training.errors import DatasetError, TrainingError
 from training.event_data.erasure import without_erased

@@ -110,7 +110,7 @@ def test_a_broken_row_is_dropped_for_its_reason(
 
 
 def test_the_wrong_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=rf"holds no {PLAYS_FILE}\. Put it there"):
+    with pytest.raises(DatasetError, match=rf"holds no {PLAYS_FILE}\. It comes from"):
         read(tmp_path)
     write(tmp_path, *PLAYS)
     (tmp_path / TRACKS_FILE).write_text("a,b,c\n")
@@ -130,13 +130,12 @@ def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
     packed = tmp_path / "train_triplets.txt.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(PLAYS_FILE, b"\0" * 1000)
-    info = zipfile.ZipFile(packed).infolist()[0]
     content = packed.read_bytes()
     large = (2**31).to_bytes(4, "little")
     at = content.rindex(b"PK\x01\x02") + 24
     packed.write_bytes(content[:at] + large + content[at + 4 :])
     with pytest.raises(
-        DatasetError, match=rf"would grow from {info.compress_size} to 2,147,483,648"
+        DatasetError, match=rf"{PLAYS_FILE} expands to more than 200 times its size"
     ):
         read(packed)
 

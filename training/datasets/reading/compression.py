@@ -13,6 +13,7 @@ import lzma
 import shutil
 import struct
 import sys
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ _BLOCK_BYTES: Final = 2**20
 _BLOCKS_PER_CHECK: Final = 64
 _HEAD_BYTES: Final = 512
 _SKIPPABLE: Final = tuple(bytes((low, 0x2A, 0x4D, 0x18)) for low in range(0x50, 0x60))
-_ENCRYPTED: Final = 1
+# The flag of an encrypted member of a zip archive.
+ENCRYPTED: Final = 1
 
 
 class Stream(Protocol):
@@ -103,7 +105,7 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         names = ", ".join(one.filename for one in members[:5])
         held = f"{len(members)} files ({names}{', …' if len(members) > 5 else ''})"
         raise _Unusable(f"is a zip archive that holds {held if members else 'no file'}; unpack it")
-    if members[0].flag_bits & _ENCRYPTED:
+    if members[0].flag_bits & ENCRYPTED:
         raise _Unusable("is an encrypted zip archive; unpack it")
     return members[0]
 
@@ -225,9 +227,28 @@ def _refuse_full(target: Path, shown: object, needed: int) -> None:
 
 def _no_room(target: Path, shown: object) -> str:
     return (
-        f"{shown} needs more room than {target.parent.parent} has for temporary files (of which "
+        f"{shown} needs more room than {tempfile.gettempdir()} has for temporary files (of which "
         f"{_RESERVE // 2**30} GiB stays free); make room, or set TMPDIR to a folder with more"
     )
+
+
+def refuse_if_beyond(size: int, packed: int, shown: object, kind: str) -> None:
+    """Refuses what expands as no usual data do.
+
+    Args:
+        size: bytes, expanded.
+        packed: bytes, compressed.
+        shown: the name of the file in the message.
+        kind: the name of its compression.
+
+    Raises:
+        DatasetError: the size is out of proportion.
+    """
+    if size > _ALWAYS_ALLOWED + LARGEST_RATIO * packed:
+        raise DatasetError(
+            f"{shown} expands to more than {LARGEST_RATIO} times its size ({kind}), as no usual "
+            "data do; unpack it yourself if that is right"
+        )
 
 
 class _Bounded(io.RawIOBase):
@@ -248,7 +269,7 @@ class _Bounded(io.RawIOBase):
             self.declared = compression.declared(file)
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            self._refuse_if_beyond(self.declared, size)
+            self._check(self.declared, size)
             self._stream = compression.open(file)
 
     def readable(self) -> bool:
@@ -264,7 +285,7 @@ class _Bounded(io.RawIOBase):
         with self._translating():
             size = self._stream.readinto(buffer) or 0
         self._expanded += size
-        self._refuse_if_beyond(self._expanded, self._file.tell())
+        self._check(self._expanded, self._file.tell())
         return size
 
     def close(self) -> None:
@@ -275,13 +296,8 @@ class _Bounded(io.RawIOBase):
                     self._stream.close()
         super().close()
 
-    def _refuse_if_beyond(self, expanded: int, packed: int) -> None:
-        if expanded > _ALWAYS_ALLOWED + LARGEST_RATIO * packed:
-            raise DatasetError(
-                f"{self._shown} expands to more than {LARGEST_RATIO} times its size "
-                f"({self._compression.name}), as no usual data do; unpack it yourself if that is "
-                "right"
-            )
+    def _check(self, size: int, packed: int) -> None:
+        refuse_if_beyond(size, packed, self._shown, self._compression.name)
 
     @contextmanager
     def _translating(self) -> Iterator[None]:

@@ -50,6 +50,8 @@ def _read_slowly(text: bytes, fields: Sequence[str], shown: str) -> pl.DataFrame
             parse_int=str,
             parse_float=str,
             parse_constant=str,
+            # Of two equal keys the first counts, as for polars.
+            object_pairs_hook=lambda pairs: dict(reversed(pairs)),
         )
     except json.JSONDecodeError as error:
         end = error.doc.rstrip()

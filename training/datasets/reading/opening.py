@@ -6,8 +6,6 @@ parts are expanded into a temporary folder, which goes with the context.
 
 from __future__ import annotations
 
-import glob
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,13 +22,17 @@ from training.datasets.reading.compression import (
     spool,
     without_ending,
 )
-from training.datasets.reading.sources import reading, refuse_binary
+from training.datasets.reading.sources import (
+    SHOWN_INPUT,
+    STANDARD_INPUT,
+    base_of,
+    is_taken,
+    places_of,
+    reading,
+    refuse_binary,
+)
 from training.errors import DatasetError
 
-STANDARD_INPUT: Final = Path("-")
-_SHOWN_INPUT: Final = "standard input"
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")
-_PATTERN: Final = re.compile(r"[*?[]")
 _MOST_PARTS: Final = 10_000
 _HEAD_BYTES: Final = 512
 # What Hive and Spark write for a missing value.
@@ -64,11 +66,6 @@ class Part:
         return cls(str(path), path.name, path, path)
 
 
-def shown_path(path: Path) -> str:
-    """Returns what a path is called in messages."""
-    return _SHOWN_INPUT if path == STANDARD_INPUT else str(path)
-
-
 @contextmanager
 def opening(path: Path) -> Iterator[list[Part]]:
     """Opens the files that a path names; yields them in the order of their names.
@@ -79,18 +76,12 @@ def opening(path: Path) -> Iterator[list[Part]]:
     Raises:
         DatasetError: there is no such file, it cannot be expanded, or it is no data.
     """
-    _refuse_url(path)
     with TemporaryDirectory(prefix="encore-reading-") as folder:
         place = Path(folder)
-        if path == STANDARD_INPUT:
-            found = [_read_input(place)]
-        elif path.is_file():
-            found = [Part.of(path)]
-        else:
-            found = _parts(path)
-        expanded = [_expanded(part, place / str(n)) for n, part in enumerate(found)]
+        found = [read_input(place)] if path == STANDARD_INPUT else _parts(path)
+        plain = [expanded(part, place / str(n)) for n, part in enumerate(found)]
         # Spark writes empty parts.
-        parts = [part for part in expanded if part.plain.stat().st_size > 0] or expanded[:1]
+        parts = [part for part in plain if part.plain.stat().st_size > 0] or plain[:1]
         for part in parts:
             refuse_binary(part.plain, part)
         yield parts
@@ -109,17 +100,12 @@ def opening_file(path: Path) -> Iterator[Part]:
         yield parts[0]
 
 
-def _refuse_url(path: Path) -> None:
-    # A path has one slash where a URL has two.
-    if (url := _URL.fullmatch(str(path))) and not path.exists():
-        raise DatasetError(
-            f"{url[1]}://{url[2]} is an address, and only files of this machine are read, so that "
-            "a training can be repeated; fetch it first, and name the file"
-        )
+def read_input(place: Path) -> Part:
+    """Returns standard input, written to a file in a temporary folder.
 
-
-def _read_input(place: Path) -> Part:
-    """Writes standard input to a temporary file."""
+    Raises:
+        DatasetError: there is none, it is a terminal, or the disk has no room for it.
+    """
     stream = sys.stdin
     if stream is None or stream.closed:
         raise DatasetError("there is no standard input to read; name a file, or pipe one in")
@@ -128,27 +114,21 @@ def _read_input(place: Path) -> Part:
             "standard input is a terminal; pipe the data in (zcat plays.csv.gz | …), or name a file"
         )
     file = place / "input"
-    with reading(_SHOWN_INPUT):
-        spool(cast("Stream", stream.buffer), file, shown=_SHOWN_INPUT)
-    return Part(_SHOWN_INPUT, _SHOWN_INPUT, file, file)
+    with reading(SHOWN_INPUT):
+        spool(cast("Stream", stream.buffer), file, shown=SHOWN_INPUT)
+    return Part(SHOWN_INPUT, SHOWN_INPUT, file, file)
 
 
 def _parts(path: Path) -> list[Part]:
-    """Returns the parts of a folder or a pattern."""
-    if path.is_dir():
-        parts = _parts_of_folder(path, path)
-        if not parts:
-            raise DatasetError(
-                f"{path} holds no data: no file whose name does not begin with '_' or '.'"
-            )
-    elif path.exists():
+    """Returns the parts that a file, a folder or a pattern names."""
+    base = base_of(path)
+    parts: list[Part] = []
+    for place in places_of(path):
+        parts += _parts_of_folder(place, base) if place.is_dir() else [_part(place, base)]
+    if not parts:
         raise DatasetError(
-            f"{path} is neither a file nor a folder; a pipe is read as standard input, --data -"
+            f"{path} holds no data: no file whose name does not begin with '_' or '.'"
         )
-    elif _PATTERN.search(str(path)):
-        parts = _parts_of_pattern(path)
-    else:
-        raise DatasetError(f"{path} does not exist; it should be a file, a folder or a pattern")
     if len(parts) > _MOST_PARTS:
         raise DatasetError(
             f"{path} has {len(parts):,} parts, and at most {_MOST_PARTS:,} are read; join some"
@@ -156,30 +136,10 @@ def _parts(path: Path) -> list[Part]:
     return parts
 
 
-def _parts_of_pattern(path: Path) -> list[Part]:
-    found = [Path(one) for one in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
-    base = Path(*[one for one in path.parts[:-1] if not _PATTERN.search(one)])
-    parts: list[Part] = []
-    for one in found:
-        if one.is_dir():
-            if "**" not in path.parts:
-                parts += _parts_of_folder(one, base)
-        elif not _is_hidden(one):
-            parts.append(_part(one, base))
-    if not parts:
-        near = sorted(one.name for one in base.iterdir()) if base.is_dir() else []
-        holds = f"; {base} holds {', '.join(near[:5])}{', …' if len(near) > 5 else ''}"
-        raise DatasetError(
-            f"no file matches '{path}'{holds if near else ''}; correct the pattern, and keep it in "
-            "quotation marks"
-        )
-    return parts
-
-
 def _parts_of_folder(folder: Path, base: Path) -> list[Part]:
     parts: list[Part] = []
     for one in sorted(folder.iterdir()):
-        if _is_hidden(one):
+        if not is_taken(one):
             continue
         if one.is_dir():
             if "=" not in one.name:
@@ -193,10 +153,6 @@ def _parts_of_folder(folder: Path, base: Path) -> list[Part]:
     return parts
 
 
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(("_", ".")) or path.name.endswith(".crc")
-
-
 def _part(path: Path, base: Path) -> Part:
     inner = path.relative_to(base) if path.is_relative_to(base) else path
     pairs = [one.partition("=") for one in inner.parts[:-1] if "=" in one]
@@ -204,7 +160,16 @@ def _part(path: Path, base: Path) -> Part:
     return Part(str(path), str(inner), path, path, columns)
 
 
-def _expanded(part: Part, place: Path) -> Part:
+def expanded(part: Part, place: Path) -> Part:
+    """Returns a part with its plain file.
+
+    Args:
+        part: as it came.
+        place: a folder that does not exist yet, for a plain file of its own.
+
+    Raises:
+        DatasetError: it cannot be expanded, or not by one step.
+    """
     with reading(part), part.original.open("rb") as file:
         compression = compression_of(file.read(_HEAD_BYTES))
     if compression is None:
@@ -212,11 +177,19 @@ def _expanded(part: Part, place: Path) -> Part:
     place.mkdir()
     plain = place / without_ending(part.original.name)
     expand(part.original, plain, shown=part)
-    with plain.open("rb") as file:
-        inner = compression_of(file.read(_HEAD_BYTES))
+    return once(Part(part.shown, part.name, part.original, plain, part.columns))
+
+
+def once(part: Part) -> Part:
+    """Returns an expanded part.
+
+    Raises:
+        DatasetError: its plain file is compressed again.
+    """
+    inner = compression_of(head_of(part))
     if inner is not None:
         raise DatasetError(f"{part} is compressed twice ({inner.name} inside); unpack it once")
-    return Part(part.shown, part.name, part.original, plain, part.columns)
+    return part
 
 
 def head_of(part: Part) -> bytes:

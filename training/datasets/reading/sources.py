@@ -1,10 +1,15 @@
-"""Source files of a dataset: finds them, refuses binary files, shows parts of them."""
+"""What ``--data`` names: finds it, refuses what is no data, shows parts of it.
+
+It may name a file, a folder, a pattern (``data/*.csv``) or ``-``, standard input.
+"""
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +17,10 @@ import polars as pl
 
 from training.errors import DatasetError
 
+STANDARD_INPUT: Final = Path("-")
+SHOWN_INPUT: Final = "standard input"
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")
+_PATTERN: Final = re.compile(r"[*?[]")
 _SHOWN_CHARACTERS: Final = 80
 _TAR_MAGIC: Final = (257, b"ustar")
 _PACKED: Final = ("", ".gz", ".zst", ".bz2", ".xz", ".zip")
@@ -30,11 +39,88 @@ _OTHERS: Final = (
 )
 
 
+def shown_path(path: Path) -> str:
+    """Returns what a path is called in messages."""
+    return SHOWN_INPUT if path == STANDARD_INPUT else str(path)
+
+
+def places_of(path: Path) -> list[Path]:
+    """Returns the files and folders that a path names: itself, or what a pattern matches.
+
+    Raises:
+        DatasetError: it is an address, nothing is there, or it is neither a file nor a folder.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DatasetError(
+            f"{path} is neither a file nor a folder; a pipe is read as standard input, --data -"
+        )
+    found = matches(path)
+    # A path has one slash where a URL has two.
+    if not found and (url := _URL.fullmatch(str(path))):
+        raise DatasetError(
+            f"{url[1]}://{url[2]} is an address, and only files of this machine are read, so that "
+            "a training can be repeated; fetch it first, and name the file"
+        )
+    if not found and not _PATTERN.search(str(path)):
+        raise DatasetError(f"{path} does not exist; it should be a file, a folder or a pattern")
+    if not found:
+        base = base_of(path)
+        near = sorted(one.name for one in base.iterdir()) if base.is_dir() else []
+        holds = f"; {base} holds {', '.join(near[:5])}{', …' if len(near) > 5 else ''}"
+        raise DatasetError(
+            f"no file matches '{path}'{holds if near else ''}; correct the pattern, and keep it in "
+            "quotation marks"
+        )
+    return found
+
+
+def matches(path: Path) -> list[Path]:
+    """Returns the path if it exists, otherwise what it matches as a pattern, in order of names."""
+    if path.exists():
+        return [path]
+    if not _PATTERN.search(str(path)):
+        return []
+    found = [Path(one) for one in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
+    if "**" in path.parts:  # it matches the files of its folders as well
+        found = [one for one in found if not one.is_dir()]
+    base = base_of(path)
+    # Folders that the pattern matched count as well, such as Spark's `_temporary`.
+    return [
+        one
+        for one in found
+        if is_taken(one)
+        and all(is_taken(base / folder) for folder in list(one.relative_to(base).parents)[:-1])
+    ]
+
+
+def base_of(path: Path) -> Path:
+    """Returns the folder below which the files of a path are named."""
+    if path.is_dir():
+        return path
+    if path.is_file():
+        return path.parent
+    return Path(*takewhile(lambda one: not _PATTERN.search(one), path.parts[:-1]))
+
+
+def is_taken(path: Path) -> bool:
+    """Whether a file or folder in a folder counts: what begins with ``_`` or ``.`` does not.
+
+    Raises:
+        DatasetError: it is a link to nothing, so that data may be missing.
+    """
+    if path.name.startswith(("_", ".")) or path.name.endswith(".crc"):
+        return False
+    if path.is_symlink() and not path.exists():
+        raise DatasetError(f"{path} is a link to nothing; correct or remove it")
+    return True
+
+
 def find_file(path: Path, name: str, *, subfolder: str, source: str) -> Path:
     """Finds a file of a dataset.
 
     Args:
-        path: the file itself, its folder, or the folder that an archive was unpacked in.
+        path: the file itself, also by a pattern; its folder; or the folder that an archive was
+            unpacked in.
         name: the name of the file, where ``path`` is a folder.
         subfolder: the folder that the published archive unpacks into.
         source: the page to get the file from, for the message.
@@ -42,12 +128,17 @@ def find_file(path: Path, name: str, *, subfolder: str, source: str) -> Path:
     Raises:
         DatasetError: it is missing.
     """
+    if not path.exists() and not _PATTERN.search(str(path)) and not _URL.fullmatch(str(path)):
+        raise DatasetError(f"{path} does not exist. Put {name} there; it comes from {source}")
+    places = places_of(path)
+    if len(places) > 1:
+        raise DatasetError(
+            f"'{path}' matches several files, {places[0]} and {places[1]}; name the one that is "
+            f"{name}"
+        )
+    path = places[0]
     if path.is_file():
         return path
-    if not path.exists():
-        raise DatasetError(f"{path} does not exist. Put {name} there; it comes from {source}")
-    if not path.is_dir():
-        raise DatasetError(f"{path} is neither a file nor a folder")
     for folder in (path, path / subfolder):
         for ending in _PACKED:
             if (candidate := folder / f"{name}{ending}").is_file():

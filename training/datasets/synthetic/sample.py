@@ -12,6 +12,7 @@ from training.data.records import Records
 from training.datasets import lastfm_1k, lastfm_360k
 from training.datasets.dataset import Dataset
 from training.datasets.lastfm import LastfmOptions
+from training.datasets.reading.sources import matches
 from training.datasets.synthetic.sample_files import CARD, sample_folder
 from training.errors import DatasetError
 
@@ -51,21 +52,23 @@ def refuse_sample(dataset: Dataset[Any], path: Path) -> None:
 
     Args:
         dataset: the dataset that the path is to be read as.
-        path: a file or a folder.
+        path: a file, a folder or a pattern.
 
     Raises:
         DatasetError: the path holds a sample.
     """
     if dataset.is_made_up:
         return
-    for place in (path, path / dataset.subfolder) if dataset.subfolder else (path,):
-        if folder := sample_folder(place):
-            raise DatasetError(
-                f"{folder} was made up by `python -m training generate` (it holds {CARD}), so it "
-                f"is no {dataset.name}: give --dataset {NAME}, or the real data's place in --data"
-            )
-        if (place / dataset.files[0]).is_file():
-            return  # the loader looks no further
+    for named in matches(path):
+        for place in (named, named / dataset.subfolder) if dataset.subfolder else (named,):
+            if folder := sample_folder(place):
+                raise DatasetError(
+                    f"{folder} was made up by `python -m training generate` (it holds {CARD}), so "
+                    f"it is no {dataset.name}: give --dataset {NAME}, or the real data's place in "
+                    "--data"
+                )
+            if (place / dataset.files[0]).is_file():
+                break  # the loader looks no further
 
 
 DATASET: Final = Dataset(
