@@ -25,6 +25,27 @@ def check_place(path: Path) -> None:
     check_writable(path.parent)
 
 
+def check_new(path: Path, *, overwrite: bool) -> None:
+    """Refuses a file that could not be written, or that is there, before work is done for it.
+
+    Args:
+        path: the file.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        TrainingError: it is there; its folder is missing, or it is a folder itself.
+        WriteError: its folder cannot be written to.
+    """
+    check_place(path)
+    if os.path.lexists(path) and not overwrite:
+        raise TrainingError(already_there(path))
+
+
+def already_there(path: Path, state: str = "exists", what: str = "file") -> str:
+    """Returns the sentence that refuses to replace something."""
+    return f"{path} {state}; replace it with --overwrite, or name another {what}"
+
+
 def check_writable(folder: Path) -> None:
     """Refuses a folder, existing or not, that could not be written to.
 

@@ -29,4 +29,6 @@ JsonTo = Annotated[
     Path | None,
     Parameter(name="--json", metavar="[FILE|-]", negative=(), allow_leading_hyphen=True),
 ]
+# Whether a command replaces the file that it is to write; ``check_new`` decides.
+Overwrite = Annotated[bool, Parameter(negative=())]
 ListLength = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=500))]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from training.cli.app import JsonTo, cli
+from training.cli.app import JsonTo, Overwrite, cli
 from training.cli.console import Output
 from training.cli.options import AtLeastOne, NotNegative
 from training.cli.tables import datasets_list
@@ -54,7 +54,7 @@ def generate(
     timed: Annotated[bool, Parameter(negative=())] = False,
     drift: Annotated[float | None, NotNegative] = None,
     seed: Annotated[int, NotNegative] = 0,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
     json_to: JsonTo = None,
 ) -> None:
     """Writes a made-up sample in the format of Last.fm 360K or, with times, of Last.fm 1K.

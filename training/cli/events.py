@@ -15,13 +15,13 @@ from app.events.event_types import OPINION_TYPES, EventType
 from app.schemas.times import write_time
 from app.store.entries import Statistics
 from app.store.upkeep import REST_SECONDS
-from training.cli.app import JsonTo, cli
+from training.cli.app import JsonTo, Overwrite, cli
 from training.cli.console import Output
 from training.cli.options import Events
 from training.cli.tables import statistics_table
 from training.engines.reading import open_event_store
 from training.event_data.dump import check_dump, check_name, dump, load
-from training.files import check_place
+from training.files import check_new
 from training.numbers import count, plural
 
 events_cli = App(name="events", help="Shows, moves, prunes and backs up event stores.")
@@ -52,17 +52,20 @@ def show(*, events: Events = None, json_to: JsonTo = None) -> None:
 
 
 @events_cli.command
-def export(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> None:
+def export(
+    out: Path, /, *, events: Events = None, overwrite: Overwrite = False, json_to: JsonTo = None
+) -> None:
     """Writes all events of a store to a file; the store may be in use.
 
     Args:
         out: File ending in .jsonl or .jsonl.gz, which `events import` reads.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        overwrite: Replace the file if it exists.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
     check_name(out)
-    check_place(out)
+    check_new(out, overwrite=overwrite)
     with closing(open_event_store(events)) as store, output.bars() as bars:
         dumped = dump(store, out, bars.step("events", store.last_sequence()))
     output.show(
@@ -186,16 +189,19 @@ def compact(*, events: Events = None, json_to: JsonTo = None) -> None:
 
 
 @events_cli.command
-def backup(out: Path, /, *, events: Events = None, json_to: JsonTo = None) -> None:
+def backup(
+    out: Path, /, *, events: Events = None, overwrite: Overwrite = False, json_to: JsonTo = None
+) -> None:
     """Copies an SQLite store to a file; the store may be in use.
 
     Args:
-        out: File for the copy; an existing file is replaced when the copy is complete.
+        out: File for the copy; with `--overwrite` it is replaced when the copy is complete.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        overwrite: Replace the file if it exists.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
-    check_place(out)
+    check_new(out, overwrite=overwrite)
     with closing(open_event_store(events)) as store, output.err.status("copying"):
         statistics = store.backup(out)
     output.show(f"{out} has {plural(sum(statistics.events.values()), 'event')}, checked")

@@ -11,11 +11,11 @@ from cyclopts import Parameter
 from app.artifacts.models_folder import ModelsFolder
 from app.events.event_types import DEFAULT_RULES
 from app.settings import load_event_rules
-from training.cli.app import JsonTo, Models, cli
+from training.cli.app import JsonTo, Models, Overwrite, cli
 from training.cli.console import Output
 from training.cli.options import Cutoff, EventsOrNone
 from training.engines.reading import open_event_store
-from training.errors import TrainingError
+from training.files import check_new
 from training.numbers import plural
 from training.publishing.export import export as export_lists
 
@@ -29,7 +29,7 @@ def export(
     n: Cutoff = 10,
     events: EventsOrNone = None,
     safe_csv: Annotated[bool, Parameter(negative=())] = False,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: Overwrite = False,
     json_to: JsonTo = None,
 ) -> None:
     """Writes the lists of all users, equal to the answers of the service.
@@ -48,8 +48,7 @@ those that begin with =, +, -, @, a tab or a line break. Default: they are writt
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to)
-    if out.exists() and not overwrite:
-        raise TrainingError(f"{out} exists; replace it with --overwrite, or name another file")
+    check_new(out, overwrite=overwrite)
     folder = ModelsFolder(models)
     model = folder.open(folder.find(version))
     with output.err.status("verifying the model"):

@@ -65,8 +65,8 @@ class SourceOptions:
     dataset: str | None = None
     "Name of the dataset; the command `datasets` lists all."
     data: Source | None = None
-    "File or folder of the dataset, a pattern of them ('data/*.csv'), or `-`, standard input, where \
-the dataset is one file. Default: data/NAME, downloaded if that is missing."
+    "File or folder of the dataset, a pattern of them ('data/*.csv'), or `-`, standard input, \
+where the dataset is one file. Default: data/NAME, downloaded if that is missing."
     allow_unreadable: Annotated[bool, Parameter(negative=())] = False
     "Use the dataset although more than 20 % of its rows cannot be read."
 

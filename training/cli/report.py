@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from training.cli.app import JsonTo, cli
+from training.cli.app import JsonTo, Overwrite, cli
 from training.cli.configuration.filling import Config
 from training.cli.configuration.sections import OUTPUT
 from training.cli.console import Output
@@ -16,8 +16,7 @@ from training.cli.options import DataOptions, PlanOptions, RecipeOptions
 from training.cli.reading import read_data
 from training.cli.tables import figures_table
 from training.engines.reading import read_found
-from training.errors import TrainingError
-from training.files import check_place
+from training.files import check_new
 from training.measuring.experiment import measure
 from training.study import measure_discovery, study
 from training.tuning.state import read_search
@@ -33,7 +32,7 @@ def report(
     options: RecipeOptions | None = None,
     plan: PlanOptions | None = None,
     search_file: Annotated[Path | None, _OUTPUT, Parameter(name="--search")] = None,
-    overwrite: Annotated[bool, _OUTPUT] = False,
+    overwrite: Annotated[Overwrite, _OUTPUT] = False,
     json_to: Annotated[JsonTo, _OUTPUT] = None,
     config: Config = None,
 ) -> None:
@@ -45,7 +44,7 @@ def report(
         options: The recipe.
         plan: How to measure.
         search_file: File with the trials of `tune`, to show them in the report.
-        overwrite: Replace an earlier file.
+        overwrite: Replace the file if it exists.
         json_to: Print JSON instead of tables and sentences, or write it to FILE; it is that of
             `evaluate`, with the path of the page.
         config: File of options.
@@ -53,9 +52,7 @@ def report(
     from training.report import write  # noqa: PLC0415 - matplotlib takes a second to load
 
     output = Output(json_to)
-    check_place(out)
-    if out.exists() and not overwrite:
-        raise TrainingError(f"{out} already exists; give --overwrite to replace it")
+    check_new(out, overwrite=overwrite)
     if search_file is not None:
         read_search(search_file)  # a wrong file is refused before the data are read
     what = read_data(output, options or RecipeOptions(), data or DataOptions())

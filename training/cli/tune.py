@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from app.model.weighting import WeightingName
-from training.cli.app import JsonTo, cli
+from training.cli.app import JsonTo, Overwrite, cli
 from training.cli.configuration.filling import Config
 from training.cli.configuration.sections import EVALUATION, OUTPUT, SEARCH
 from training.cli.console import Output
@@ -31,7 +31,7 @@ from training.cli.tables import (
 )
 from training.configuration import write_configuration
 from training.errors import TrainingError
-from training.files import check_place
+from training.files import check_new, check_place
 from training.fitting.hyperparameters import Parameters
 from training.measuring.convergence import Validation
 from training.measuring.evaluation import check_cutoff
@@ -59,6 +59,7 @@ def tune(
     minutes: Annotated[float | None, Positive, _SEARCH] = None,
     state: Annotated[Path | None, _SEARCH] = None,
     validation_users: Annotated[int, AtLeastOne, _SEARCH] = VALIDATION_USERS,
+    overwrite: Annotated[Overwrite, _OUTPUT] = False,
     json_to: Annotated[JsonTo, _OUTPUT] = None,
     config: Config = None,
 ) -> None:
@@ -68,7 +69,8 @@ def tune(
     search, give the same command again.
 
     Args:
-        out: TOML file for the winner, which `--config` reads.
+        out: TOML file for the winner, which `--config` reads; a search that goes on replaces its
+            own.
         data: The data, and how they are split; `--test` of a ready-made split may be left out.
         options: The recipe without hyperparameters, which the search chooses.
         k: Cut-off of the objective, NDCG@k, and of the measures.
@@ -78,12 +80,15 @@ def tune(
         minutes: Duration of the search in minutes; a trial that has begun is finished.
         state: File for the finished trials. Default: `out` with the ending `.search`.
         validation_users: Measure trials on this many users, drawn by the seed.
+        overwrite: Replace the file if it exists.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
         config: File of options; its hyperparameters are not used.
     """
     output = Output(json_to)
     check_place(out)
     state = state or out.with_suffix(".search")
+    # A search that goes on replaces the winner that it had so far.
+    check_new(out, overwrite=overwrite or state.exists())
     _check_places(out, state, *filter(None, [output.json_file]))
     if space is not None:  # a mistake in it is refused before the data are read
         Space.load(space, Space())

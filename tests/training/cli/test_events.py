@@ -218,7 +218,7 @@ def test_a_backup_is_made_beside_a_service_and_shown(
     store.append([Event("u1", "c")], 1)  # in the log only
     assert main(["events", "backup", str(copy), "--events", url]) == 0
     assert capsys.readouterr().out == f"{copy} has 39 events, checked\n"
-    assert main(["events", "backup", str(copy), "--events", url, "--json"]) == 0
+    assert main(["events", "backup", str(copy), "--events", url, "--overwrite", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["events"]["play"] == 20
     store.close()
@@ -231,7 +231,8 @@ def test_a_backup_that_cannot_be_says_why(
     backup = ["events", "backup", str(tmp_path / "none" / "backup.db"), "--events", url]
     assert main(backup) == 1
     assert "there is no such folder" in error_of(capsys)
-    assert main(["events", "backup", str(tmp_path / "encore.db"), "--events", url]) == 1
+    itself = ["events", "backup", str(tmp_path / "encore.db"), "--overwrite"]
+    assert main([*itself, "--events", url]) == 1
     assert "is the event store itself" in error_of(capsys)
     database = postgres.new_database()
     open_store(database).close()

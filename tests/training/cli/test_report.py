@@ -42,7 +42,7 @@ def test_an_earlier_file_is_not_replaced_unasked(
     out = tmp_path / "report.html"
     out.write_text("precious")
     assert report(sample, out) == 1
-    assert f"{out} already exists; give --overwrite to replace it" in error_of(capsys)
+    assert f"{out} exists; replace it with --overwrite, or name another file" in error_of(capsys)
     assert out.read_text() == "precious"
 
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from training.datasets import lastfm_1k, lastfm_360k
 from training.errors import DatasetError
+from training.files import already_there
 from training.numbers import count, plural
 
 CARD: Final = "synthetic.json"
@@ -172,6 +173,4 @@ def _refuse_foreign(out: Path, *, overwrite: bool) -> None:
         )
     # The plays come last: without them an earlier run was killed.
     if not set(_PLAYS).isdisjoint(present) and not overwrite:
-        raise DatasetError(
-            f"{out} holds a sample already: choose another folder, or ask to overwrite it"
-        )
+        raise DatasetError(already_there(out, "holds a sample already", "folder"))
