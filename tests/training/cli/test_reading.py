@@ -275,7 +275,7 @@ def test_a_half_life_says_which_time_took_the_times_away(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "plays.csv"
-    table.write_text("user_id,item_id,timestamp\nu,x,1241478537\nu,y,14.11.2023\n")
+    table.write_text("user_id,item_id,timestamp\nu,x,1241478537\nu,y,14.11.2023\nv,x,1241478537\n")
     tokens = ["train", *of_table(table), "--half-life", "30", "--models", str(tmp_path / "models")]
     assert main(tokens) == 1
     said = error_of(capsys)

@@ -24,7 +24,7 @@ def test_ids_of_events_stay_as_they_are_and_are_noted_where_they_miss_by_little(
     store.append([Event("1.0", "a1", timestamp=at), Event("2", "a2 ", timestamp=at)], at)
     store.close()
     options = LoadOptions(normalize_ids="float")
-    source = Source(dataset="table", path=table, options=options, events=url)
+    source = Source(dataset="table", path=table, options=options, events=url, is_apart=True)
 
     prepared = read_source(source, DEFAULT, Output(STDOUT))
 

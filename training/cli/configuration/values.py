@@ -10,7 +10,8 @@ from datetime import date, datetime
 from datetime import time as time_of_day
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import tomlkit
 from cyclopts import CycloptsError, Token
@@ -58,10 +59,13 @@ def tokens_of(argument: Argument, given: Any, folder: Path, *, source: str) -> l
 
 
 def _converted(argument: Argument, given: Any, folder: Path, source: str) -> list[Token]:
-    hint = argument.resolved_hint
+    kinds = _kinds_of(argument)
+    hint = kinds[0]
     if isinstance(hint, type) and issubclass(hint, Enum):
         return [Token(source=source, implicit_value=hint(given))]
-    if hint in _KINDS and not (hint is datetime and isinstance(given, str)):
+    if datetime in kinds and isinstance(given, date):
+        return [Token(source=source, implicit_value=_KINDS[datetime](given, folder))]
+    if kinds == (hint,) and hint in _KINDS and not (hint is datetime and isinstance(given, str)):
         value = _KINDS[hint](given, folder)
         return [Token(source=source, implicit_value=value)]
     # Of other types, a text is read as on the command line; a list has several.
@@ -72,6 +76,12 @@ def _converted(argument: Argument, given: Any, folder: Path, source: str) -> lis
         Token(source=source, value=_text(value), index=number)
         for number, value in enumerate(values)
     ]
+
+
+def _kinds_of(argument: Argument) -> tuple[Any, ...]:
+    """Returns the types of which an option is one, for most a single one."""
+    hint = argument.resolved_hint
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
 def _boolean(given: Any, _: Path) -> bool:
@@ -140,10 +150,13 @@ _BOUNDS: Final = {"gt": "above", "gte": "at least", "lt": "below", "lte": "at mo
 def expected(argument: Argument) -> str:
     """Returns what the value of an option may be, in words."""
     hint = argument.resolved_hint
-    if choices := argument.get_choices(force=True):
+    kinds = [kind for kind in _kinds_of(argument) if get_origin(kind) is not Literal]
+    known = [_WORDS[kind] for kind in kinds if kind in _WORDS]
+    choices = argument.get_choices(force=True) or ()
+    if choices and not known:
         words = f"one of {', '.join(choices)}"
     else:
-        words = _WORDS.get(hint, "a value as on the command line")
+        words = ", or ".join([*known, *choices]) or "a value as on the command line"
     validators = argument.parameter.validator
     every = (validators,) if callable(validators) else tuple(validators or ())
     numbers = [one for one in every if isinstance(one, Number)]
