@@ -74,7 +74,8 @@ class Weighting:
             raise ValueError("there are no pairs to weight")
         if not (k1 > 0 and 0 <= b <= 1):
             raise ValueError(f"bm25 needs k1 above 0 and b from 0 to 1, not k1={k1}, b={b}")
-        median_plays = float(np.median(user_items.plays))
+        # Exact also where the sum of two plays exceeds float32.
+        median_plays = float(np.median(user_items.plays.astype(np.float64)))
         lengths = _row_sums(user_items.plays.astype(np.float64) / median_plays, user_items.indptr)
         idf = np.zeros(0, dtype=np.float32)
         rule = WEIGHTINGS[name]

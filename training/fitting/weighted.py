@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from app.artifacts.values import LARGEST
 from app.model.interactions import UserItems
 from app.model.weighting import Weighting
+from training.errors import TrainingError
 from training.fitting.confidence import confidence_matrix
 from training.fitting.hyperparameters import Parameters
 
@@ -37,10 +39,17 @@ class Weighted:
             parameters: the hyperparameters.
 
         Raises:
-            TrainingError: a confidence is too large for float32.
+            TrainingError: the median of the plays is no usual number, or a confidence is too large
+                for float32.
         """
         weighting = Weighting.fit(
             user_items, parameters.weighting, k1=parameters.k1, b=parameters.b
         )
+        if not 1 / LARGEST <= weighting.median_plays <= LARGEST:
+            raise TrainingError(
+                f"the median of the plays is {weighting.median_plays:g}, and a model holds "
+                f"{1 / LARGEST:g} to {LARGEST:g}; multiply the plays by a number that makes them "
+                "usual ones"
+            )
         confidence = confidence_matrix(user_items, weighting, parameters.alpha)
         return cls(weighting, confidence, parameters.resolve(confidence))

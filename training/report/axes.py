@@ -49,6 +49,8 @@ def log_x(axes: Axes, values: Sequence[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     if decades < 0.3:
         axes.xaxis.set_major_locator(FixedLocator(sorted({low, high})))
+    if low == high:  # no range; matplotlib would choose one, with a warning
+        axes.set_xlim(low / 2, high * 2)
 
 
 def line(

@@ -75,7 +75,7 @@ def numbers(argument: Argument, *, whole: bool) -> list[float]:
     low = max([one.gte for one in bounds if one.gte is not None], default=None)
     high = min([one.lte for one in bounds if one.lte is not None], default=None)
     inside = 7.0 if whole else 0.375
-    return [one for one in (low, inside, high) if one is not None]
+    return [float(one) for one in (low, inside, high) if one is not None]
 
 
 def options_of(key: str, argument: Argument) -> list[list[str]]:
