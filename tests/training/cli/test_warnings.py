@@ -16,7 +16,7 @@ from tests.training.cli.commands import QUICK
 ROOT: Final = Path(__file__).parents[3]
 DAY: Final = 1_700_000_000
 # Users, artists, plays and times; each is odd in a way of its own.
-DATA: Final = {
+DATA: Final[dict[str, list[tuple[float, ...]]]] = {
     "equal": [(u, a, 1, DAY) for u in range(2) for a in range(6)],
     "one user is measured": [
         (u, a, 1 + a * u, DAY + a) for u in range(8) for a in range(9 if u == 0 else 2)
