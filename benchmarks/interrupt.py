@@ -2,7 +2,7 @@
 
     python -m benchmarks.interrupt [TRIES] [COMMAND...]
 
-Makes a sample of about 250,000 rows. Each command runs once to its end, for its duration, and then
+Makes a sample of about 50,000 rows. Each command runs once to its end, for its duration, and then
 TRIES times (default: 100) with a SIGINT at a random moment of that duration, every third time with
 two. Printed and written are the exit statuses and what was wrong. Right are 130 with one line,
 ``error: interrupted``, and nothing left behind that is not whole, or 0 where the command ended
@@ -31,8 +31,8 @@ from benchmarks.conditions import conditions
 
 RESULTS: Final = Path(__file__).parent / "results" / "interrupt.json"
 INTERRUPTED: Final = "error: interrupted"
-_ROWS: Final = ("--users", "5000", "--artists", "4000")
-_SIZE: Final = ("--factors", "64", "--iterations", "10")
+_ROWS: Final = ("--users", "1000", "--artists", "1500")
+_SIZE: Final = ("--factors", "32", "--iterations", "10")
 _COMMANDS: Final = {
     "train": ("train", *_SIZE, "--models", "{out}/models"),
     "evaluate": ("evaluate", *_SIZE),

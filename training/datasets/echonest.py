@@ -33,7 +33,7 @@ from training.datasets.reading.source_files import (
     SourceFile,
     files_beside,
     find_files,
-    fingerprints,
+    fingerprinting,
     unpacked,
 )
 from training.datasets.reading.sources import reading, refuse_binary
@@ -81,7 +81,11 @@ def load(path: Path, options: object) -> Records:
         plays_file = parts[PLAYS_FILE]
         for part in parts.values():
             refuse_binary(part.plain, part)
-        with surveying(plays_file, count={plays_file: RecordCounter(plays_file)}) as survey:
+        count = {plays_file: RecordCounter(plays_file)}
+        with (
+            fingerprinting(unpacked_parts) as sources,
+            surveying(plays_file, count=count) as survey,
+        ):
             encoded, rows, plays = encode_plays(plays_file, survey, _COLUMNS, ("song",))
             _drop_bad_ids(encoded, rows)
             rows.drop_bad_plays(plays)
@@ -93,7 +97,7 @@ def load(path: Path, options: object) -> Records:
                 ids,
                 plays,
                 dataset=NAME,
-                sources=fingerprints(parts.values()),
+                sources=sources.result(),
                 names=_names(ids) if TRACKS_FILE in parts else None,
             )
     return records if TRACKS_FILE in found else replace(records, remark=REMARK_SONGS)

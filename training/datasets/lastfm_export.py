@@ -35,7 +35,7 @@ from training.datasets.reading.rows import Rows
 from training.datasets.reading.source_files import (
     SourceFile,
     find_files,
-    fingerprints,
+    fingerprinting,
     unpacked,
 )
 from training.datasets.reading.sources import reading, refuse_binary, shorten
@@ -128,7 +128,7 @@ def load(path: Path, options: LoadOptions) -> Records:
             part: RecordCounter(part, _quoting(form))
             for part, form in zip(parts, exports, strict=True)
         }
-        with surveying(*parts, count=count) as survey:
+        with fingerprinting(parts) as checksums, surveying(*parts, count=count) as survey:
             try:
                 plays = _read(parts, exports, users)
             except DatasetError:
@@ -137,7 +137,7 @@ def load(path: Path, options: LoadOptions) -> Records:
             for number, (part, form) in enumerate(zip(parts, exports, strict=True)):
                 read = int((plays["file"] == number).sum())
                 survey.result().check([part], read + form.has_header)
-        sources = fingerprints(parts)
+            sources = checksums.result()
     encoded = encode(plays.lazy(), ["mbid", "name"], [pl.exclude(USER, "mbid", "name")])
     rows = _check(encoded)
     item_ids = identify_artists(encoded, rows, by_name=not options.drop_items_without_id)

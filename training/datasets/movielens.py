@@ -35,7 +35,7 @@ from training.datasets.reading.source_files import (
     SourceFile,
     files_beside,
     find_files,
-    fingerprints,
+    fingerprinting,
     unpacked,
 )
 from training.datasets.reading.sources import reading, refuse_binary
@@ -123,7 +123,8 @@ def load(path: Path, options: MovieLensOptions) -> Records:
         form = _form_of(found, ratings)
         films = [file for file in others if file.name == form.films][:1]
         parts = [ratings, *stack.enter_context(unpacked(films))]
-        with surveying(ratings, count={ratings: RecordCounter(ratings)}) as survey:
+        count = {ratings: RecordCounter(ratings)}
+        with fingerprinting(parts) as sources, surveying(ratings, count=count) as survey:
             encoded, rows = _encode(ratings, survey, form)
             _check(encoded, rows, options.least_rating)
             refuse_without_records(ratings, rows, _EXPECTED)
@@ -134,7 +135,7 @@ def load(path: Path, options: MovieLensOptions) -> Records:
                 encoded.items["film"],
                 np.ones(len(encoded), dtype=np.float32),
                 dataset=NAME,
-                sources=fingerprints(parts),
+                sources=sources.result(),
                 noted=_notes(encoded, rows, names),
                 names=names,
                 timestamps=encoded.rest["time"].fill_null(0).to_numpy(),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,6 +41,7 @@ _DEEPEST: Final = 4
 _MOST_FILES: Final = 100_000
 # A file of an export has some 12 MB; a larger one than this is none.
 _LARGEST_IN_MEMORY: Final = 2**30
+_BLOCK_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class SourceFile:
         Raises:
             DatasetError: it cannot be read, or is too large.
         """
-        with self._open() as file:
+        with self.open() as file:
             data: bytes = file.read(_LARGEST_IN_MEMORY + 1)
         if len(data) > _LARGEST_IN_MEMORY:
             raise DatasetError(f"{self.shown} has more than {_LARGEST_IN_MEMORY >> 30} GiB")
@@ -102,12 +105,17 @@ class SourceFile:
             return expanded(Part(self.shown, self.listed, self.path, self.path), place)
         place.mkdir()
         plain = place / self.name
-        with self._open() as stream:
+        with self.open() as stream:
             spool(stream, plain, shown=self.shown, needed=self.member.file_size)
         return once(Part(self.shown, self.listed, self.path, plain))
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
+    def open(self) -> Iterator[Any]:
+        """Opens it as a stream of its uncompressed bytes, with ``read``, ``readinto``, ``peek``.
+
+        Raises:
+            DatasetError: it cannot be read, or is damaged; also in the block of the context.
+        """
         if self.member is None:
             with open_bytes(self.path) as file:
                 yield file
@@ -226,15 +234,39 @@ def unpacked(files: Sequence[SourceFile]) -> Iterator[list[Part]]:
         yield [file.to_part(Path(folder) / str(number)) for number, file in enumerate(files)]
 
 
-def fingerprints(files: Iterable[SourceFile | Part]) -> dict[str, dict[str, Any]]:
-    """Returns the checksums of the files and archives that were read, for the manifest."""
+def fingerprints(
+    files: Iterable[SourceFile | Part], stop: Callable[[], bool] = lambda: False
+) -> dict[str, dict[str, Any]]:
+    """Returns the checksums of the files and archives that are read, for the manifest.
+
+    Args:
+        files: what is read.
+        stop: tells whether the result is not wanted any more; then it is not whole.
+    """
     originals = {
         (one.name, one.original) if isinstance(one, Part) else (one.listed, one.path)
         for one in files
     }
     found: dict[str, dict[str, Any]] = {}
     for name, path in sorted(originals):
+        digest = hashlib.sha256()
         with reading(path), path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[name] = {"sha256": digest, "bytes": file.tell()}
+            while (block := file.read(_BLOCK_BYTES)) and not stop():
+                digest.update(block)
+            found[name] = {"sha256": digest.hexdigest(), "bytes": file.tell()}
     return found
+
+
+@contextmanager
+def fingerprinting(files: Sequence[SourceFile | Part]) -> Iterator[Future[dict[str, Any]]]:
+    """Computes the checksums in a thread of its own, which ends with the context.
+
+    Args:
+        files: what is read.
+    """
+    ended = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        try:
+            yield executor.submit(fingerprints, files, ended.is_set)
+        finally:
+            ended.set()  # an interrupted reading does not wait for the checksum of a large file
