@@ -222,8 +222,9 @@ the users (held-out-users)."
     folds: Annotated[int | None, Parameter(validator=validators.Number(gte=2, lte=100))] = None
     "Number of folds of k-fold. Default: 5."
     at: datetime | None = None
-    "Time at which training ends (global-time), such as 2009-01-01T00:00:00; UTC unless it names a \
-zone. Default: the time that follows from the test fraction."
+    "Time at which training ends (global-time) or the test part begins (yambda), such as \
+2009-01-01T00:00:00; UTC unless it names a zone. Default: the time that follows from the test \
+fraction, or the last day."
 
     def apply(self, recipe: Preset) -> Preset:
         """Returns the recipe with this split.

@@ -25,7 +25,7 @@ from training.datasets.reading.encoding import (
     too_long,
 )
 from training.datasets.reading.ids import Normalization
-from training.datasets.reading.json_lines import BROKEN
+from training.datasets.reading.json_lines import BROKEN, REASON_NO_OBJECT
 from training.datasets.reading.opening import opening
 from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
 from training.datasets.reading.sources import reading, shorten
@@ -42,7 +42,6 @@ NAME: Final = "table"
 REASON_NO_USER: Final = "user id is missing"
 REASON_NO_ITEM: Final = "item id is missing"
 REASON_BROKEN_ID: Final = "id with invalid UTF-8"
-REASON_NO_OBJECT: Final = "line is no JSON object"
 REASON_COLUMNS: Final = "more fields than the header has"
 NOTE_TIME: Final = "timestamp missing or unreadable, so no times were read"
 NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no times were read"

@@ -22,6 +22,7 @@ from training.datasets.reading.sources import shorten
 from training.errors import DatasetError
 
 BROKEN: Final = "\0broken"
+REASON_NO_OBJECT: Final = "line is no JSON object"
 _BLOCK_BYTES: Final = 2**24
 _LONGEST_LINE: Final = 2**28
 _MARK: Final = b"\xef\xbb\xbf"
@@ -67,18 +68,34 @@ def json_frames(
         )
     read = 0
     lines = _elements(_chain(first, blocks), shown) if is_array else _chain(first, blocks)
-    for block in lines:
-        text, count = _cleaned(block, shown, read, is_array=is_array)
-        if not count:
-            continue
-        if schema is None:
-            found = _as_text(text, shown)
-        else:
-            found = pl.read_ndjson(text, schema={**schema, BROKEN: pl.String()})
-        if len(found) != count:
-            raise DatasetError(f"{shown}: {len(found):,} of {count:,} objects were read")
-        read += count
+    for block in map(_without_lone, lines):
+        found = None if schema is None else _typed(block, schema)
+        if found is None:
+            text, count = _cleaned(block, shown, read, is_array=is_array)
+            if not count:
+                continue
+            found = _as_text(text, shown) if schema is None else _read(text, schema)
+            if len(found) != count:
+                raise DatasetError(f"{shown}: {len(found):,} of {count:,} objects were read")
+        read += len(found)
         yield found
+
+
+def _read(text: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    # A value of another type than that of its field is null.
+    return pl.read_ndjson(text, schema={**schema, BROKEN: pl.String()}, ignore_errors=True)
+
+
+def _typed(block: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
+    """Returns the objects of a block; None where a line may be broken or blank."""
+    try:
+        found = _read(block, schema)
+    except pl.exceptions.PolarsError:
+        return None
+    count = block.count(b"\n") + (not block.endswith(b"\n"))
+    # A line that is no object is a row of nulls.
+    is_null = found.select(pl.all_horizontal(pl.all().is_null()).any()).item()
+    return None if len(found) != count or is_null else found
 
 
 def _as_text(text: bytes, shown: object) -> pl.DataFrame:
@@ -214,11 +231,15 @@ def _refuse_more(text: bytes, shown: object) -> None:
         raise DatasetError(f"{shown}: something follows the end of its array: '{found}'; remove it")
 
 
+def _without_lone(block: bytes) -> bytes:
+    """Returns a block with U+FFFD for each half of a surrogate pair; polars makes NUL of these."""
+    if b"\\u" in block and _MAY_BE_LONE.search(block):
+        return _ESCAPES.sub(lambda m: rb"\ufffd" if m["lone"] else m[0], block)
+    return block
+
+
 def _cleaned(block: bytes, shown: object, before: int, *, is_array: bool) -> tuple[bytes, int]:
     """Returns a block with broken lines replaced by objects that hold them, and its objects."""
-    if b"\\u" in block and _MAY_BE_LONE.search(block):
-        # polars makes NUL of half a surrogate pair.
-        block = _ESCAPES.sub(lambda m: rb"\ufffd" if m["lone"] else m[0], block)
     lines = [line for line in block.split(b"\n") if line.strip()]
     if not lines or _is_readable(block):
         return block, len(lines)

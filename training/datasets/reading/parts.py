@@ -65,7 +65,7 @@ class Part:
         Raises:
             DatasetError: it cannot be read, or is too large.
         """
-        with self._open() as file:
+        with self.open() as file:
             data: bytes = file.read(_LARGEST_IN_MEMORY + 1)
         if len(data) > _LARGEST_IN_MEMORY:
             raise DatasetError(f"{self.shown} has more than {_LARGEST_IN_MEMORY >> 30} GiB")
@@ -77,11 +77,16 @@ class Part:
         Raises:
             DatasetError: it cannot be read.
         """
-        with self._open() as source:
+        with self.open() as source:
             shutil.copyfileobj(source, file, _BLOCK_BYTES)
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
+    def open(self) -> Iterator[Any]:
+        """Opens it as a stream of its uncompressed bytes, with ``read``, ``readinto``, ``peek``.
+
+        Raises:
+            DatasetError: it cannot be read, or is damaged; also in the block of the context.
+        """
         with reading(Path(self.shown)):
             if self.member is None:
                 with open_bytes(self.path) as file:
