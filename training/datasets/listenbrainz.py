@@ -8,7 +8,6 @@ to MusicBrainz and without the user. Spark dumps are Parquet files with the arti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -41,7 +40,7 @@ from training.datasets.reading.encoding import (
     too_long,
 )
 from training.datasets.reading.json_lines import BROKEN, REASON_NO_OBJECT
-from training.datasets.reading.parts import fingerprints
+from training.datasets.reading.parts import fingerprinting
 from training.datasets.reading.rows import Rows
 from training.datasets.reading.sources import reading, shorten
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME, is_implausible
@@ -82,9 +81,7 @@ def load(path: Path, options: LoadOptions) -> Records:
     """
     files = find_files(path, options)
     examples: dict[str, str] = {}
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        # The checksums take a pass over the files of their own.
-        sources = executor.submit(fingerprints, [file.part for file in files], path)
+    with fingerprinting([file.part for file in files], path) as sources:
         encoded = _with_clean_mbids(encode_blocks(_reader(files, examples), (MBID, NAME)))
         rows = _check(encoded)
         _refuse_other_users(encoded, options)

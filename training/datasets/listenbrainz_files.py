@@ -24,10 +24,10 @@ from training.datasets.listenbrainz_columns import (
     of_json,
     of_parquet,
 )
-from training.datasets.reading.compression import spool
+from training.datasets.reading.compression import compression_of, spool
 from training.datasets.reading.json_lines import BROKEN, json_frames
 from training.datasets.reading.parts import Part, find_parts
-from training.datasets.reading.sources import reading, shorten
+from training.datasets.reading.sources import reading, refuse_head, shorten
 from training.errors import DatasetError
 
 FILES: Final = (
@@ -155,6 +155,9 @@ def _of_stream(stream: Any, shown: str, owner: str | None, head: bytes) -> Itera
     if head.startswith(b"PAR1"):
         yield from _of_parquet(stream, shown)
         return
+    if (inner := compression_of(head)) is not None:
+        raise DatasetError(f"{shown} is compressed inside its archive ({inner.name}); unpack it")
+    refuse_head(head, shown)
     read = 0
     for frame in json_frames(stream, shown, JSON_SCHEMA):
         broken = frame[BROKEN].is_not_null().arg_true()

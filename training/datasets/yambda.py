@@ -8,7 +8,6 @@ Ploshkin and others, "Yambda-5B", 2025.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -21,7 +20,7 @@ from training.datasets.accounts import listed, refuse_unusable
 from training.datasets.dataset import Dataset
 from training.datasets.reading.encoding import USER, Encoded, encode, records_of
 from training.datasets.reading.opening import Part as Plain
-from training.datasets.reading.parts import Part, find_parts, fingerprints, unpacked
+from training.datasets.reading.parts import Part, find_parts, fingerprinting, unpacked
 from training.datasets.reading.rows import Rows
 from training.datasets.reading.sources import reading
 from training.errors import DatasetError
@@ -102,8 +101,7 @@ def load(path: Path, options: YambdaOptions) -> Records:
         raise DatasetError("--least-played is for listens, and likes have no length; leave it out")
     found = _find(path, options)
     parts = [*found.events.values(), *([found.artists] if found.artists else [])]
-    with unpacked(parts) as files, ThreadPoolExecutor(max_workers=1) as executor:
-        sources = executor.submit(_fingerprints, parts, path)
+    with unpacked(parts) as files, fingerprinting(parts, path) as sources:
         plain = dict(zip(found.events, files, strict=False))
         artists = files[-1] if found.artists else None
         with reading(files[0]):
@@ -124,15 +122,6 @@ def load(path: Path, options: YambdaOptions) -> Records:
             timestamps=encoded.rest[_TIME].fill_null(0).to_numpy(),
         )
     return replace(records, remark=REMARK)
-
-
-def _fingerprints(parts: list[Part], path: Path) -> dict[str, dict[str, object]]:
-    """Returns the checksums; files above the path are named alone."""
-    found: dict[str, dict[str, object]] = {}
-    for part in parts:
-        inside = part.path == path or part.path.is_relative_to(path)
-        found |= fingerprints([part], path if inside else part.path)
-    return found
 
 
 def _find(path: Path, options: YambdaOptions) -> _Files:

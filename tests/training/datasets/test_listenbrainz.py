@@ -381,6 +381,17 @@ def test_hostile_members_are_read_and_never_written(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == ["a.tar"]
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (zstd.compress(b"x"), "1.listens is compressed inside its archive (zstd); unpack it"),
+        (text_of(listen()).encode("utf-16"), "1.listens is UTF-16 text; save it as UTF-8"),
+    ],
+)
+def test_members_of_another_kind_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    assert message in refusal(pack(tmp_path / "a.tar", {"x/1.listens": content}, ".tar"))
+
+
 def test_what_is_no_listen_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     assert (

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -83,7 +83,12 @@ def json_frames(
 
 def _read(text: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     # A value of another type than that of its field is null.
-    return pl.read_ndjson(text, schema={**schema, BROKEN: pl.String()}, ignore_errors=True)
+    return _parsed(text, schema={**schema, BROKEN: pl.String()}, ignore_errors=True)
+
+
+def _parsed(text: bytes, **options: Any) -> pl.DataFrame:
+    # polars expands what begins as a compressed file does, to any size.
+    return pl.read_ndjson(text if text.startswith(b"{") else b" " + text, **options)
 
 
 def _typed(block: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
@@ -104,7 +109,7 @@ def _as_text(text: bytes, shown: object) -> pl.DataFrame:
     if len(inferred) > _MOST_FIELDS:
         raise DatasetError(f"{shown}: its objects have {len(inferred):,} fields; is it a table?")
     names = dict.fromkeys([*inferred, BROKEN], pl.String())
-    found = pl.read_ndjson(text, schema=names)
+    found = _parsed(text, schema=names)
     nested = {name for name, dtype in inferred.items() if dtype.is_nested()}
     nested |= _nested_among_text(text, found, nested)
     return found.with_columns(pl.lit(None, _NESTED).alias(name) for name in sorted(nested))
@@ -113,7 +118,7 @@ def _as_text(text: bytes, shown: object) -> pl.DataFrame:
 def _inferred(lines: list[bytes]) -> dict[str, pl.DataType]:
     """Returns the fields of objects and their types; polars cannot join some types."""
     try:
-        return dict(pl.read_ndjson(b"\n".join(lines), infer_schema_length=None).schema)
+        return dict(_parsed(b"\n".join(lines), infer_schema_length=None).schema)
     except pl.exceptions.PolarsError:
         if len(lines) == 1:
             raise
@@ -272,7 +277,7 @@ def _broken(lines: list[bytes], first: int) -> list[int]:
 
 def _is_readable(text: bytes) -> bool:
     try:
-        pl.read_ndjson(text, schema={BROKEN: pl.String})
+        _parsed(text, schema={BROKEN: pl.String})
     except pl.exceptions.PolarsError:
         return False
     return True
