@@ -70,8 +70,8 @@ class YambdaOptions:
     "What is recommended, in `yambda`: artists, by artist_item_mapping.parquet, or tracks."
     least_played: float = 50.0
     "Leave out listens of which less than this percentage was played, in `yambda`."
-    without_disliked: bool = False
-    "Leave out tracks that their user dislikes, in `yambda`."
+    disliked: bool = True
+    "Whether plays of tracks that their user dislikes count, in `yambda`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def load(path: Path, options: YambdaOptions) -> Records:
 def _find(path: Path, options: YambdaOptions) -> _Files:
     main: str = options.interactions
     wanted = [main] + ([_UNDONE_BY[main]] if main in _UNDONE_BY else [])
-    if options.without_disliked:
+    if not options.disliked:
         wanted += ["dislikes", "undislikes"]
     parts = find_parts(path)
     if path.is_file() and len(parts) == 1 and parts[0].member is None:
@@ -144,9 +144,9 @@ def _find(path: Path, options: YambdaOptions) -> _Files:
     for kind in wanted[1:]:
         if (part := beside.get(f"{kind}.parquet")) is not None:
             events[kind] = part
-    if options.without_disliked and "dislikes" not in events:
+    if not options.disliked and "dislikes" not in events:
         raise DatasetError(
-            f"--without-disliked needs dislikes.parquet beside {events[main].shown}; put it there, "
+            f"--no-disliked needs dislikes.parquet beside {events[main].shown}; put it there, "
             "or leave the option out"
         )
     artists = _find_artists(path, events[main], parts) if options.items == "artists" else None
@@ -182,7 +182,7 @@ def _events(
     main = options.interactions
     events = _scan(files[main], [_RATIO] if main == "listens" else [])
     events = _marked(events, _IS_UNDONE, main, files if main in _UNDONE_BY else {})
-    events = _marked(events, _IS_DISLIKED, "dislikes", files if options.without_disliked else {})
+    events = _marked(events, _IS_DISLIKED, "dislikes", files if not options.disliked else {})
     if artists is None:
         events = events.with_columns(
             pl.col(_TRACK).cast(pl.String).alias(_ITEM), pl.lit(value=False).alias(_IS_SHARED)

@@ -30,7 +30,11 @@ from training.errors import DatasetError
 
 ROOT = Path(__file__).parents[3]
 # A value that differs from a default, by the option or by the type of the default.
-_VALUES: Final[dict[str, Any]] = {"timestamp_format": "%d.%m.%Y", "normalize_ids": "nfc"}
+_VALUES: Final[dict[str, Any]] = {
+    "timestamp_format": "%d.%m.%Y",
+    "normalize_ids": "nfc",
+    "disliked": False,
+}
 _OTHER: Final[dict[type, Any]] = {
     type(None): "other",
     str: "other",

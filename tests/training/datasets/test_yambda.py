@@ -134,13 +134,11 @@ def test_tracks_that_are_disliked_may_be_left_out(tmp_path: Path) -> None:
     dislikes, undislikes = events((100, 8, 99), (200, 9, 50)), events((200, 9, 60))
     folder = write(tmp_path, dislikes=dislikes, undislikes=undislikes)
     assert rows_of(read(folder)) == EXPECTED
-    records = read(folder, without_disliked=True)
+    records = read(folder, disliked=False)
     assert rows_of(records) == [("100", "1", 0), ("200", "3", 15)]
     assert records.rows.dropped["track that the user dislikes"] == 2
     (folder / "flat" / "50m" / "dislikes.parquet").unlink()
-    assert "--without-disliked needs dislikes.parquet beside" in refusal(
-        folder, without_disliked=True
-    )
+    assert "--no-disliked needs dislikes.parquet beside" in refusal(folder, disliked=False)
 
 
 def test_missing_values_are_counted(tmp_path: Path) -> None:
