@@ -5,13 +5,15 @@
 Writes made-up listens of about 1 kB each, a month a file, breaks one line, and reads them as the
 dataset ``listenbrainz`` in a process of its own. Then it packs one month as ``.tar.zst`` and reads
 that. Printed and written are elapsed time, processor time and the largest memory of the process,
-and the rows that were dropped.
+and the rows that were dropped. The limit of time is held against the processor time of all threads,
+since elapsed time depends on what else the machine does; its load is written as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -177,11 +179,12 @@ def main() -> None:
         print(json.dumps(packed))
     met = {
         "one broken line counted": result["dropped"].get("line is no JSON object") == 1,
-        f"at most {LIMIT_SECONDS} s": result["wall_s"] <= LIMIT_SECONDS,
+        f"at most {LIMIT_SECONDS} s of processor time": result["cpu_s"] <= LIMIT_SECONDS,
         f"at most {LIMIT_GB:g} GB": result["peak_gb"] <= LIMIT_GB,
     }
     entry = {
         "conditions": conditions(),
+        "load average": [round(load, 1) for load in os.getloadavg()],
         "lines": options.lines,
         "bytes": size,
         "dump": result,

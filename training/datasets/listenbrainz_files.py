@@ -143,15 +143,48 @@ def blocks_of(file: ListenFile) -> Iterator[Block]:
     Raises:
         DatasetError: it is damaged, ends in the middle, or lacks columns.
     """
-    with file.part.open() as stream:
-        head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
-        if head[_USTAR_AT:].startswith(b"ustar"):
+    with file.part.open() as opened:
+        stream = _Begun(opened)
+        if stream.head[_USTAR_AT:].startswith(b"ustar"):
             yield from _of_tar(stream, file.part.shown)
         else:
-            yield from _of_stream(stream, file.part.shown, file.owner, head)
+            yield from _of_stream(stream, file.part.shown, file.owner)
 
 
-def _of_stream(stream: Any, shown: str, owner: str | None, head: bytes) -> Iterator[Block]:
+class _Begun:
+    """A stream whose first bytes are known; ``peek`` would return what one read brings.
+
+    Args:
+        stream: from its beginning.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.head: bytes = stream.read(_HEAD_BYTES)
+        self._ahead: bytes = self.head
+
+    def read(self, size: int) -> bytes:
+        """Reads some of the next bytes; none at the end."""
+        if not self._ahead:
+            data: bytes = self._stream.read(size)
+            return data
+        some, self._ahead = self._ahead[:size], self._ahead[size:]
+        return some
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads some of the next bytes; returns their number."""
+        if not self._ahead:
+            return int(self._stream.readinto(buffer))
+        some = self.read(len(buffer))
+        buffer[: len(some)] = some
+        return len(some)
+
+    def close(self) -> None:
+        """Leaves the stream to who opened it."""
+
+
+def _of_stream(stream: _Begun, shown: str, owner: str | None) -> Iterator[Block]:
+    head = stream.head
     if head.startswith(b"PAR1"):
         yield from _of_parquet(stream, shown)
         return
@@ -168,7 +201,7 @@ def _of_stream(stream: Any, shown: str, owner: str | None, head: bytes) -> Itera
         yield Block(shown, of_json(frame, owner), example)
 
 
-def _of_parquet(stream: Any, shown: str) -> Iterator[Block]:
+def _of_parquet(stream: _Begun, shown: str) -> Iterator[Block]:
     with tempfile.TemporaryDirectory(prefix="encore-reading-") as folder, reading(shown):
         file = Path(folder) / "listens.parquet"
         spool(stream, file, shown=shown)
@@ -185,7 +218,7 @@ def _of_parquet(stream: Any, shown: str) -> Iterator[Block]:
             yield Block(shown, of_parquet(listens.slice(begin, _ROWS_OF_PARQUET).collect()))
 
 
-def _of_tar(stream: Any, shown: str) -> Iterator[Block]:
+def _of_tar(stream: _Begun, shown: str) -> Iterator[Block]:
     """Reads the members of an archive as they come."""
     watched = _Watched(stream)
     try:
@@ -196,8 +229,7 @@ def _of_tar(stream: Any, shown: str) -> Iterator[Block]:
                     continue
                 opened: Any = archive.extractfile(member)
                 with opened:
-                    head = opened.peek(_HEAD_BYTES)[:_HEAD_BYTES]
-                    yield from _of_stream(opened, f"{shown}/{shorten(member.name)}", None, head)
+                    yield from _of_stream(_Begun(opened), f"{shown}/{shorten(member.name)}", None)
             watched.check_end(archive.offset, shown)
     except (tarfile.TarError, ValueError) as error:
         raise DatasetError(
@@ -212,7 +244,7 @@ class _Watched:
         stream: the bytes of an archive.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: _Begun) -> None:
         self._stream = stream
         self._last = b""
         self._read = 0

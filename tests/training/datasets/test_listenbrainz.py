@@ -140,6 +140,15 @@ def test_a_folder_and_an_archive_of_a_dump_read_alike(tmp_path: Path) -> None:
     }
 
 
+def test_an_archive_may_be_packed_in_small_blocks(tmp_path: Path) -> None:
+    tar = pack(tmp_path / "a.tar", members(listen(sent=[ANN])), ".tar").read_bytes()
+    with zstd.open(tmp_path / "b.tar.zst", "wb") as packed:
+        for begin in range(0, len(tar), 100):
+            packed.write(tar[begin : begin + 100])
+            packed.flush()
+    assert rows_of(read(tmp_path / "b.tar.zst")) == [("u", ANN), ("v", "name:Dan")]
+
+
 def test_a_listen_counts_once_although_it_is_in_two_dumps(tmp_path: Path) -> None:
     pack(tmp_path / f"{DUMP}.tar.zst", members(listen(), listen(track="another")))
     write(tmp_path / "listens" / "2023" / "11.listens", listen(), listen("w"))
