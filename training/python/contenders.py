@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -90,11 +91,9 @@ class TrainedContender:
     def _by_user(self, told: Lists, user_ids: list[str]) -> list[tuple[str, Sequence[str]]]:
         if isinstance(told, Mapping):
             return [(user, told.get(user, ())) for user in user_ids]
-        try:
+        with suppress(TypeError, ValueError):
             if len(told) == len(user_ids):
                 return list(zip(user_ids, told, strict=True))
-        except TypeError:
-            pass
         raise TrainingError(
             f"the contender '{self.name}' has to return a list for each of the {len(user_ids):,} "
             "users, in their order, or a dict from user id to list"
@@ -102,8 +101,8 @@ class TrainedContender:
 
     def _indices(self, user: str, items: Sequence[str], model: Model) -> list[int]:
         """Returns item indices; -1 for an artist that is not in the training part."""
-        if isinstance(items, str):
-            raise TrainingError(f"the list of '{self.name}' for '{user}' is a text: {items!r}")
+        if isinstance(items, str) or not isinstance(items, Iterable):
+            raise TrainingError(f"the list of '{self.name}' for '{user}' is no list: {items!r}")
         ids = list(items)
         for item in ids:
             if not isinstance(item, str):
@@ -127,8 +126,10 @@ def own_contenders(
         others: the contenders of the recipe.
 
     Raises:
-        TrainingError: a name is taken, or something is no contender.
+        TrainingError: a name is missing or taken, or something is no contender.
     """
+    if not isinstance(given, Mapping):
+        raise TrainingError("contenders are named: give a dict from name to contender")
     own: dict[str, GivesLists] = {}
     for name, one in given.items():
         if name in others:

@@ -20,7 +20,13 @@ from training.pipeline import Prepared
 from training.pipeline import prepare as filtered
 from training.presets import DEFAULT, FILTERS, HYPERPARAMETERS, PRESETS, Preset, changed
 from training.python.plays import Plays
-from training.python.wording import check_names, html_table, text_table, told_in_keywords
+from training.python.wording import (
+    check_kind,
+    check_names,
+    html_table,
+    text_table,
+    told_in_keywords,
+)
 
 # Filters and hyperparameters with their types, as texts.
 _TYPES: Final = {one.name: str(one.type) for kind in (Filters, Parameters) for one in fields(kind)}
@@ -91,6 +97,7 @@ def prepare(plays: Plays, *, preset: str = DEFAULT.name, **changes: Any) -> Data
             leave nothing.
     """
     with told_in_keywords():
+        check_kind(plays, Plays, "prepare", "read")
         if preset not in PRESETS:
             raise TrainingError(f"there is no preset {preset!r}; known are {', '.join(PRESETS)}")
         recipe = recipe_of(PRESETS[preset], changes, (*FILTERS, *HYPERPARAMETERS), "prepare")

@@ -25,7 +25,7 @@ def is_frame(source: object) -> bool:
 
 
 def to_polars(source: Any) -> pl.DataFrame:
-    """Returns a DataFrame as one of polars; its index is no column.
+    """Returns a DataFrame as one of polars; the named levels of an index become columns.
 
     Pandas and pyarrow need not be installed.
 
@@ -43,7 +43,7 @@ def to_polars(source: Any) -> pl.DataFrame:
         if _is_of_pandas(source):
             return _of_pandas(source)
         return pl.DataFrame(source)
-    except pl.exceptions.PolarsError as error:
+    except (ImportError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
         first = str(error).strip().split("\n")[0]
         raise DatasetError(f"the DataFrame cannot be read: {first}") from error
 
@@ -68,6 +68,9 @@ def _is_of_pandas(source: object) -> bool:
 
 
 def _of_pandas(frame: Any) -> pl.DataFrame:
+    if any(name is not None for name in frame.index.names):
+        # What a grouping leaves has users and artists there.
+        frame = frame.reset_index()
     # Column by column: the way through Arrow needs pyarrow, and refuses columns of mixed types.
     names = [str(name) for name in frame.columns]
     for name in names:

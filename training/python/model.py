@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from os import PathLike
@@ -15,6 +16,7 @@ from app.artifacts.models_folder import ModelsFolder
 from app.model.model import Model as Parts
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Strategy
+from app.variables import variable
 from training.engines.engine import Built, Recipe
 from training.engines.in_memory import LoadedInMemory
 from training.errors import TrainingError
@@ -24,7 +26,7 @@ from training.publishing.export import lists_frame
 from training.publishing.publish import Published
 from training.publishing.publish import publish as published
 from training.python.data import Data
-from training.python.wording import Notes, check_names, told_in_keywords
+from training.python.wording import Notes, check_kind, check_names, told_in_keywords
 
 _BLOCK: Final = 1024
 # Options of a list that a call takes by another name, or not at all.
@@ -107,11 +109,13 @@ class Model:
             raise TrainingError(str(error)) from None
         return pl.concat(parts) if parts else lists_frame(recommender, [])
 
-    def publish(self, models: str | PathLike[str] = "models", *, force: bool = False) -> Published:
+    def publish(
+        self, models: str | PathLike[str] | None = None, *, force: bool = False
+    ) -> Published:
         """Publishes the model, so that a service over the folder takes it up.
 
         Args:
-            models: the models folder; made if it is missing.
+            models: the models folder, made if it is missing; by default that of the service.
             force: whether to make it current even if its data shrank by more than half since the
                 current one.
 
@@ -125,7 +129,7 @@ class Model:
         if self.built is None:
             raise TrainingError(f"{self.parts.version} is published already; copy its folder")
         return published(
-            self.parts, Path(models), card=self.card, report=self.built.report, force=force
+            self.parts, _folder(models), card=self.card, report=self.built.report, force=force
         )
 
 
@@ -144,6 +148,7 @@ def fit(data: Data, *, evaluation: bool = False, **changes: Any) -> Model:
     """
     notes = Notes()
     with told_in_keywords():
+        check_kind(data, Data, "fit", "prepare")
         recipe = data.with_changes(changes, "fit")
         plan = Plan(sample=MEASURED_USERS, convergence=True) if evaluation else None
         built = LoadedInMemory(data.prepared).build(
@@ -152,20 +157,25 @@ def fit(data: Data, *, evaluation: bool = False, **changes: Any) -> Model:
     return Model(built.model, built.card, built, (*data.notes, *notes.notes))
 
 
-def load(models: str | PathLike[str] = "models", version: str | None = None) -> Model:
+def load(models: str | PathLike[str] | None = None, version: str | None = None) -> Model:
     """Opens a published model.
 
     Args:
-        models: the models folder.
+        models: the models folder; by default that of the service (``ENCORE_MODELS``, or
+            ``models``).
         version: which one; by default the current one.
 
     Raises:
         ModelNotFound: there is no such version.
         InvalidArtifact: a file of it does not match its manifest.
     """
-    folder = ModelsFolder(Path(models))
+    folder = ModelsFolder(_folder(models))
     parts = folder.open(folder.find(version))
     return Model(parts, parts.card)
+
+
+def _folder(models: str | PathLike[str] | None) -> Path:
+    return Path(models or os.environ.get(variable("models")) or "models")
 
 
 def _query(n: int, options: dict[str, Any]) -> Query:

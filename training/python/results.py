@@ -20,7 +20,13 @@ from training.numbers import Form, count, plainly, plural
 from training.presets import Preset
 from training.python.contenders import own_contenders
 from training.python.data import Data, as_typed
-from training.python.wording import check_names, html_table, text_table, told_in_keywords
+from training.python.wording import (
+    check_kind,
+    check_names,
+    html_table,
+    text_table,
+    told_in_keywords,
+)
 from training.report import write
 from training.splitting.drawn import Drawn
 from training.splitting.splits import SPLITS
@@ -190,6 +196,7 @@ def measure(
             return lists.
     """
     with told_in_keywords():
+        check_kind(data, Data, "measure", "prepare")
         recipe = _split(data.with_changes(changes, "measure"), split, split_options or {})
         recipe = replace(recipe, contenders=own_contenders(contenders or {}, recipe.contenders))
         if repeats < 1:

@@ -72,6 +72,18 @@ def check_names(given: Collection[str], known: Collection[str], what: str) -> No
             raise TrainingError(f"{what} takes no {name}{hint}")
 
 
+def check_kind(given: object, kind: type, call: str, maker: str) -> None:
+    """Refuses the result of another call.
+
+    Raises:
+        TrainingError: it is of another type.
+    """
+    if not isinstance(given, kind):
+        raise TrainingError(
+            f"{call} takes what {maker} returns, and this is {type(given).__name__}"
+        )
+
+
 def _with_keywords(message: str) -> str:
     return _OPTION.sub(_keyword, message)
 

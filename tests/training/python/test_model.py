@@ -103,6 +103,17 @@ def test_wrong_recipes_are_refused(
         encore.prepare(encore.read(board), **changes)
 
 
+def test_calls_out_of_order_are_refused(board: pl.DataFrame) -> None:
+    plays: Any = encore.read(board)
+    frame: Any = board
+    with pytest.raises(encore.EncoreError, match=r"prepare takes what read returns, .* DataFrame"):
+        encore.prepare(frame)
+    with pytest.raises(encore.EncoreError, match=r"fit takes what prepare returns, .* Plays"):
+        encore.fit(plays)
+    with pytest.raises(encore.EncoreError, match="measure takes what prepare returns"):
+        encore.measure(plays)
+
+
 def test_a_filter_after_the_preparation_is_refused(data: encore.Data) -> None:
     with pytest.raises(encore.EncoreError, match=r"top_users is a filter.* prepare"):
         encore.fit(data, top_users=3)
@@ -128,23 +139,35 @@ def test_artists_known_by_name_are_left_out_while_reading(tmp_path: Path) -> Non
 def test_a_published_model_is_that_of_the_command_line(
     board: pl.DataFrame, data: encore.Data, tmp_path: Path
 ) -> None:
-    published = encore.fit(data, evaluation=True).publish(tmp_path / "models")
+    published = encore.fit(data).publish(tmp_path / "models")
     assert published.is_current
     mine = encore.load(tmp_path / "models", published.version)
     board.write_csv(tmp_path / "plays.csv")
-    options = ["--factors", "2", "--iterations", "15", "--no-report"]
+    options = ["--factors", "2", "--iterations", "15", "--no-evaluation"]
     options += ["--models", str(tmp_path / "others")]
     source = ["--dataset", "table", "--data", str(tmp_path / "plays.csv")]
     assert main(["train", *source, *options]) == 0
     theirs = encore.load(tmp_path / "others")
     np.testing.assert_array_equal(mine.parts.item_factors, theirs.parts.item_factors)
-    assert mine.card["metrics"]["models"] == theirs.card["metrics"]["models"]
     assert mine.card["parameters"] == theirs.card["parameters"]
     users = mine.users.to_list()
     assert mine.recommend(users).equals(theirs.recommend(users))
+    theirs_of_data, mine_of_data = theirs.card["dataset"], mine.card["dataset"]
+    assert {**mine_of_data, "sources": None} == {**theirs_of_data, "sources": None}
     with pytest.raises(encore.EncoreError, match="published already"):
         mine.publish(tmp_path / "third")
     assert not (tmp_path / "third").exists()
+
+
+def test_the_models_folder_is_that_of_the_service(
+    data: encore.Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENCORE_MODELS", str(tmp_path / "models"))
+    version = encore.fit(data).publish().version
+    assert encore.load().parts.version == version
+    monkeypatch.delenv("ENCORE_MODELS")
+    monkeypatch.chdir(tmp_path)
+    assert encore.load().parts.version == version
 
 
 def test_a_missing_version_is_refused(tmp_path: Path) -> None:

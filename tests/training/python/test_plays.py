@@ -112,6 +112,11 @@ def test_other_ids_are_refused(ids: list[Any]) -> None:
         encore.read(frame_of_pandas().assign(item_id=ids))
 
 
+def test_what_a_grouping_of_pandas_leaves_is_read() -> None:
+    grouped = frame_of_pandas().groupby(["user_id", "item_id", "name", "timestamp"]).sum()
+    assert rows_of(encore.read(grouped)) == EXPECTED
+
+
 def test_columns_without_use_may_hold_anything() -> None:
     things = [{"a": 1}, object(), [1]]
     assert rows_of(encore.read(frame_of_pandas().assign(more=things))) == EXPECTED
@@ -128,6 +133,7 @@ def test_columns_without_use_may_hold_anything() -> None:
         (FRAME.with_columns(plays=pl.lit("x")), {}, "none of its 3 rows can be used"),
         (pandas.concat([frame_of_pandas()] * 2, axis=1), {}, "2 columns 'user_id'"),
         (None, {}, "read what.*movielens"),
+        (frame_of_pandas()["plays"], {}, "the DataFrame cannot be read|no column 'user_id'"),
         (7, {}, "a DataFrame or a path is read, and this is int"),
         ("no-such.csv", {}, "no-such.csv does not exist"),
         ("x", {"dataset": "lastfm"}, "there is no dataset 'lastfm'"),

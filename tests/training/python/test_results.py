@@ -117,7 +117,9 @@ def test_short_long_and_unknown_lists_are_taken(data: encore.Data) -> None:
     [
         (lambda _train, users, _n: {users[0]: ["a", "a"]}, "the list of 'mine' .* has 'a' twice"),
         (lambda _train, users, _n: {users[0]: [1]}, "holds 1; artist ids are text"),
-        (lambda _train, users, _n: {users[0]: "abc"}, "is a text: 'abc'"),
+        (lambda _train, users, _n: {users[0]: "abc"}, "is no list: 'abc'"),
+        (lambda _train, users, _n: {users[0]: None}, "is no list: None"),
+        (lambda train, users, _n: train.head(len(users)), "has to return a list for each of the"),
         (lambda _train, users, _n: users[:2], "has to return a list for each of the"),
         (lambda _train, _users, _n: None, "has to return a list for each of the"),
         (Popular, "is a class; give an object of it"),
@@ -141,6 +143,7 @@ def test_an_error_of_ones_own_comes_through(data: encore.Data) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"contenders": Popular()}, "give a dict from name to contender"),
         ({"contenders": {"als": Popular()}}, "has a contender 'als' already"),
         ({"k": 0}, "k has to lie between 1"),
         ({"repeats": 0}, "repeats has to be at least 1"),
