@@ -36,6 +36,10 @@ class TrainsAndLists(Protocol):
         ...
 
 
+# What ``measure`` takes as a contender.
+Contender: TypeAlias = ListsFor | TrainsAndLists | GivesLists
+
+
 @dataclass(frozen=True, slots=True)
 class TrainedContender:
     """Measures somebody's own recommender; a ``GivesLists``.
@@ -116,7 +120,7 @@ class TrainedContender:
 
 
 def own_contenders(
-    given: Mapping[str, Any], others: Mapping[str, GivesLists]
+    given: Mapping[str, Contender], others: Mapping[str, GivesLists]
 ) -> dict[str, GivesLists]:
     """Returns contenders with those of one's own; the last one of the others stays the last.
 
@@ -136,7 +140,7 @@ def own_contenders(
             raise TrainingError(f"the recipe has a contender '{name}' already; take another name")
         if isinstance(one, type):
             raise TrainingError(f"the contender '{name}' is a class; give an object of it")
-        if callable(getattr(one, "lists", None)) and callable(getattr(one, "to_manifest", None)):
+        if isinstance(one, GivesLists):
             own[name] = one
         elif callable(one) or isinstance(one, TrainsAndLists):
             own[name] = TrainedContender(name, one)

@@ -18,7 +18,7 @@ from training.measuring.figures import Estimate, Figures
 from training.measuring.measures import NDCG, compared, shown
 from training.numbers import Form, count, plainly, plural
 from training.presets import Preset
-from training.python.contenders import own_contenders
+from training.python.contenders import Contender, own_contenders
 from training.python.data import Data, as_typed
 from training.python.wording import (
     check_kind,
@@ -166,7 +166,7 @@ _COMPARISONS = pl.Schema(
 
 def measure(
     data: Data,
-    contenders: Mapping[str, Any] | None = None,
+    contenders: Mapping[str, Contender] | None = None,
     *,
     k: int = 10,
     sample_users: int | None = None,
