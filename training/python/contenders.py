@@ -28,7 +28,7 @@ class TrainsAndLists(Protocol):
     """An object that learns and then makes lists."""
 
     def fit(self, train: pl.DataFrame) -> object:
-        """Learns from the training part: ``user_id``, ``artist_id``, ``name`` and ``plays``."""
+        """Learns from the training part, in the form of ``Data.pairs``."""
         ...
 
     def recommend(self, user_ids: list[str], n: int) -> Lists:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from app.model.weighting import WeightingName
@@ -48,7 +49,7 @@ class Data:
 
     @property
     def pairs(self) -> pl.DataFrame:
-        """The pairs: ``user_id``, ``artist_id``, ``name`` and ``plays``, by user and artist."""
+        """The pairs, by user and artist; see ``pairs_of``."""
         return pairs_of(self.prepared.interactions)
 
     def with_changes(self, changes: dict[str, Any], call: str) -> Preset:
@@ -158,10 +159,13 @@ def as_typed(name: str, value: Any, kind: str) -> Any:
 
 
 def pairs_of(interactions: Interactions) -> pl.DataFrame:
-    """Returns pairs as a table: ``user_id``, ``artist_id``, ``name`` and ``plays``."""
+    """Returns pairs as a table: ``user_id``, ``artist_id``, ``name`` and ``plays``.
+
+    Where times are known, ``last_played`` is the time of the pair's last record, in UTC.
+    """
     matrix = interactions.user_items
     items = interactions.items.take(matrix.indices)
-    return pl.DataFrame(
+    pairs = pl.DataFrame(
         {
             "user_id": interactions.user_ids.gather(matrix.row_of_each_pair()),
             "artist_id": items.ids,
@@ -169,3 +173,8 @@ def pairs_of(interactions: Interactions) -> pl.DataFrame:
             "plays": matrix.plays,
         }
     )
+    timed = interactions.timed
+    if timed is None or not len(timed):
+        return pairs
+    last = pl.Series("last_played", np.maximum.reduceat(timed.timestamps, timed.starts()))
+    return pairs.with_columns(pl.from_epoch(last, "s").dt.replace_time_zone("UTC"))

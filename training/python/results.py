@@ -179,10 +179,10 @@ def measure(
 
     Args:
         data: from ``prepare``.
-        contenders: name to one's own recommender: a function that takes the training part
-            (``user_id``, ``artist_id``, ``name``, ``plays``), user ids and the length of the
-            lists, and returns for each user artist ids, best first; or an object with
-            ``fit(train)`` and ``recommend(user_ids, n)``. Neither sees the test part.
+        contenders: name to one's own recommender: a function that takes the training part in the
+            form of ``Data.pairs``, user ids and the length of the lists, and returns for each user
+            artist ids, best first; or an object with ``fit(train)`` and
+            ``recommend(user_ids, n)``. Neither sees the test part.
         k: cut-off of the measures.
         sample_users: measure only this many users, drawn by the seed.
         repeats: number of times that a random split is made, each with the next seed.

@@ -70,6 +70,16 @@ def test_a_frame_is_read_whatever_made_it(source: Any) -> None:
     assert rows_of(encore.read(source)) == EXPECTED
 
 
+def test_pairs_have_the_time_of_the_last_play() -> None:
+    again = FRAME.with_columns(timestamp=pl.col("timestamp") + 5)
+    pairs = encore.prepare(encore.read(pl.concat([again, FRAME]))).pairs
+    assert pairs["plays"].to_list() == [6, 2, 4]
+    assert pairs["last_played"].dt.epoch("s").to_list() == [one + 5 for one in SECONDS]
+    assert pairs.schema["last_played"] == pl.Datetime("us", "UTC")
+    without = encore.prepare(encore.read(FRAME.drop("timestamp"))).pairs
+    assert without.columns == ["user_id", "artist_id", "name", "plays"]
+
+
 def test_a_frame_is_read_as_a_file_with_the_same_columns(tmp_path: Path) -> None:
     FRAME.write_parquet(tmp_path / "x.parquet")
     FRAME.write_csv(tmp_path / "x.csv")
