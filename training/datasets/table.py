@@ -85,6 +85,20 @@ def load(path: Path, options: TableOptions) -> Records:
         return _read(table, schema, options)
 
 
+def load_frame(frame: pl.DataFrame, shown: str, options: TableOptions) -> Records:
+    """Reads a DataFrame, as ``load`` reads a Parquet file with the same columns.
+
+    Args:
+        frame: a user and an item in each row.
+        shown: what it is called in messages.
+        options: the names of the columns.
+
+    Raises:
+        DatasetError: a column is missing or has another type, or no row can be used.
+    """
+    return _read(Table(shown, (), frame.lazy(), is_text=False), frame.schema, options)
+
+
 def _read(table: Table, schema: pl.Schema, options: TableOptions) -> Records:
     count = table.count(schema, is_certain=options.quoting is True)
     with surveying(*table.parts, count=count) as survey:
@@ -159,7 +173,8 @@ def _select(
 def _as_id(column: str, schema: pl.Schema, path: str) -> pl.Expr:
     dtype = schema[column]
     is_whole = dtype.is_integer() or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
-    if not (is_whole or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Binary)):
+    # A column of nothing but null is read like one of empty texts.
+    if not (is_whole or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Null)):
         raise DatasetError(
             f"{path}: the column '{column}' holds {_kind(dtype)}; ids and names are text or whole "
             "numbers"
