@@ -4,7 +4,8 @@
 
 Makes a sample of about 50,000 rows. Each command runs once to its end, for its duration, and then
 TRIES times (default: 100) with a SIGINT at a random moment of that duration, every third time with
-two. Printed and written are the exit statuses and what was wrong. Right are 130 with one line,
+two. Printed and written, after each command, are the exit statuses and what was wrong; results of
+commands that were not run stay. Right are 130 with one line,
 ``error: interrupted``, and nothing left behind that is not whole, or 0 where the command ended
 before the signal. Not counted are signals in the first moment, before Python runs any code of ours.
 """
@@ -129,7 +130,7 @@ def main() -> int:
     tries = int(sys.argv[1]) if sys.argv[1:] else 100
     names = sys.argv[2:] or list(_COMMANDS)
     moments = random.Random(0)
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as name:
         sample = Path(name) / "sample"
         generate = [sys.executable, "-m", "training", "generate", *_ROWS, "--out", str(sample)]
@@ -149,13 +150,15 @@ def main() -> int:
                     faults[ending.fault] += 1
                     print(f"{command} {number}: {ending.fault}", flush=True)
             results[command] = {
+                **conditions(),
+                "tries": tries,
                 "seconds": round(whole.seconds, 1),
                 "statuses": {str(status): count for status, count in sorted(statuses.items())},
                 "faults": dict(faults),
             }
             print(json.dumps({command: results[command]}), flush=True)
-    RESULTS.write_text(json.dumps({**conditions(), "tries": tries, **results}, indent=2) + "\n")
-    return int(any(one["faults"] for one in results.values()))
+            RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    return int(any(results[command]["faults"] for command in names))
 
 
 if __name__ == "__main__":
