@@ -55,8 +55,6 @@ NOTE_TIME: Final = "timestamp missing or unreadable, so no times were read"
 NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no times were read"
 _ROLES: Final = {NOTE_BROKEN: NAME_COLUMN, NOTE_GARBLED: NAME_COLUMN, NOTE_QUOTED: ITEM}
 _ENCODINGS: Final = "--encoding cp1252 may read it"
-# Rows by which the form of numbers is found out.
-_SAMPLE: Final = 10_000
 _ALL_FORMS: Final = len(NumberForm.candidates(None, None))
 
 
@@ -156,8 +154,8 @@ def _number_form(
     if column is None or not is_text or not table.dialects:
         return candidates[0]
     with reading(table.shown):
-        first = table.scan.select(pl.col(column)).head(_SAMPLE).collect()[column].unique()
-    return form_of(first.drop_nulls(), candidates, table.shown, column)
+        first = table.first_values(column)
+    return form_of(first, candidates, table.shown, column)
 
 
 def _encode(

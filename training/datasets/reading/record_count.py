@@ -247,7 +247,7 @@ class RecordCounter:
         for line in text.split(_NEWLINE) if columns > 1 else ():
             bare = line if self._quoting is None else _QUOTED_PART.sub(b"", line)
             rows = bare.removesuffix(b"\r").split(b"\r")
-            if sum(row.count(separator) == columns - 1 for row in rows) > 1:
+            if len(rows) > 1 and sum(row.count(separator) == columns - 1 for row in rows) > 1:
                 raise DatasetError(
                     f"{self._path}: line {self._line_of(text, start)} holds {len(rows)} rows that "
                     f"end in CR alone: '{shorten(line.decode(errors='replace'))}'; write the file "

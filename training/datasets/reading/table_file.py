@@ -30,6 +30,9 @@ _JSON: Final = "JSON"
 _JSON_ENDINGS: Final = (".json", ".jsonl", ".ndjson")
 # Rows among which an example that is not blank is looked for.
 _LOOKED_AT: Final = 10_000
+# Rows by which the form of numbers is found out, and most parts that these are of.
+_SAMPLED_ROWS: Final = 10_000
+_SAMPLED_PARTS: Final = 50
 # Options that other files than text do not take, with what these files lack.
 _TEXT_OPTIONS: Final = {
     "quoting": "nothing is quoted",
@@ -47,6 +50,7 @@ class Table:
         shown: its path, for messages.
         parts: its files.
         scan: its columns, as text where it is no Parquet.
+        scans: the rows of each file.
         dialects: of its files, none in Parquet and JSON.
         is_text: whether it may hold invalid UTF-8.
         mark: the encoding that its first bytes say, where it is not UTF-8; or nothing.
@@ -55,6 +59,7 @@ class Table:
     shown: str
     parts: Sequence[Part]
     scan: pl.LazyFrame
+    scans: Sequence[pl.LazyFrame] = ()
     dialects: Sequence[Dialect] = ()
     is_text: bool = True
     mark: str = ""
@@ -86,6 +91,17 @@ class Table:
         if numbers.words and (options.decimal, options.thousands) == (None, None):
             taken.append((numbers.words, "--decimal --thousands"))
         return described(taken)
+
+    def first_values(self, column: str) -> pl.Series:
+        """Returns the values of a column of text in its first rows, and in those of some parts.
+
+        Raises:
+            polars.exceptions.PolarsError: they cannot be read.
+        """
+        scans = self.scans[:: -(-len(self.scans) // _SAMPLED_PARTS)]
+        rows = -(-_SAMPLED_ROWS // len(scans))
+        frames = pl.collect_all([scan.select(pl.col(column)).head(rows) for scan in scans])
+        return pl.concat(frames)[column].drop_nulls().unique()
 
     def hint(self, schema: pl.Schema) -> str:
         """Returns what may be wrong with the dialect if a column is missing, or nothing."""
@@ -211,7 +227,7 @@ def _text_table(
             scan = dialect.scan(part.plain, EXTRA)
         scans.append(_with_folders(scan, part))
     wide = mark.upper() if mark not in {None, "utf-8"} else ""
-    return Table(name, read, _joined(read, scans), dialects, mark=wide)
+    return Table(name, read, _joined(read, scans), scans, dialects, mark=wide)
 
 
 def _with_folders(scan: pl.LazyFrame, part: Part) -> pl.LazyFrame:

@@ -27,6 +27,8 @@ _BY_ENDING: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 # Excel takes the separator from such a first line, and writes it on request.
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=(\\t|[^\r\n"])"?(?:\r\n|\n|\r|$)', re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
+_ANY_SEPARATOR: Final = re.compile(r"::|[,;\t|]")
+_LATEST_HEADER: Final = 50
 _FIRST_END: Final = re.compile(r"\r*\n|\r")
 # Share of the first rows that have the number of fields of the first one.
 _REGULAR: Final = 0.9
@@ -104,7 +106,7 @@ def dialect_of(part: Part, options: DialectOptions, wanted: AbstractSet[str]) ->
     Raises:
         DatasetError: several separators would fit, or its first line does not fit the options.
     """
-    text = _text_of(part)
+    whole = text = _text_of(part)
     line = _SEPARATOR_LINE.match(text)
     if line is not None:
         text = text[line.end() :]
@@ -130,6 +132,7 @@ def dialect_of(part: Part, options: DialectOptions, wanted: AbstractSet[str]) ->
         has_header,
         line_end,
         skipped=1 if line else 0,
+        late_header=_late_header(head, len(_LINE_END.findall(whole.removesuffix(head.text)))),
         taken=tuple(taken),
     )
 
@@ -182,6 +185,21 @@ def _separator(head: _Head) -> str:
         return usual
     # The message about the columns that are missing is the better, the more there are.
     return max(dict.fromkeys([usual or ",", *_CANDIDATES]), key=lambda one: len(head.first(one)))
+
+
+def _late_header(head: _Head, before: int) -> int:
+    """Returns the number of the line that looks like a header below others, or 0.
+
+    Args:
+        head: the beginning of the file.
+        before: lines before it.
+    """
+    lines = _LINE_END.split(head.text)[:_LATEST_HEADER]
+    for number, line in enumerate(lines, start=1):
+        names = {cell.strip(' "') for cell in _ANY_SEPARATOR.split(line)}
+        if head.wanted <= names:
+            return before + number if number > 1 and head.wanted else 0
+    return 0
 
 
 def _header(head: _Head, separator: str) -> tuple[bool, tuple[str, ...] | None]:

@@ -29,6 +29,7 @@ class Dialect:
         has_header: whether its first line is a header.
         line_end: LF, which also stands for CR and LF, or CR alone.
         skipped: lines before the header, such as ``sep=;``.
+        late_header: the number of a later line that holds the names of the columns, or 0.
         taken: what the first lines of the file said, in words, with the option that sets it.
     """
 
@@ -38,6 +39,7 @@ class Dialect:
     has_header: bool = True
     line_end: str = "\n"
     skipped: int = 0
+    late_header: int = 0
     taken: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -77,6 +79,8 @@ class Dialect:
             names: of the columns that were found, with marks that no file has.
         """
         found = [name for name in names if not name.startswith("\0")]
+        if self.late_header:
+            return f". Line {self.late_header} has its name; take out the lines before it"
         if len(found) == 1:
             return (
                 f". Its first line has no {shown_separator(self.separator)}; --separator names "

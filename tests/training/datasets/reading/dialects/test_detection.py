@@ -171,6 +171,11 @@ class TestHeaders:
             {"separator": ";"},
             "no column 'user_id'.*Its first line has no ';'; --separator names what stands",
         ),
+        (
+            "# exported on 14 November\n\nuser_id,item_id\nu,x\n",
+            {},
+            "no column 'user_id'.* Line 3 has its name; take out the lines before it",
+        ),
         ("user_id,item_id\nu,x\n", {"separator": "<>"}, "--separator is '<>'; expected one ch"),
         ("user_id,item_id\nu,x\n", {"separator": '"'}, "--separator is '\"'; expected one char"),
         ("a::b\n", {"separator": "::", "quoting": True}, "--quoting is for separators of one"),
@@ -203,6 +208,14 @@ def test_what_is_unclear_or_wrong_is_one_sentence(
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         read(tmp_path, "a.csv", text, **options)
+
+
+def test_the_form_of_numbers_is_taken_from_all_parts(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    write(tmp_path / "parts" / "a.csv", "user_id;item_id;weight\nu;x;5\n")
+    write(tmp_path / "parts" / "b.csv", "user_id;item_id;weight\nv;y;1.234,5\n")
+    records = load(tmp_path / "parts", LoadOptions())
+    assert pairs(records) == [("u", "x", 5.0), ("v", "y", 1234.5)]
 
 
 def test_a_separator_is_not_guessed_where_two_would_fit(tmp_path: Path) -> None:
