@@ -167,6 +167,8 @@ def table_of(parts: Sequence[Part], options: TableOptions, shown: Path, place: P
             dialect that the options say.
     """
     packed, parts = parts, decoded(parts, options, place)
+    mark = mark_of(head_of(packed[0]))
+    wide = mark.upper() if mark not in {None, "utf-8"} else ""
     name = str(parts[0]) if len(parts) == 1 else str(shown)
     kinds = [_kind(part) for part in parts]
     for part, kind in zip(parts, kinds, strict=True):
@@ -185,8 +187,8 @@ def table_of(parts: Sequence[Part], options: TableOptions, shown: Path, place: P
             with reading(part), part.plain.open("rb") as file:
                 scan = json_scan(file, part, place / str(number))
             scans.append(_with_folders(scan, part))
-        return Table(name, parts, _joined(parts, scans))
-    return _text_table(name, parts, options, place, mark_of(head_of(packed[0])))
+        return Table(name, parts, _joined(parts, scans), mark=wide)
+    return _text_table(name, parts, options, place, wide)
 
 
 def _refuse_text_options(name: str, kind: str, options: TableOptions) -> None:
@@ -209,7 +211,7 @@ def _kind(part: Part) -> str:
 
 
 def _text_table(
-    name: str, parts: Sequence[Part], options: TableOptions, place: Path, mark: str | None
+    name: str, parts: Sequence[Part], options: TableOptions, place: Path, mark: str
 ) -> Table:
     wanted = {options.user_column.strip(), options.item_column.strip()}
     dialects = [
@@ -226,8 +228,7 @@ def _text_table(
         with reading(part):
             scan = dialect.scan(part.plain, EXTRA)
         scans.append(_with_folders(scan, part))
-    wide = mark.upper() if mark not in {None, "utf-8"} else ""
-    return Table(name, read, _joined(read, scans), scans, dialects, mark=wide)
+    return Table(name, read, _joined(read, scans), scans, dialects, mark=mark)
 
 
 def _with_folders(scan: pl.LazyFrame, part: Part) -> pl.LazyFrame:

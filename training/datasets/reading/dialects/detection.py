@@ -25,7 +25,9 @@ _RECORDS: Final = 100
 _CANDIDATES: Final = (",", ";", "\t", "|", DOUBLE_COLON)
 _BY_ENDING: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 # Excel takes the separator from such a first line, and writes it on request.
-_SEPARATOR_LINE: Final = re.compile(r'"?sep=(\\t|[^\r\n"])"?(?:\r\n|\n|\r|$)', re.IGNORECASE)
+_SEPARATOR_LINE: Final = re.compile(
+    r'"?sep=(\\t|[\t !#-/:-@[-`{-~])"?(?:\r\n|\n|\r|$)', re.IGNORECASE
+)
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
 _ANY_SEPARATOR: Final = re.compile(r"::|[,;\t|]")
 _LATEST_HEADER: Final = 50

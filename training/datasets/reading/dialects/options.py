@@ -51,7 +51,7 @@ for one that is not read."
     decimal: str | None = None
     "Decimal separator of the plays of a table, '.' or ','. Default: as its first rows show."
     thousands: str | None = None
-    "Separator of thousands in the plays of a table: ',', '.', '\\'' or a space. Default: as its \
+    "Separator of thousands in the plays of a table: ',', '.', a space or an apostrophe. Default: as its \
 first rows show, mostly none."
 
     def check_dialect(self) -> None:
