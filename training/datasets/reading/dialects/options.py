@@ -51,8 +51,8 @@ for one that is not read."
     decimal: str | None = None
     "Decimal separator of the plays of a table, '.' or ','. Default: as its first rows show."
     thousands: str | None = None
-    "Separator of thousands in the plays of a table: ',', '.', a space or an apostrophe. Default: as its \
-first rows show, mostly none."
+    "Separator of thousands in the plays of a table: ',', '.', a space or an apostrophe. Default: \
+as its first rows show, mostly none."
 
     def check_dialect(self) -> None:
         """Refuses values that cannot be.
