@@ -112,8 +112,10 @@ def dialect_of(part: Part, options: DialectOptions, wanted: AbstractSet[str]) ->
     line = _SEPARATOR_LINE.match(text)
     if line is not None:
         text = text[line.end() :]
-    line_end = _line_end(part, text or (line[0] if line else ""))
+    line_end = _line_end(part, text)
     head = _Head(part, options, wanted, text.lstrip("\r\n"))
+    if not head.text:
+        raise DatasetError(f"{part} is empty: all of its lines are blank")
     said = line[1].replace("\\t", "\t") if line else None
     separator = options.field_separator or said or _separator(head)
     is_quoted = head.is_quoted(separator)
@@ -212,8 +214,6 @@ def _header(head: _Head, separator: str) -> tuple[bool, tuple[str, ...] | None]:
             them in another way.
     """
     first, named, stated = head.first(separator), head.options.column_names, head.options.header
-    if not first:
-        return stated is not False, named if stated is not None else None
     if named is not None and stated is None:
         known = head.wanted | {name for name in named if not name.isdigit()}
         if known & set(first):
@@ -224,9 +224,9 @@ def _header(head: _Head, separator: str) -> tuple[bool, tuple[str, ...] | None]:
         return stated is not False, None if stated is not False else numbers
     if len(first) != len(named):
         raise DatasetError(
-            f"{head.part} has {_count(len(first))} where {shown_separator(separator)} separates "
-            f"them, and --columns names {_count(len(named))}: '{shorten(head.line)}'. Name every "
-            "column ('_' for one that is not read), or set --separator"
+            f"{head.part} has {_count(len(first))}, separated by {shown_separator(separator)}, and "
+            f"--columns names {_count(len(named))}: '{shorten(head.line)}'. Name every column ('_' "
+            "for one that is not read), or set --separator"
         )
     return stated is True, named
 

@@ -13,9 +13,10 @@ import polars as pl
 
 from training.datasets.reading.dialects.options import DOUBLE_COLON
 from training.datasets.reading.dialects.transcoding import UNIT_SEPARATOR
+from training.datasets.reading.encoding import REPLACEMENT
 
 _NUMBER: Final = re.compile(r"-?[0-9.]+")
-_WORDS: Final = {"\t": "a tab", " ": "a space"}
+_WORDS: Final = {"\t": "tabs", " ": "spaces"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Dialect:
         found = [name for name in names if not name.startswith("\0")]
         if self.late_header:
             return f". Line {self.late_header} has its name; take out the lines before it"
+        if any(REPLACEMENT in name for name in found):
+            return ". Its first line is no UTF-8; --encoding cp1252 may read it"
         if len(found) == 1:
             return (
                 f". Its first line has no {shown_separator(self.separator)}; --separator names "

@@ -112,6 +112,10 @@ as its first rows show, mostly none."
             known = [one.replace("_", "-") for one in aliases]
             wrong = self.encoding.lower().replace("_", "-")
             near = get_close_matches(wrong, _COMMON, n=1) or get_close_matches(wrong, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ", such as cp1252, latin-1 or utf-16"
+            hint = (
+                f"; did you mean {near[0]}?"
+                if near and near != [wrong]
+                else ", such as cp1252, latin-1 or utf-16"
+            )
             raise DatasetError(f"--encoding is {self.encoding!r}, which is no encoding{hint}")
         return found

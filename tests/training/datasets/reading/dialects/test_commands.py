@@ -71,7 +71,7 @@ def test_the_most_hostile_table_is_read(tmp_path: Path) -> None:
         (
             "u,x\nv,y\n",
             ["--columns", "user_id,item_id,weight"],
-            "has 2 columns where ',' separates them, and --columns names 3 columns: 'u,x'. Name "
+            "has 2 columns, separated by ',', and --columns names 3 columns: 'u,x'. Name "
             "every column ('_' for one that is not read), or set --separator",
         ),
     ],

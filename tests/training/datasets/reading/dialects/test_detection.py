@@ -51,7 +51,7 @@ def read(folder: Path, name: str, text: str | bytes, **options: Any) -> list[Any
         (
             "a.csv",
             '"sep=\\t"\n\nuser_id\titem_id\tweight\nu\tx\t1.5\nv\ty\t2\n',
-            "read as its first lines show: separated by a tab (--separator would say otherwise)",
+            "read as its first lines show: separated by tabs (--separator would say otherwise)",
         ),
         (
             "a.csv",
@@ -135,10 +135,10 @@ class TestHeaders:
     @pytest.mark.parametrize(
         ("columns", "message"),
         [
-            ("user_id,item_id", r"has 3 columns where ',' separates them, and --columns names 2 c"),
+            ("user_id,item_id", r"has 3 columns, separated by ',', and --columns names 2 c"),
             (
                 "user_id,item_id,weight,name",
-                r"has 3 columns .*--columns names 4 columns: 'u,x,1.5'",
+                r"has 3 columns, .*--columns names 4 columns: 'u,x,1.5'",
             ),
             ("user_id,user_id,weight", "--columns names 'user_id' twice"),
             (" , _ ", "expected names such as"),
@@ -176,6 +176,12 @@ class TestHeaders:
             {},
             "no column 'user_id'.* Line 3 has its name; take out the lines before it",
         ),
+        ("sep=;\n\n", {}, "is empty: all of its lines are blank"),
+        (
+            "us\u00e9r;item_id\nu;x\n".encode("latin-1"),
+            {"user_column": "us\u00e9r"},
+            "no column 'us\u00e9r'.* Its first line is no UTF-8; --encoding cp1252 may read it",
+        ),
         ("user_id,item_id\nu,x\n", {"separator": "<>"}, "--separator is '<>'; expected one ch"),
         ("user_id,item_id\nu,x\n", {"separator": '"'}, "--separator is '\"'; expected one char"),
         ("a::b\n", {"separator": "::", "quoting": True}, "--quoting is for separators of one"),
@@ -204,7 +210,7 @@ class TestHeaders:
     ],
 )
 def test_what_is_unclear_or_wrong_is_one_sentence(
-    tmp_path: Path, text: str, options: dict[str, Any], message: str
+    tmp_path: Path, text: str | bytes, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         read(tmp_path, "a.csv", text, **options)
