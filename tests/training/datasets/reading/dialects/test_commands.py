@@ -68,12 +68,6 @@ def test_the_most_hostile_table_is_read(tmp_path: Path) -> None:
             ["--encoding", "cp1252"],
             "is not cp1252: line 2 has the bytes 81: 'u,�'. --encoding names another one",
         ),
-        (
-            "u,x\nv,y\n",
-            ["--columns", "user_id,item_id,weight"],
-            "has 2 columns, separated by ',', and --columns names 3 columns: 'u,x'. Name "
-            "every column ('_' for one that is not read), or set --separator",
-        ),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(
