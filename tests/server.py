@@ -77,12 +77,19 @@ class Server:
         return self.process.returncode, log
 
 
-def start(*arguments: str, under: Sequence[str] = (), **variables: str) -> subprocess.Popen[str]:
+def start(
+    *arguments: str,
+    under: Sequence[str] = (),
+    python: str = sys.executable,
+    module: str = "app",
+    cwd: str = str(ROOT),
+    **variables: str,
+) -> subprocess.Popen[str]:
     """Starts a service, by another command where one is given."""
     environment = {key: value for key, value in os.environ.items() if "ENCORE_" not in key}
     return subprocess.Popen(
-        [*under, sys.executable, "-m", "app", *arguments],
-        cwd=ROOT,
+        [*under, python, "-m", module, *arguments],
+        cwd=cwd,
         env=environment | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -92,7 +99,13 @@ def start(*arguments: str, under: Sequence[str] = (), **variables: str) -> subpr
 
 @contextmanager
 def serving(
-    models: Path, *arguments: str, under: Sequence[str] = (), **variables: str
+    models: Path,
+    *arguments: str,
+    under: Sequence[str] = (),
+    python: str = sys.executable,
+    module: str = "app",
+    cwd: str = str(ROOT),
+    **variables: str,
 ) -> Iterator[Server]:
     with TemporaryDirectory() as folder:
         variables = {
@@ -104,7 +117,7 @@ def serving(
             "ENCORE_STORE_READ_SECONDS": "60",
             "ENCORE_STORE_WRITE_SECONDS": "60",
         } | variables
-        process = start(*arguments, under=under, **variables)
+        process = start(*arguments, under=under, python=python, module=module, cwd=cwd, **variables)
         try:
             assert process.stdout
             yield Server(process, process.stdout.readline())

@@ -22,10 +22,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from app import __version__
+from hatch_build import renamed
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-OURS = {"app", "training", "tests", "benchmarks"}
+OURS = {"app", "training", "tests", "benchmarks", "encore", "hatch_build"}
 LOCKS = ("serve", "postgres", "training", "dev")
 
 
@@ -121,7 +122,8 @@ class TestDependencies:
         wanted = {canonicalize_name(requirement.name) for requirement in declared()[lock]}
         drivers = {ROOT / "app/store" / name for name in POSTGRESQL}
         for path in sorted({*(ROOT / package).rglob("*.py")} - drivers):
-            for module in imported(path) - sys.stdlib_module_names - OURS:
+            # "compression" is of Python 3.14.
+            for module in imported(path) - sys.stdlib_module_names - OURS - {"compression"}:
                 names = {canonicalize_name(name) for name in distributions.get(module, [])}
                 assert names & wanted, f"{path.relative_to(ROOT)} imports {module}"
 
@@ -135,8 +137,13 @@ class TestDependencies:
 
 def imported(path: Path) -> set[str]:
     """The top-level modules that a file imports, wherever in it."""
+    return modules_of(path.read_text(encoding="utf-8"))
+
+
+def modules_of(source: str) -> set[str]:
+    """The top-level modules that a module imports, wherever in it."""
     modules = set()
-    for node in walk(parse(path.read_text(encoding="utf-8"))):
+    for node in walk(parse(source)):
         if isinstance(node, Import):
             modules |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ImportFrom) and node.module and not node.level:
@@ -205,16 +212,28 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
 
 
 class TestWheel:
-    def test_holds_the_two_packages_and_nothing_else(self, wheel: zipfile.ZipFile) -> None:
+    def test_holds_one_package_and_nothing_else(self, wheel: zipfile.ZipFile) -> None:
+        # Was wrong: packages called app and training met those of others.
         info = f"encore_recommender-{__version__}.dist-info"
         names = set(wheel.namelist())
-        assert {name.partition("/")[0] for name in names} == {"app", "training", info}
-        assert {"app/py.typed", "training/py.typed", f"{info}/licenses/LICENSE"} <= names
+        assert {name.partition("/")[0] for name in names} == {"encore", info}
+        assert {"encore/py.typed", f"{info}/licenses/LICENSE"} <= names
 
     def test_holds_every_file_of_the_packages(self, wheel: zipfile.ZipFile) -> None:
         files = {path.relative_to(ROOT).as_posix() for path in project_files()}
-        shipped = {name for name in files if name.startswith(("app/", "training/"))}
+        shipped = {f"encore/{name}" for name in files if name.startswith(("app/", "training/"))}
+        shipped |= {"encore/__init__.py", "encore/py.typed"}
         assert shipped == {name for name in wheel.namelist() if "dist-info" not in name}
+
+    @pytest.mark.slow
+    def test_imports_itself_by_its_own_name(self, wheel: zipfile.ZipFile) -> None:
+        # Names that a program looks up at run time, and commands that messages name, as well.
+        old = re.compile(r"""["'](?:app|training)(?:\.\w+)+(?::\w+)?["']|-m (?:app|training)\b""")
+        for name in wheel.namelist():
+            if name.endswith(".py"):
+                source = wheel.read(name).decode()
+                assert not modules_of(source) & {"app", "training"}, name
+                assert old.findall(source) == [], name
 
     def test_says_what_it_is(self, wheel: zipfile.ZipFile) -> None:
         metadata = message_from_bytes(
@@ -226,6 +245,37 @@ class TestWheel:
         assert metadata["License-Expression"] == "MIT"
         assert sorted(metadata.get_all("Provides-Extra") or []) == ["postgres", "training"]
         assert "make serve" in str(metadata.get_payload())
+
+
+class TestImportNames:
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [
+            ("from app import x", "from encore.app import x"),
+            (
+                "from training.a.b import (\n    x,\n)",
+                "from encore.training.a.b import (\n    x,\n)",
+            ),
+            ("import app.errors as errors", "import encore.app.errors as errors"),
+            ("import os, training.a as a", "import os, encore.training.a as a"),
+            (
+                "def f():\n    from app.x import y  # app.x",
+                "def f():\n    from encore.app.x import y  # app.x",
+            ),
+            ('"run `python -m app`"', '"run `python -m encore.app`"'),
+            ("'from app import x'", "'from app import x'"),
+            ("from application import app", "from application import app"),
+            ("from . import app", "from . import app"),
+            ("import apps, training_x", "import apps, training_x"),
+        ],
+    )
+    def test_are_changed_where_they_are_imported(self, source: str, expected: str) -> None:
+        assert renamed(source) == expected
+
+    @pytest.mark.parametrize("source", ["import app", "import app.errors", "import os, training"])
+    def test_that_would_be_bound_are_refused(self, source: str) -> None:
+        with pytest.raises(ValueError, match="line 1: write `from … import …` instead"):
+            renamed(source)
 
 
 class TestMakefile:

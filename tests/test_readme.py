@@ -32,6 +32,7 @@ ABOUT_TRAINING = (
     "evaluation",
     "events",
     "model",
+    "python",
     "search",
     "synthetic",
 )

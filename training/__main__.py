@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-_OURS = ("app", "training")
+_OURS = ("app", "encore", "training")
 
 
 def run() -> int:

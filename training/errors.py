@@ -70,17 +70,17 @@ class TimesMissing(TrainingError):
 
     def __init__(self, what: str, otherwise: str) -> None:
         super().__init__(what, otherwise)
-        self._what, self._otherwise = what, otherwise
 
     def __str__(self) -> str:
         return self.naming("")
 
     def naming(self, datasets: str) -> str:
         """Returns the message, with the datasets that have times in brackets."""
+        what, otherwise = self.args
         known = f" ({datasets})" if datasets else ""
         return (
-            f"{self._what} needs the time of each record, which these data do not have; take a "
-            f"dataset with times{known}{self._otherwise}"
+            f"{what} needs the time of each record, which these data do not have; take a "
+            f"dataset with times{known}{otherwise}"
         )
 
 

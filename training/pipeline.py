@@ -126,9 +126,10 @@ def _one_user(user: str, before: int) -> str:
     what = "the data hold" if before == 1 else f"the filters leave, of {before:,} users,"
     return (
         f"{what} only the user '{shorten(user)}', and a model learns from what many users have in "
-        "common. Add the data of others (in spotify and lastfm-export, each account is a folder or "
-        "a file of its own, and --data names the folder above them), or train on a public dataset "
-        "such as lastfm-360k and send the plays of this user as listens to POST /recommend"
+        "common. Add the data of others (in spotify, lastfm-export and listenbrainz, each account "
+        "is a folder or a file of its own, and --data names the folder above them), or train on a "
+        "public dataset such as lastfm-360k and send the plays of this user as listens to POST "
+        "/recommend"
     )
 
 

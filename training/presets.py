@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 from app.model.weighting import WeightingName
 from app.recommend.query import PopularityBy, Strategy
 from training.data.filters import Filters
+from training.errors import TrainingError
 from training.fitting.hyperparameters import Parameters
 from training.measuring.evaluation import Contender, GivesLists
 from training.measuring.item_knn import ItemKnn
@@ -92,3 +93,44 @@ REFERENCE: Final = Preset(
 
 # The table of presets: the values of --preset.
 PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in (DEFAULT, REFERENCE)}
+
+
+# The form of the regularization that is a share of the noise scale.
+RELATIVE: Final = "relative_regularization"
+# What ``changed`` takes: hyperparameters, the seed among them, and filters.
+HYPERPARAMETERS: Final = (
+    *(field.name for field in fields(Parameters) if field.name != "regularization_is_relative"),
+    RELATIVE,
+)
+FILTERS: Final = tuple(field.name for field in fields(Filters))
+
+
+def changed(preset: Preset, changes: Mapping[str, Any]) -> Preset:
+    """Returns a preset with other filters and hyperparameters.
+
+    Args:
+        preset: the recipe to start from.
+        changes: names of ``FILTERS`` and ``HYPERPARAMETERS`` to their values; others are ignored.
+            The seed is also that of a random split.
+
+    Raises:
+        TrainingError: a value is out of range, or both forms of the regularization are given.
+    """
+    if "regularization" in changes and RELATIVE in changes:
+        raise TrainingError("give --regularization or --relative-regularization, not both")
+    values = dict(changes)
+    for name, is_relative in (("regularization", False), (RELATIVE, True)):
+        if name in values:
+            values["regularization"] = values[name]
+            values["regularization_is_relative"] = is_relative
+    if "seed" in changes and isinstance(preset.split, RandomPerUser):
+        preset = replace(preset, split=replace(preset.split, seed=changes["seed"]))
+    filters, parameters = (
+        {field.name: values[field.name] for field in fields(part) if field.name in values}
+        for part in (preset.filters, preset.parameters)
+    )
+    return replace(
+        preset,
+        filters=replace(preset.filters, **filters),
+        parameters=replace(preset.parameters, **parameters),
+    )

@@ -10,6 +10,8 @@ from app.text import visible
 
 _FORMAT: Final = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
 _INDENT: Final = "    "
+# The package of the service, by the name that it was imported by.
+_OURS: Final = __name__.removesuffix(".observe.logs")
 
 
 class LineFormatter(logging.Formatter):
@@ -61,7 +63,7 @@ def log_config(level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            "app": {"level": level.upper()},
+            _OURS: {"level": level.upper()},
             "uvicorn": {"level": level.upper() if debug or level == "error" else "WARNING"},
         },
     }

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
-_APP: Final = "app.server.running:create_worker_app"
+# By the name that this package was imported by.
+_APP: Final = f"{__name__}:create_worker_app"
+_PROTOCOL: Final = f"{__package__}.protocol:Connection"
 _H11_HEAD_BYTES: Final = 64 * 1024
 # Of models, event stores, logs and threads.
 _OTHER_FILES: Final = 256
@@ -54,9 +56,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     from app.server.limits import Limits  # noqa: PLC0415
 
     allow_files(settings.max_connections + _OTHER_FILES)
-    config = ServiceConfig(
-        _APP, http="app.server.protocol:Connection", limits=Limits.of(settings), **options
-    )
+    config = ServiceConfig(_APP, http=_PROTOCOL, limits=Limits.of(settings), **options)
     _supervise(config, listener)
 
 

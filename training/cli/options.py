@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,7 @@ from training.cli.configuration.sections import DATA, EVALUATION, RECIPE
 from training.datasets import DatasetOptions
 from training.errors import TrainingError
 from training.measuring.experiment import Plan
-from training.presets import DEFAULT, PRESETS, Preset
+from training.presets import DEFAULT, PRESETS, Preset, changed
 from training.splitting.drawn import Drawn, RandomPerUser
 from training.splitting.splits import SPLITS
 
@@ -140,27 +140,18 @@ class BaseOptions:
     "Use only this many users, those with most records."
 
     def recipe(self) -> Preset:
-        """Returns the preset with the changes."""
-        base = PRESETS[str(self.preset or DEFAULT.name)]
-        if self.seed is not None and isinstance(base.split, RandomPerUser):
-            base = replace(base, split=replace(base.split, seed=self.seed))
-        return replace(
-            base,
-            filters=replace(base.filters, **self._given(base.filters)),
-            parameters=replace(base.parameters, **self._given(base.parameters)),
-        )
+        """Returns the preset with the changes.
+
+        Raises:
+            TrainingError: both forms of the regularization were given.
+        """
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return changed(PRESETS[str(self.preset or DEFAULT.name)], given)
 
     def filters_given(self) -> list[str]:
         """Returns the options about filters that were given."""
         names = ("min_user_records", "min_item_records", "top_users")
         return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
-
-    def _given(self, part: Any) -> Mapping[str, Any]:
-        """Returns the given options that are fields of a part of the preset."""
-        known = asdict(part)
-        return {
-            name: value for name, value in vars(self).items() if name in known and value is not None
-        }
 
 
 @Parameter(name="*", group=RECIPE)
@@ -189,25 +180,6 @@ play; needs data with times. Default: no fading."
     iterations: Annotated[int | None, AtLeastOne] = None
     "Number of iterations of ALS."
 
-    def recipe(self) -> Preset:
-        """Returns the preset with the changes.
-
-        Raises:
-            TrainingError: both forms of the regularization were given.
-        """
-        base = super().recipe()
-        if self.regularization and self.relative_regularization:
-            raise TrainingError("give --regularization or --relative-regularization, not both")
-        regularization = self.regularization or self.relative_regularization
-        if regularization is None:
-            return base
-        parameters = replace(
-            base.parameters,
-            regularization=regularization,
-            regularization_is_relative=self.regularization is None,
-        )
-        return replace(base, parameters=parameters)
-
 
 @Parameter(name="*", group=EVALUATION)
 @dataclass(frozen=True, kw_only=True)
@@ -222,8 +194,9 @@ the users (held-out-users)."
     folds: Annotated[int | None, Parameter(validator=validators.Number(gte=2, lte=100))] = None
     "Number of folds of k-fold. Default: 5."
     at: datetime | None = None
-    "Time at which training ends (global-time), such as 2009-01-01T00:00:00; UTC unless it names a \
-zone. Default: the time that follows from the test fraction."
+    "Time at which training ends (global-time) or the test part begins (yambda), such as \
+2009-01-01T00:00:00; UTC unless it names a zone. Default: the time that follows from the test \
+fraction, or the last day."
 
     def apply(self, recipe: Preset) -> Preset:
         """Returns the recipe with this split.

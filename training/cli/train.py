@@ -27,12 +27,11 @@ from training.engines.engine import Built, Engine, Recipe
 from training.engines.in_memory import InMemory
 from training.errors import TrainingError
 from training.files import check_writable
-from training.measuring.experiment import Plan
+from training.measuring.experiment import MEASURED_USERS, Plan
 from training.publishing.publish import Published, publish
 from training.tuning.state import read_search
 
-# Enough for intervals of a few thousandths; a nightly training need not wait for more.
-_SAMPLE: Final = 20_000
+_SAMPLE: Final = MEASURED_USERS
 # The exit status of a training whose model was published but not made current.
 NOT_CURRENT: Final = 3
 _PUBLISHED: Final = Parameter(group=PUBLISHING)

@@ -20,9 +20,11 @@ from training.datasets import (
     lastfm_1k,
     lastfm_360k,
     lastfm_export,
+    listenbrainz,
     movielens,
     spotify,
     table,
+    yambda,
 )
 from training.datasets.reading.table_columns import TableOptions
 from training.datasets.synthetic import sample
@@ -45,13 +47,18 @@ DATA: Final = Path("data")
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions(
-    TableOptions, spotify.SpotifyOptions, lastfm_export.ExportOptions, movielens.MovieLensOptions
+    TableOptions,
+    spotify.SpotifyOptions,
+    lastfm_export.ExportOptions,
+    movielens.MovieLensOptions,
+    listenbrainz.ListenBrainzOptions,
+    yambda.YambdaOptions,
 ):
     """Options on the command line; its bases are the options that ``DATASETS`` declare."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadOptions(DatasetOptions, lastfm_export.LoadOptions):
+class LoadOptions(DatasetOptions, lastfm_export.LoadOptions, listenbrainz.LoadOptions):
     """All options of reading a dataset: those of the command line and those of recipes."""
 
 
@@ -65,6 +72,8 @@ _TABLE: Final[tuple[Dataset, ...]] = (
     lastfm_export.DATASET,
     movielens.DATASET,
     echonest.DATASET,
+    listenbrainz.DATASET,
+    yambda.DATASET,
     table.DATASET,
     sample.DATASET,
 )
@@ -159,7 +168,8 @@ def ensure_dataset(name: str, path: Path | None = None, *, data: Path = DATA) ->
 
 def with_times() -> str:
     """Returns the datasets that have the time of each record, for a message."""
-    return ", or ".join(one.times for one in DATASETS.values() if one.times is not None)
+    *others, last = [one.times for one in DATASETS.values() if one.times is not None]
+    return f"{', '.join(others)}, or {last}"
 
 
 def _dataset(name: str) -> Dataset:

@@ -27,8 +27,8 @@ class AccountOptions:
     """Options of exports of accounts."""
 
     user_id: str | None = None
-    "Id of the user, where the data are those of one account. Default: `me` (spotify), the name of \
-the file (lastfm-export)."
+    "Id of the user, where the data are those of one account. Default: `me` (spotify, \
+listenbrainz), the name of the file (lastfm-export)."
 
 
 def account_of(part: Part, inner: re.Pattern[str]) -> str | None:

@@ -32,7 +32,7 @@ from training.datasets.reading.encoding import (
     too_long,
 )
 from training.datasets.reading.ids import Normalization
-from training.datasets.reading.json_lines import BROKEN
+from training.datasets.reading.json_lines import BROKEN, REASON_NO_OBJECT
 from training.datasets.reading.opening import opening
 from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
 from training.datasets.reading.sources import reading, shorten
@@ -49,7 +49,6 @@ NAME: Final = "table"
 REASON_NO_USER: Final = "user id is missing"
 REASON_NO_ITEM: Final = "item id is missing"
 REASON_BROKEN_ID: Final = "id with invalid UTF-8"
-REASON_NO_OBJECT: Final = "line is no JSON object"
 REASON_COLUMNS: Final = "more fields than the header has"
 NOTE_TIME: Final = "timestamp missing or unreadable, so no times were read"
 NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no times were read"
@@ -94,6 +93,20 @@ def load(path: Path, options: TableOptions) -> Records:
         with reading(table.shown):
             schema = table.scan.collect_schema()
         return _read(table, schema, options)
+
+
+def load_frame(frame: pl.DataFrame, shown: str, options: TableOptions) -> Records:
+    """Reads a DataFrame, as ``load`` reads a Parquet file with the same columns.
+
+    Args:
+        frame: a user and an item in each row.
+        shown: what it is called in messages.
+        options: the names of the columns.
+
+    Raises:
+        DatasetError: a column is missing or has another type, or no row can be used.
+    """
+    return _read(Table(shown, (), frame.lazy(), is_text=False), frame.schema, options)
 
 
 def _read(table: Table, schema: pl.Schema, options: TableOptions) -> Records:
@@ -200,7 +213,8 @@ def _select(
 def _as_id(column: str, schema: pl.Schema, path: str) -> pl.Expr:
     dtype = schema[column]
     is_whole = dtype.is_integer() or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
-    if not (is_whole or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Binary)):
+    # A column of nothing but null is read like one of empty texts.
+    if not (is_whole or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Null)):
         raise DatasetError(
             f"{path}: the column '{column}' holds {_kind(dtype)}; ids and names are text or whole "
             "numbers"

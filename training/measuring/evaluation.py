@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Protocol, assert_never
+from typing import Any, Final, Protocol, assert_never, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ _BLOCK: Final = 256
 _ALWAYS_IN_MANIFEST: Final = frozenset({"strategy", "include_seen", "discovery"})
 
 
+@runtime_checkable
 class GivesLists(Protocol):
     """A way of making lists that can be measured."""
 

@@ -25,6 +25,9 @@ from training.splitting.split import Fold, Split
 TRAINED_IN: Final = "als, trained in"
 # Largest number of users of a validation part that are measured.
 VALIDATION_USERS: Final = 2000
+# Largest number of users that are measured before a model is published: enough for intervals of a
+# few thousandths, and a nightly training need not wait for more.
+MEASURED_USERS: Final = 20_000
 
 
 class Measurable(Protocol):

@@ -97,7 +97,7 @@ def export(
             users = range(start, min(start + _BLOCK, len(model.users)))
             queries = list(events.queries(users, n))
             n_users += len(queries)
-            yield _lists(recommender, queries)
+            yield lists_frame(recommender, queries)
             done(len(users))
 
     lists = register_io_source(frames, schema=_SCHEMA)
@@ -157,7 +157,17 @@ class _Events:
             yield query
 
 
-def _lists(recommender: Recommender, queries: Sequence[Query]) -> pl.DataFrame:
+def lists_frame(recommender: Recommender, queries: Sequence[Query]) -> pl.DataFrame:
+    """Returns the answers to queries as a table.
+
+    Args:
+        recommender: answers them; without newcomers.
+        queries: one for each list.
+
+    Returns:
+        Columns ``user_id``, ``rank``, ``artist_id``, ``name``, ``score`` (null for an artist from
+        a lower rung) and ``source``.
+    """
     model = recommender.model
     with threadpool_limits(limits=1, user_api="blas"):
         answers = recommender.recommend_many(queries)

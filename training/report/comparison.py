@@ -179,11 +179,7 @@ def _length_chart(
         for contender in published:
             value = reference_study.MODELS[contender][name]
             point(axes, reference_study.K, value, contenders.looks[contender], hollow=True)
-        axes.set_xticks(cutoffs if len(cutoffs) <= 8 else cutoffs[:: len(cutoffs) // 6])
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlabel("k, length of the list")
-        from_zero(axes)
-        label_ticks(axes)
+        frame_lengths(axes, cutoffs)
 
     title = measure.title("k")
     svg = draw(
@@ -195,6 +191,15 @@ def _length_chart(
     keys: list[Key] = [key_of(look) for look in contenders.looks.values()]
     keys += [published_key(contenders.looks[contender]) for contender in published]
     return Chart(title, svg, _length_says(figures, contenders, measure, cutoffs), keys)
+
+
+def frame_lengths(axes: Axes, cutoffs: list[int]) -> None:
+    """Marks the cut-offs on the x axis of finished curves, and begins the y axis at zero."""
+    axes.set_xticks(cutoffs if len(cutoffs) <= 8 else cutoffs[:: len(cutoffs) // 6])
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel("k, length of the list")
+    from_zero(axes)
+    label_ticks(axes)
 
 
 def _length_says(

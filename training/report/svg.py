@@ -6,6 +6,8 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, cast
 from xml.etree import ElementTree
 
@@ -83,6 +85,7 @@ _LINK: Final = "{http://www.w3.org/1999/xlink}href"
 _COLOUR: Final = re.compile("|".join(_VARIABLES))
 _LONG_NUMBER: Final = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE: Final = re.compile(r"url\(#([^)]+)\)")
+_DECLARED: Final = re.compile(r"^ *(--[\w-]+): (#\w+);$", re.MULTILINE)
 _FONT_SIZE: Final = re.compile(r"([\d.]+)px")
 
 
@@ -111,7 +114,7 @@ def draw(
     Returns:
         An ``<svg>`` element; the same input gives the same text.
     """
-    with _theme():
+    with themed():
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, layout="constrained")
         paint(figure.subplots())
         text = io.StringIO()
@@ -124,12 +127,32 @@ def draw(
 
 
 @contextmanager
-def _theme() -> Iterator[None]:
-    """Sets the theme while the block runs; a matplotlibrc of this machine has no effect."""
+def themed(colour_of: Callable[[str], str] = lambda colour: colour) -> Iterator[None]:
+    """Sets the theme while the block runs; a matplotlibrc of this machine has no effect.
+
+    Args:
+        colour_of: returns the colour for a placeholder.
+    """
+    theme = {
+        name: colour_of(value) if value in _VARIABLES else value for name, value in _THEME.items()
+    }
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(cast("Any", _THEME))
+        mpl.rcParams.update(cast("Any", theme))
         yield
+
+
+@cache
+def _light_colours() -> dict[str, str]:
+    """Returns variable to colour of light mode, which the style sheet has first."""
+    sheet = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    found = _DECLARED.findall(sheet)
+    return dict(reversed(found))
+
+
+def on_paper(colour: str) -> str:
+    """Returns the colour of a placeholder in light mode."""
+    return _light_colours()[_VARIABLES[colour]]
 
 
 def _clean(root: ElementTree.Element, ident: str) -> None:

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
-from training.splitting.timed import GlobalTime, LeaveLastOut
+from training.splitting.timed import GlobalTime, LeaveLastOut, Yambda
 
-MadeHere: TypeAlias = RandomPerUser | KFold | GlobalTime | LeaveLastOut | HeldOutUsers
+MadeHere: TypeAlias = RandomPerUser | KFold | GlobalTime | LeaveLastOut | HeldOutUsers | Yambda
 
 
 def _by_option(*kinds: type[MadeHere]) -> Mapping[str, type[MadeHere]]:
@@ -22,4 +22,4 @@ def _by_option(*kinds: type[MadeHere]) -> Mapping[str, type[MadeHere]]:
     return MappingProxyType(splits)
 
 
-SPLITS: Final = _by_option(RandomPerUser, KFold, GlobalTime, LeaveLastOut, HeldOutUsers)
+SPLITS: Final = _by_option(RandomPerUser, KFold, GlobalTime, LeaveLastOut, HeldOutUsers, Yambda)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from training.splitting.split import (
     floored,
     refuse_short_histories,
 )
+
+_MINUTE: Final = 60
+_DAY: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,7 @@ class GlobalTime(OneFold):
 
     def __post_init__(self) -> None:
         check_fraction("test_fraction", self.test_fraction)
-        if self.at is not None and self.at.bit_length() > 63:
-            raise TrainingError(f"at has to be a time in seconds since 1970, not {self.at}")
+        _check_time(self.at)
 
     def folds(self, interactions: Interactions) -> Iterator[Fold]:
         """Yields the one fold; see ``Split``.
@@ -76,6 +78,66 @@ class GlobalTime(OneFold):
 
     def validation(self) -> GlobalTime:
         """Returns the split at an earlier time, by ``test_fraction`` of the training records."""
+        return replace(self, at=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Yambda(OneFold):
+    """The last day is the test part, after a gap; the global time split of Yambda.
+
+    Training sums the records that lie before the day by more than the gap. The test part holds the
+    records of the day whose pairs training lacks, of users whom training has. All other records are
+    in neither part. "Yambda-5B", Ploshkin and others, 2025; there, known pairs are tested as well.
+
+    Attributes:
+        at: the beginning of the test part, in seconds since 1970; None for ``test_days`` before the
+            last record.
+        test_days: length of the test part where ``at`` is None, at least 1.
+        gap_minutes: at least 0.
+    """
+
+    option: ClassVar[str] = "yambda"
+    name: ClassVar[str] = "yambda"
+    options: ClassVar[Mapping[str, str]] = {"--at": "at"}
+
+    at: int | None = None
+    test_days: int = 1
+    gap_minutes: int = 30
+
+    def __post_init__(self) -> None:
+        _check_time(self.at)
+        if self.test_days < 1 or self.gap_minutes < 0:
+            raise TrainingError("test_days has to be at least 1, and gap_minutes at least 0")
+
+    def folds(self, interactions: Interactions) -> Iterator[Fold]:
+        """Yields the one fold; see ``Split``.
+
+        Raises:
+            NothingToMeasure: a side of the gap has no record, or nobody discovers anything.
+            TimesMissing: the times of the records are unknown.
+        """
+        timed = _times_of(interactions, self.name)
+        times = timed.timestamps
+        at = int(times.max()) - self.test_days * _DAY if self.at is None else self.at
+        before, after = times < at - self.gap_minutes * _MINUTE, times >= at
+        if not before.any() or not after.any():
+            raise NothingToMeasure(
+                _one_sided(times, at if before.any() else at - self.gap_minutes * _MINUTE)
+            )
+        is_known = np.logical_or.reduceat(before, timed.starts())
+        has_history = np.zeros(interactions.user_items.n_users, dtype=bool)
+        has_history[timed.user_indices[before]] = True
+        is_test = after & ~timed.spread(is_known) & has_history[timed.user_indices]
+        if not is_test.any():
+            raise NothingToMeasure(
+                f"from {_iso(at)} on no user of before plays an artist for the first time, so "
+                "there is nothing to find; name an earlier time with --at"
+            )
+        train = interactions.with_records(timed.take(before))
+        yield Fold(train, interactions.with_records(timed.take(is_test)))
+
+    def validation(self) -> Yambda:
+        """Returns the same split, of the last day of the training part."""
         return replace(self, at=None)
 
 
@@ -156,6 +218,11 @@ def _one_sided(timestamps: NDArray[np.int64], at: int) -> str:
         f"no record lies {side} {_iso(at)}, where training should end; they reach from "
         f"{_iso(first)} to {_iso(last)}: name a time in between"
     )
+
+
+def _check_time(at: int | None) -> None:
+    if at is not None and at.bit_length() > 63:
+        raise TrainingError(f"at has to be a time in seconds since 1970, not {at}")
 
 
 def _iso(seconds: int) -> str:

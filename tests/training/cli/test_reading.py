@@ -147,8 +147,8 @@ def test_a_split_by_time_wants_times(table: Path, capsys: pytest.CaptureFixture[
     for split in ("global-time", "leave-last-out"):
         assert main(["evaluate", *of_table(table), *QUICK, "--split", split]) == 1
         assert (
-            "take a dataset with times (lastfm-1k, or a table whose column of times "
-            "--timestamp-column names) or another split"
+            "take a dataset with times (lastfm-1k, listenbrainz, yambda, or a table whose column "
+            "of times --timestamp-column names) or another split"
         ) in error_of(capsys)
 
 

@@ -29,7 +29,16 @@ from training.datasets.synthetic.timed_generator import generate_timed
 from training.errors import DatasetError
 
 ROOT = Path(__file__).parents[3]
-# A value that differs from a default, by the type of the default.
+# A value that differs from a default, by the option or by the type of the default.
+_VALUES: Final[dict[str, Any]] = {
+    "timestamp_format": "%d.%m.%Y",
+    "normalize_ids": "nfc",
+    "disliked": False,
+    "separator": ";",
+    "encoding": "cp1252",
+    "decimal": ",",
+    "thousands": ",",
+}
 _OTHER: Final[dict[type, Any]] = {
     type(None): "other",
     str: "other",
@@ -37,21 +46,13 @@ _OTHER: Final[dict[type, Any]] = {
     int: 12_345,
     float: 12_345.5,
 }
-# Options that take only some values.
-_OTHER_BY_NAME: Final = {
-    "separator": ";",
-    "encoding": "cp1252",
-    "decimal": ",",
-    "thousands": ",",
-    "timestamp_format": "%Y-%m-%d",
-    "normalize_ids": "nfc",
-}
 
 
 def test_knows_the_datasets() -> None:
     # Scripts name these, and manifests hold them.
     assert {"lastfm-360k", "lastfm-1k", "hetrec-lastfm-2k", "table", "synthetic"} <= set(DATASETS)
     assert {"spotify", "lastfm-export", "movielens", "echonest"} <= set(DATASETS)
+    assert {"listenbrainz", "yambda"} <= set(DATASETS)
     for name, dataset in DATASETS.items():
         assert dataset.name == name
         assert dataset.description
@@ -100,7 +101,9 @@ def test_make_knows_the_sample_and_the_table() -> None:
 
 
 def test_says_which_datasets_have_times() -> None:
-    assert with_times() == ("lastfm-1k, or a table whose column of times --timestamp-column names")
+    assert with_times() == (
+        "lastfm-1k, listenbrainz, yambda, or a table whose column of times --timestamp-column names"
+    )
 
 
 def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
@@ -137,8 +140,8 @@ def test_each_dataset_declares_its_options_and_the_command_line_has_them_all() -
 def test_an_option_of_other_datasets_is_refused(name: str) -> None:
     # Was wrong: options of a table were ignored for every other dataset.
     for option in fields(DatasetOptions):
-        other = _OTHER_BY_NAME.get(option.name, _OTHER[type(option.default)])
-        options = LoadOptions(**{option.name: other})
+        value = _VALUES.get(option.name, _OTHER[type(option.default)])
+        options = LoadOptions(**{option.name: value})
         if option.name in option_names(DATASETS[name]):
             check_options(name, options)
         else:

@@ -13,7 +13,7 @@ from training.errors import NothingToMeasure, TimesMissing, TrainingError
 from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
 from training.splitting.split import Fold, Split
 from training.splitting.splits import SPLITS
-from training.splitting.timed import GlobalTime, LeaveLastOut
+from training.splitting.timed import GlobalTime, LeaveLastOut, Yambda
 
 Record = tuple[int, int, int, int]
 N_USERS, N_ITEMS = 4, 6
@@ -224,6 +224,9 @@ def test_nothing_after_the_point_in_time_is_trained_on(rows: list[Record], at: i
         ([(0, 0, 1, 7), (0, 1, 1, 9)], GlobalTime(at=10), "at or after 1970-01-01T00:00:10Z"),
         ([(0, 0, 1, 7), (0, 0, 1, 9)], GlobalTime(at=8), "for the first time.*an earlier time"),
         ([(0, 0, 1, 7), (1, 1, 1, 7)], LeaveLastOut(), "has the 2 artists"),
+        ([(0, 0, 1, 7), (0, 1, 1, 9)], Yambda(), "no record lies before 1969-12-30T23:30:09Z"),
+        ([(0, 0, 1, 7), (0, 1, 1, 9)], Yambda(at=9**6), "at or after 1970-01-07T03:37:21Z"),
+        ([(0, 0, 1, 0), (1, 1, 1, 9**6)], Yambda(), "no user of before plays an artist for the"),
     ],
 )
 def test_a_time_that_leaves_one_side_empty_is_refused(
@@ -236,14 +239,47 @@ def test_a_time_that_leaves_one_side_empty_is_refused(
 def test_a_time_beyond_all_calendars_is_refused() -> None:
     with pytest.raises(TrainingError, match="seconds since 1970, not 1000"):
         GlobalTime(at=10**30)
+    with pytest.raises(TrainingError, match="seconds since 1970, not 1000"):
+        Yambda(at=10**30)
 
 
-@pytest.mark.parametrize("split", [GlobalTime(), LeaveLastOut()])
+@pytest.mark.parametrize("split", [GlobalTime(), LeaveLastOut(), Yambda()])
 def test_without_times_it_asks_for_a_dataset_that_has_them(split: Split) -> None:
     with pytest.raises(
         TimesMissing, match=r"needs the time of each record.*; take a dataset with times or"
     ):
         next(split.folds(interactions_of(np.ones((3, 3)))))
+
+
+def test_the_last_day_by_hand() -> None:
+    day, minutes = 24 * 3600, 60
+    interactions = timed_interactions(
+        [
+            (0, 0, 1, 0),
+            (0, 0, 2, 9 * day + 7),  # known before
+            (0, 1, 3, 9 * day),  # the very second at which the test part begins
+            (0, 2, 4, 9 * day - 20 * minutes),  # in the gap
+            (0, 3, 5, 9 * day - 10 * minutes),  # in the gap, and again on the last day
+            (0, 3, 6, 10 * day),
+            (1, 4, 7, 9 * day - 30 * minutes - 1),
+            (1, 4, 8, 9 * day - 30 * minutes),  # the very second at which the gap begins
+            (2, 5, 9, 10 * day),  # a user who begins on the last day
+        ]
+    )
+    for split in (Yambda(), Yambda(at=9 * day)):
+        fold = only_fold(split, interactions)
+        assert records_in(fold.train) == [(0, 0, 1, 0), (1, 4, 7, 9 * day - 30 * minutes - 1)]
+        assert records_in(fold.test) == [(0, 1, 3, 9 * day), (0, 3, 6, 10 * day)]
+        assert fold.test.user_items.plays.tolist() == [3, 6]
+
+
+def test_the_boundaries_of_the_published_split() -> None:
+    # The listens of Yambda reach from 0 to 26,000,000.
+    times = [0, 25_911_799, 25_911_800, 25_913_599, 25_913_600, 26_000_000]
+    rows = [(0, item, 1, time) for item, time in enumerate(times)]
+    fold = only_fold(Yambda(), timed_interactions(rows))
+    assert [time for *_, time in records_in(fold.train)] == times[:2]
+    assert [time for *_, time in records_in(fold.test)] == times[4:]
 
 
 def test_leave_last_out_by_hand() -> None:
@@ -374,6 +410,7 @@ def test_the_seed_decides_who_and_what_is_tested(kind: type[KFold | HeldOutUsers
         (KFold(10, 7), RandomPerUser(0.2, 3, 107)),
         (HeldOutUsers(0.3, 0.5, 5, 7), RandomPerUser(0.2, 3, 107)),
         (GlobalTime(0.1, at=7), GlobalTime(0.1)),
+        (Yambda(at=7), Yambda()),
         (LeaveLastOut(2), LeaveLastOut(2)),
         (LeaveLastOut(9), LeaveLastOut(3)),
     ],
@@ -387,7 +424,7 @@ def test_a_validation_part_holds_nothing_of_the_test_part(
     name: str, rng: np.random.Generator
 ) -> None:
     rows = [
-        (user, item, 1 + item, 200 * item + int(rng.integers(500)))
+        (user, item, 1 + item, 300 * (200 * item + int(rng.integers(500))))
         for user in range(N_USERS)
         for item in range(N_ITEMS)
         for _ in range(2)
@@ -414,6 +451,7 @@ def test_a_validation_part_holds_nothing_of_the_test_part(
         ("k-fold", {"name": "k-fold", "n_folds": 5, "seed": 0}),
         ("global-time", {"name": "global time", "test_fraction": 0.2, "at": None}),
         ("leave-last-out", {"name": "leave last out", "min_items": 2}),
+        ("yambda", {"name": "yambda", "at": None, "test_days": 1, "gap_minutes": 30}),
         (
             "held-out-users",
             {

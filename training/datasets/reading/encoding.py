@@ -8,7 +8,7 @@ is taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ USER: Final = "user"
 _USER_HASH: Final = "user hash"
 _ITEM_HASH: Final = "item hash"
 _SEEDS: Final = range(4)
+_ROWS_BETWEEN_JOINS: Final = 500_000
 
 REASON_LONG_ID: Final = f"id longer than {MAX_ID_BYTES} bytes"
 REPLACEMENT: Final = "\ufffd"
@@ -67,10 +68,7 @@ def encode(source: pl.LazyFrame, item_columns: Sequence[str], rest: Sequence[pl.
     """
     items = list(item_columns)
     for seed in _SEEDS:
-        hashes = [
-            pl.col(USER).hash(seed).alias(_USER_HASH),
-            _hash(items, seed).alias(_ITEM_HASH),
-        ]
+        hashes = _hashes(items, seed)
         users_found, items_found, rows = pl.collect_all(
             [
                 source.select(USER).unique(),
@@ -79,18 +77,78 @@ def encode(source: pl.LazyFrame, item_columns: Sequence[str], rest: Sequence[pl.
             ],
             engine="streaming",
         )
-        users_found, items_found = users_found.sort(USER), items_found.sort(items)
-        user_codes = _codes(rows[_USER_HASH], users_found.select(hashes[0]).to_series())
-        item_codes = _codes(rows[_ITEM_HASH], items_found.select(hashes[1]).to_series())
-        if user_codes is not None and item_codes is not None:
-            return Encoded(
-                users_found[USER],
-                items_found,
-                user_codes,
-                item_codes,
-                rows.drop(_USER_HASH, _ITEM_HASH),
-            )
+        encoded = _encoded(users_found, items_found, rows, hashes)
+        if encoded is not None:
+            return encoded
     raise AssertionError("unreachable: every hash function was ambiguous")  # pragma: no cover
+
+
+def encode_blocks(
+    read: Callable[[], Iterable[pl.DataFrame]], item_columns: Sequence[str]
+) -> Encoded:
+    """Reads a source that comes in blocks; no more than one block of texts is held with its rows.
+
+    Args:
+        read: begins to read, and returns the blocks, at least one. They have a String column
+            ``user`` and the item columns, none with nulls; their other columns become ``rest``.
+        item_columns: String columns that identify an item together.
+    """
+    items = list(item_columns)
+    for seed in _SEEDS:
+        hashes = _hashes(items, seed)
+        users_found, items_found, rows = _Distinct([USER]), _Distinct(items), []
+        for block in read():
+            users_found.add(block)
+            items_found.add(block)
+            rows.append(block.select(*hashes, pl.exclude(USER, *items)))
+        encoded = _encoded(users_found.rows(), items_found.rows(), pl.concat(rows), hashes)
+        if encoded is not None:
+            return encoded
+    raise AssertionError("unreachable: every hash function was ambiguous")  # pragma: no cover
+
+
+class _Distinct:
+    """The distinct rows of many blocks.
+
+    Args:
+        columns: the columns of the rows.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._found: list[pl.DataFrame] = []
+        self._length = 0
+        self._joined_length = 0
+
+    def add(self, block: pl.DataFrame) -> None:
+        """Adds the rows of a block."""
+        found = block.select(self._columns).unique()
+        self._found.append(found)
+        self._length += len(found)
+        # Joining whenever the number has doubled costs no more than a few passes over all.
+        if self._length > 2 * self._joined_length + _ROWS_BETWEEN_JOINS:
+            self._found = [self.rows()]
+            self._length = self._joined_length = len(self._found[0])
+
+    def rows(self) -> pl.DataFrame:
+        """Returns the distinct rows."""
+        return pl.concat(self._found).unique()
+
+
+def _hashes(items: Sequence[str], seed: int) -> tuple[pl.Expr, pl.Expr]:
+    return pl.col(USER).hash(seed).alias(_USER_HASH), _hash(items, seed).alias(_ITEM_HASH)
+
+
+def _encoded(
+    users: pl.DataFrame, items: pl.DataFrame, rows: pl.DataFrame, hashes: tuple[pl.Expr, pl.Expr]
+) -> Encoded | None:
+    """Replaces hashes by codes; None where a hash function is ambiguous."""
+    users, items = users.sort(USER), items.sort(items.columns)
+    user_codes = _codes(rows[_USER_HASH], users.select(hashes[0]).to_series())
+    item_codes = _codes(rows[_ITEM_HASH], items.select(hashes[1]).to_series())
+    if user_codes is None or item_codes is None:
+        return None
+    return Encoded(users[USER], items, user_codes, item_codes, rows.drop(_USER_HASH, _ITEM_HASH))
 
 
 def _hash(columns: Sequence[str], seed: int) -> pl.Expr:

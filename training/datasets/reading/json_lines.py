@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,7 @@ from training.datasets.reading.sources import shorten
 from training.errors import DatasetError
 
 BROKEN: Final = "\0broken"
+REASON_NO_OBJECT: Final = "line is no JSON object"
 _BLOCK_BYTES: Final = 2**24
 _LONGEST_LINE: Final = 2**28
 _MARK: Final = b"\xef\xbb\xbf"
@@ -67,18 +68,39 @@ def json_frames(
         )
     read = 0
     lines = _elements(_chain(first, blocks), shown) if is_array else _chain(first, blocks)
-    for block in lines:
-        text, count = _cleaned(block, shown, read, is_array=is_array)
-        if not count:
-            continue
-        if schema is None:
-            found = _as_text(text, shown)
-        else:
-            found = pl.read_ndjson(text, schema={**schema, BROKEN: pl.String()})
-        if len(found) != count:
-            raise DatasetError(f"{shown}: {len(found):,} of {count:,} objects were read")
-        read += count
+    for block in map(_without_lone, lines):
+        found = None if schema is None else _typed(block, schema)
+        if found is None:
+            text, count = _cleaned(block, shown, read, is_array=is_array)
+            if not count:
+                continue
+            found = _as_text(text, shown) if schema is None else _read(text, schema)
+            if len(found) != count:
+                raise DatasetError(f"{shown}: {len(found):,} of {count:,} objects were read")
+        read += len(found)
         yield found
+
+
+def _read(text: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    # A value of another type than that of its field is null.
+    return _parsed(text, schema={**schema, BROKEN: pl.String()}, ignore_errors=True)
+
+
+def _parsed(text: bytes, **options: Any) -> pl.DataFrame:
+    # polars expands what begins as a compressed file does, to any size.
+    return pl.read_ndjson(text if text.startswith(b"{") else b" " + text, **options)
+
+
+def _typed(block: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
+    """Returns the objects of a block; None where a line may be broken or blank."""
+    try:
+        found = _read(block, schema)
+    except pl.exceptions.PolarsError:
+        return None
+    count = block.count(b"\n") + (not block.endswith(b"\n"))
+    # A line that is no object is a row of nulls.
+    is_null = found.select(pl.all_horizontal(pl.all().is_null()).any()).item()
+    return None if len(found) != count or is_null else found
 
 
 def _as_text(text: bytes, shown: object) -> pl.DataFrame:
@@ -87,7 +109,7 @@ def _as_text(text: bytes, shown: object) -> pl.DataFrame:
     if len(inferred) > _MOST_FIELDS:
         raise DatasetError(f"{shown}: its objects have {len(inferred):,} fields; is it a table?")
     names = dict.fromkeys([*inferred, BROKEN], pl.String())
-    found = pl.read_ndjson(text, schema=names)
+    found = _parsed(text, schema=names)
     nested = {name for name, dtype in inferred.items() if dtype.is_nested()}
     nested |= _nested_among_text(text, found, nested)
     return found.with_columns(pl.lit(None, _NESTED).alias(name) for name in sorted(nested))
@@ -96,7 +118,7 @@ def _as_text(text: bytes, shown: object) -> pl.DataFrame:
 def _inferred(lines: list[bytes]) -> dict[str, pl.DataType]:
     """Returns the fields of objects and their types; polars cannot join some types."""
     try:
-        return dict(pl.read_ndjson(b"\n".join(lines), infer_schema_length=None).schema)
+        return dict(_parsed(b"\n".join(lines), infer_schema_length=None).schema)
     except pl.exceptions.PolarsError:
         if len(lines) == 1:
             raise
@@ -214,11 +236,15 @@ def _refuse_more(text: bytes, shown: object) -> None:
         raise DatasetError(f"{shown}: something follows the end of its array: '{found}'; remove it")
 
 
+def _without_lone(block: bytes) -> bytes:
+    """Returns a block with U+FFFD for each half of a surrogate pair; polars makes NUL of these."""
+    if b"\\u" in block and _MAY_BE_LONE.search(block):
+        return _ESCAPES.sub(lambda m: rb"\ufffd" if m["lone"] else m[0], block)
+    return block
+
+
 def _cleaned(block: bytes, shown: object, before: int, *, is_array: bool) -> tuple[bytes, int]:
     """Returns a block with broken lines replaced by objects that hold them, and its objects."""
-    if b"\\u" in block and _MAY_BE_LONE.search(block):
-        # polars makes NUL of half a surrogate pair.
-        block = _ESCAPES.sub(lambda m: rb"\ufffd" if m["lone"] else m[0], block)
     lines = [line for line in block.split(b"\n") if line.strip()]
     if not lines or _is_readable(block):
         return block, len(lines)
@@ -251,7 +277,7 @@ def _broken(lines: list[bytes], first: int) -> list[int]:
 
 def _is_readable(text: bytes) -> bool:
     try:
-        pl.read_ndjson(text, schema={BROKEN: pl.String})
+        _parsed(text, schema={BROKEN: pl.String})
     except pl.exceptions.PolarsError:
         return False
     return True

@@ -6,9 +6,11 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -65,7 +67,7 @@ class Part:
         Raises:
             DatasetError: it cannot be read, or is too large.
         """
-        with self._open() as file:
+        with self.open() as file:
             data: bytes = file.read(_LARGEST_IN_MEMORY + 1)
         if len(data) > _LARGEST_IN_MEMORY:
             raise DatasetError(f"{self.shown} has more than {_LARGEST_IN_MEMORY >> 30} GiB")
@@ -77,11 +79,16 @@ class Part:
         Raises:
             DatasetError: it cannot be read.
         """
-        with self._open() as source:
+        with self.open() as source:
             shutil.copyfileobj(source, file, _BLOCK_BYTES)
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
+    def open(self) -> Iterator[Any]:
+        """Opens it as a stream of its uncompressed bytes, with ``read``, ``readinto``, ``peek``.
+
+        Raises:
+            DatasetError: it cannot be read, or is damaged; also in the block of the context.
+        """
         with reading(Path(self.shown)):
             if self.member is None:
                 with open_bytes(self.path) as file:
@@ -211,17 +218,39 @@ def _check_size(part: Part, member: zipfile.ZipInfo, folder: Path) -> None:
         )
 
 
-def fingerprints(parts: Iterable[Part], root: Path) -> dict[str, dict[str, Any]]:
+def fingerprints(
+    parts: Iterable[Part], root: Path, stop: Callable[[], bool] = lambda: False
+) -> dict[str, dict[str, Any]]:
     """Returns the checksums of the files and archives that hold the parts, for the manifest.
 
     Args:
         parts: what was read.
-        root: the file or folder that was given; files are named below it.
+        root: the file or folder that was given; files are named below it, others by their names.
+        stop: tells whether the result is not wanted any more; then it is not whole.
     """
     found: dict[str, dict[str, Any]] = {}
     for path in dict.fromkeys(part.path for part in parts):
-        name = path.name if path == root else str(PurePosixPath(path.relative_to(root)))
+        inside = path != root and path.is_relative_to(root)
+        name = str(PurePosixPath(path.relative_to(root))) if inside else path.name
+        digest = hashlib.sha256()
         with reading(path), path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[name] = {"sha256": digest, "bytes": file.tell()}
+            while (block := file.read(_BLOCK_BYTES)) and not stop():
+                digest.update(block)
+            found[name] = {"sha256": digest.hexdigest(), "bytes": file.tell()}
     return found
+
+
+@contextmanager
+def fingerprinting(parts: Sequence[Part], root: Path) -> Iterator[Future[dict[str, Any]]]:
+    """Computes the checksums in a thread of its own, which ends with the context.
+
+    Args:
+        parts: what is read.
+        root: see ``fingerprints``.
+    """
+    ended = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        try:
+            yield executor.submit(fingerprints, parts, root, ended.is_set)
+        finally:
+            ended.set()  # an interrupted reading does not wait for the checksum of a large file

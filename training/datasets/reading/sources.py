@@ -76,12 +76,26 @@ def refuse_binary(path: Path, shown: object = None, *, decodes: bool = False) ->
         head = file.read(512)
     if not head:
         raise DatasetError(f"{name} is empty")
+    refuse_head(head, name, decodes=decodes)
+
+
+def refuse_head(head: bytes, shown: object, *, decodes: bool = False) -> None:
+    """Refuses what is neither text nor Parquet.
+
+    Args:
+        head: the first bytes, at least 262 of them where there are so many.
+        shown: the name of the file in messages.
+        decodes: whether the caller reads UTF-16.
+
+    Raises:
+        DatasetError: it begins as a file of another kind does.
+    """
     for magic, kind in _OTHERS if decodes else (*_OTHERS, *_WIDE):
         if head.startswith(magic):
-            raise DatasetError(f"{name} is {kind}")
+            raise DatasetError(f"{shown} is {kind}")
     offset, magic = _TAR_MAGIC
     if head[offset:].startswith(magic):
-        raise DatasetError(f"{name} is a tar archive; unpack it first")
+        raise DatasetError(f"{shown} is a tar archive; unpack it first")
 
 
 @contextmanager

@@ -87,8 +87,8 @@ def _batchwise(time: pl.Expr, read: Callable[[pl.Series], pl.Series]) -> pl.Expr
 
 def _from_texts(texts: pl.Series) -> pl.Series:
     """Tries the forms in turn on the texts that are still unread; most columns have one form."""
-    seconds = pl.repeat(None, len(texts), dtype=pl.Int64, eager=True)
-    for read in _FORMS:
+    seconds = _FORMS[0](texts)
+    for read in _FORMS[1:]:
         unread = seconds.is_null().arg_true()
         if unread.is_empty():
             break

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from training.datasets.reading import encoding
-from training.datasets.reading.encoding import encode, most_frequent_names
+from training.datasets.reading.encoding import encode, encode_blocks, most_frequent_names
 from training.errors import DatasetError
 
 SOURCE = pl.DataFrame(
@@ -44,6 +44,34 @@ def test_a_hash_shared_by_two_texts_is_noticed_and_another_taken(
     encoded = encode(SOURCE.lazy(), ["item", "name"], [])
 
     assert seeds == [0, 1, 2]
+    assert encoded.item_codes.tolist() == [1, 2, 0, 1]
+
+
+@pytest.mark.parametrize("between", [0, 500_000])
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_blocks_have_the_codes_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, between: int, size: int
+) -> None:
+    monkeypatch.setattr(encoding, "_ROWS_BETWEEN_JOINS", between)
+    read = [SOURCE.clear(), *SOURCE.iter_slices(size)]
+    encoded = encode_blocks(lambda: read, ["item", "name"])
+
+    whole = encode(SOURCE.lazy(), ["item", "name"], [pl.col("plays")])
+    assert encoded.users.equals(whole.users)
+    assert encoded.items.equals(whole.items)
+    assert encoded.user_codes.tolist() == whole.user_codes.tolist()
+    assert encoded.item_codes.tolist() == whole.item_codes.tolist()
+    assert encoded.rest.equals(whole.rest)
+
+
+def test_blocks_are_read_again_where_two_texts_share_a_hash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true_hash = encoding._hash
+    monkeypatch.setattr(
+        encoding, "_hash", lambda items, seed: true_hash(items, seed) % (2 if seed == 0 else 2**63)
+    )
+    encoded = encode_blocks(lambda: SOURCE.iter_slices(2), ["item", "name"])
     assert encoded.item_codes.tolist() == [1, 2, 0, 1]
 
 

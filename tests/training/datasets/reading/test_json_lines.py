@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from pathlib import Path
 
 import polars as pl
@@ -107,6 +108,18 @@ def test_half_a_surrogate_pair_is_no_nul(tmp_path: Path) -> None:
     records = load(write(tmp_path / "a.jsonl", text), LoadOptions())
     assert pairs(records) == [("\\ud800x", "\N{GRINNING FACE}", 1.0)]
     assert records.rows.dropped == {"id with invalid UTF-8": 1}
+
+
+def test_a_line_that_begins_as_a_compressed_file_is_not_expanded(tmp_path: Path) -> None:
+    # polars would expand it, to any size.
+    packed = zlib.compress(LINE.encode() * 1000)
+    assert b"\n" not in packed
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(LINE.encode() + packed + b"\n" + LINE.encode())
+    records = load(file, LoadOptions())
+    assert records.rows.dropped == {"line is no JSON object": 1}
+    frames = list(json_frames(io.BytesIO(packed + b"\n"), "x", {"user_id": pl.String()}))
+    assert [len(frame) for frame in frames] == [1]
 
 
 def test_names_that_look_like_json_are_names(tmp_path: Path) -> None:
