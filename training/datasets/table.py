@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 
 from training.data.records import Records
 from training.datasets.dataset import Dataset
+from training.datasets.reading.dialects.names import (
+    NOTE_BROKEN,
+    NOTE_GARBLED,
+    NOTE_QUOTED,
+    odd_names,
+)
+from training.datasets.reading.dialects.numbers import NumberForm, flags_for, form_of
 from training.datasets.reading.encoding import (
     REASON_LONG_ID,
     REPLACEMENT,
@@ -45,9 +52,9 @@ REASON_BROKEN_ID: Final = "id with invalid UTF-8"
 REASON_COLUMNS: Final = "more fields than the header has"
 NOTE_TIME: Final = "timestamp missing or unreadable, so no times were read"
 NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no times were read"
-NOTE_QUOTED: Final = "id in quotation marks, taken as they are (--quoting removes them)"
-
-_IN_QUOTES: Final = '^".*"$'
+_ROLES: Final = {NOTE_BROKEN: NAME_COLUMN, NOTE_GARBLED: NAME_COLUMN, NOTE_QUOTED: ITEM}
+_ENCODINGS: Final = "--encoding cp1252 may read it"
+_ALL_FORMS: Final = len(NumberForm.candidates(None, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +74,21 @@ class _Example:
 def load(path: Path, options: TableOptions) -> Records:
     """Reads a table with a user and an item in each row.
 
-    Ids are read unchanged. Text has a header. Fields between commas may be quoted, those between
-    tabs only where the options say so.
+    Ids are read unchanged. The dialect of text is taken from its first lines, where these make it
+    clear, and from the options.
 
     Args:
         path: a file, a folder or pattern of parts, or ``-``; the content decides the format.
-        options: the names of the columns, and whether fields are quoted.
+        options: the names of the columns, and the dialect.
 
     Raises:
         DatasetError: the file is missing, of another kind or damaged, its rows do not add up, a
             column is missing, or no row can be used.
     """
-    with opening(path) as parts, TemporaryDirectory(prefix="encore-reading-") as place:
+    with (
+        opening(path, decodes=True) as parts,
+        TemporaryDirectory(prefix="encore-reading-") as place,
+    ):
         table = table_of(parts, options, path, Path(place))
         with reading(table.shown):
             schema = table.scan.collect_schema()
@@ -102,15 +112,16 @@ def load_frame(frame: pl.DataFrame, shown: str, options: TableOptions) -> Record
 def _read(table: Table, schema: pl.Schema, options: TableOptions) -> Records:
     count = table.count(schema, is_certain=options.quoting is True)
     with surveying(*table.parts, count=count) as survey:
-        columns = _columns(schema, table, options, survey)
-        raw = _encode(table, schema, columns, survey)
+        columns, numbers = _columns(schema, table, options, survey)
+        raw = _encode(table, schema, columns, numbers, survey)
         ids, rows = _check(raw, options.normalization, is_text=table.is_text)
         encoded = ids.encoded
         asked = options.timestamp_column is not None or columns.time_form is not None
         timestamps, odd = _timestamps(encoded, rows, asked=asked)
         noted = {note: int(marks.sum()) for note, marks in odd.items()}
-        noted |= _quoted_ids(encoded, rows, table) | ids.notes(rows)
-        examples = _examples(table, columns, rows, odd)
+        marks = odd_names(encoded, rows.usable, NAME_COLUMN, takes_quotes=table.takes_quotes)
+        noted |= {note: int(marked.sum()) for note, marked in marks.items()} | ids.notes(rows)
+        examples = _examples(table, columns, rows, odd | marks)
         _refuse_without_records(table, encoded, rows, examples)
         records = records_of(
             encoded,
@@ -123,43 +134,72 @@ def _read(table: Table, schema: pl.Schema, options: TableOptions) -> Records:
             timestamps=timestamps,
         )
     counts = replace(records.rows, examples={what: str(one) for what, one in examples.items()})
-    return ids.annotate(replace(records, rows=counts, remark=columns.remark), rows)
+    remark = "; ".join(filter(None, [table.remark(numbers, options), columns.remark]))
+    return ids.annotate(replace(records, rows=counts, remark=remark), rows)
 
 
 def _columns(
     schema: pl.Schema, table: Table, options: TableOptions, survey: Future[Survey]
-) -> Columns:
+) -> tuple[Columns, NumberForm]:
+    """Returns the columns, and the form of plays."""
     try:
-        return Columns.find(schema, table.shown, options)
+        columns = Columns.find(schema, table.shown, options, table.hint(schema))
+        return columns, _number_form(table, schema, columns, options)
     except DatasetError:
-        if any("\n" in name for name in schema):
-            survey.result()  # raises the better error if a quotation mark in the header is wrong
+        if table.dialects:
+            survey.result()  # raises the better error if a quotation mark is wrong
         raise
 
 
-def _encode(table: Table, schema: pl.Schema, columns: Columns, survey: Future[Survey]) -> Encoded:
+def _number_form(
+    table: Table, schema: pl.Schema, columns: Columns, options: TableOptions
+) -> NumberForm:
+    """Returns the form of plays, which text without such options tells by its first rows."""
+    candidates = NumberForm.candidates(options.decimal, options.thousands)
+    column = columns.by_role.get(PLAYS)
+    is_text = column is not None and schema[column] == pl.String
+    if len(candidates) < _ALL_FORMS and not is_text:
+        why = "there is none" if column is None else f"'{column}' holds {schema[column]}"
+        raise DatasetError(
+            f"{table.shown}: --decimal and --thousands are for a column of plays that is text, and "
+            f"{why}; leave them out"
+        )
+    if column is None or not is_text or not table.dialects:
+        return candidates[0]
+    with reading(table.shown):
+        first = table.first_values(column)
+    return form_of(first, candidates, table.shown, column)
+
+
+def _encode(
+    table: Table,
+    schema: pl.Schema,
+    columns: Columns,
+    numbers: NumberForm,
+    survey: Future[Survey],
+) -> Encoded:
     """Reads the columns, and refuses the file if not all of its rows were read."""
     try:
         with reading(table.shown):
-            encoded = encode(*_select(table, schema, columns))
+            encoded = encode(*_select(table, schema, columns, numbers))
     except DatasetError:
         survey.result()  # names the line, if a quotation mark is the cause
         raise
     found = survey.result()
-    if table.separator is not None:
-        found.check(table.parts, len(encoded) + len(table.parts))
+    if table.dialects:
+        found.check(table.parts, len(encoded) + table.headers)
     return encoded
 
 
 def _select(
-    table: Table, schema: pl.Schema, found: Columns
+    table: Table, schema: pl.Schema, found: Columns, numbers: NumberForm
 ) -> tuple[pl.LazyFrame, list[str], list[pl.Expr]]:
     """Returns the arguments of ``encode``: the source, its item columns and the other columns."""
     path, columns = table.shown, found.by_role
     items = {
         role: _as_id(columns[role], schema, path) for role in (ITEM, NAME_COLUMN) if role in columns
     }
-    rest = {PLAYS: _as_plays(columns.get(PLAYS), schema, path)}
+    rest = {PLAYS: _as_plays(columns.get(PLAYS), schema, path, numbers)}
     if EXTRA in schema:
         rest[EXTRA] = pl.col(EXTRA) != ""
     if BROKEN in schema:
@@ -186,14 +226,14 @@ def _kind(dtype: pl.DataType) -> str:
     return "lists or objects" if dtype.is_nested() else str(dtype)
 
 
-def _as_plays(column: str | None, schema: pl.Schema, path: str) -> pl.Expr:
+def _as_plays(column: str | None, schema: pl.Schema, path: str, numbers: NumberForm) -> pl.Expr:
     if column is None:
         return pl.lit(1.0, dtype=pl.Float32)
     plays, dtype = pl.col(column), schema[column]
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Null)):
         raise DatasetError(f"{path}: the column '{column}' holds {_kind(dtype)}; plays are numbers")
     if dtype == pl.String:
-        plays = plays.str.strip_chars(" ")
+        plays = numbers.read(plays)
     return plays.cast(pl.Float32, strict=False).fill_null(float("nan"))
 
 
@@ -255,18 +295,6 @@ def _timestamps(
     return seconds, {}
 
 
-def _quoted_ids(encoded: Encoded, rows: Rows, table: Table) -> dict[str, int]:
-    if table.separator is None or table.is_quoted:
-        return {}
-    is_quoted = np.zeros(len(encoded), dtype=bool)
-    for ids, codes in (
-        (encoded.users, encoded.user_codes),
-        (encoded.items[ITEM], encoded.item_codes),
-    ):
-        is_quoted |= ids.str.contains(_IN_QUOTES).to_numpy()[codes]
-    return {NOTE_QUOTED: int((is_quoted & rows.usable).sum())}
-
-
 def _examples(
     table: Table, columns: Columns, rows: Rows, odd: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, _Example]:
@@ -278,17 +306,27 @@ def _examples(
         (REASON_PERIOD, TIME),
     ]
     found = [(reason, role, rows.dropped(reason)) for reason, role in about]
-    found += [(note, TIME, marks) for note, marks in odd.items()]
+    found += [(note, _ROLES.get(note, TIME), marks) for note, marks in odd.items()]
     examples = {}
     for reason, role, marks in found:
         column = BROKEN if role == BROKEN else columns.by_role.get(role)
         if column is not None and marks.any():
             with reading(table.shown):
                 row, value = table.example(marks, column)
-            is_form = reason in (REASON_TIME, NOTE_TIME)
-            advice = remedy(value, columns.time_form) if is_form else ""
+            advice = _advice(reason, value, columns, table)
             examples[reason] = _Example(row, value, table.after, advice)
     return examples
+
+
+def _advice(reason: str, value: str, columns: Columns, table: Table) -> str:
+    """Returns what to do about a value, or nothing."""
+    if reason in (REASON_TIME, NOTE_TIME):
+        return remedy(value, columns.time_form)
+    if reason == NOTE_BROKEN and table.is_text:
+        return _ENCODINGS
+    if reason == REASON_NO_PLAYS and (flags := flags_for(value)):
+        return f"{flags} would read it"
+    return ""
 
 
 def _drop_bad_ids(

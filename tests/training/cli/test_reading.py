@@ -175,7 +175,7 @@ def test_test_pairs_that_training_has_as_well_are_told(
 
 def write_plays(path: Path, rows: int, unreadable: int, *, zero: int = 0) -> Path:
     """Writes a table in which the plays of some rows are no numbers, and of some zero."""
-    plays = ["1,000"] * unreadable + ["0"] * zero + ["2"] * (rows - unreadable - zero)
+    plays = ["many"] * unreadable + ["0"] * zero + ["2"] * (rows - unreadable - zero)
     lines = [f'u{n % 7},x{n % 11},"{one}"' for n, one in enumerate(plays)]
     path.write_text("\n".join(["user_id,item_id,plays", *lines, ""]))
     return path
@@ -199,7 +199,7 @@ def test_more_than_a_hundredth_of_unreadable_rows_is_warned_of_in_the_last_line(
     last = capsys.readouterr().err.strip().splitlines()[-1]
     expected = (
         f"warning: {unreadable} of 200 rows ({unreadable / 200:.1%}) cannot be read (plays missing "
-        f"or no number: {unreadable}, for example '1,000' in row 1 after the header)"
+        f"or no number: {unreadable}, for example 'many' in row 1 after the header)"
     )
     assert (last == expected) == warned
     assert last.startswith("warning") == warned
@@ -210,7 +210,6 @@ def test_more_than_a_hundredth_of_unreadable_rows_is_warned_of_in_the_last_line(
 def test_more_than_a_fifth_of_unreadable_rows_is_refused_unless_allowed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    # Was wrong: a thousands separator lost most rows, and what was left was published.
     table = write_plays(tmp_path / "plays.csv", 200, 41)
     out = tmp_path / "out"
     where = {"train": ["--models", str(out)], "evaluate": ["--json", str(out)]}
@@ -220,13 +219,31 @@ def test_more_than_a_fifth_of_unreadable_rows_is_refused_unless_allowed(
     assert main(tokens) == 1
     said = error_of(capsys)
     assert f"{table}: 41 of 200 rows (20.5%) cannot be read" in said
-    assert "'1,000' in row 1" in said
+    assert "'many' in row 1" in said
     assert "--allow-unreadable" in said
     assert list(out.glob("*")) == []
 
     quick = [] if command == "tune" else QUICK
     assert main([*tokens, *quick, "--k", "1", "--allow-unreadable"]) == 0
     assert "warning: 41 of 200 rows (20.5%) cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_numbers_with_two_meanings_are_refused_and_nothing_is_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    # Was wrong: a thousands separator lost most rows, and what was left was published.
+    table = tmp_path / "plays.csv"
+    lines = [f'u{n % 7},x{n % 11},"{900 + 50 * n:,}"' for n in range(50)]
+    table.write_text("\n".join(["user_id,item_id,plays", *lines, ""]))
+    where = {"train": "--models", "evaluate": "--json"}
+    tokens = [command, *of_table(table), where[command], str(tmp_path / "out")]
+    assert main(tokens) == 1
+    assert error_of(capsys) == (
+        f"error: {table}: '1,000' in the column 'plays' can be 1 or 1000; --decimal \",\" or "
+        '--thousands "," says which'
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_of_both_parts_of_a_ready_made_split_most_rows_have_to_be_readable(

@@ -34,6 +34,10 @@ _VALUES: Final[dict[str, Any]] = {
     "timestamp_format": "%d.%m.%Y",
     "normalize_ids": "nfc",
     "disliked": False,
+    "separator": ";",
+    "encoding": "cp1252",
+    "decimal": ",",
+    "thousands": ",",
 }
 _OTHER: Final[dict[type, Any]] = {
     type(None): "other",

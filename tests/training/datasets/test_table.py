@@ -118,7 +118,7 @@ def test_missing_empty_and_unknown_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="it has a header, but no rows"):
         read_csv(tmp_path, "user_id,item_id\n")
     for text in ("\n\n", "\ufeff"):
-        with pytest.raises(DatasetError, match=r"cannot be read|no column"):
+        with pytest.raises(DatasetError, match="is empty: all of its lines are blank"):
             read_csv(tmp_path, text)
 
 
@@ -232,12 +232,17 @@ def test_a_tsv_has_no_quoting_unless_told(tmp_path: Path) -> None:
     assert pairs(records) == [("u", "x", 1.0), ('"v"', "y", 1.0)]
     assert records.items.names.to_list() == ['"Weird Al" Y', '12"']
     assert records.rows.noted == {
-        "id in quotation marks, taken as they are (--quoting removes them)": 1
+        "id or name in quotation marks, taken as they are (--quoting removes them)": 1
     }
     write(file, '"user_id"\t"item_id"\n"u"\t"x\ty"\n')
     assert pairs(load(file, LoadOptions(quoting=True))) == [("u", "x\ty", 1.0)]
+    records = load(file, LoadOptions())
+    assert pairs(records) == [("u", "x\ty", 1.0)]
+    assert records.remark.startswith(
+        "read as its first lines show: fields in quotation marks (--no-quoting would say otherwise)"
+    )
     with pytest.raises(DatasetError, match=r"no column 'user_id'.*--quoting reads fields in quot"):
-        load(file, LoadOptions())
+        load(file, LoadOptions(quoting=False))
     pl.DataFrame({"user_id": "u", "item_id": "x"}).write_parquet(tmp_path / "a.parquet")
     with pytest.raises(DatasetError, match="Parquet, in which nothing is quoted; leave --quoting"):
         load(tmp_path / "a.parquet", LoadOptions(quoting=False))

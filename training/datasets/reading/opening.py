@@ -67,11 +67,12 @@ class Part:
 
 
 @contextmanager
-def opening(path: Path) -> Iterator[list[Part]]:
+def opening(path: Path, *, decodes: bool = False) -> Iterator[list[Part]]:
     """Opens the files that a path names; yields them in the order of their names.
 
     Args:
         path: a file, a folder, a pattern, or ``-`` for standard input.
+        decodes: whether the caller reads UTF-16, which is refused otherwise.
 
     Raises:
         DatasetError: there is no such file, it cannot be expanded, or it is no data.
@@ -83,7 +84,7 @@ def opening(path: Path) -> Iterator[list[Part]]:
         # Spark writes empty parts.
         parts = [part for part in plain if part.plain.stat().st_size > 0] or plain[:1]
         for part in parts:
-            refuse_binary(part.plain, part)
+            refuse_binary(part.plain, part, decodes=decodes)
         yield parts
 
 

@@ -7,6 +7,7 @@ those are not clear.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -17,9 +18,10 @@ from training.datasets.reading.sources import shorten
 from training.errors import DatasetError
 
 _QUOTE: Final = ord('"')
-_NEWLINE: Final = ord("\n")
+_NEWLINE: Final = b"\n"
 _RETURN: Final = ord("\r")
 _MARK: Final = b"\xef\xbb\xbf"
+_QUOTED_PART: Final = re.compile(rb'"[^"]*"')
 # In a longer quoted field the quotation mark was most likely never closed.
 _LONGEST_RECORD: Final = 2**24
 _REMEDY: Final = (
@@ -51,14 +53,28 @@ class RecordCounter:
         path: the file, for messages.
         quoting: None for a file in which each line is a record.
         has_header: whether there is a header; blank lines before it are no records.
+        skipped: lines before the header or the first record that are no records either.
+        line_end: one byte. Where it is CR, a line that ends in LF is refused.
+        shape: the separator of an unquoted file and its number of columns. With it, or with
+            ``quoting``, rows between which CR stands alone are refused, as they would be one row.
     """
 
     def __init__(
-        self, path: object, quoting: Quoting | None = None, *, has_header: bool = False
+        self,
+        path: object,
+        quoting: Quoting | None = None,
+        *,
+        has_header: bool = False,
+        skipped: int = 0,
+        line_end: bytes = _NEWLINE,
+        shape: tuple[bytes, int] | None = None,
     ) -> None:
         self._path = path
         self._quoting = quoting
         self._skips_blank = has_header
+        self._skipped = skipped
+        self._end = line_end
+        self._shape = shape if quoting is None else (quoting.separator, quoting.columns)
         self._rest = b""
         self._records = 0
         self._lines = 0
@@ -71,10 +87,13 @@ class RecordCounter:
         Raises:
             DatasetError: a quotation mark stands where it may not, or its field is too long.
         """
-        if self._is_first or self._skips_blank:
+        if self._is_first or self._skipped or self._skips_blank:
             block = self._begin(bytes(block))
         if self._quoting is None:
-            self._records += int(np.count_nonzero(np.frombuffer(block, np.uint8) == _NEWLINE))
+            self._check_ends(block)
+            is_end = np.frombuffer(block, np.uint8) == self._end[0]
+            found = int(np.count_nonzero(is_end))
+            self._records, self._lines = self._records + found, self._lines + found
             self._rest = bytes(block[-1:]) or self._rest
             return
         text = self._rest + block
@@ -84,12 +103,17 @@ class RecordCounter:
             self._refuse_open()
 
     def _begin(self, block: bytes) -> bytes:
-        """Removes the byte order mark, and blank lines before a header."""
+        """Removes the byte order mark, lines to skip, and blank lines before a header."""
         if self._is_first:
             block, self._is_first = block.removeprefix(_MARK), False
+        while self._skipped:
+            _, end, block = block.partition(self._end)
+            if not end:
+                return b""
+            self._skipped, self._lines = self._skipped - 1, self._lines + 1
         if self._skips_blank:
             content = block.lstrip(b"\r\n")
-            self._lines += block.count(b"\n", 0, len(block) - len(content))
+            self._lines += block.count(self._end, 0, len(block) - len(content))
             block, self._skips_blank = content, not content
         return block
 
@@ -100,9 +124,9 @@ class RecordCounter:
             DatasetError: a quoted field is open at the end.
         """
         if self._quoting is None:
-            return self._records + (self._rest not in {b"", b"\n"})
+            return self._records + (self._rest not in {b"", self._end})
         if self._rest:
-            text, self._rest = self._rest + b"\n", b""
+            text, self._rest = self._rest + self._end, b""
             if self._end_of_records(text, self._quoting) < len(text):
                 self._rest = text
                 self._refuse_open()
@@ -112,13 +136,14 @@ class RecordCounter:
         """Counts the complete records at the beginning of a text; returns where they end."""
         content = np.frombuffer(text, dtype=np.uint8)
         room = self._room_for(len(content))
-        newline = _bits(content, _NEWLINE, room)
+        newline = _bits(content, self._end[0], room)
+        self._check_ends(text)
         if b'"' not in text or _is_regular(text, newline, quoting.separator[0], room):
             found = int(np.bitwise_count(newline).sum())
             self._records, self._lines = self._records + found, self._lines + found
-            return text.rfind(b"\n") + 1
+            return text.rfind(self._end) + 1
         quotes = np.flatnonzero(content == _QUOTE)
-        newlines = np.flatnonzero(content == _NEWLINE)
+        newlines = np.flatnonzero(content == self._end[0])
         is_quoted = (np.searchsorted(quotes, newlines) & 1).astype(bool)
         ends = newlines[~is_quoted]
         if not len(ends):
@@ -148,22 +173,22 @@ class RecordCounter:
             quotes: positions of its quotation marks, an even number.
             quoting: the format.
         """
-        separator = quoting.separator[0]
+        separator, newline = quoting.separator[0], self._end[0]
         openers, closers = quotes[0::2], quotes[1::2]
         before = content[openers - 1]
-        begins = (before == separator) | (before == _NEWLINE) | (openers == 0)
+        begins = (before == separator) | (before == newline) | (openers == 0)
         # An opening mark directly after a closing one is the second half of a doubled mark.
         goes_on = np.zeros(len(openers), dtype=bool)
         goes_on[1:] = openers[1:] == closers[:-1] + 1
         after = content[closers + 1]
-        ends = (after == separator) | (after == _NEWLINE) | (after == _RETURN)
+        ends = (after == separator) | (after == newline) | (after == _RETURN)
         ends[:-1] |= goes_on[1:]
         is_odd = ~(begins | goes_on)
         for pair in np.flatnonzero(is_odd).tolist():
             place = pair
             while place == pair or (place < len(openers) and goes_on[place]):
                 inside = text[openers[place] : closers[place]]
-                if b"\n" in inside or inside.endswith(quoting.separator):
+                if self._end in inside or inside.endswith(quoting.separator):
                     self._refuse_quote(text, int(openers[place]), None)
                 ends[place] = True  # two characters of one field that is not quoted
                 place += 1
@@ -183,7 +208,7 @@ class RecordCounter:
         """Refuses a record of several lines if most of these look like records themselves."""
         for record in np.unique(np.searchsorted(ends, inner)).tolist():
             begin = int(ends[record - 1]) + 1 if record else 0
-            lines = text[begin : int(ends[record])].split(b"\n")
+            lines = text[begin : int(ends[record])].split(self._end)
             fits = [line.count(quoting.separator) == quoting.columns - 1 for line in lines]
             if fits[0] and fits[-1] and 2 * sum(fits) > len(fits):
                 first = self._line_of(text, begin)
@@ -195,10 +220,45 @@ class RecordCounter:
                     "correct the line"
                 )
 
+    def _check_ends(self, block: bytes | memoryview) -> None:
+        """Refuses a line end of another kind, outside of quotation marks."""
+        if self._end != _NEWLINE:
+            self._refuse_newlines(bytes(block))
+        elif self._shape is not None:
+            text = bytes(block)
+            if b"\r" in text and text.count(b"\r") > text.count(b"\r\n"):
+                self._doubt_returns(text, *self._shape)
+
+    def _refuse_newlines(self, text: bytes) -> None:
+        content = np.frombuffer(text, dtype=np.uint8)
+        feeds = np.flatnonzero(content == _NEWLINE[0])
+        if self._quoting is not None:
+            quotes = np.flatnonzero(content == _QUOTE)
+            feeds = feeds[np.searchsorted(quotes, feeds) % 2 == 0]
+        if len(feeds):
+            raise DatasetError(
+                f"{self._path}: line {self._line_of(text, int(feeds[0]))} ends in LF, and the "
+                "lines before it in CR alone; write the file with one kind of line ends"
+            )
+
+    def _doubt_returns(self, text: bytes, separator: bytes, columns: int) -> None:
+        """Refuses a line that CR divides into rows; elsewhere CR is a character."""
+        start = 0
+        for line in text.split(_NEWLINE) if columns > 1 else ():
+            bare = line if self._quoting is None else _QUOTED_PART.sub(b"", line)
+            rows = bare.removesuffix(b"\r").split(b"\r")
+            if len(rows) > 1 and sum(row.count(separator) == columns - 1 for row in rows) > 1:
+                raise DatasetError(
+                    f"{self._path}: line {self._line_of(text, start)} holds {len(rows)} rows that "
+                    f"end in CR alone: '{shorten(line.decode(errors='replace'))}'; write the file "
+                    "with one kind of line ends"
+                )
+            start += len(line) + 1
+
     def _refuse_quote(self, text: bytes, at: int, opener: int | None) -> NoReturn:
         line = self._line_of(text, at)
-        begin = text.rfind(b"\n", 0, at) + 1
-        shown = shorten(text[begin : text.find(b"\n", at)].decode(errors="replace"))
+        begin = text.rfind(self._end, 0, at) + 1
+        shown = shorten(text[begin : text.find(self._end, at)].decode(errors="replace"))
         since = ""
         if opener is not None and (first := self._line_of(text, opener)) != line:
             since = f", in a quoted field that begins in line {first}"
@@ -209,10 +269,10 @@ class RecordCounter:
 
     def _refuse_open(self) -> NoReturn:
         text = self._rest
-        newlines = (at for at, byte in enumerate(text) if byte == _NEWLINE)
+        newlines = (at for at, byte in enumerate(text) if byte == self._end[0])
         inner = next((at for at in newlines if text.count(b'"', 0, at) % 2), len(text))
         opener = text.rfind(b'"', 0, inner)
-        shown = shorten(text[text.rfind(b"\n", 0, opener) + 1 : inner].decode(errors="replace"))
+        shown = shorten(text[text.rfind(self._end, 0, opener) + 1 : inner].decode(errors="replace"))
         raise DatasetError(
             f"{self._path}: in line {self._line_of(text, opener)} a quotation mark is opened and "
             f"never closed: '{shown}'. {_REMEDY}"
@@ -220,7 +280,7 @@ class RecordCounter:
 
     def _line_of(self, text: bytes, at: int) -> int:
         """Returns the line number, from 1, of a position in the present text."""
-        return self._lines + text.count(b"\n", 0, at) + 1
+        return self._lines + text.count(self._end, 0, at) + 1
 
 
 def _is_regular(

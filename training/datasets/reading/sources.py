@@ -24,10 +24,12 @@ _PATTERN: Final = re.compile(r"[*?[]")
 _SHOWN_CHARACTERS: Final = 80
 _TAR_MAGIC: Final = (257, b"ustar")
 _PACKED: Final = ("", ".gz", ".zst", ".bz2", ".xz", ".zip")
-_OTHERS: Final = (
-    (b"SQLite format 3\x00", "an SQLite database; export its table as CSV (sqlite3 -header -csv)"),
+_WIDE: Final = (
     (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
     (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+)
+_OTHERS: Final = (
+    (b"SQLite format 3\x00", "an SQLite database; export its table as CSV (sqlite3 -header -csv)"),
     (b"ARROW1", "a Feather (Arrow) file; save it as Parquet"),
     (b"FEA1", "a Feather file; save it as Parquet"),
     (b"ORC", "an ORC file; save it as Parquet"),
@@ -149,12 +151,13 @@ def find_file(path: Path, name: str, *, subfolder: str, source: str) -> Path:
     raise DatasetError(f"{path} holds no {name}{hint}. Put it there; it comes from {source}")
 
 
-def refuse_binary(path: Path, shown: object = None) -> None:
+def refuse_binary(path: Path, shown: object = None, *, decodes: bool = False) -> None:
     """Refuses a file that is neither text nor Parquet.
 
     Args:
         path: the file, uncompressed.
         shown: its name in messages; by default the path.
+        decodes: whether the caller reads UTF-16.
 
     Raises:
         DatasetError: the file is empty, or begins as a file of another kind does.
@@ -164,20 +167,21 @@ def refuse_binary(path: Path, shown: object = None) -> None:
         head = file.read(512)
     if not head:
         raise DatasetError(f"{name} is empty")
-    refuse_head(head, name)
+    refuse_head(head, name, decodes=decodes)
 
 
-def refuse_head(head: bytes, shown: object) -> None:
+def refuse_head(head: bytes, shown: object, *, decodes: bool = False) -> None:
     """Refuses what is neither text nor Parquet.
 
     Args:
         head: the first bytes, at least 262 of them where there are so many.
         shown: the name of the file in messages.
+        decodes: whether the caller reads UTF-16.
 
     Raises:
         DatasetError: it begins as a file of another kind does.
     """
-    for magic, kind in _OTHERS:
+    for magic, kind in _OTHERS if decodes else (*_OTHERS, *_WIDE):
         if head.startswith(magic):
             raise DatasetError(f"{shown} is {kind}")
     offset, magic = _TAR_MAGIC

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
+from training.datasets.reading.dialects.options import DialectOptions
 from training.datasets.reading.encoding import USER
 from training.datasets.reading.ids import Normalization
 from training.datasets.reading.time_form import TimeForm
@@ -23,6 +25,7 @@ EXTRA: Final = "\0extra"
 # Columns that say something of a row, and that no file has.
 _MARK: Final = "\0"
 _SHOWN: Final = 20
+_NUMBERED: Final = re.compile(r"_duplicated_\d+$")
 
 # The usual names of columns that no option names, the preferred name first.
 _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
@@ -39,7 +42,7 @@ _OPTIONS: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableOptions:
+class TableOptions(DialectOptions):
     """Options of reading a table.
 
     If an option names the column of times, a row with an unreadable time is left out. If
@@ -65,17 +68,15 @@ unless it has %z. Default: Unix time or ISO 8601."
     "How ids of a table are made equal, some of nfc,strip,float,null: Unicode normalisation NFC, \
 no spaces around them, no .0 after whole numbers, and NULL, nan and the like are missing. Default: \
 they stay as they are."
-    quoting: bool | None = None
-    "Whether fields of a table may stand in quotation marks. Default: in CSV they may, in TSV a \
-quotation mark is a character."
 
     def __post_init__(self) -> None:
         """Refuses values that cannot be.
 
         Raises:
-            DatasetError: one is no form of times, or no way of normalising ids.
+            DatasetError: one is no form of times, no way of normalising ids, or no dialect.
         """
         _ = self.time_form, self.normalization
+        self.check_dialect()
 
     @property
     def time_form(self) -> TimeForm | None:
@@ -105,8 +106,16 @@ class Columns:
     time_form: TimeForm | None = None
 
     @classmethod
-    def find(cls, schema: pl.Schema, path: object, options: TableOptions) -> Columns:
+    def find(
+        cls, schema: pl.Schema, path: object, options: TableOptions, hint: str = ""
+    ) -> Columns:
         """Finds the columns that options name, and the others by their usual names.
+
+        Args:
+            schema: of the table.
+            path: its name in messages.
+            options: the names of columns.
+            hint: why columns may be missing, as the end of a message.
 
         Raises:
             DatasetError: a column that an option names is missing.
@@ -115,7 +124,7 @@ class Columns:
         chosen: dict[str, str] = {}
         for role, option in _OPTIONS.items():
             if (column := getattr(options, option)) is not None:
-                chosen[role] = _named(column, found, path, option)
+                chosen[role] = _named(column, found, path, option, hint)
         if NAME not in chosen and (names := _called("name", found)):
             chosen[NAME] = names[0]
         doubts = []
@@ -139,7 +148,7 @@ def _called(column: str, found: Sequence[str]) -> list[str]:
     return [column] if column in found else [one for one in found if one.strip() == column.strip()]
 
 
-def _named(column: str, found: Sequence[str], path: object, option: str) -> str:
+def _named(column: str, found: Sequence[str], path: object, option: str, hint: str) -> str:
     """Returns the column that an option names; spaces around names do not count."""
     called = _called(column, found)
     if len(called) == 1:
@@ -150,7 +159,6 @@ def _named(column: str, found: Sequence[str], path: object, option: str) -> str:
             f"{path} has {len(called)} columns '{column.strip()}', which differ in spaces around "
             f"them: {_listed(called)}. {switch} names one of them exactly"
         )
-    hint = ""
     if f'"{column}"' in [one.strip() for one in found]:
         hint = ". --quoting reads fields in quotation marks"
     raise DatasetError(
@@ -201,5 +209,6 @@ def _taken(what: str, fitting: Sequence[str]) -> str:
 
 
 def _listed(columns: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, columns[:_SHOWN]))
+    # Of columns with the same name, the parser adds a number to all but the first.
+    shown = ", ".join(repr(_NUMBERED.sub("", name)) for name in columns[:_SHOWN])
     return f"{shown} and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else shown

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.datasets.reading.compression import without_ending
+from training.datasets.reading.dialects.detection import dialect_of
+from training.datasets.reading.dialects.dialect import Dialect, described
+from training.datasets.reading.dialects.numbers import NumberForm
+from training.datasets.reading.dialects.options import DOUBLE_COLON
+from training.datasets.reading.dialects.transcoding import decoded, mark_of, separated
 from training.datasets.reading.json_lines import is_json, json_scan
 from training.datasets.reading.opening import Part, head_of, is_parquet, same_columns
 from training.datasets.reading.record_count import Quoting, RecordCounter
@@ -26,7 +30,16 @@ _JSON: Final = "JSON"
 _JSON_ENDINGS: Final = (".json", ".jsonl", ".ndjson")
 # Rows among which an example that is not blank is looked for.
 _LOOKED_AT: Final = 10_000
-_SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+# Rows by which the form of numbers is found out, and most parts that these are of.
+_SAMPLED_ROWS: Final = 10_000
+_SAMPLED_PARTS: Final = 50
+# Options that other files than text do not take, with what these files lack.
+_TEXT_OPTIONS: Final = {
+    "quoting": "nothing is quoted",
+    "separator": "nothing separates fields",
+    "header": "there is no header",
+    "columns": "columns have their names",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +50,62 @@ class Table:
         shown: its path, for messages.
         parts: its files.
         scan: its columns, as text where it is no Parquet.
-        separator: between its fields, None in Parquet and JSON.
-        is_quoted: whether its fields may be quoted.
+        scans: the rows of each file.
+        dialects: of its files, none in Parquet and JSON.
         is_text: whether it may hold invalid UTF-8.
+        mark: the encoding that its first bytes say, where it is not UTF-8; or nothing.
     """
 
     shown: str
     parts: Sequence[Part]
     scan: pl.LazyFrame
-    separator: str | None = None
-    is_quoted: bool = False
+    scans: Sequence[pl.LazyFrame] = ()
+    dialects: Sequence[Dialect] = ()
     is_text: bool = True
+    mark: str = ""
 
     @property
     def after(self) -> str:
         """From where rows are counted, for a message."""
-        return " after the header" if self.separator is not None else ""
+        return " after the header" if self.headers else ""
+
+    @property
+    def headers(self) -> int:
+        """The number of headers, which are no rows."""
+        return sum(dialect.has_header for dialect in self.dialects)
+
+    @property
+    def takes_quotes(self) -> bool:
+        """Whether quotation marks around fields are taken as characters."""
+        return any(not dialect.is_quoted for dialect in self.dialects)
+
+    def remark(self, numbers: NumberForm, options: TableOptions) -> str:
+        """Returns one line about what its first lines told of its dialect, or nothing.
+
+        Args:
+            numbers: the form of its plays.
+            options: what did not have to be told.
+        """
+        taken = [(f"{self.mark} by its mark", "")] if self.mark else []
+        taken += self.dialects[0].taken if self.dialects else []
+        if numbers.words and (options.decimal, options.thousands) == (None, None):
+            taken.append((numbers.words, "--decimal --thousands"))
+        return described(taken)
+
+    def first_values(self, column: str) -> pl.Series:
+        """Returns the values of a column of text in its first rows, and in those of some parts.
+
+        Raises:
+            polars.exceptions.PolarsError: they cannot be read.
+        """
+        scans = self.scans[:: -(-len(self.scans) // _SAMPLED_PARTS)]
+        rows = -(-_SAMPLED_ROWS // len(scans))
+        frames = pl.collect_all([scan.select(pl.col(column)).head(rows) for scan in scans])
+        return pl.concat(frames)[column].drop_nulls().unique()
+
+    def hint(self, schema: pl.Schema) -> str:
+        """Returns what may be wrong with the dialect if a column is missing, or nothing."""
+        return self.dialects[0].hint(list(schema)) if self.dialects else ""
 
     def count(self, schema: pl.Schema, *, is_certain: bool) -> dict[Part, RecordCounter]:
         """Returns the counters of its records; none for Parquet and JSON.
@@ -61,19 +114,10 @@ class Table:
             schema: of the table.
             is_certain: whether an option says that fields are quoted.
         """
-        if self.separator is None:
-            return {}
         columns = sum(name != EXTRA for name in schema)
-        separator = self.separator.encode()
         return {
-            part: RecordCounter(
-                part,
-                Quoting(separator, columns - _added(part, schema), is_certain)
-                if self.is_quoted
-                else None,
-                has_header=True,
-            )
-            for part in self.parts
+            part: _counter(part, dialect, columns - _added(part, schema), is_certain=is_certain)
+            for part, dialect in zip(self.parts, self.dialects, strict=False)
         }
 
     def example(self, marks: NDArray[np.bool_], column: str) -> tuple[int, str]:
@@ -92,6 +136,19 @@ class Table:
         return int(rows[place]), shorten(candidates[place])
 
 
+def _counter(part: Part, dialect: Dialect, columns: int, *, is_certain: bool) -> RecordCounter:
+    separator = dialect.byte.encode()
+    quoting = Quoting(separator, columns, is_certain) if dialect.is_quoted else None
+    return RecordCounter(
+        part,
+        quoting,
+        has_header=dialect.has_header,
+        skipped=dialect.skipped,
+        line_end=dialect.line_end.encode(),
+        shape=(separator, columns),
+    )
+
+
 def _added(part: Part, schema: pl.Schema) -> int:
     return sum(name in schema for name, _ in part.columns)
 
@@ -101,13 +158,17 @@ def table_of(parts: Sequence[Part], options: TableOptions, shown: Path, place: P
 
     Args:
         parts: the files, at least one.
-        options: whether fields are quoted.
+        options: its dialect.
         shown: the path of the table in messages.
         place: a folder for temporary files.
 
     Raises:
-        DatasetError: the files are of different kinds, or have different columns.
+        DatasetError: the files are of different kinds, have different columns, or do not have the
+            dialect that the options say.
     """
+    packed, parts = parts, decoded(parts, options, place)
+    mark = mark_of(head_of(packed[0]))
+    wide = mark.upper() if mark not in {None, "utf-8"} else ""
     name = str(parts[0]) if len(parts) == 1 else str(shown)
     kinds = [_kind(part) for part in parts]
     for part, kind in zip(parts, kinds, strict=True):
@@ -116,8 +177,7 @@ def table_of(parts: Sequence[Part], options: TableOptions, shown: Path, place: P
                 f"{parts[0]} is {kinds[0]}, but {part} is {kind}; name those that belong together "
                 "by a pattern, such as 'data/part-*.csv'"
             )
-    if kinds[0] != _TEXT and options.quoting is not None:
-        raise DatasetError(f"{name} is {kinds[0]}, in which nothing is quoted; leave --quoting out")
+    _refuse_text_options(name, kinds[0], options)
     if kinds[0] == _PARQUET:
         scans = [_with_folders(pl.scan_parquet(part.plain, glob=False), part) for part in parts]
         return Table(name, parts, _joined(parts, scans), is_text=False)
@@ -127,8 +187,19 @@ def table_of(parts: Sequence[Part], options: TableOptions, shown: Path, place: P
             with reading(part), part.plain.open("rb") as file:
                 scan = json_scan(file, part, place / str(number))
             scans.append(_with_folders(scan, part))
-        return Table(name, parts, _joined(parts, scans))
-    return _text_table(name, parts, options)
+        return Table(name, parts, _joined(parts, scans), mark=wide)
+    return _text_table(name, parts, options, place, wide)
+
+
+def _refuse_text_options(name: str, kind: str, options: TableOptions) -> None:
+    if kind == _TEXT:
+        return
+    lacking = dict(_TEXT_OPTIONS)
+    if kind == _PARQUET:
+        lacking["encoding"] = "text is always UTF-8"
+    for option, lacks in lacking.items():
+        if getattr(options, option) is not None:
+            raise DatasetError(f"{name} is {kind}, in which {lacks}; leave --{option} out")
 
 
 def _kind(part: Part) -> str:
@@ -139,36 +210,25 @@ def _kind(part: Part) -> str:
     return _JSON if is_json(head) or (ending in _JSON_ENDINGS and b"{" in head) else _TEXT
 
 
-def _text_table(name: str, parts: Sequence[Part], options: TableOptions) -> Table:
-    separator = _separator(parts[0])
-    is_quoted = separator == "," if options.quoting is None else options.quoting
-    # All columns are read as text: a guessed type would change 007 to 7 and a long id to a float.
+def _text_table(
+    name: str, parts: Sequence[Part], options: TableOptions, place: Path, mark: str
+) -> Table:
+    wanted = {options.user_column.strip(), options.item_column.strip()}
+    dialects = [
+        dialect_of(part, options, wanted - {name for name, _ in part.columns}) for part in parts
+    ]
+    read = [
+        separated(part, place / f"separated-{number}")
+        if dialect.separator == DOUBLE_COLON
+        else part
+        for number, (part, dialect) in enumerate(zip(parts, dialects, strict=True))
+    ]
     scans = []
-    for part in parts:
-        read = partial(
-            pl.scan_csv,
-            part.plain,
-            separator=separator,
-            quote_char='"' if is_quoted else None,
-            encoding="utf8-lossy",
-            empty_string_is_null=False,
-            missing_columns="insert",
-            extra_columns="ignore",
-            glob=False,
-        )
+    for part, dialect in zip(read, dialects, strict=True):
         with reading(part):
-            header = read(infer_schema=False).collect_schema().names()
-        scan = read(schema=dict.fromkeys([*header, EXTRA], pl.String))
+            scan = dialect.scan(part.plain, EXTRA)
         scans.append(_with_folders(scan, part))
-    return Table(name, parts, _joined(parts, scans), separator, is_quoted)
-
-
-def _separator(part: Part) -> str:
-    ending = Path(without_ending(part.original.name)).suffix.lower()
-    if ending in _SEPARATORS:
-        return _SEPARATORS[ending]
-    line = head_of(part).lstrip().partition(b"\n")[0]
-    return "\t" if line.count(b"\t") >= max(line.count(b","), 1) else ","
+    return Table(name, read, _joined(read, scans), scans, dialects, mark=mark)
 
 
 def _with_folders(scan: pl.LazyFrame, part: Part) -> pl.LazyFrame:

@@ -121,6 +121,11 @@ def _from_number(numbers: pl.Series) -> pl.Series:
     return _from_whole(numbers.floor().cast(pl.Int64, strict=False))
 
 
+def _from_number_with_comma(texts: pl.Series) -> pl.Series:
+    # So many digits before the comma are no thousands.
+    return _from_number(texts.str.replace(r"^ *(\d{9,}),(\d+) *$", "$1.$2"))
+
+
 def _from_form(texts: pl.Series, form: str) -> pl.Series:
     return texts.to_frame().select(from_text(pl.first(), form)).to_series()
 
@@ -149,5 +154,6 @@ _FORMS: Final[tuple[Callable[[pl.Series], pl.Series], ...]] = (
     _with_offset,
     *(partial(_from_form, form=form) for form in _LOCAL),
     _from_number,
+    _from_number_with_comma,
     _from_iso,
 )

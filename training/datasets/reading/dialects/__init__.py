@@ -1,0 +1,1 @@
+"""Dialects of tables: separators, quoting, headers, encodings and forms of numbers."""
