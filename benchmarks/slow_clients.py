@@ -3,8 +3,9 @@
     python -m benchmarks.slow_clients
     python -m benchmarks.slow_clients --bombs header fields
 
-Starts a service with its default limits. Clients request lists, by turns alone and beside 150
-silent connections, 150 slow ones and bombs:
+Starts two services with their default limits. Clients request lists of the first, by turns alone,
+while the second is attacked, and while the first is attacked. Attackers are 150 silent connections,
+150 slow ones and bombs:
 
 - slow heads, bodies and readers, and idle connections, in equal parts; a slow one sends a byte a
   second. Whoever is closed comes back;
@@ -13,7 +14,9 @@ silent connections, 150 slow ones and bombs:
   second.
 
 Printed and written are the times of lists as clients see them, by phase, the medians of the ratios
-within each turn, the service's processor time, and how long attackers were served, by kind.
+within each turn, the first service's processor time, and how long attackers were served, by kind.
+The attackers use the same processors as the service: what their work alone does to the lists shows
+where they attack the second service.
 """
 
 from __future__ import annotations
@@ -249,32 +252,35 @@ def measure(given: argparse.Namespace, models: Path, users: Sequence[str]) -> di
     answers: dict[str, dict[str, int]] = {bomb: defaultdict(int) for bomb in given.bombs}
     turns = []
     limits = {"ENCORE_LIVE_WAIT_SECONDS": "0.5", "ENCORE_STORE_READ_SECONDS": "0.5"}
-    with serving(models, **limits) as server:
+    with serving(models, **limits) as server, serving(models, **limits) as second:
         eventually(lambda: server.get("/health/ready")[0] == 200)
+        eventually(lambda: second.get("/health/ready")[0] == 200)
 
-        def attackers() -> list[Others]:
-            bombs = [(server.port, bomb) for bomb in given.bombs]
-            return [Others(attack, [(server.port,)]), *([Others(throw, bombs)] if bombs else [])]
+        def attackers(port: int) -> list[Others]:
+            bombs = [(port, bomb) for bomb in given.bombs]
+            return [Others(attack, [(port,)]), *([Others(throw, bombs)] if bombs else [])]
 
         for _ in range(given.turns):
             alone, _ = phase(server, users, given.seconds / 2, list)
-            beside, said = phase(server, users, given.seconds, attackers)
+            elsewhere, _ = phase(server, users, given.seconds / 2, lambda: attackers(second.port))
+            beside, said = phase(server, users, given.seconds, lambda: attackers(server.port))
             for kind, seconds in said[0][0]:
                 served[kind].append(seconds)
             for bomb, outcomes in zip(given.bombs, said[1] if given.bombs else [], strict=True):
                 for outcome in outcomes:
                     answers[bomb][outcome] += 1
-            turns.append({"alone": alone, "attacked": beside})
+            turns.append({"alone": alone, "second_attacked": elsewhere, "attacked": beside})
             print(json.dumps(turns[-1]), flush=True)
     return {
         "silent": SILENT,
         "slow": SLOW,
         "turns": turns,
         **{
-            f"{name}_ratio": round(
-                median(turn["attacked"][name] / turn["alone"][name] for turn in turns), 3
+            f"{name}_ratio{suffix}": round(
+                median(turn["attacked"][name] / turn[than][name] for turn in turns), 3
             )
             for name in ("p50_ms", "p99_ms")
+            for suffix, than in (("", "alone"), ("_to_second_attacked", "second_attacked"))
         },
         "bombs": answers,
         "attackers": {kind: _closing(kind, served[kind]) for kind in _KINDS},
@@ -308,6 +314,8 @@ def main() -> None:
         results = measure(given, given.models or models, users[:500])
     print(json.dumps({name: results[name] for name in results if name != "turns"}, indent=2))
     print(f"others' p99: {results['p99_ms_ratio']} times the idle one (target {_TARGET})")
+    ratio = results["p99_ms_ratio_to_second_attacked"]
+    print(f"others' p99: {ratio} times the one while the second service is attacked")
     given.out.write_text(json.dumps({"conditions": conditions(), **results}, indent=2) + "\n")
 
 

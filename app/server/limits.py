@@ -7,8 +7,11 @@ from typing import Final
 
 from app.settings import Settings
 
-# Of a head: its request line with all headers; as much again for the framing of a chunked body.
+# Of a head: its request line with all headers.
 HEAD_BYTES: Final = 64 * 1024
+# Of a chunked body: what is no content. The parser calls back for each chunk, and one-byte chunks
+# would hold the event loop for as long as a heavy request.
+FRAMING_BYTES: Final = 16 * 1024
 URL_BYTES: Final = 32 * 1024
 # Slower than any network that a client could use, and faster than a client that only holds on.
 BYTES_PER_SECOND: Final = 1000
@@ -19,8 +22,8 @@ LINGER_BYTES: Final = 16 * 1024 * 1024
 LONG_URL: Final = f"the URL has more than {URL_BYTES} bytes; POST /recommend takes long options"
 LONG_HEAD: Final = f"the request line and the headers have more than {HEAD_BYTES} bytes"
 LONG_FRAMING: Final = (
-    f"the body has more than {HEAD_BYTES} bytes of chunk sizes, extensions and trailers; send it "
-    "in longer chunks"
+    f"the body has more than {FRAMING_BYTES} bytes of chunk sizes, extensions and trailers; send "
+    "it in longer chunks"
 )
 
 

@@ -22,7 +22,7 @@ from app.server.caching import cacheable
 from app.server.connections import Connections, Room
 from app.server.expecting import closing_unless_continued
 from app.server.heads import contradiction, excess, size_of, without_upgrade
-from app.server.limits import HEAD_BYTES, LINGER_BYTES, LONG_FRAMING, late
+from app.server.limits import FRAMING_BYTES, LINGER_BYTES, LONG_FRAMING, late
 from app.server.patience import Patience, Phase
 from app.server.refusals import refusal
 
@@ -313,7 +313,7 @@ class Connection(HttpToolsProtocol):
         elif is_body and self.scope is scope and self.cycle.more_body:
             self._wire_bytes += len(piece)
             framing = max(self._bytes_without_body, self._wire_bytes - 2 * self._body_bytes)
-            if framing > HEAD_BYTES:
+            if framing > FRAMING_BYTES:
                 self._refuse(431, LONG_FRAMING)
                 return False
         return True

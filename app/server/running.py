@@ -40,6 +40,10 @@ _HEADERS: Final = [
 # A request with 10,000 events makes as many objects as Python by default lets live before it scans
 # all of them for cycles, while nobody is answered. Requests leave few cycles behind.
 _NEW_OBJECTS_PER_COLLECTION: Final = 50_000
+# A thread that computes holds the interpreter for so long while another one waits for it, at each
+# of the other's steps. With Python's 5 ms a list that is ranked beside 10,000 events took 70 to
+# 130 ms at worst (`benchmarks/heavy_requests.py`).
+_SWITCH_SECONDS: Final = 0.001
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +137,7 @@ def create_worker_app() -> FastAPI:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     app = create_app()
     # Imported objects live as long as the process; frozen, they are not scanned at each collection.
     gc.collect()
