@@ -139,6 +139,8 @@ class Columns:
                 f"{path} has no column 'timestamp', so --timestamp-format does nothing; it has "
                 f"{_listed(found)}. Name the column of times by --timestamp-column"
             )
+        for column in chosen.values():
+            _refuse_repeated(column, found, path)
         others = [name for name in found if name not in chosen.values()]
         return cls(chosen, _remark(dict(doubts), others), options.time_form)
 
@@ -165,6 +167,17 @@ def _named(column: str, found: Sequence[str], path: object, option: str, hint: s
         f"{path} has no column '{column}'; it has {_listed(found)}. "
         f"The option {switch} names it{hint}"
     )
+
+
+def _refuse_repeated(column: str, found: Sequence[str], path: object) -> None:
+    """Refuses a column whose name another one has too: which is meant is unknown."""
+    same = [one for one in found if _NUMBERED.sub("", one).strip() == column.strip()]
+    same = [one for one in same if one == column or _NUMBERED.search(one)]
+    if len(same) > 1:
+        raise DatasetError(
+            f"{path} has {len(same)} columns '{column.strip()}'; rename all but one, or name the "
+            "columns of a text by --header --columns"
+        )
 
 
 def _fitting(role: str, found: Sequence[str], schema: pl.Schema) -> list[str]:
