@@ -22,6 +22,8 @@ PLAYS: Final = "plays"
 TIME: Final = "time"
 # The column for surplus fields of a row.
 EXTRA: Final = "\0extra"
+# The column that marks plays of another form than the first rows have.
+OTHER: Final = "\0other"
 # Columns that say something of a row, and that no file has.
 _MARK: Final = "\0"
 _SHOWN: Final = 20
