@@ -163,8 +163,10 @@ def _named(column: str, found: Sequence[str], path: object, option: str, hint: s
             f"{path} has {len(called)} columns '{column.strip()}', which differ in spaces around "
             f"them: {_listed(called)}. {switch} names one of them exactly"
         )
-    if f'"{column}"' in [one.strip() for one in found]:
+    if f'"{column}"' in found:
         hint = ". --quoting reads fields in quotation marks"
+    elif f'"{column}"' in [one.strip() for one in found]:
+        hint = ". Take out the spaces before its quotation marks"
     raise DatasetError(
         f"{path} has no column '{column}'; it has {_listed(found)}. "
         f"The option {switch} names it{hint}"

@@ -140,3 +140,11 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, twice: str) -> 
 def test_a_column_that_is_not_read_may_be_there_twice(tmp_path: Path) -> None:
     text = "user_id,item_id,weight,mood,mood\nu,x,2,3,4\n"
     assert pairs(read_csv(tmp_path, text)) == [("u", "x", 2.0)]
+
+
+def test_quotation_marks_after_spaces_are_named(tmp_path: Path) -> None:
+    # Was wrong: the message named --quoting, which changes nothing.
+    with pytest.raises(DatasetError, match="Take out the spaces before its quotation marks"):
+        read_csv(tmp_path, '"user_id", "item_id"\n"u", "x"\n')
+    with pytest.raises(DatasetError, match="--quoting reads fields in quotation marks"):
+        read_csv(tmp_path, '"user_id"\t"item_id"\n"u"\t"x"\n', LoadOptions(quoting=False))

@@ -81,7 +81,8 @@ def _decoded(part: Part, options: DialectOptions, target: Path) -> Part:
 def _refuse_unmarked(part: Part, head: bytes) -> None:
     """Refuses UTF-16 without a mark, in which every second byte of most texts is zero."""
     for first, order in ((1, "le"), (0, "be")):
-        if len(head) >= 4 and 2 * head[first::2].count(0) > len(head[first::2]):
+        is_text = 0 not in head[1 - first :: 2]
+        if len(head) >= 4 and is_text and 2 * head[first::2].count(0) > len(head[first::2]):
             raise DatasetError(
                 f"{part} looks like UTF-16 without its mark; --encoding utf-16-{order} reads it"
             )
