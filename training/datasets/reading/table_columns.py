@@ -12,6 +12,7 @@ import polars as pl
 from training.datasets.reading.dialects.options import DialectOptions
 from training.datasets.reading.encoding import USER
 from training.datasets.reading.ids import Normalization
+from training.datasets.reading.sources import shorten
 from training.datasets.reading.time_form import TimeForm
 from training.datasets.reading.times import seconds_of
 from training.errors import DatasetError
@@ -227,5 +228,5 @@ def _taken(what: str, fitting: Sequence[str]) -> str:
 
 def _listed(columns: Sequence[str]) -> str:
     # Of columns with the same name, the parser adds a number to all but the first.
-    shown = ", ".join(repr(_NUMBERED.sub("", name)) for name in columns[:_SHOWN])
+    shown = ", ".join(repr(shorten(_NUMBERED.sub("", name))) for name in columns[:_SHOWN])
     return f"{shown} and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else shown

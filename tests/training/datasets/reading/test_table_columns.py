@@ -148,3 +148,10 @@ def test_quotation_marks_after_spaces_are_named(tmp_path: Path) -> None:
         read_csv(tmp_path, '"user_id", "item_id"\n"u", "x"\n')
     with pytest.raises(DatasetError, match="--quoting reads fields in quotation marks"):
         read_csv(tmp_path, '"user_id"\t"item_id"\n"u"\t"x"\n', LoadOptions(quoting=False))
+
+
+def test_long_names_are_cut_in_messages(tmp_path: Path) -> None:
+    # Was wrong: the first line of a file that is no table was shown in full length.
+    with pytest.raises(DatasetError) as refused:
+        read_csv(tmp_path, "x" * 50_000 + "\n1\n")
+    assert len(str(refused.value)) < 500 + len(str(tmp_path))

@@ -168,3 +168,8 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(DatasetError):
         read(tmp_path, TEXT.encode("utf-16")[:-1])
     assert not list((tmp_path / "place").iterdir())
+
+
+def test_binary_files_are_not_called_utf_16(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="has no column 'user_id'"):
+        read(tmp_path, b"\x89PNG\r\n\x1a\n" + bytes(50))
