@@ -37,7 +37,15 @@ from training.datasets.reading.opening import opening
 from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
 from training.datasets.reading.sources import reading, shorten
 from training.datasets.reading.survey import Survey, surveying
-from training.datasets.reading.table_columns import EXTRA, ITEM, PLAYS, TIME, Columns, TableOptions
+from training.datasets.reading.table_columns import (
+    EXTRA,
+    ITEM,
+    OTHER,
+    PLAYS,
+    TIME,
+    Columns,
+    TableOptions,
+)
 from training.datasets.reading.table_columns import NAME as NAME_COLUMN
 from training.datasets.reading.table_file import Table, table_of
 from training.datasets.reading.time_form import TimeForm, remedy
@@ -188,6 +196,10 @@ def _encode(
     found = survey.result()
     if table.dialects:
         found.check(table.parts, len(encoded) + table.headers)
+    if OTHER in encoded.rest.columns and encoded.rest[OTHER].any():
+        with reading(table.shown):
+            later = table.values(columns.by_role[PLAYS], numbers.is_other)
+        numbers.refuse_others(later, table.shown, columns.by_role[PLAYS])
     return encoded
 
 
@@ -200,6 +212,8 @@ def _select(
         role: _as_id(columns[role], schema, path) for role in (ITEM, NAME_COLUMN) if role in columns
     }
     rest = {PLAYS: _as_plays(columns.get(PLAYS), schema, path, numbers)}
+    if numbers.is_open:
+        rest[OTHER] = numbers.is_other(pl.col(columns[PLAYS]))
     if EXTRA in schema:
         rest[EXTRA] = pl.col(EXTRA) != ""
     if BROKEN in schema:

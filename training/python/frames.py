@@ -42,6 +42,8 @@ def to_polars(source: Any) -> pl.DataFrame:
             return source.collect()
         if _is_of_pandas(source):
             return _of_pandas(source)
+        if type(source).__module__.partition(".")[0] == _PANDAS or isinstance(source, pl.Series):
+            raise TypeError("it is one column; a DataFrame has users and artists (to_frame())")
         return pl.DataFrame(source)
     except (ImportError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
         first = str(error).strip().split("\n")[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -96,7 +96,7 @@ class Model:
         """
         asked: list[str | None] = [None]
         if users is not None:
-            asked = [users] if isinstance(users, str) else list(users)
+            asked = [users] if isinstance(users, str) else list(_several("users", users))
         query = _query(n, options)
         recommender = Recommender(self.parts)
         parts = []
@@ -193,6 +193,10 @@ def _query(n: int, options: dict[str, Any]) -> Query:
             values["strategy"] = Strategy(values["strategy"])
         if isinstance(values.get("listens"), Mapping):
             values["listens"] = list(values["listens"].items())
+        elif values.get("listens"):
+            raise TypeError("listens are artist ids with their plays, such as {'a1': 3}")
+        for name in {"exclude", "candidates"} & values.keys():
+            values[name] = _several(name, values[name])
         return Query(n=n, **values)
     except (TypeError, ValueError) as error:
         raise TrainingError(str(error)) from None
@@ -202,3 +206,10 @@ def _id(user: object) -> str | None:
     if user is None or isinstance(user, str):
         return user
     raise TrainingError(f"ids are text, and this is {type(user).__name__}: {user!r}; give str(id)")
+
+
+def _several(name: str, ids: Any) -> Any:
+    """Returns ids as they are given; one alone would be taken for its letters, so it is refused."""
+    if ids is None or (isinstance(ids, Iterable) and not isinstance(ids, str | bytes)):
+        return ids
+    raise TrainingError(f"{name} is {ids!r}; expected ids as text, such as ['{ids}']")

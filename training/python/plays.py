@@ -31,6 +31,9 @@ _OF_FRAMES: Final = frozenset(
         "timestamp_column",
         "timestamp_format",
         "normalize_ids",
+        # For plays that are text.
+        "decimal",
+        "thousands",
     }
 )
 

@@ -143,7 +143,7 @@ def test_columns_without_use_may_hold_anything() -> None:
         (FRAME.with_columns(plays=pl.lit("x")), {}, "none of its 3 rows can be used"),
         (pandas.concat([frame_of_pandas()] * 2, axis=1), {}, "2 columns 'user_id'"),
         (None, {}, "read what.*movielens"),
-        (frame_of_pandas()["plays"], {}, "the DataFrame cannot be read|no column 'user_id'"),
+        (frame_of_pandas()["plays"], {}, "is one column; a DataFrame has users and artists"),
         (7, {}, "a DataFrame or a path is read, and this is int"),
         ("no-such.csv", {}, "no-such.csv does not exist"),
         ("x", {"dataset": "lastfm"}, "there is no dataset 'lastfm'"),
@@ -152,6 +152,14 @@ def test_columns_without_use_may_hold_anything() -> None:
 def test_what_cannot_be_read_is_refused(source: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(encore.EncoreError, match=message):
         encore.read(source, **options)
+
+
+def test_plays_that_are_text_take_the_options_of_numbers() -> None:
+    # Was wrong: the message named these options, which were refused.
+    frame = FRAME.with_columns(plays=pl.lit("1,234"))
+    with pytest.raises(encore.EncoreError, match='decimal "," or thousands "," would read it'):
+        encore.read(frame)
+    assert set(encore.read(frame, thousands=",").records.plays) == {1234}
 
 
 def test_unreadable_rows_are_counted_and_noted() -> None:

@@ -24,6 +24,8 @@ NULLS: Final = (
     *("\\N", "undefined"),
 )
 _NULL: Final = "null"
+_STRIP: Final = "strip"
+_SPACED: Final = "with spaces around it"
 
 # Every id that a step changes, other than ``NULLS``, and few others: looking at these is cheaper.
 _SUSPECT: Final = rf"^\s|\s$|[^\x00-\x7f]|\.0+$|^{NAME_PREFIX}\s"
@@ -56,7 +58,7 @@ class Step:
 STEPS: Final[Mapping[str, Step]] = MappingProxyType(
     {
         "nfc": Step(lambda ids: ids.str.normalize("NFC"), "Unicode normalisation"),
-        "strip": Step(_strip, "surrounding spaces"),
+        _STRIP: Step(_strip, "surrounding spaces"),
         "float": Step(lambda ids: ids.str.replace(r"^([+-]?[0-9]+)\.0+$", "${1}"), "a trailing .0"),
         _NULL: Step(_without_nulls, "looks like a missing value"),
     }
@@ -141,9 +143,14 @@ def odd_ids(
     found = pl.DataFrame({"id": ids, "rows": rows()}).filter(pl.col("rows") > 0, pl.col("id") != "")
     # ``changed_by`` has the steps that were not asked for and led to a text.
     found = found.group_by("id").agg(pl.col("rows").sum(), changed_by=pl.lit(""))
+    spaced = found.filter(_strip(pl.col("id")) != pl.col("id"), _without_nulls(pl.col("id")) != "")
     asked = [step for step in normalization.steps if step != _NULL]
     for name in (*asked, *(step for step in STEPS if step not in asked and step != _NULL)):
         found = _join(found, name, kind, odd, is_asked=name in asked)
+    if _STRIP not in odd.remedies | set(asked):
+        # They differ from no other id here, but mostly do from those in requests and events.
+        _enter(odd, f"{kind} id {_SPACED}", spaced, "'{}'")
+        odd.remedies.update([_STRIP] if len(spaced) else [])
     if _NULL not in normalization.steps:
         missing = found.filter(_without_nulls(pl.col("id")) == "")
         _enter(odd, f"{kind} id that {STEPS[_NULL].difference}", missing, "'{}'")
@@ -207,11 +214,17 @@ def advise(users: OddIds, items: OddIds) -> str:
     if not counts:
         return ""
     steps = ",".join(step for step in STEPS if step in users.remedies | items.remedies)
-    s = "s" if users.left + items.left == 1 else ""
-    missing = f"look{s} like a missing value" if _NULL in steps else ""
-    close = f"differ{s} from another by very little" if steps != _NULL else ""
+    is_one = users.left + items.left == 1
+    s, have, them = ("s", "has", "it") if is_one else ("", "have", "them")
+    whats = [what for odd in (users, items) for what in odd.ids]
+    how = {
+        "differs from another": f"differ{s} from another by very little",
+        _SPACED: f"{have} spaces around {them}",
+        STEPS[_NULL].difference: f"look{s} like a missing value",
+    }
+    kinds = [said for words, said in how.items() if any(words in what for what in whats)]
     return (
-        f"{' and '.join(counts)} {' or '.join(filter(None, (close, missing)))}; --normalize-ids "
+        f"{' and '.join(counts)} {' or '.join(kinds)}; --normalize-ids "
         f"{steps} acts on that (events and requests then have to use the normalised ids)"
     )
 

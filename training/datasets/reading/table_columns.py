@@ -12,6 +12,7 @@ import polars as pl
 from training.datasets.reading.dialects.options import DialectOptions
 from training.datasets.reading.encoding import USER
 from training.datasets.reading.ids import Normalization
+from training.datasets.reading.sources import shorten
 from training.datasets.reading.time_form import TimeForm
 from training.datasets.reading.times import seconds_of
 from training.errors import DatasetError
@@ -22,6 +23,8 @@ PLAYS: Final = "plays"
 TIME: Final = "time"
 # The column for surplus fields of a row.
 EXTRA: Final = "\0extra"
+# The column that marks plays of another form than the first rows have.
+OTHER: Final = "\0other"
 # Columns that say something of a row, and that no file has.
 _MARK: Final = "\0"
 _SHOWN: Final = 20
@@ -139,6 +142,8 @@ class Columns:
                 f"{path} has no column 'timestamp', so --timestamp-format does nothing; it has "
                 f"{_listed(found)}. Name the column of times by --timestamp-column"
             )
+        for column in chosen.values():
+            _refuse_repeated(column, found, path)
         others = [name for name in found if name not in chosen.values()]
         return cls(chosen, _remark(dict(doubts), others), options.time_form)
 
@@ -159,12 +164,25 @@ def _named(column: str, found: Sequence[str], path: object, option: str, hint: s
             f"{path} has {len(called)} columns '{column.strip()}', which differ in spaces around "
             f"them: {_listed(called)}. {switch} names one of them exactly"
         )
-    if f'"{column}"' in [one.strip() for one in found]:
+    if f'"{column}"' in found:
         hint = ". --quoting reads fields in quotation marks"
+    elif f'"{column}"' in [one.strip() for one in found]:
+        hint = ". Take out the spaces before its quotation marks"
     raise DatasetError(
         f"{path} has no column '{column}'; it has {_listed(found)}. "
         f"The option {switch} names it{hint}"
     )
+
+
+def _refuse_repeated(column: str, found: Sequence[str], path: object) -> None:
+    """Refuses a column whose name another one has too: which is meant is unknown."""
+    same = [one for one in found if _NUMBERED.sub("", one).strip() == column.strip()]
+    same = [one for one in same if one == column or _NUMBERED.search(one)]
+    if len(same) > 1:
+        raise DatasetError(
+            f"{path} has {len(same)} columns '{column.strip()}'; rename all but one, or name the "
+            "columns of a text by --header --columns"
+        )
 
 
 def _fitting(role: str, found: Sequence[str], schema: pl.Schema) -> list[str]:
@@ -210,5 +228,5 @@ def _taken(what: str, fitting: Sequence[str]) -> str:
 
 def _listed(columns: Sequence[str]) -> str:
     # Of columns with the same name, the parser adds a number to all but the first.
-    shown = ", ".join(repr(_NUMBERED.sub("", name)) for name in columns[:_SHOWN])
+    shown = ", ".join(repr(shorten(_NUMBERED.sub("", name))) for name in columns[:_SHOWN])
     return f"{shown} and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else shown

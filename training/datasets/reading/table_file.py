@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,8 @@ _LOOKED_AT: Final = 10_000
 # Rows by which the form of numbers is found out, and most parts that these are of.
 _SAMPLED_ROWS: Final = 10_000
 _SAMPLED_PARTS: Final = 50
+# Rows by which a form that the first ones leave open is found out.
+_LATER_ROWS: Final = 100_000
 # Options that other files than text do not take, with what these files lack.
 _TEXT_OPTIONS: Final = {
     "quoting": "nothing is quoted",
@@ -102,6 +104,15 @@ class Table:
         rows = -(-_SAMPLED_ROWS // len(scans))
         frames = pl.collect_all([scan.select(pl.col(column)).head(rows) for scan in scans])
         return pl.concat(frames)[column].drop_nulls().unique()
+
+    def values(self, column: str, condition: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+        """Returns the values of a column that meet a condition: the distinct ones of the first.
+
+        Raises:
+            polars.exceptions.PolarsError: they cannot be read.
+        """
+        found = self.scan.select(pl.col(column)).filter(condition(pl.col(column)))
+        return found.drop_nulls().head(_LATER_ROWS).unique().collect()[column]
 
     def hint(self, schema: pl.Schema) -> str:
         """Returns what may be wrong with the dialect if a column is missing, or nothing."""

@@ -172,16 +172,19 @@ def remedy(time: str, asked: TimeForm | None = None) -> str:
         return f"{option(asked.text)} does not fit it"
     if (found := _NUMBERS.fullmatch(time)) and (clock := _clock(found["rest"])) is not None:
         between, year = found["between"], "%y" if len(found["year"]) == 2 else "%Y"
-        first, second = (int(number) for number in re.findall(r"\d+", time)[:2])
-        ways = [
-            (option(f"{one}{between}{other}{between}{year}{clock}"), f" if the {name} comes first")
-            for one, other, name, day, month in (
-                ("%d", "%m", "day", first, second),
-                ("%m", "%d", "month", second, first),
-            )
-            if day <= 31 and month <= 12
+        first, second, third = (int(number) for number in re.findall(r"\d+", time)[:3])
+        orders = [
+            ("%d", "%m", year, "day", first, second),
+            ("%m", "%d", year, "month", second, first),
         ]
-        if len(ways) == 2:
+        if year == "%y" and between != ".":
+            orders.append((year, "%m", "%d", "year", third, second))
+        ways = [
+            (option(between.join((one, two, three)) + clock), f" if the {name} comes first")
+            for one, two, three, name, day, month in orders
+            if 1 <= day <= 31 and 1 <= month <= 12
+        ]
+        if len(ways) > 1:
             return f"give {', or '.join(way + where for way, where in ways)}"
         return f"give {ways[0][0]}" if ways else _generally()
     for pattern, form in (

@@ -121,9 +121,10 @@ def _from_number(numbers: pl.Series) -> pl.Series:
     return _from_whole(numbers.floor().cast(pl.Int64, strict=False))
 
 
-def _from_number_with_comma(texts: pl.Series) -> pl.Series:
+def _from_number_in_text(texts: pl.Series) -> pl.Series:
+    """Reads numbers with spaces around them, or with a decimal comma."""
     # So many digits before the comma are no thousands.
-    return _from_number(texts.str.replace(r"^ *(\d{9,}),(\d+) *$", "$1.$2"))
+    return _from_number(texts.str.strip_chars().str.replace(r"^(\d{9,}),(\d+)$", "$1.$2"))
 
 
 def _from_form(texts: pl.Series, form: str) -> pl.Series:
@@ -154,6 +155,6 @@ _FORMS: Final[tuple[Callable[[pl.Series], pl.Series], ...]] = (
     _with_offset,
     *(partial(_from_form, form=form) for form in _LOCAL),
     _from_number,
-    _from_number_with_comma,
+    _from_number_in_text,
     _from_iso,
 )

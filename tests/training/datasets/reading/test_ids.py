@@ -134,6 +134,21 @@ def test_ids_are_normalised_on_request_only(tmp_path: Path) -> None:
     assert after.advice == ""
 
 
+def test_ids_that_all_have_spaces_are_noted(tmp_path: Path) -> None:
+    # Was wrong: they differ from no other id of the table, so nothing was said.
+    text = "user_id, item_id\nu, x\nv, y\n"
+    records = read_csv(tmp_path, text)
+    assert records.item_ids.to_list() == [" x", " y"]
+    assert records.rows.noted["artist id with spaces around it"] == 2
+    assert records.rows.examples["artist id with spaces around it"] == "for example ' x'"
+    assert records.advice.startswith(
+        "2 artist ids have spaces around them; --normalize-ids strip acts on that"
+    )
+    records = read_csv(tmp_path, text, LoadOptions(normalize_ids="strip"))
+    assert records.item_ids.to_list() == ["x", "y"]
+    assert (records.rows.noted, records.advice) == ({}, "")
+
+
 def test_only_rows_that_are_used_make_an_id_odd(tmp_path: Path) -> None:
     records = read_csv(tmp_path, "user_id,item_id,weight\nu,x,1\nu ,x,0\nNULL,,1\n")
     assert records.rows.noted == {}

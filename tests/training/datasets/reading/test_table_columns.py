@@ -125,3 +125,33 @@ def test_columns_that_differ_in_spaces_are_told_apart(tmp_path: Path) -> None:
     ):
         read_csv(tmp_path, text, LoadOptions(weight_column="a"))
     assert pairs(read_csv(tmp_path, text, LoadOptions(weight_column=" a"))) == [("u", "x", 3.0)]
+
+
+@pytest.mark.parametrize("twice", ["user_id", "item_id", "weight", "name", "timestamp"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, twice: str) -> None:
+    # Was wrong: the first one was read, and nothing said.
+    text = f"user_id,item_id,weight,name,timestamp,{twice}\nu,x,2,Tom,1241478537,3\n"
+    with pytest.raises(DatasetError, match=rf"has 2 columns '{twice}'; rename all but one, or"):
+        read_csv(tmp_path, text)
+    options = LoadOptions(header=True, columns="user_id,item_id,weight,name,timestamp,_")
+    assert pairs(read_csv(tmp_path, text, options)) == [("u", "x", 2.0)]
+
+
+def test_a_column_that_is_not_read_may_be_there_twice(tmp_path: Path) -> None:
+    text = "user_id,item_id,weight,mood,mood\nu,x,2,3,4\n"
+    assert pairs(read_csv(tmp_path, text)) == [("u", "x", 2.0)]
+
+
+def test_quotation_marks_after_spaces_are_named(tmp_path: Path) -> None:
+    # Was wrong: the message named --quoting, which changes nothing.
+    with pytest.raises(DatasetError, match="Take out the spaces before its quotation marks"):
+        read_csv(tmp_path, '"user_id", "item_id"\n"u", "x"\n')
+    with pytest.raises(DatasetError, match="--quoting reads fields in quotation marks"):
+        read_csv(tmp_path, '"user_id"\t"item_id"\n"u"\t"x"\n', LoadOptions(quoting=False))
+
+
+def test_long_names_are_cut_in_messages(tmp_path: Path) -> None:
+    # Was wrong: the first line of a file that is no table was shown in full length.
+    with pytest.raises(DatasetError) as refused:
+        read_csv(tmp_path, "x" * 50_000 + "\n1\n")
+    assert len(str(refused.value)) < 500 + len(str(tmp_path))

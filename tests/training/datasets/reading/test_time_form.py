@@ -85,6 +85,11 @@ BOTH = "give --timestamp-format '%d/%m/%Y' if the day comes first, or --timestam
         ("13/04/2020", "give --timestamp-format '%d/%m/%Y'"),
         ("04/13/2020", "give --timestamp-format '%m/%d/%Y'"),
         ("14.11.23 7:30", "give --timestamp-format '%d.%m.%y %H:%M'"),
+        (
+            "23-11-14",
+            "give --timestamp-format '%d-%m-%y' if the day comes first, or --timestamp-format "
+            "'%y-%m-%d' if the year comes first",
+        ),
         ("14-11-2023T07:30:01.5Z", "give --timestamp-format '%d-%m-%YT%H:%M:%S.%f%z'"),
         ("14/11/2023, 7:05 PM", "give --timestamp-format '%d/%m/%Y, %I:%M %p'"),
         ("2020/04/03 10:00", "give --timestamp-format '%Y/%m/%d %H:%M'"),

@@ -43,6 +43,9 @@ from training.errors import DatasetError
         ("2009-05-05 01:08+02", 1241478480),
         ("20090504T230857Z", 1241478537),
         (" 2009-05-04 ", 1241395200),
+        ("  1241478537 ", 1241478537),
+        (" 1241478537000", 1241478537),
+        (" 1241478537.5 ", 1241478537),
     ],
 )
 def test_times_are_seconds_or_iso_8601(tmp_path: Path, text: str, seconds: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -38,15 +38,48 @@ class NumberForm:
         decimal: before the fraction, ``.`` or ``,``.
         thousands: between groups of digits, empty where there is none. A space also stands for
             the spaces that do not break a line, an apostrophe for the typographic one.
+        others: forms that the first rows leave open as well, since these hold whole numbers only.
     """
 
     decimal: str = "."
     thousands: str = ""
+    others: tuple[NumberForm, ...] = field(default=(), compare=False)
 
     @property
     def is_plain(self) -> bool:
         """Whether numbers are written as in Python."""
         return self == NumberForm()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the first rows leave other forms open."""
+        return bool(self.others)
+
+    @staticmethod
+    def is_other(text: pl.Expr) -> pl.Expr:
+        """Returns an expression that marks texts that are no plain whole numbers."""
+        return text.str.strip_chars(" ").cast(pl.Int64, strict=False).is_null()
+
+    def refuse_others(self, values: Iterable[str], path: object, column: str) -> None:
+        """Refuses values that have another form than the one taken, or two meanings.
+
+        Args:
+            values: those that are no plain whole numbers.
+            path: the file, for a message.
+            column: its name, for a message.
+
+        Raises:
+            DatasetError: a value is, or may be, another number in another form.
+        """
+        candidates = [self, *self.others]
+        form = form_of(values, candidates, path, column)
+        if form == self:
+            return
+        number = next(text for text in _numbers(values, candidates) if self.value_of(text) is None)
+        raise DatasetError(
+            f"{path}: the first rows have whole numbers in the column '{column}', and a later one "
+            f"has '{number}'; {form.flags} reads it"
+        )
 
     @staticmethod
     def candidates(decimal: str | None, thousands: str | None) -> list[NumberForm]:
@@ -166,7 +199,9 @@ def form_of(
                 f"{path}: '{number}' in the column '{column}' can be {one:.9g} or {other:.9g}; "
                 f"{form.flags} or {second.flags} says which"
             )
-    return fitting[0] if fitting else candidates[0]
+    chosen, *others = fitting or candidates
+    is_whole = all(number.isdigit() for number in numbers)
+    return replace(chosen, others=tuple(others)) if is_whole else chosen
 
 
 def flags_for(text: str) -> str:

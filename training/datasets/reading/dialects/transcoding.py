@@ -81,7 +81,8 @@ def _decoded(part: Part, options: DialectOptions, target: Path) -> Part:
 def _refuse_unmarked(part: Part, head: bytes) -> None:
     """Refuses UTF-16 without a mark, in which every second byte of most texts is zero."""
     for first, order in ((1, "le"), (0, "be")):
-        if len(head) >= 4 and 2 * head[first::2].count(0) > len(head[first::2]):
+        is_text = 0 not in head[1 - first :: 2]
+        if len(head) >= 4 and is_text and 2 * head[first::2].count(0) > len(head[first::2]):
             raise DatasetError(
                 f"{part} looks like UTF-16 without its mark; --encoding utf-16-{order} reads it"
             )
@@ -119,7 +120,15 @@ class _Decoding:
             DatasetError: the text does not have the encoding.
         """
         while not self._pending and not self._is_at_end:
-            self._pending = memoryview(self._next().encode())
+            text = self._next()
+            try:
+                self._pending = memoryview(text.encode())
+            except UnicodeEncodeError as error:
+                raise DatasetError(
+                    f"{self._part} is not {self._shown}: it holds half of a pair of surrogates, "
+                    f"{error.object[error.start]!a}, which is no character. --encoding names "
+                    "another one"
+                ) from error
         size = min(len(buffer), len(self._pending))
         buffer[:size] = self._pending[:size]
         self._pending = self._pending[size:]
@@ -144,6 +153,13 @@ class _Decoding:
             text = self._decoder.decode(block, final=self._is_at_end)
         except UnicodeDecodeError as error:
             self._refuse(error)
+        except UnicodeError as error:
+            # Without a byte order mark, these encodings leave the order of the bytes open.
+            raise DatasetError(
+                f"{self._part} has no byte order mark, which --encoding {self._shown} needs; "
+                f"name the order of the bytes ({self._codec}-le or {self._codec}-be), or leave "
+                "--encoding out, if it is UTF-8"
+            ) from error
         self._compare(block, text)
         self._lines += text.count("\n")
         self._returns += text.count("\r")

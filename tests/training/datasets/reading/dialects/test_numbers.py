@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import polars as pl
 import pytest
 
+from tests.training.datasets.tables import pairs, write
+from training.datasets import LoadOptions
+from training.datasets.reading import table_file
 from training.datasets.reading.dialects.numbers import NumberForm, flags_for, form_of
+from training.datasets.table import load
 from training.errors import DatasetError
 
 
@@ -110,3 +117,42 @@ def test_a_number_that_could_not_be_read_names_its_options() -> None:
     assert flags_for(" 25,5 ") == '--decimal ","'
     assert flags_for("4,625") == '--decimal "," or --thousands ","'
     assert flags_for("many") == ""
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_file, "_SAMPLED_ROWS", 2)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("later", "message"),
+    [
+        (["1.234"], "'1.234' in the column 'weight' can be 1.234 or 1234; --decimal \".\""),
+        (["1.234", "1.234.567"], "a later one has '1.234.567'; --thousands \".\" reads it"),
+        (["1.000", "12"], "'1.000' in the column 'weight' can be 1 or 1000"),
+        (["4,5"], "whole numbers in the column 'weight', and a later one has '4,5'; --decimal"),
+        (["1 234"], 'a later one has \'1 234\'; --decimal "." --thousands " " reads it'),
+    ],
+)
+def test_a_form_that_shows_late_is_refused(tmp_path: Path, later: list[str], message: str) -> None:
+    # Was wrong: where the first 10,000 rows had whole numbers, a later 1.234 was always read so.
+    lines = ["user_id;item_id;weight", *(f"u{n};x;{n}" for n in range(1, 9))]
+    lines += [f"v{n};y;{plays}" for n, plays in enumerate(later)]
+    file = write(tmp_path / "plays.csv", "\n".join([*lines, ""]))
+    with pytest.raises(DatasetError, match=re.escape(message)):
+        load(file, LoadOptions())
+
+
+@pytest.mark.usefixtures("small")
+def test_later_plays_of_one_meaning_are_read(tmp_path: Path) -> None:
+    text = "user_id,item_id,weight\nu,x,1\nu,y,2\nu,z,0.234\nv,x,4.234\nv,y,\nv,z,n/a\n"
+    file = write(tmp_path / "plays.csv", text)
+    assert [plays for *_, plays in pairs(load(file, LoadOptions()))] == pytest.approx(
+        [1, 2, 0.234, 4.234]
+    )
+    file = write(tmp_path / "plays.csv", text.replace("0.234", "1.234"))
+    read = pairs(load(file, LoadOptions(decimal=".")))
+    assert [plays for *_, plays in read] == pytest.approx([1, 2, 1.234, 4.234])
+    read = pairs(load(file, LoadOptions(thousands=".")))
+    assert [plays for *_, plays in read] == [1, 2, 1234, 4234]

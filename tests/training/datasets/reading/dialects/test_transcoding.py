@@ -76,6 +76,12 @@ def test_checksums_are_those_of_the_file_as_it_came(tmp_path: Path) -> None:
     ("content", "encoding", "message"),
     [
         (TEXT.encode("cp1252"), "utf-8", r"is not utf-8: line 2 has the bytes fc: '�,x,1.5,Caf"),
+        (
+            TEXT.encode("utf-16-le"),
+            "utf-16",
+            r"has no byte order mark, which --encoding utf-16 needs; .* \(utf-16-le or utf-16-be\)",
+        ),
+        (b"user_id,item_id,weight\nu,+2AA-,1\n", "utf-7", "holds half of a pair of surrogates"),
         (TEXT.encode("cp1252"), "ascii", "is not ascii: line 2 has the bytes fc"),
         (TEXT.encode(), "latin-1", "is UTF-8, and --encoding latin-1 would garble its letters"),
         (TEXT.encode("utf-8-sig"), "cp1252", "begins with the mark of UTF-8, so it is not cp1252"),
@@ -162,3 +168,8 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(DatasetError):
         read(tmp_path, TEXT.encode("utf-16")[:-1])
     assert not list((tmp_path / "place").iterdir())
+
+
+def test_binary_files_are_not_called_utf_16(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="has no column 'user_id'"):
+        read(tmp_path, b"\x89PNG\r\n\x1a\n" + bytes(50))
