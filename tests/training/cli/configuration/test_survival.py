@@ -6,7 +6,7 @@ import tomllib
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, get_args, get_origin
 
 import pytest
 from cyclopts.argument import Argument
@@ -24,6 +24,12 @@ OPTIONS: Final = {key: one for options in SECTIONS.values() for key, one in opti
 _TEXTS: Final = {
     "dataset": ["table", "movielens"],
     "normalize_ids": ["nfc", "nfc,strip,float,null"],
+    # Beside the second one stands --no-quoting.
+    "separator": [";", "::", "tab", "|"],
+    "columns": ["user_id,item_id,_,weight"],
+    "encoding": ["cp1252", "utf-16"],
+    "decimal": [",", "."],
+    "thousands": [".", ","],
     "timestamp_format": ["%d/%m/%Y %H:%M", "%Y%m%d"],
     "events": ["sqlite:////e.db", "postgresql://u@h/db"],
 }
@@ -46,13 +52,14 @@ def texts_of(argument: Argument, key: str) -> list[str]:
         return _TEXTS[key]
     hint = argument.resolved_hint
     found: list[str] = []
-    for kind in get_args(hint) or (hint,):
+    is_choice = get_origin(hint) is Literal
+    for kind in (hint,) if is_choice else get_args(hint) or (hint,):
         found += _texts_of(argument, kind)
     return found
 
 
 def _texts_of(argument: Argument, kind: Any) -> list[str]:
-    if get_args(kind) and kind == Literal[get_args(kind)]:
+    if get_origin(kind) is Literal:
         return [str(one) for one in get_args(kind)]
     if issubclass(kind, Enum):
         return [str(one.value) for one in kind]
