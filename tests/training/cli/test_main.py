@@ -85,6 +85,8 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
 def test_help_is_in_groups_and_fits_the_terminal(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")  # a dumb terminal has 80 columns
     monkeypatch.setenv("COLUMNS", str(width))
     assert main(["train", "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
