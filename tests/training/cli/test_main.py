@@ -20,7 +20,7 @@ from tests.training.cli.commands import (
     of_sample,
     of_table,
 )
-from training.cli import main
+from training.cli import cli, main
 
 COMMAND = (sys.executable, "-m", "training")
 
@@ -88,6 +88,7 @@ def test_help_is_in_groups_and_fits_the_terminal(
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")  # a dumb terminal has 80 columns
     monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(cli, "_fallback_console", None)  # it may have the width of another test
     assert main(["train", "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line) for line in lines) <= width
