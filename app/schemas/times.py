@@ -82,8 +82,14 @@ def write_time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-# The format concerns text only.
-_SHOWN: Final = Field(json_schema_extra={"type": ["string", "number"], "format": "date-time"})
+# The format concerns text only, and the minimum numbers.
+_SHOWN: Final = Field(
+    json_schema_extra={
+        "type": ["string", "number"],
+        "format": "date-time",
+        "minimum": EARLIEST_SECONDS,
+    }
+)
 _SHOWN_STORED: Final = Field(json_schema_extra={"type": "string", "format": "date-time"})
 Time = Annotated[int, BeforeValidator(read_time), _SHOWN]
 StoredTime = Annotated[int, BeforeValidator(read_stored_time), _SHOWN_STORED]

@@ -161,11 +161,11 @@ def train(folder: Path, *more: str) -> None:
 
 def write_outside(world: World) -> None:
     """Writes all files that the commands write for people."""
-    events = ["--events", world.url]
-    assert main(["events", "export", str(world.folder / "events.jsonl.gz"), *events]) == 0
-    assert main(["events", "backup", str(world.folder / "backup.db"), *events]) == 0
+    options = ["--events", world.url, "--overwrite"]
+    assert main(["events", "export", str(world.folder / "events.jsonl.gz"), *options]) == 0
+    assert main(["events", "backup", str(world.folder / "backup.db"), *options]) == 0
     lists = ["export", "--out", str(world.folder / "lists.csv"), "--models", str(world.models)]
-    assert main([*lists, *events, "--overwrite"]) == 0
+    assert main([*lists, *options]) == 0
 
 
 @contextmanager

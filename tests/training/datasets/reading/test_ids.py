@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_steps_do_what_python_does(text: str) -> None:
         return str(Normalization((step,)).apply(series([text]))[0])
 
     assert by("nfc") == unicodedata.normalize("NFC", text)
-    assert by("float") == text
+    assert by("float") == re.sub(r"^([+-]?[0-9]+)\.0+\Z", r"\1", text)
     assert by("null") in {text, ""}
 
 
