@@ -90,7 +90,7 @@ def test_json_that_ends_in_the_middle_is_refused(end: int) -> None:
         ('{"a":"x"}', "holds one JSON object; expected an array of objects, [{…}]"),
         ('"x"', "holds one JSON value; expected an array"),
         ('{"a":"x"}\n{"a":"y"}\n', 'x.json is no JSON: line 2, column 1, at \'{"a":"y"}'),
-        ('[{"a":"x"},]', "is no JSON: line 1, column 12, at ']'"),
+        ('[{"a":"x"}}]', "is no JSON: line 1, column 11, at '}]'"),
         ("[{'a':'x'}]", "is no JSON: line 1, column 3, at ''a':'x'}]'"),
         ('[{"a":"x"}] []', "is no JSON: line 1, column 13"),
         ("[" * 100_000, "is nested too deep"),

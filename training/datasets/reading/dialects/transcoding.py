@@ -31,6 +31,8 @@ _BLOCK_BYTES: Final = 2**20
 _MOST_COLONS: Final = 1_000
 _COLONS: Final = re.compile(rb":{2,}")
 _ASCII: Final = frozenset(["ascii", "utf-8", "utf-8-sig"])
+# Without a mark, these leave the order of the bytes open.
+_UNORDERED: Final = frozenset(["utf-16", "utf-32"])
 
 
 def mark_of(head: bytes) -> str | None:
@@ -69,6 +71,11 @@ def _decoded(part: Part, options: DialectOptions, target: Path) -> Part:
         if mark is None:
             _refuse_unmarked(part, head)
         return part
+    if head and mark is None and codec in _UNORDERED:
+        raise DatasetError(
+            f"{part} has no byte order mark, which --encoding {options.encoding} needs; name the "
+            f"order of the bytes ({codec}-le or {codec}-be), or leave --encoding out for UTF-8"
+        )
     with reading(part), part.plain.open("rb") as file:
         stream = _Decoding(file, codec, options.encoding or codec, part)
         if codec in _ASCII:
@@ -153,13 +160,6 @@ class _Decoding:
             text = self._decoder.decode(block, final=self._is_at_end)
         except UnicodeDecodeError as error:
             self._refuse(error)
-        except UnicodeError as error:
-            # Without a byte order mark, these encodings leave the order of the bytes open.
-            raise DatasetError(
-                f"{self._part} has no byte order mark, which --encoding {self._shown} needs; "
-                f"name the order of the bytes ({self._codec}-le or {self._codec}-be), or leave "
-                "--encoding out, if it is UTF-8"
-            ) from error
         self._compare(block, text)
         self._lines += text.count("\n")
         self._returns += text.count("\r")
