@@ -22,9 +22,8 @@ from app.observe.logs import log_config
 from app.observe.start_failures import sentence_for
 from app.server.allocator import share_one_arena
 from app.server.listening import listen
-from app.server.places import check_machine
 from app.server.run_note import noted_run
-from app.server.running import serve
+from app.server.running import check_machine, serve
 from app.settings import Settings, check_variables, flag, load_settings, variable
 from app.text import visible
 

@@ -53,9 +53,9 @@ class BodyBounds:
             fields=max(len(one.model_fields) for one in _models(body)) + _SURPLUS_FIELDS,
         )
 
-    def are_needed(self, body: bytes) -> bool:
-        """Says whether a body is long enough to hold too much."""
-        return len(body) > _SHORT
+    def are_needed(self, length: int) -> bool:
+        """Says whether a body of so many bytes is long enough to hold too much."""
+        return length > _SHORT
 
     def check(self, body: bytes) -> None:
         """Refuses a body with too many values, or with a text that is too long for any field.

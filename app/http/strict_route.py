@@ -72,12 +72,12 @@ class _JsonRequest(Request):
                 "send the header Content-Type: application/json",
             )
         try:
-            body = await self.body()
-            if bounds.are_needed(body):
+            parts = [part async for part in self.stream()]
+            if bounds.are_needed(sum(map(len, parts))):
                 # The thread gives way to the event loop at least at each object.
-                self._content = await asyncio.to_thread(_check_and_parse, body, bounds)
+                self._content = await asyncio.to_thread(_check_and_parse, parts, bounds)
             else:
-                self._content = _parse_json(body, bounds)
+                self._content = _parse_json(b"".join(parts), bounds)
             # The bytes need not wait for a client that reads its answer slowly. The framework only
             # looks whether there are any.
             self._body = b"{}"
@@ -124,7 +124,9 @@ def _form(body: Any) -> str:
     return f"{{{', '.join(needed)}}}" if needed else "{…}"
 
 
-def _check_and_parse(body: bytes, bounds: BodyBounds) -> Any:
+def _check_and_parse(parts: list[bytes], bounds: BodyBounds) -> Any:
+    body = b"".join(parts)
+    parts.clear()  # what follows needs the memory
     bounds.check(body)
     return _parse_json(body, bounds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection
 from enum import Enum, auto
 from typing import Final, Protocol, cast
@@ -18,6 +19,8 @@ _RESERVED: Final = 32
 _CROWDED: Final = 0.9
 _IDLE_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 60.0
+# A look at one takes some microseconds, and requests wait meanwhile.
+_AT_ONCE: Final = 32
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ class Connections(ServerState):
     def admit(self, loop: asyncio.AbstractEventLoop) -> Room:
         """Returns what a connection finds that has just been added."""
         if self._timer is None:
-            self._timer = loop.call_later(self.limits.look_seconds, self._sweep, loop)
+            self._timer = loop.call_later(self.limits.look_seconds, self._sweep, loop, [])
         count = len(self.connections)
         if count <= self.limits.connections:
             return Room.FREE
@@ -93,14 +96,22 @@ class Connections(ServerState):
         """Returns the connections of this moment."""
         return cast("list[Watched]", [*self.connections])
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep(self, loop: asyncio.AbstractEventLoop, left: list[Watched]) -> None:
+        """Looks at some connections of a round, and plans when it looks at the next ones."""
         now = loop.time()
-        for connection in self.all():
-            connection.check(now)
-        self._make_room(now)
+        left = left or [*self.all()]
+        for connection in left[:_AT_ONCE]:
+            if connection in self.connections:
+                connection.check(now)
+        left = left[_AT_ONCE:]
+        if not left:
+            self._make_room(now)
         self._timer = None
         if self.connections:
-            self._timer = loop.call_later(self.limits.look_seconds, self._sweep, loop)
+            rounds = math.ceil(len(self.connections) / _AT_ONCE)
+            self._timer = loop.call_later(
+                self.limits.look_seconds / rounds, self._sweep, loop, left
+            )
 
     def _make_room(self, now: float) -> None:
         """Closes connections that have been idle for longest, while nearly no place is free."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
 from app.server.limits import HEAD_BYTES, LONG_HEAD, LONG_URL, URL_BYTES
@@ -16,6 +16,11 @@ _OF_UPGRADES: Final = frozenset({b"upgrade", b"http2-settings"})
 def size_of(url: bytes, headers: Headers) -> int:
     """Returns the bytes of a head: a colon, a space and the line's end go with each header."""
     return len(url) + 20 + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def length_of(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Returns the bytes of a body, as its head says; 0 if it does not."""
+    return int(next((value for name, value in headers if name == b"content-length"), b"0"))
 
 
 def excess(url: bytes, size: int) -> tuple[int, str] | None:

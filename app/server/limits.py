@@ -10,8 +10,8 @@ from app.settings import Settings
 # Of a head: its request line with all headers.
 HEAD_BYTES: Final = 64 * 1024
 # Of a chunked body: what is no content. The parser calls back for each chunk, and one-byte chunks
-# would hold the event loop for as long as a heavy request.
-FRAMING_BYTES: Final = 16 * 1024
+# would hold the event loop for milliseconds.
+FRAMING_BYTES: Final = 4 * 1024
 URL_BYTES: Final = 32 * 1024
 # Slower than any network that a client could use, and faster than a client that only holds on.
 BYTES_PER_SECOND: Final = 1000

@@ -14,21 +14,23 @@ from typing import Any, Final
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.http.documentation import ASSETS
 from app.server.caching import cacheable
 from app.server.connections import Connections, Room
 from app.server.expecting import closing_unless_continued
-from app.server.heads import contradiction, excess, size_of, without_upgrade
+from app.server.flow import Flow
+from app.server.heads import contradiction, excess, length_of, size_of, without_upgrade
 from app.server.limits import FRAMING_BYTES, LINGER_BYTES, LONG_FRAMING, late
 from app.server.patience import Patience, Phase
 from app.server.refusals import refusal
 
-# Parsed at once. A piece holds some hundred requests at most, and the next one is parsed when they
-# are answered.
-_PIECE: Final = 4096
+# Bytes parsed at once, but for bodies of known length. The next ones wait until these are answered.
+_PIECE: Final = 1024
+# A request that comes whole may have so many without being counted.
+_SHORT: Final = 2048
 # Answered even where all places are taken: those who run the service look at these.
 _ALWAYS_ANSWERED: Final = frozenset({b"/health/live", b"/health/ready", b"/metrics"})
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -38,16 +40,6 @@ _NO_HTTP: Final = "this is no HTTP/1.1 request; ids in a path or query are perce
 
 class _Refused(Exception):
     """A request has been refused while it was parsed."""
-
-
-class _Flow(FlowControl):
-    """Reading that stays paused while bytes wait to be parsed, whoever wants to go on."""
-
-    is_holding = False
-
-    def resume_reading(self) -> None:
-        if self.read_paused and not self.is_holding:
-            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -61,7 +53,7 @@ class Connection(HttpToolsProtocol):
     """
 
     server_state: Connections
-    flow: _Flow
+    flow: Flow
 
     def __init__(
         self,
@@ -90,7 +82,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begins."""
         super().connection_made(transport)
-        self.flow = _Flow(transport)
+        self.flow = Flow(transport)
         self._room = self.server_state.admit(self.loop)
         if self._room is Room.NONE:
             self._answer(503, self.server_state.full)
@@ -100,7 +92,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parses what has come."""
         cycle = self.cycle
-        if self._is_partial or len(data) > _PIECE or not (cycle is None or cycle.response_complete):
+        if self._is_partial or len(data) > _SHORT or not (cycle is None or cycle.response_complete):
             self._receive_in_pieces(data)
             return
         if self._feed(data):
@@ -283,15 +275,17 @@ class Connection(HttpToolsProtocol):
             self._discard(len(data))
             return
         view = memoryview(data)
-        for begin in range(0, len(view), _PIECE):
+        while view:
             if self._is_busy():
                 # Those that follow are parsed when these are answered; nothing more is read.
-                self._held += bytes(view[begin:])
+                self._held += bytes(view)
                 self.flow.is_holding = True
                 self.flow.pause_reading()
                 return
-            if not self._feed_counting(view[begin : begin + _PIECE]):
+            piece = view[: self._missing_body() or _PIECE]
+            if not self._feed_counting(piece):
                 return
+            view = view[len(piece) :]
         cycle = self.cycle
         self._is_partial = self._is_in_head() or (cycle is not None and cycle.more_body)
 
@@ -321,6 +315,12 @@ class Connection(HttpToolsProtocol):
     def _is_in_head(self) -> bool:
         scope, cycle = self.scope, self.cycle
         return scope is not None and (cycle is None or cycle.scope is not scope)
+
+    def _missing_body(self) -> int:
+        """Returns how many bytes of a body are missing; 0 where its head does not say so."""
+        if self._is_in_head() or self.cycle is None or not self.cycle.more_body:
+            return 0
+        return max(0, length_of(self.cycle.scope["headers"]) - self._body_bytes)
 
     def _has_request(self) -> bool:
         """Returns whether a request is being read or answered."""
@@ -396,3 +396,5 @@ class Connection(HttpToolsProtocol):
         self._discarded_bytes += count
         if self._discarded_bytes > LINGER_BYTES:
             self.transport.abort()
+            return
+        self.flow.breathe(self.loop)

@@ -13,6 +13,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from app.errors import InvalidSettings
+from app.files import shared_folder
+from app.observe.start_failures import too_few_files
 from app.server.caching import NEVER
 from app.settings import Settings
 
@@ -107,6 +110,17 @@ def _serve_with_h11(settings: Settings, listener: socket.socket, options: dict[s
         "connections. Install httptools, or put a proxy in front that does both"
     )
     _supervise(config, listener)
+
+
+def check_machine() -> None:
+    """Checks the limit of open files, and that there is a folder for the shared table.
+
+    Raises:
+        InvalidSettings: something is missing; the message says what to set.
+    """
+    if too_few := too_few_files():
+        raise InvalidSettings(too_few)
+    shared_folder()
 
 
 def allow_files(number: int) -> None:
