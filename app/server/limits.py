@@ -17,7 +17,9 @@ URL_BYTES: Final = 32 * 1024
 BYTES_PER_SECOND: Final = 1000
 # What still comes from a client that was refused is read, so that it gets to see the answer.
 LINGER_SECONDS: Final = 5.0
-LINGER_BYTES: Final = 16 * 1024 * 1024
+_LINGER_BYTES: Final = 16 * 1024 * 1024
+# After a head or a framing that was refused: the longest body by default.
+_REFUSED_LINGER_BYTES: Final = 4 * 1024 * 1024
 
 LONG_URL: Final = f"the URL has more than {URL_BYTES} bytes; POST /recommend takes long options"
 LONG_HEAD: Final = f"the request line and the headers have more than {HEAD_BYTES} bytes"
@@ -61,6 +63,15 @@ class Limits:
     def look_seconds(self) -> float:
         """Seconds between two looks at all connections: a quarter of the shortest limit at most."""
         return min(1.0, self.head / 4, self.body / 4, self.send / 4, self.keep_alive / 4)
+
+
+def linger_bytes(*, is_refused: bool) -> int:
+    """Returns how much is read and dropped of a client that has its answer.
+
+    Args:
+        is_refused: whether its head or its framing was refused.
+    """
+    return _REFUSED_LINGER_BYTES if is_refused else _LINGER_BYTES
 
 
 def late(part: str, variable: str, seconds: float) -> str:

@@ -23,7 +23,7 @@ from app.server.connections import Connections, Room
 from app.server.expecting import closing_unless_continued
 from app.server.flow import Flow
 from app.server.heads import contradiction, excess, length_of, size_of, without_upgrade
-from app.server.limits import FRAMING_BYTES, LINGER_BYTES, LONG_FRAMING, late
+from app.server.limits import FRAMING_BYTES, LONG_FRAMING, late, linger_bytes
 from app.server.patience import Patience, Phase
 from app.server.refusals import refusal
 
@@ -394,7 +394,7 @@ class Connection(HttpToolsProtocol):
 
     def _discard(self, count: int) -> None:
         self._discarded_bytes += count
-        if self._discarded_bytes > LINGER_BYTES:
+        if self._discarded_bytes > linger_bytes(is_refused=self._is_ending):
             self.transport.abort()
             return
         self.flow.breathe(self.loop)
