@@ -14,7 +14,7 @@ from training.datasets.reading.encoding import Encoded
 from training.datasets.reading.rows import Rows
 from training.datasets.reading.source_files import SourceFile
 from training.datasets.reading.sources import shorten
-from training.datasets.reading.time_form import TimeForm, other_meaning, remedy
+from training.datasets.reading.time_form import DECISIVE, TimeForm, other_meaning, remedy
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME
 from training.errors import DatasetError
 
@@ -148,10 +148,11 @@ def examples_of_times(
     for reason, advise in ((REASON_TIME, remedy), (REASON_PERIOD, other_meaning)):
         marks = rows.dropped(reason)
         if marks.any():
-            row = int(marks.argmax())
+            written = encoded.rest["written"]
+            is_decisive = written.str.contains(DECISIVE).to_numpy() & marks
+            row = int((is_decisive if is_decisive.any() else marks).argmax())
             file = files[encoded.rest["file"][row]]
-            written = encoded.rest["written"][row]
-            advice = advise(written, asked) if takes_form else ""
-            where = f"'{shorten(written)}' in {file.name}"
+            advice = advise(written[row], asked) if takes_form else ""
+            where = f"'{shorten(written[row])}' in {file.name}"
             examples[reason] = f"{where}; {advice}" if advice else where
     return examples

@@ -18,7 +18,7 @@ from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
 from training.datasets.reading.sources import reading, shorten
 from training.datasets.reading.table_columns import ITEM, NAME, PLAYS, TIME, Columns
 from training.datasets.reading.table_file import Table
-from training.datasets.reading.time_form import other_meaning, remedy
+from training.datasets.reading.time_form import DECISIVE, other_meaning, remedy
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME
 from training.errors import DatasetError
 
@@ -81,7 +81,7 @@ def examples_of(
         column = BROKEN if role == BROKEN else columns.by_role.get(role)
         if column is not None and marks.any():
             with reading(table.shown):
-                row, value = table.example(marks, column)
+                row, value = table.example(marks, column, DECISIVE if role == TIME else "")
             advice = _advice(reason, value, columns, table)
             named = column if reason == REASON_BROKEN_ID else ""
             examples[reason] = Example(row, value, table.after, advice, named)
@@ -140,7 +140,8 @@ def refuse_without_records(
     why = "; ".join(f"{reason}: {count:,}" for reason, count in counts.dropped.items())
     value = advice = ""
     if example := examples.get(reason):
-        row, value = example.row, f": '{example.value}'"
+        where = f" in the column '{example.column}'" if example.column else ""
+        row, value = example.row, f": '{example.value}'{where}"
         advice = f"; {example.advice}" if example.advice else ""
     user = encoded.users[int(encoded.user_codes[row])]
     item = encoded.items[ITEM][int(encoded.item_codes[row])]

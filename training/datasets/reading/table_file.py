@@ -137,12 +137,15 @@ class Table:
             for part, dialect in zip(self.parts, self.dialects, strict=False)
         }
 
-    def example(self, marks: NDArray[np.bool_], column: str) -> tuple[int, str]:
+    def example(
+        self, marks: NDArray[np.bool_], column: str, preferred: str = ""
+    ) -> tuple[int, str]:
         """Returns a row and its value, shortened for a message; not a blank one if possible.
 
         Args:
             marks: the rows to choose from, at least one; shape (n_rows,).
             column: the column of the value.
+            preferred: a regular expression; of the first rows, one with such a value is taken.
         """
         first = int(marks.argmax())
         near = marks[first : first + _LOOKED_AT]
@@ -150,7 +153,10 @@ class Table:
         values = self.scan.slice(first, len(near)).select(as_text(column, dtype))
         candidates = values.collect()[column].fill_null("").filter(pl.Series(near))
         rows = first + np.flatnonzero(near)
-        place = (candidates.str.strip_chars() != "").arg_max() or 0
+        liking = (candidates.str.strip_chars() != "").cast(pl.Int8)
+        if preferred:
+            liking += candidates.str.contains(preferred).cast(pl.Int8)
+        place = liking.arg_max() or 0
         return int(rows[place]), shorten(candidates[place])
 
 

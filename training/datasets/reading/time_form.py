@@ -165,6 +165,8 @@ directives of strptime; in UTC unless it has %z. Default: Unix time or ISO 8601.
         return None if self.timestamp_format is None else TimeForm.of(self.timestamp_format)
 
 
+# A date whose day cannot be its month; as an example it says which of the two comes first.
+DECISIVE: Final = r"^\s*(?:(?:1[3-9]|2\d|3[01])[/.-]\d{1,2}|\d{1,2}[/.-](?:1[3-9]|2\d|3[01]))[/.-]"
 _NUMBERS: Final = re.compile(
     r"\d{1,2}(?P<between>[/.-])\d{1,2}(?P=between)(?P<year>\d{4}|\d{2})(?P<rest>\D.*)?"
 )

@@ -167,7 +167,7 @@ def test_a_day_before_the_month_is_never_guessed(tmp_path: Path) -> None:
     reason = "timestamp missing or unreadable"
     by_default = read_csv(tmp_path, text)
     assert by_default.timestamps is None
-    with pytest.raises(DatasetError, match=r"timestamp missing or unreadable: '03/04/2020'.*%d/%m"):
+    with pytest.raises(DatasetError, match=r"timestamp missing or unreadable: '13/04/2020'.*%d/%m"):
         read_csv(tmp_path, text, LoadOptions(timestamp_column="timestamp"))
 
     # A form is as good as naming the column: rows that it does not fit are left out.
@@ -178,6 +178,17 @@ def test_a_day_before_the_month_is_never_guessed(tmp_path: Path) -> None:
     assert told.rows.examples[reason].endswith("--timestamp-format '%m/%d/%Y' does not fit it")
     told = read_csv(tmp_path, text, LoadOptions(timestamp_format="%d/%m/%Y"))
     assert told.period == (1585872000, 1586736000)
+
+
+def test_the_example_of_unreadable_times_says_what_comes_first(tmp_path: Path) -> None:
+    # Was annoying: the first time left open what a later one makes clear.
+    for later, form in {"13/04/2020": "%d/%m/%Y", "04/13/2020": "%m/%d/%Y"}.items():
+        text = f"user_id,item_id,when\nu,x,03/04/2020\nu,y,\nu,z,{later}\n"
+        with pytest.raises(
+            DatasetError, match=f"row 3 .*'{later}': .*; give --timestamp-format '"
+        ) as no:
+            read_csv(tmp_path, text, LoadOptions(timestamp_column="when"))
+        assert str(no.value).endswith(f"give --timestamp-format '{form}'")
 
 
 def test_a_form_without_a_column_of_text_is_refused(tmp_path: Path) -> None:
