@@ -189,7 +189,7 @@ def test_options_that_would_do_nothing_are_refused_before_the_data_are_read(
 def test_same_data_and_seed_give_the_same_arrays_and_another_seed_others(
     sample: Path, models: Path, tmp_path: Path
 ) -> None:
-    assert train(sample, tmp_path / "same") == 0
+    assert train(sample, tmp_path / "same", "--no-report") == 0
     assert train(sample, tmp_path / "other", "--seed", "1", "--no-evaluation") == 0
 
     def arrays(folder: Path) -> dict[str, bytes]:

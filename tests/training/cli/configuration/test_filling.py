@@ -27,7 +27,7 @@ iterations = 2
 
 [evaluation]
 split = "k-fold"
-folds = 4
+folds = 2
 k = 3
 
 [publish]
@@ -38,7 +38,11 @@ top_lists = 7
 
 @pytest.mark.slow
 def test_a_file_says_how_we_train_evaluate_tune_and_report(
-    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    table: Path,
+    space: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ENCORE_DATABASE_URL", "sqlite:////no/such/folder/events.db")
     table.write_text(table.read_text().replace("user_id", "who"))
@@ -51,7 +55,8 @@ def test_a_file_says_how_we_train_evaluate_tune_and_report(
     assert manifest["parameters"]["weighting"] == "log"
     assert main(["evaluate", "--config", str(path), *QUICK]) == 0
     best, page = tmp_path / "best.toml", tmp_path / "page.html"
-    assert main(["tune", "--config", str(path), "--out", str(best), "--trials", "1"]) == 0
+    search = ["--trials", "1", "--space", str(space)]
+    assert main(["tune", "--config", str(path), "--out", str(best), *search]) == 0
     assert main(["report", "--config", str(best), "--out", str(page)]) == 1
     assert "which dataset?" in error_of(capsys)
     table.unlink()
@@ -67,7 +72,7 @@ def test_options_on_the_command_line_win(
     path = config(tmp_path, WHOLE)
     found = holds(capsys, "--config", str(path), "--factors", "9", "--models", "/m", "--k", "4")
     assert (found["factors"], found["models"], found["k"]) == (9, "/m", 4)
-    assert (found["weighting"], found["top_lists"], found["folds"]) == ("log", 7, 4)
+    assert (found["weighting"], found["top_lists"], found["folds"]) == ("log", 7, 2)
     assert found["data"] == str(tmp_path / "plays.csv")
 
 
