@@ -53,12 +53,12 @@ train: $(TRAINING_READY) ## Train and publish: DATASET=name DATA=path ARGS="more
 
 test: $(DEV_READY) ## Test everything, with coverage
 	@$(BIN)/python -m tests.postgres
-	@$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 check: lint fast ## Quick round for every commit: lint and the fast tests
 
 fast: $(DEV_READY) ## The fast tests; on another Python: PYTHON=python3.13 VENV=.venv-3.13
-	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow"
 
 lint: $(DEV_READY) ## Format, lint, types, import rules, Dockerfile; changes nothing
 	@$(BIN)/ruff format --check .

@@ -10,13 +10,17 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field
 
 from app.events.event import MICROSECONDS
+from app.events.odd_times import impossible_part, meaning_of
 from app.events.unix_time import EARLIEST_SECONDS, latest_seconds, microseconds_of
 
 TIME_EXAMPLE: Final = "2026-11-26T18:03:59Z"
+# A number with more digits than any unit has was not written as something else.
+_LARGEST: Final = 1e18
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC_3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
+_HOUR: Final = slice(11, 13)
 _DIGITS: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _NAIVE: Final = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?", re.ASCII)
 
@@ -32,10 +36,15 @@ def read_stored_time(value: object) -> int:
             raise ValueError(f"has no time zone; write it as in {TIME_EXAMPLE}")
         raise ValueError(f"should be a time such as {TIME_EXAMPLE}")
     try:
+        if value[_HOUR] == "24":  # newer Pythons read it as the next day
+            raise ValueError
         moment = datetime.fromisoformat(value.upper())
         return (moment - _EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"should be a time that exists, such as {TIME_EXAMPLE}") from error
+        wrong = impossible_part(value)
+        raise ValueError(
+            f"should be a time that exists, such as {TIME_EXAMPLE}{wrong and f': {wrong}'}"
+        ) from error
 
 
 def read_time(value: object) -> int:
@@ -51,6 +60,8 @@ def read_time(value: object) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool):
         microseconds = _read_number(value)
     elif isinstance(value, str) and _DIGITS.fullmatch(value):
+        if meaning := meaning_of(value):
+            raise ValueError(f"looks like {meaning.words}; write it as in {TIME_EXAMPLE}")
         raise ValueError(
             "is Unix time in quotation marks; send the number without them, or a time such as "
             f"{TIME_EXAMPLE}"
@@ -69,7 +80,15 @@ def _read_number(number: float) -> int:
     if isinstance(number, float) and not math.isfinite(number):
         raise ValueError(f"should be a time such as {TIME_EXAMPLE}, or a finite number")
     microseconds = microseconds_of(number)
-    if microseconds < EARLIEST_SECONDS * MICROSECONDS:
+    is_early = microseconds < EARLIEST_SECONDS * MICROSECONDS
+    is_late = microseconds > latest_seconds() * MICROSECONDS
+    if (is_early or is_late) and abs(number) < _LARGEST and (meaning := meaning_of(f"{number:f}")):
+        place = "before 1990" if is_early else "in the future"
+        raise ValueError(
+            f"lies {place} as Unix time, and looks like {meaning.words}; write it as in "
+            f"{TIME_EXAMPLE}"
+        )
+    if is_early:
         raise ValueError(
             "lies before 1990 as Unix time (seconds, or smaller units by its magnitude); write it "
             f"as in {TIME_EXAMPLE}"

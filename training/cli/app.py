@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 
 from app import __version__
-from training.cli.configuration.filling import fill
+from training.cli.configuration.filling import Filling
 from training.cli.wrong_options import panel_of
 
 cli = App(
@@ -21,7 +20,7 @@ cli = App(
 models_cli = App(name="models", help="Lists, verifies and prunes published models.")
 cli.command(models_cli)
 cli.error_formatter = panel_of
-cli.config = (partial(fill, cli),)
+cli.config = (Filling(cli),)
 
 Models = Annotated[Path, Parameter(env_var="ENCORE_MODELS")]
 # Options in cyclopts need a value; main adds `-` where this one has none.

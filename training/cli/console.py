@@ -23,7 +23,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from app.text import visible, visible_lines
-from training.files import check_place, write_json
+from training.files import check_new, write_json
 
 STDOUT: Final = Path("-")
 
@@ -76,22 +76,24 @@ class Output:
 
     Attributes:
         json_to: the value of ``--json``: a file, ``-`` for stdout, or None without the option.
+        overwrite: whether a file that is there may be replaced.
         out: stdout, for results.
         err: stderr, for everything else.
 
     Raises:
-        TrainingError: the folder of the file is missing, or the file is a folder.
+        TrainingError: the file is there; its folder is missing, or it is a folder itself.
         WriteError: the folder of the file cannot be written to.
     """
 
     json_to: Path | None = None
+    overwrite: bool = False
     out: Console = field(default_factory=lambda: console_on(sys.stdout))
     err: Console = field(default_factory=lambda: console_on(sys.stderr))
 
     def __post_init__(self) -> None:
-        """Refuses a file that could not be written, before work is done for it."""
+        """Refuses a file that is there or could not be written, before work is done for it."""
         if self.json_file is not None:
-            check_place(self.json_file)
+            check_new(self.json_file, overwrite=self.overwrite)
 
     @property
     def json_file(self) -> Path | None:

@@ -22,13 +22,14 @@ from training.numbers import plural
 
 
 @cli.command
-def datasets(*, json_to: JsonTo = None) -> None:
+def datasets(*, overwrite: Overwrite = False, json_to: JsonTo = None) -> None:
     """Lists the known datasets with their origin and licence.
 
     Args:
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     output.show(datasets_list())
     output.result(
         [
@@ -68,10 +69,10 @@ def generate(
         drift: Speed at which tastes change: 0 for none, 1 (the default) for half of a taste in \
 two years, 2 for half of a taste in one year.
         seed: The same seed and sizes give the same files.
-        overwrite: Replace an earlier sample.
+        overwrite: Replace an earlier sample, or a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     if drift is not None and not timed:
         raise DatasetError("--drift does nothing without --timed; leave it out, or add --timed")
     with output.bars() as bars:

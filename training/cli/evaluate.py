@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from training.cli.app import JsonTo, cli
+from training.cli.app import JsonTo, Overwrite, cli
 from training.cli.configuration.filling import Config
 from training.cli.configuration.sections import EVALUATION, OUTPUT
 from training.cli.console import Output
@@ -28,6 +28,7 @@ def evaluate(
     repeats: Annotated[int, AtLeastOne, _MEASURED] = 1,
     convergence: Annotated[bool, _MEASURED] = False,
     discovery_curve: Annotated[bool, _MEASURED] = False,
+    overwrite: Annotated[Overwrite, Parameter(group=OUTPUT)] = False,
     json_to: Annotated[JsonTo, Parameter(group=OUTPUT)] = None,
     config: Config = None,
 ) -> None:
@@ -40,10 +41,11 @@ def evaluate(
         repeats: Number of times that the split is made, each with the next seed.
         convergence: Measure NDCG on a validation part after each iteration.
         discovery_curve: Measure the lists at several settings of the discovery dial.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
         config: File of options.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     what = read_data(output, options or RecipeOptions(), data or DataOptions())
     how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
     with output.bars() as bars:

@@ -37,14 +37,15 @@ Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=36_500))
 
 
 @events_cli.command
-def show(*, events: Events = None, json_to: JsonTo = None) -> None:
+def show(*, events: Events = None, overwrite: Overwrite = False, json_to: JsonTo = None) -> None:
     """Shows the contents of an event store.
 
     Args:
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     with closing(open_event_store(events)) as store:
         statistics = store.statistics()
     output.show(statistics_table(statistics))
@@ -60,10 +61,10 @@ def export(
     Args:
         out: File ending in .jsonl or .jsonl.gz, which `events import` reads.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
-        overwrite: Replace the file if it exists.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     check_name(out)
     check_new(out, overwrite=overwrite)
     with closing(open_event_store(events)) as store, output.bars() as bars:
@@ -82,6 +83,7 @@ def import_(
     /,
     *,
     events: Events = None,
+    overwrite: Overwrite = False,
     json_to: JsonTo = None,
 ) -> int:
     """Adds the events of a file that `events export` wrote; creates the store if it is missing.
@@ -92,9 +94,10 @@ def import_(
     Args:
         dump_file: File ending in .jsonl or .jsonl.gz.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     check_name(dump_file)
     with output.bars() as bars:
         checked = check_dump(dump_file, bars.step("lines checked", None))
@@ -132,6 +135,7 @@ def prune(
     all_types: bool = False,
     dry_run: bool = False,
     events: Events = None,
+    overwrite: Overwrite = False,
     json_to: JsonTo = None,
 ) -> None:
     """Deletes old plays and skips permanently.
@@ -144,9 +148,10 @@ def prune(
         all_types: Delete likes and dislikes as well; disliked artists may then be recommended.
         dry_run: Only show how many would be deleted.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     types = tuple(EventType) if all_types else _PASSING
     before = int((time.time() - older_than * _DAY) * MICROSECONDS)
     with closing(open_event_store(events)) as store:
@@ -165,7 +170,7 @@ def prune(
 
 
 @events_cli.command
-def compact(*, events: Events = None, json_to: JsonTo = None) -> None:
+def compact(*, events: Events = None, overwrite: Overwrite = False, json_to: JsonTo = None) -> None:
     """Rewrites a store, so that nothing of deleted events is left in unused parts of its files.
 
     Events cannot be stored meanwhile, and PostgreSQL answers no questions about them. SQLite needs
@@ -173,9 +178,10 @@ def compact(*, events: Events = None, json_to: JsonTo = None) -> None:
 
     Args:
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     with closing(open_event_store(events)) as store, output.err.status("rewriting"):
         store.compact()
         is_wiped = store.is_wiped
@@ -197,10 +203,10 @@ def backup(
     Args:
         out: File for the copy; with `--overwrite` it is replaced when the copy is complete.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
-        overwrite: Replace the file if it exists.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     check_new(out, overwrite=overwrite)
     with closing(open_event_store(events)) as store, output.err.status("copying"):
         statistics = store.backup(out)
@@ -210,7 +216,11 @@ def backup(
 
 @events_cli.command
 def renew(
-    *, shared_up_to: Number | None = None, events: Events = None, json_to: JsonTo = None
+    *,
+    shared_up_to: Number | None = None,
+    events: Events = None,
+    overwrite: Overwrite = False,
+    json_to: JsonTo = None,
 ) -> None:
     """Gives a restored store, or a copy of a store, an id of its own.
 
@@ -223,9 +233,10 @@ def renew(
             since. Models then count all later events as new. 0 if you do not know it: all events
             count again. Default: the present last number.
         events: The store: sqlite:///FILE or postgresql://USER@HOST/DATABASE.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     with closing(open_event_store(events)) as store:
         old = store.id
         new = store.renew(shared_up_to)

@@ -44,10 +44,10 @@ postgresql://USER@HOST/DATABASE. Erased users get no list. Default: that of the 
 variable is set; without a store every user of the model gets a list from their history alone.
         safe_csv: Put an apostrophe before ids and names that a spreadsheet would run as formulas: \
 those that begin with =, +, -, @, a tab or a line break. Default: they are written as they are.
-        overwrite: Replace the file if it exists.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     check_new(out, overwrite=overwrite)
     folder = ModelsFolder(models)
     model = folder.open(folder.find(version))

@@ -9,7 +9,7 @@ from typing import Any
 from app.artifacts.manifest import total_bytes
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact, ModelNotFound
-from training.cli.app import JsonTo, Models, models_cli
+from training.cli.app import JsonTo, Models, Overwrite, models_cli
 from training.cli.console import Output
 from training.cli.options import Events
 from training.cli.tables import versions_list
@@ -21,14 +21,17 @@ from training.publishing.shrinkage import Shrinkage
 
 
 @models_cli.command(name="list")
-def list_models(*, models: Models = Path("models"), json_to: JsonTo = None) -> None:
+def list_models(
+    *, models: Models = Path("models"), overwrite: Overwrite = False, json_to: JsonTo = None
+) -> None:
     """Lists published models, oldest first.
 
     Args:
         models: The models folder.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     folder = ModelsFolder(models)
     current = folder.current()
     rows = [_describe(folder, version, current) for version in folder.versions()]
@@ -41,16 +44,21 @@ def list_models(*, models: Models = Path("models"), json_to: JsonTo = None) -> N
 
 @models_cli.command
 def verify(
-    version: str | None = None, *, models: Models = Path("models"), json_to: JsonTo = None
+    version: str | None = None,
+    *,
+    models: Models = Path("models"),
+    overwrite: Overwrite = False,
+    json_to: JsonTo = None,
 ) -> int:
     """Checks sizes, shapes, dtypes and checksums of one model, or of all.
 
     Args:
         version: Version of the model. Default: all.
         models: The models folder.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     folder = ModelsFolder(models)
     versions = [folder.find(version)] if version else folder.versions()
     if not versions:
@@ -67,6 +75,7 @@ def prune(
     events: Events = None,
     dry_run: bool = False,
     models: Models = Path("models"),
+    overwrite: Overwrite = False,
     json_to: JsonTo = None,
 ) -> int:
     """Removes versions that may not be served any more.
@@ -77,9 +86,10 @@ def prune(
 postgresql://USER@HOST/DATABASE.
         dry_run: Only show which versions would be removed.
         models: The models folder.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     if not erased or events is None:
         raise TrainingError(
             "what is to be removed? --erased --events URL removes versions that still hold users "

@@ -44,14 +44,14 @@ def report(
         options: The recipe.
         plan: How to measure.
         search_file: File with the trials of `tune`, to show them in the report.
-        overwrite: Replace the file if it exists.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE; it is that of
             `evaluate`, with the path of the page.
         config: File of options.
     """
     from training.report import write  # noqa: PLC0415 - matplotlib takes a second to load
 
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     check_new(out, overwrite=overwrite)
     if search_file is not None:
         read_search(search_file)  # a wrong file is refused before the data are read

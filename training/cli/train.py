@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from app.artifacts.models_folder import ModelsFolder
-from training.cli.app import JsonTo, ListLength, Models, cli
+from training.cli.app import JsonTo, ListLength, Models, Overwrite, cli
 from training.cli.configuration.filling import Config
 from training.cli.configuration.printing import effective, to_text
 from training.cli.configuration.sections import EVALUATION, FILE, PUBLISHING
@@ -54,6 +54,7 @@ def train(
     search_file: Annotated[Path | None, _PUBLISHED, Parameter(name="--search")] = None,
     top_lists: Annotated[ListLength, _PUBLISHED] = 100,
     force: Annotated[bool, _PUBLISHED, Parameter(negative=())] = False,
+    overwrite: Annotated[Overwrite, _PUBLISHED] = False,
     json_to: Annotated[JsonTo, _PUBLISHED] = None,
     config: Config = None,
     print_options: Annotated[bool, Parameter(name="--print", negative=(), group=FILE)] = False,
@@ -73,8 +74,8 @@ def train(
         search_file: File with the trials of `tune`, to show them in the report.
         top_lists: Length of the precomputed lists, 0 for none.
         force: Make the model current even if it has less than half of the users, artists or pairs \
-of the current one of the same dataset. Without it such a model is published but not made current, \
-and the exit status is 3.
+of the current one of the same dataset. Otherwise it is published only, and the exit status is 3.
+        overwrite: Replace the file of `--json` if it is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
         config: File of options.
         print_options: Print the options that hold, as a file for `--config`, each with its \
@@ -86,7 +87,7 @@ origin, and do nothing else.
     if print_options and config is not None:
         Output().print_lines(to_text(config, effective(preset, how)))
         return 0
-    output = Output(json_to)
+    output = Output(json_to, overwrite)
     check_writable(models)
     events = event_options or EventOptions()
     where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)

@@ -80,15 +80,16 @@ def tune(
         minutes: Duration of the search in minutes; a trial that has begun is finished.
         state: File for the finished trials. Default: `out` with the ending `.search`.
         validation_users: Measure trials on this many users, drawn by the seed.
-        overwrite: Replace the file if it exists.
+        overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
         config: File of options; its hyperparameters are not used.
     """
-    output = Output(json_to)
     check_place(out)
     state = state or out.with_suffix(".search")
-    # A search that goes on replaces the winner that it had so far.
-    check_new(out, overwrite=overwrite or state.exists())
+    # A search that goes on replaces the winner that it had so far, and the figures of that.
+    overwrite = overwrite or state.exists()
+    output = Output(json_to, overwrite)
+    check_new(out, overwrite=overwrite)
     _check_places(out, state, *filter(None, [output.json_file]))
     if space is not None:  # a mistake in it is refused before the data are read
         Space.load(space, Space())

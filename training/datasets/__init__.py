@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -186,4 +187,17 @@ def _dataset(name: str) -> Dataset:
         return DATASETS[name]
     except KeyError:
         known = ", ".join(DATASETS)
-        raise DatasetError(f"there is no dataset {name!r}; known are {known}") from None
+        meant = _meant(name)
+        rest = f"{meant} Known are {known}" if meant else f"known are {known}"
+        raise DatasetError(f"there is no dataset {name!r}; {rest}") from None
+
+
+def _meant(name: str) -> str:
+    """Returns what a wrong name of a dataset was probably meant as, or nothing."""
+    word, forms = name.lower().replace("_", "-"), table.DATASET.files
+    if f"*.{word}" in forms:
+        return f"{table.NAME} reads that form."
+    if os.sep in name or f"*{Path(word).suffix}" in forms or Path(name).exists():
+        return f"a file is named by --data, and its dataset may be {table.NAME}."
+    nearest = get_close_matches(word, DATASETS, n=3)
+    return f"did you mean {' or '.join(nearest)}?" if nearest else ""

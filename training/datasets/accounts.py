@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from app.model.id_map import MAX_ID_BYTES
@@ -13,6 +14,7 @@ from training.datasets.reading.encoding import Encoded
 from training.datasets.reading.rows import Rows
 from training.datasets.reading.source_files import SourceFile
 from training.datasets.reading.sources import shorten
+from training.datasets.reading.time_form import DECISIVE, TimeForm, other_meaning, remedy
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME
 from training.errors import DatasetError
 
@@ -87,7 +89,13 @@ def _checked(user: str) -> str:
     return user
 
 
-def refuse_unusable(path: Path, rows: Rows, what: str, advice: str) -> None:
+def refuse_unusable(
+    path: Path,
+    rows: Rows,
+    what: str,
+    advice: str,
+    examples: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Refuses a source without a usable row.
 
     Args:
@@ -95,6 +103,7 @@ def refuse_unusable(path: Path, rows: Rows, what: str, advice: str) -> None:
         rows: its rows.
         what: a row in words, in the plural.
         advice: the next step, for the message.
+        examples: reason to one such value, its place, and what to do about it.
 
     Raises:
         DatasetError: no row is usable.
@@ -104,7 +113,10 @@ def refuse_unusable(path: Path, rows: Rows, what: str, advice: str) -> None:
     counts = rows.counts()
     if not counts.read:
         raise DatasetError(f"{path} holds no {what}. {advice}")
-    why = "; ".join(f"{reason}: {count:,}" for reason, count in counts.dropped.items())
+    why = "; ".join(
+        f"{reason}: {count:,}" + (f", for example {examples[reason]}" if reason in examples else "")
+        for reason, count in counts.dropped.items()
+    )
     raise DatasetError(f"{path}: none of its {counts.read:,} {what} can be used ({why}). {advice}")
 
 
@@ -115,7 +127,12 @@ def listed(names: Collection[str], most: int = 3) -> str:
 
 
 def examples_of_times(
-    encoded: Encoded, rows: Rows, files: Sequence[SourceFile]
+    encoded: Encoded,
+    rows: Rows,
+    files: Sequence[SourceFile],
+    asked: TimeForm | None = None,
+    *,
+    takes_form: bool = False,
 ) -> Mapping[str, str]:
     """Returns the first time that is unreadable, and the first implausible one, as examples.
 
@@ -124,12 +141,18 @@ def examples_of_times(
             ``files``.
         rows: its rows.
         files: the files.
+        asked: the form of times that an option names.
+        takes_form: whether the dataset has such an option, so that it may be a remedy.
     """
     examples = {}
-    for reason in (REASON_TIME, REASON_PERIOD):
+    for reason, advise in ((REASON_TIME, remedy), (REASON_PERIOD, other_meaning)):
         marks = rows.dropped(reason)
         if marks.any():
-            row = int(marks.argmax())
+            written = encoded.rest["written"]
+            is_decisive = written.str.contains(DECISIVE).to_numpy() & marks
+            row = int((is_decisive if is_decisive.any() else marks).argmax())
             file = files[encoded.rest["file"][row]]
-            examples[reason] = f"'{shorten(encoded.rest['written'][row])}' in {file.name}"
+            advice = advise(written[row], asked) if takes_form else ""
+            where = f"'{shorten(written[row])}' in {file.name}"
+            examples[reason] = f"{where}; {advice}" if advice else where
     return examples

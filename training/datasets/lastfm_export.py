@@ -41,6 +41,7 @@ from training.datasets.reading.source_files import (
 from training.datasets.reading.sources import reading, refuse_binary, shorten
 from training.datasets.reading.survey import surveying
 from training.datasets.reading.tab_separated import REASON_COLUMNS
+from training.datasets.reading.time_form import TimeForm, TimeFormOptions
 from training.datasets.reading.times import (
     REASON_PERIOD,
     REASON_TIME,
@@ -79,7 +80,7 @@ _EXTRA: Final = "\0extra"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(AccountOptions):
+class ExportOptions(AccountOptions, TimeFormOptions):
     """Options of reading exports."""
 
 
@@ -113,7 +114,8 @@ def load(path: Path, options: LoadOptions) -> Records:
     Args:
         path: the file of an account, ``-`` for standard input, or a folder, zip archive or
             pattern of such files.
-        options: the id of the only user, and whether artists without MBID are items.
+        options: the id of the only user, the form of times, and whether artists without MBID are
+            items.
 
     Raises:
         DatasetError: there is no export, a file is of another kind or damaged, or no play can be
@@ -130,7 +132,7 @@ def load(path: Path, options: LoadOptions) -> Records:
         }
         with fingerprinting(parts) as checksums, surveying(*parts, count=count) as survey:
             try:
-                plays = _read(parts, exports, users)
+                plays = _read(parts, exports, users, options.time_form)
             except DatasetError:
                 survey.result()  # names the line, if a quotation mark is the cause
                 raise
@@ -141,7 +143,8 @@ def load(path: Path, options: LoadOptions) -> Records:
     encoded = encode(plays.lazy(), ["mbid", "name"], [pl.exclude(USER, "mbid", "name")])
     rows = _check(encoded)
     item_ids = identify_artists(encoded, rows, by_name=not options.drop_items_without_id)
-    refuse_unusable(path, rows, "plays", f"{_REMEDY}. Is it the right file?")
+    examples = examples_of_times(encoded, rows, files, options.time_form, takes_form=True)
+    refuse_unusable(path, rows, "plays", f"{_REMEDY}. Is it the right file?", examples)
     records = records_of(
         encoded,
         rows,
@@ -152,9 +155,7 @@ def load(path: Path, options: LoadOptions) -> Records:
         noted=note_artists(encoded, rows, item_ids),
         timestamps=encoded.rest["time"].fill_null(0).to_numpy(),
     )
-    return replace(
-        records, rows=replace(records.rows, examples=examples_of_times(encoded, rows, files))
-    )
+    return replace(records, rows=replace(records.rows, examples=examples))
 
 
 def _find(path: Path) -> list[SourceFile]:
@@ -214,7 +215,12 @@ def _quoting(form: _Export) -> Quoting | None:
     return Quoting(form.separator.encode(), form.columns, is_certain=False)
 
 
-def _read(files: Sequence[Part], exports: Sequence[_Export], users: Sequence[str]) -> pl.DataFrame:
+def _read(
+    files: Sequence[Part],
+    exports: Sequence[_Export],
+    users: Sequence[str],
+    time_form: TimeForm | None,
+) -> pl.DataFrame:
     """Returns the plays of all files."""
     frames = []
     for number, (file, form) in enumerate(zip(files, exports, strict=True)):
@@ -240,7 +246,7 @@ def _read(files: Sequence[Part], exports: Sequence[_Export], users: Sequence[str
                 (pl.lit("") if mbid is None else pl.col(columns[mbid])).fill_null("").alias("mbid"),
                 pl.col(columns[form.places["name"]]).fill_null("").alias("name"),
                 written.alias("written"),
-                _seconds(written).alias("time"),
+                _seconds(written, time_form).alias("time"),
                 (pl.col(_EXTRA).fill_null("") != "").alias("extra"),
                 pl.lit(number, dtype=pl.Int32).alias("file"),
             )
@@ -249,7 +255,9 @@ def _read(files: Sequence[Part], exports: Sequence[_Export], users: Sequence[str
     return pl.concat(frames).with_columns(repeated=pl.col("file") > pl.col("file").min().over(same))
 
 
-def _seconds(written: pl.Expr) -> pl.Expr:
+def _seconds(written: pl.Expr, asked: TimeForm | None) -> pl.Expr:
+    if asked is not None:
+        return asked.seconds_of(written)
     read = seconds_of_text(written)
     date = written.str.strip_chars().str.replace(_DAY_NAME, "")
     return pl.coalesce(read, *(from_text(date, form) for form in _DAY_FIRST))

@@ -87,7 +87,7 @@ def load(path: Path, options: LoadOptions) -> Records:
         _refuse_other_users(encoded, options)
         item_ids = identify_artists(encoded, rows, by_name=not options.drop_items_without_id)
         rows.leave_out(REASON_REPEATED, _repeats(encoded, item_ids))
-        refuse_unusable(path, rows, "listens", _ADVICE)
+        refuse_unusable(path, rows, "listens", _ADVICE, examples)
         records = records_of(
             encoded,
             rows,

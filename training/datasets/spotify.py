@@ -123,7 +123,8 @@ def load(path: Path, options: SpotifyOptions) -> Records:
     plays = _read(music, users)
     encoded = encode(plays.lazy(), ["name"], [pl.exclude(USER, "name")])
     rows = _check(encoded, options.least_seconds)
-    refuse_unusable(path, rows, "plays", _ADVICE)
+    examples = examples_of_times(encoded, rows, music)
+    refuse_unusable(path, rows, "plays", _ADVICE, examples)
     records = records_of(
         encoded,
         rows,
@@ -134,7 +135,7 @@ def load(path: Path, options: SpotifyOptions) -> Records:
         noted=_notes(encoded, rows),
         timestamps=encoded.rest["time"].fill_null(0).to_numpy(),
     )
-    counts = replace(records.rows, examples=examples_of_times(encoded, rows, music))
+    counts = replace(records.rows, examples=examples)
     return replace(records, rows=counts, remark=_remark(others))
 
 

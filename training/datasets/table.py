@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -15,13 +14,8 @@ from numpy.typing import NDArray
 
 from training.data.records import Records
 from training.datasets.dataset import Dataset
-from training.datasets.reading.dialects.names import (
-    NOTE_BROKEN,
-    NOTE_GARBLED,
-    NOTE_QUOTED,
-    odd_names,
-)
-from training.datasets.reading.dialects.numbers import NumberForm, flags_for, form_of
+from training.datasets.reading.dialects.names import odd_names
+from training.datasets.reading.dialects.numbers import NumberForm, form_of
 from training.datasets.reading.encoding import (
     REASON_LONG_ID,
     REPLACEMENT,
@@ -33,9 +27,9 @@ from training.datasets.reading.encoding import (
 )
 from training.datasets.reading.ids import Normalization
 from training.datasets.reading.json_lines import BROKEN, REASON_NO_OBJECT
-from training.datasets.reading.opening import opening
-from training.datasets.reading.rows import REASON_NO_PLAYS, Rows
-from training.datasets.reading.sources import reading, shorten
+from training.datasets.reading.opening import opening, several_roles
+from training.datasets.reading.rows import Rows
+from training.datasets.reading.sources import reading
 from training.datasets.reading.survey import Survey, surveying
 from training.datasets.reading.table_columns import (
     EXTRA,
@@ -47,36 +41,24 @@ from training.datasets.reading.table_columns import (
     TableOptions,
 )
 from training.datasets.reading.table_columns import NAME as NAME_COLUMN
-from training.datasets.reading.table_file import Table, table_of
-from training.datasets.reading.time_form import TimeForm, remedy
+from training.datasets.reading.table_file import Table, as_text, table_of
+from training.datasets.reading.time_form import TimeForm
 from training.datasets.reading.times import REASON_PERIOD, REASON_TIME, is_implausible, seconds_of
+from training.datasets.table_examples import (
+    NOTE_PERIOD,
+    NOTE_TIME,
+    REASON_BROKEN_ID,
+    examples_of,
+    refuse_without_records,
+)
 from training.datasets.table_ids import TableIds, identify, normalize_users
 from training.errors import DatasetError
 
 NAME: Final = "table"
 REASON_NO_USER: Final = "user id is missing"
 REASON_NO_ITEM: Final = "item id is missing"
-REASON_BROKEN_ID: Final = "id with invalid UTF-8"
 REASON_COLUMNS: Final = "more fields than the header has"
-NOTE_TIME: Final = "timestamp missing or unreadable, so no times were read"
-NOTE_PERIOD: Final = "timestamp before 1990 or more than a day ahead, so no times were read"
-_ROLES: Final = {NOTE_BROKEN: NAME_COLUMN, NOTE_GARBLED: NAME_COLUMN, NOTE_QUOTED: ITEM}
-_ENCODINGS: Final = "--encoding cp1252 may read it"
 _ALL_FORMS: Final = len(NumberForm.candidates(None, None))
-
-
-@dataclass(frozen=True, slots=True)
-class _Example:
-    """A value, the row that has it (from 0), and what to do about it."""
-
-    row: int
-    value: str
-    after: str
-    advice: str
-
-    def __str__(self) -> str:
-        what = f"; {self.advice}" if self.advice else ""
-        return f"'{self.value}' in row {self.row + 1}{self.after}{what}"
 
 
 def load(path: Path, options: TableOptions) -> Records:
@@ -122,15 +104,20 @@ def _read(table: Table, schema: pl.Schema, options: TableOptions) -> Records:
     with surveying(*table.parts, count=count) as survey:
         columns, numbers = _columns(schema, table, options, survey)
         raw = _encode(table, schema, columns, numbers, survey)
-        ids, rows = _check(raw, options.normalization, is_text=table.is_text)
+        may_be_broken = table.is_text or any(
+            schema[columns.by_role[role]] == pl.Binary
+            for role in (USER, ITEM, NAME_COLUMN)
+            if role in columns.by_role
+        )
+        ids, rows = _check(raw, options.normalization, may_be_broken=may_be_broken)
         encoded = ids.encoded
         asked = options.timestamp_column is not None or columns.time_form is not None
         timestamps, odd = _timestamps(encoded, rows, asked=asked)
         noted = {note: int(marks.sum()) for note, marks in odd.items()}
         marks = odd_names(encoded, rows.usable, NAME_COLUMN, takes_quotes=table.takes_quotes)
         noted |= {note: int(marked.sum()) for note, marked in marks.items()} | ids.notes(rows)
-        examples = _examples(table, columns, rows, odd | marks)
-        _refuse_without_records(table, encoded, rows, examples)
+        examples = examples_of(table, columns, encoded, rows, odd | marks)
+        refuse_without_records(table, encoded, rows, examples)
         records = records_of(
             encoded,
             rows,
@@ -142,7 +129,8 @@ def _read(table: Table, schema: pl.Schema, options: TableOptions) -> Records:
             timestamps=timestamps,
         )
     counts = replace(records.rows, examples={what: str(one) for what, one in examples.items()})
-    remark = "; ".join(filter(None, [table.remark(numbers, options), columns.remark]))
+    remarks = [table.remark(numbers, options), columns.remark, several_roles(table.parts)]
+    remark = "; ".join(filter(None, remarks))
     return ids.annotate(replace(records, rows=counts, remark=remark), rows)
 
 
@@ -233,7 +221,7 @@ def _as_id(column: str, schema: pl.Schema, path: str) -> pl.Expr:
             f"{path}: the column '{column}' holds {_kind(dtype)}; ids and names are text or whole "
             "numbers"
         )
-    return pl.col(column).cast(pl.String).fill_null("")
+    return as_text(column, dtype).fill_null("")
 
 
 def _kind(dtype: pl.DataType) -> str:
@@ -268,7 +256,9 @@ def _as_seconds(column: str, schema: pl.Schema, path: str, form: TimeForm | None
     return seconds
 
 
-def _check(raw: Encoded, normalization: Normalization, *, is_text: bool) -> tuple[TableIds, Rows]:
+def _check(
+    raw: Encoded, normalization: Normalization, *, may_be_broken: bool
+) -> tuple[TableIds, Rows]:
     """Returns the ids, and the rows without those that cannot be used."""
     rows = Rows(len(raw))
     if EXTRA in raw.rest.columns:
@@ -276,10 +266,12 @@ def _check(raw: Encoded, normalization: Normalization, *, is_text: bool) -> tupl
     if BROKEN in raw.rest.columns:
         rows.drop(REASON_NO_OBJECT, raw.rest[BROKEN].to_numpy())
     encoded = normalize_users(raw, normalization)
-    _drop_bad_ids(rows, encoded.users, encoded.user_codes, REASON_NO_USER, is_text=is_text)
+    _drop_bad_ids(
+        rows, encoded.users, encoded.user_codes, REASON_NO_USER, may_be_broken=may_be_broken
+    )
     ids = identify(raw, encoded, rows, normalization)
     items = ids.items.fill_null("")
-    _drop_bad_ids(rows, items, encoded.item_codes, REASON_NO_ITEM, is_text=is_text)
+    _drop_bad_ids(rows, items, encoded.item_codes, REASON_NO_ITEM, may_be_broken=may_be_broken)
     rows.drop_bad_plays(encoded.rest[PLAYS].to_numpy())
     return ids, rows
 
@@ -309,72 +301,14 @@ def _timestamps(
     return seconds, {}
 
 
-def _examples(
-    table: Table, columns: Columns, rows: Rows, odd: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, _Example]:
-    """Returns a value, with its row, for each reason or note that is about a value."""
-    about = [
-        (REASON_NO_OBJECT, BROKEN),
-        (REASON_NO_PLAYS, PLAYS),
-        (REASON_TIME, TIME),
-        (REASON_PERIOD, TIME),
-    ]
-    found = [(reason, role, rows.dropped(reason)) for reason, role in about]
-    found += [(note, _ROLES.get(note, TIME), marks) for note, marks in odd.items()]
-    examples = {}
-    for reason, role, marks in found:
-        column = BROKEN if role == BROKEN else columns.by_role.get(role)
-        if column is not None and marks.any():
-            with reading(table.shown):
-                row, value = table.example(marks, column)
-            advice = _advice(reason, value, columns, table)
-            examples[reason] = _Example(row, value, table.after, advice)
-    return examples
-
-
-def _advice(reason: str, value: str, columns: Columns, table: Table) -> str:
-    """Returns what to do about a value, or nothing."""
-    if reason in (REASON_TIME, NOTE_TIME):
-        return remedy(value, columns.time_form)
-    if reason == NOTE_BROKEN and table.is_text:
-        return _ENCODINGS
-    if reason == REASON_NO_PLAYS and (flags := flags_for(value)):
-        return f"{flags} would read it"
-    return ""
-
-
 def _drop_bad_ids(
-    rows: Rows, ids: pl.Series, codes: NDArray[np.int32], missing: str, *, is_text: bool
+    rows: Rows, ids: pl.Series, codes: NDArray[np.int32], missing: str, *, may_be_broken: bool
 ) -> None:
     rows.drop(missing, (ids == "").to_numpy()[codes])
     rows.drop(REASON_LONG_ID, too_long(ids)[codes])
-    if is_text:
+    if may_be_broken:
         broken = ids.str.contains(REPLACEMENT, literal=True).to_numpy()
         rows.drop(REASON_BROKEN_ID, broken[codes])
-
-
-def _refuse_without_records(
-    table: Table, encoded: Encoded, rows: Rows, examples: Mapping[str, _Example]
-) -> None:
-    if rows.usable.any():
-        return
-    dropped = rows.any_dropped()
-    if dropped is None:
-        raise DatasetError(f"{table.shown} is empty: it has a header, but no rows")
-    row, reason = dropped
-    counts = rows.counts()
-    why = "; ".join(f"{reason}: {count:,}" for reason, count in counts.dropped.items())
-    value = advice = ""
-    if example := examples.get(reason):
-        row, value = example.row, f": '{example.value}'"
-        advice = f"; {example.advice}" if example.advice else ""
-    user = encoded.users[int(encoded.user_codes[row])]
-    item = encoded.items[ITEM][int(encoded.item_codes[row])]
-    raise DatasetError(
-        f"{table.shown}: none of its {counts.read:,} rows can be used ({why}). For example row "
-        f"{row + 1}{table.after}, {reason}{value}: user '{shorten(user)}', item '{shorten(item)}'"
-        f"{advice}"
-    )
 
 
 DATASET: Final = Dataset(

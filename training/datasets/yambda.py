@@ -204,13 +204,16 @@ def _scan(file: Part, more: list[str]) -> pl.LazyFrame:
     scan = pl.scan_parquet(file.plain, glob=False)
     schema = scan.collect_schema()
     columns = {ours: theirs for theirs, ours in _COLUMNS.items() if theirs in schema}
-    for ours in (USER, _TRACK, _TIME, *more):
-        if ours not in columns:
-            theirs = next(name for name, one in _COLUMNS.items() if one == ours)
-            raise DatasetError(
-                f"{file} has no column '{theirs}'; it has {', '.join(schema)}. Is it a file of "
-                f"{SOURCE}?"
-            )
+    missing = [
+        f"'{next(theirs for theirs, one in _COLUMNS.items() if one == ours)}'"
+        for ours in (USER, _TRACK, _TIME, *more)
+        if ours not in columns
+    ]
+    if missing:
+        raise DatasetError(
+            f"{file} has no column {', '.join(missing)}; it has {', '.join(schema)}. "
+            f"Is it a file of {SOURCE}?"
+        )
     chosen = {ours: schema[columns[ours]] for ours in (USER, _TRACK, _TIME, *more)}
     events = scan.select(pl.col(columns[ours]).alias(ours) for ours in chosen)
     lists = [ours for ours, dtype in chosen.items() if isinstance(dtype, pl.List)]
@@ -255,9 +258,15 @@ def _artists(file: Part) -> pl.LazyFrame:
     """Returns the artists of tracks, and whether a track has several."""
     scan = pl.scan_parquet(file.plain, glob=False)
     schema = scan.collect_schema()
-    for name in ("item_id", "artist_id"):
-        if name not in schema or not schema[name].is_integer():
-            raise DatasetError(f"{file} has no column '{name}' with numbers; is it the right file?")
+    missing = [
+        f"'{name}'"
+        for name in ("item_id", "artist_id")
+        if name not in schema or not schema[name].is_integer()
+    ]
+    if missing:
+        raise DatasetError(
+            f"{file} has no column {', '.join(missing)} with numbers; is it the right file?"
+        )
     track = pl.col("item_id").cast(pl.Int64).alias(_TRACK)
     pairs = scan.drop_nulls(["item_id", "artist_id"]).select(track, "artist_id").unique()
     pairs = pairs.sort(_TRACK, "artist_id")

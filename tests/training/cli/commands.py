@@ -10,6 +10,7 @@ import pytest
 from training.cli import main
 
 QUICK: Final = ("--factors", "8", "--iterations", "3")
+SPACE: Final = 'weighting = ["log", "bm25"]\nfactors = [4, 8]\niterations = 3\n'
 N_USERS: Final = 60
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.cli.commands import N_USERS, train, write_pairs
+from tests.training.cli.commands import N_USERS, SPACE, train, write_pairs
 from training.cli import main
 
 
@@ -26,6 +26,14 @@ def models(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     assert train(sample, folder, "--no-report", "--no-events") == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A space of `tune` in which a trial is quick."""
+    path = tmp_path_factory.mktemp("space") / "space.toml"
+    path.write_text(SPACE)
+    return path
 
 
 @pytest.fixture

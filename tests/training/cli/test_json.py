@@ -39,7 +39,7 @@ Options = Callable[[str], list[str]]
 
 
 @pytest.fixture
-def options_of(sample: Path, models: Path, table: Path, tmp_path: Path) -> Options:
+def options_of(sample: Path, models: Path, table: Path, space: Path, tmp_path: Path) -> Options:
     """Gives the options that a command cannot do without, so that it succeeds twice."""
     url = f"sqlite:///{tmp_path}/encore.db"
     store = open_store(url)
@@ -67,6 +67,8 @@ def options_of(sample: Path, models: Path, table: Path, tmp_path: Path) -> Optio
             "3",
             "--trials",
             "1",
+            "--space",
+            str(space),
             "--out",
             str(tmp_path / "best.toml"),
         ],

@@ -252,17 +252,22 @@ def test_a_training_that_is_stopped_leaves_nothing_in_the_models_folder(
     models = tmp_path / "models"
     source = [*of_sample(sample), "--models", str(models), "--no-evaluation"]
     length = ["--iterations", "1000000"] if moment == "training" else list(QUICK)
+    begun = tmp_path / "begun"
     # A last check that does not end gives time to be stopped between writing and publishing.
     script = (
         "import runpy, sys, time; from app.artifacts import writable_folder\n"
         "writable_folder.verify_checksums = lambda _: time.sleep(60)\n"
+        "from implicit.cpu.als import AlternatingLeastSquares as Als; fit = Als.fit\n"
+        f"Als.fit = lambda *a, **k: (open({str(begun)!r}, 'w').close(), fit(*a, **k))[1]\n"
         f"sys.argv = {['training', 'train', *source, *length]!r}\n"
         "runpy.run_module('training', run_name='__main__')"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + (4 if moment == "training" else 60)
-    while not list(tmp_path.glob(".models-building-*/2*")) and time.monotonic() < deadline:
+    awaited = "begun" if moment == "training" else ".models-building-*/2*"
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(awaited)) and time.monotonic() < deadline:
         time.sleep(0.05)
+    begun.unlink()
     # It is in the state that it is to be stopped in, not still starting and not over.
     assert process.poll() is None
     assert bool(list(tmp_path.glob(".models-building-*/2*"))) == (moment == "publishing")

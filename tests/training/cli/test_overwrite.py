@@ -43,8 +43,8 @@ def options_of(command: App) -> set[str]:
 def test_each_command_that_writes_a_file_can_be_told_to_replace_it() -> None:
     writing = {name for name, command in commands() if options_of(command) & {"--out", "OUT"}}
     assert writing == NEEDED.keys()
-    replacing = {name for name, command in commands() if "--overwrite" in options_of(command)}
-    assert replacing == NEEDED.keys()
+    # Any of them may write its result to a file, by --json FILE.
+    assert [name for name, command in commands() if "--overwrite" not in options_of(command)] == []
 
 
 def tokens_of(command: str, out: Path) -> list[str]:
@@ -66,6 +66,46 @@ def test_a_file_that_is_there_is_not_replaced(
     assert main([*tokens_of(command, out), "--overwrite"]) == 1
     assert "missing" in error_of(capsys)
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [(out.name, "mine")]
+
+
+# The commands that only write a result, with what they cannot do without; none of it is there.
+STORE: Final = ["--events", "sqlite:////missing/events.db"]
+RESULTS: Final = {
+    "train": of_table(Path("/missing/plays.csv")),
+    "evaluate": of_table(Path("/missing/plays.csv")),
+    "models verify": ["--models", "/missing"],
+    "models prune": ["--models", "/missing", "--erased", *STORE],
+    "events import": ["/missing/events.jsonl", *STORE],
+    "events prune": ["--older-than", "9", *STORE],
+    "events show": STORE,
+    "events renew": STORE,
+    "events compact": STORE,
+}
+# These need nothing that could be missing.
+ALWAYS: Final = {"datasets": [], "models list": ["--models", "/missing"]}
+
+
+@pytest.mark.parametrize("command", sorted({*NEEDED, *RESULTS, *ALWAYS}))
+def test_a_result_is_not_written_over_another_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Was wrong: `train --json FILE` replaced the figures of an earlier training, hours later.
+    file = tmp_path / "figures.json"
+    file.write_text("mine")
+    if command in NEEDED:
+        tokens = tokens_of(command, tmp_path / NAMES.get(command, "a.db"))
+    else:
+        tokens = [*command.split(), *(RESULTS | ALWAYS)[command]]
+    tokens += ["--json", str(file)]
+    assert main(tokens) == 1
+    refusal = "exists; replace it with --overwrite, or name another file"
+    assert error_of(capsys) == f"error: {file} {refusal}"
+    assert file.read_text() == "mine"
+    if command == "generate":
+        return
+    assert main([*tokens, "--overwrite"]) == (0 if command in ALWAYS else 1)
+    assert "--overwrite" not in error_of(capsys)
+    assert (file.read_text() == "mine") == (command not in ALWAYS)
 
 
 def test_a_sample_that_is_there_is_not_replaced(
@@ -91,7 +131,9 @@ def test_a_search_that_goes_on_replaces_its_own_winner_only(
     assert main(tokens_of("tune", out)) == 1
     assert f"{out} exists; replace it" in error_of(capsys)
     state.touch()
-    assert main(tokens_of("tune", out)) == 1
+    figures = tmp_path / "best.json"
+    figures.touch()
+    assert main([*tokens_of("tune", out), "--json", str(figures)]) == 1
     assert "plays.csv does not exist" in error_of(capsys)
 
 

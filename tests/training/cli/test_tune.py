@@ -8,21 +8,11 @@ from typing import Any
 import pytest
 
 from app.artifacts.models_folder import ModelsFolder
-from tests.training.cli.commands import error_of, of_sample, of_table, write_pairs
+from tests.training.cli.commands import SPACE, error_of, of_sample, of_table, write_pairs
 from training.cli import main
 from training.tuning.state import read_search
 
 pytestmark = pytest.mark.slow  # all of it makes models or pages
-
-SPACE = 'weighting = ["log", "bm25"]\nfactors = [4, 8]\niterations = 3\n'
-
-
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A space in which a trial is quick."""
-    path = tmp_path_factory.mktemp("space") / "space.toml"
-    path.write_text(SPACE)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,8 @@ def test_a_broken_row_is_dropped_for_its_reason(tmp_path: Path, line: str, reaso
         ([HEADER], "holds no plays"),
         (
             ["Can,a,t,never"],
-            r"none of its 1 plays can be used \(timestamp missing or unreadable: 1\)",
+            r"none of its 1 plays can be used \(timestamp missing or unreadable: 1, for example "
+            r"'never' in me\.csv; --timestamp-format 'FORM' names another form",
         ),
         (["Can,a,t,31 Jan 2024 12:00", 'Can,a,"t,31 Jan 2024 12:00'], "quotation mark"),
     ],
@@ -132,6 +134,23 @@ def test_a_broken_row_is_dropped_for_its_reason(tmp_path: Path, line: str, reaso
 def test_what_is_no_export_is_refused(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         read(write(tmp_path, "me.csv", *lines))
+
+
+def test_day_first_dates_are_shown_with_the_option_that_reads_them(tmp_path: Path) -> None:
+    # Was wrong: neither the value nor a remedy.
+    file = write(tmp_path, "me.csv", "Can,a,t,31/01/2024 12:00", "Neu!,a,t,30/01/2024 12:00")
+    with pytest.raises(
+        DatasetError, match=r"'31/01/2024 12:00' in me\.csv; give --timestamp-"
+    ) as no:
+        read(file)
+    [form] = re.findall("--timestamp-format '(.*?)'", str(no.value))
+    assert rows_of(read(file, timestamp_format=form))[0] == ("me", "name:Can", NOON)
+    write(tmp_path, "me.csv", "Can,a,t,31 Jan 2024 12:00", "Can,a,t,20240131120000")
+    records = read(file)
+    assert list(records.rows.examples.values()) == [
+        "'20240131120000' in me.csv; looks like YYYYMMDDhhmmss: give --timestamp-format "
+        "'%Y%m%d%H%M%S'"
+    ]
 
 
 def test_an_empty_file_and_an_empty_folder_are_refused(tmp_path: Path) -> None:

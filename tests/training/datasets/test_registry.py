@@ -113,11 +113,28 @@ def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    known = f"known are {', '.join(DATASETS)}"
-    with pytest.raises(DatasetError, match=f"no dataset 'lastfm'; {known}"):
-        load_dataset("lastfm", Path())
+    known = f"nown are {', '.join(DATASETS)}$"
+    with pytest.raises(DatasetError, match=f"no dataset 'mine'; k{known}"):
+        load_dataset("mine", Path())
     with pytest.raises(DatasetError, match=known):
-        ensure_dataset("lastfm")
+        ensure_dataset("mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("tabel", "did you mean table?"),
+        ("Last_FM-360K", "did you mean lastfm-360k"),
+        ("listenbrains", "did you mean listenbrainz?"),
+        ("lastfm", "did you mean lastfm-1k or lastfm-360k or "),
+        ("parquet", "table reads that form."),
+        ("plays.csv", "a file is named by --data, and its dataset may be table."),
+        ("/data/plays", "a file is named by --data"),
+    ],
+)
+def test_a_wrong_name_is_told_what_it_was_probably_meant_as(name: str, meant: str) -> None:
+    with pytest.raises(DatasetError, match=f"no dataset '{name}'; {re.escape(meant)}.* Known are"):
+        ensure_dataset(name)
 
 
 def test_loads_by_name(tmp_path: Path) -> None:

@@ -76,13 +76,11 @@ def test_parquet_ids_may_be_numbers_or_categories(tmp_path: Path) -> None:
     assert records.rows.dropped == {"user id is missing": 1, "item id is missing": 1}
 
 
-@pytest.mark.parametrize("values", [[1.0], [True], [b"\xff"], [date(2020, 1, 1)], [["x"]]])
+@pytest.mark.parametrize("values", [[1.0], [True], [date(2020, 1, 1)], [["x"]]])
 def test_parquet_ids_of_another_type_are_refused(tmp_path: Path, values: list[object]) -> None:
     pl.DataFrame({"user_id": values, "item_id": ["x"]}).write_parquet(tmp_path / "a.parquet")
 
-    with pytest.raises(
-        DatasetError, match=r"column 'user_id' holds .*text or whole numbers|invalid utf8"
-    ):
+    with pytest.raises(DatasetError, match=r"column 'user_id' holds .*text or whole numbers"):
         load(tmp_path / "a.parquet", LoadOptions())
 
 

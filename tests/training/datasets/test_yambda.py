@@ -167,7 +167,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     assert "holds several listens.parquet" in refusal(tmp_path)
     assert "holds no likes.parquet; it holds" in refusal(folder, interactions="likes")
     pl.DataFrame({"uid": [1], "timestamp": [1]}).write_parquet(size / "listens.parquet")
-    assert "has no column 'item_id'; it has uid, timestamp. Is it a file of" in refusal(folder)
+    assert (
+        "has no column 'item_id', 'played_ratio_pct'; it has uid, timestamp. Is it a file of"
+        in refusal(folder)
+    )
     frame = events(*LISTENS, more=True).with_columns(pl.col("uid").cast(pl.String))
     frame.write_parquet(size / "listens.parquet")
     assert "the column 'uid' holds String, not numbers" in refusal(folder)

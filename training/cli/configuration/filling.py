@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -57,7 +59,7 @@ class Configuration:
         self.path, self.arguments = path, arguments
 
 
-# The value is made by ``fill``, so that a command knows where its options came from.
+# The value is made by ``Filling``, so that a command knows where its options came from.
 Config = Annotated[
     Configuration | None,
     Parameter(
@@ -72,51 +74,64 @@ Config = Annotated[
 ]
 
 
-def fill(root: App, _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+class Filling:
     """Gives options of a file to those that are not on the command line.
 
     A file wins over an environment variable, which is a default.
 
     Args:
         root: the app; a file may have options of all its commands that take ``--config``.
-        arguments: the options of the command that is run.
-
-    Raises:
-        TrainingError: the file cannot be read, or has an unknown section or key, or a wrong value.
     """
-    option = next((one for one in arguments if one.name == _OPTION), None)
-    if option is None:
-        return
-    path = Path(option.tokens[0].value) if option.tokens else None
-    option.tokens = [Token(source=COMMAND_LINE, implicit_value=Configuration(path, arguments))]
-    if path is None:
-        return
-    own = {key: one for part in in_sections(arguments).values() for key, one in part.items()}
-    given = _read(path, _known(root))
-    for key in _left_out(own, {key: value for key, (value, _) in given.items()}):
-        given.pop(key, None)
-    for key, (_, tokens) in given.items():
-        if key in own and not on_command_line(own[key]):
-            own[key].tokens = tokens
+
+    def __init__(self, root: App) -> None:
+        self._root = root
+
+    def __call__(
+        self, _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection
+    ) -> None:
+        """Fills in the options of the command that is run.
+
+        Args:
+            arguments: its options.
+
+        Raises:
+            TrainingError: the file cannot be read, or has an unknown section or key, or a wrong
+                value.
+        """
+        option = next((one for one in arguments if one.name == _OPTION), None)
+        if option is None:
+            return
+        path = Path(option.tokens[0].value) if option.tokens else None
+        option.tokens = [Token(source=COMMAND_LINE, implicit_value=Configuration(path, arguments))]
+        if path is None:
+            return
+        own = {key: one for part in in_sections(arguments).values() for key, one in part.items()}
+        given = _read(path, self._known)
+        for key in _left_out(own, {key: value for key, (value, _) in given.items()}):
+            given.pop(key, None)
+        for key, (_, tokens) in given.items():
+            if key in own and not on_command_line(own[key]):
+                own[key].tokens = tokens
+
+    @cached_property
+    def _known(self) -> dict[str, dict[str, Argument]]:
+        """All options that a file may have, by section and key, without values."""
+        known: dict[str, dict[str, Argument]] = {name: {} for name in SECTIONS}
+        for name in self._root:
+            command = self._root[name]
+            if name.startswith("-") or command.default_command is None:  # --help, or a family
+                continue
+            # The options of a command take a while to assemble.
+            if "config" in signature(command.default_command).parameters:
+                arguments = command.assemble_argument_collection()
+                for section, options in in_sections(arguments).items():
+                    known[section] |= options
+        return known
 
 
 def on_command_line(argument: Argument) -> bool:
     """Whether an option was given on the command line."""
     return any(token.source == COMMAND_LINE for token in argument.tokens)
-
-
-def _known(root: App) -> dict[str, dict[str, Argument]]:
-    """Returns all options that a file may have, by section and key."""
-    known: dict[str, dict[str, Argument]] = {name: {} for name in SECTIONS}
-    for name in root:
-        command = root[name]
-        if name.startswith("-") or command.default_command is None:  # --help, or a family
-            continue
-        arguments = command.assemble_argument_collection()
-        if any(one.name == _OPTION for one in arguments):
-            for section, options in in_sections(arguments).items():
-                known[section] |= options
-    return known
 
 
 def _read(

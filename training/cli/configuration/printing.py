@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from textwrap import wrap
 from typing import Any, Final
 
 import tomlkit
@@ -18,6 +19,7 @@ from training.measuring.experiment import Plan
 from training.presets import Preset
 from training.splitting.splits import MadeHere
 
+_WIDTH: Final = 98
 _ENVIRONMENT: Final = "env"
 
 
@@ -48,6 +50,8 @@ def effective(preset: Preset, plan: Plan | None) -> dict[str, Any]:
 def to_text(configuration: Configuration, holds: Mapping[str, Any]) -> str:
     """Returns the options of a command as TOML, each with its origin.
 
+    Options without a value share a comment; those of other datasets are left out.
+
     Args:
         configuration: the options as they came.
         holds: what holds for options that were not given, by key.
@@ -59,6 +63,7 @@ def to_text(configuration: Configuration, holds: Mapping[str, Any]) -> str:
     document = tomlkit.document()
     for section, options in sections.items():
         table = tomlkit.table()
+        unset = []
         for key, argument in options.items():
             value, origin, source = argument.field_info.default, "default", ""
             if argument.value is not UNSET and argument.tokens:
@@ -69,15 +74,17 @@ def to_text(configuration: Configuration, holds: Mapping[str, Any]) -> str:
             elif key in holds:
                 value = holds[key]
             if key in foreign:
-                table.add(tomlkit.comment(f"{key}: not for this dataset"))
-            elif value is None:
-                table.add(tomlkit.comment(f"{key}: not set"))
+                continue  # an option of other datasets
+            if value is None:
+                unset.append(key)
             elif source == _ENVIRONMENT and isinstance(value, str) and masked(value) != value:
                 table.add(tomlkit.comment(f"{key}: {masked(value)}, from the environment"))
             else:
                 item = tomlkit.item(to_toml(value))
                 item.comment(origin)
                 table.add(key, item)
+        for line in wrap(f"not set: {', '.join(unset)}" if unset else "", _WIDTH):
+            table.add(tomlkit.comment(line))
         document.add(section, table)
     return tomlkit.dumps(document)
 

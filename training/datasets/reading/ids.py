@@ -26,6 +26,8 @@ NULLS: Final = (
 _NULL: Final = "null"
 _STRIP: Final = "strip"
 _SPACED: Final = "with spaces around it"
+_FLOAT: Final = "float"
+_POINTED: Final = "that is a whole number with .0"
 
 # Every id that a step changes, other than ``NULLS``, and few others: looking at these is cheaper.
 _SUSPECT: Final = rf"^\s|\s$|[^\x00-\x7f]|\.0+$|^{NAME_PREFIX}\s"
@@ -59,7 +61,7 @@ STEPS: Final[Mapping[str, Step]] = MappingProxyType(
     {
         "nfc": Step(lambda ids: ids.str.normalize("NFC"), "Unicode normalisation"),
         _STRIP: Step(_strip, "surrounding spaces"),
-        "float": Step(lambda ids: ids.str.replace(r"^([+-]?[0-9]+)\.0+$", "${1}"), "a trailing .0"),
+        _FLOAT: Step(lambda ids: ids.str.replace(r"^([+-]?[0-9]+)\.0+$", "${1}"), "a trailing .0"),
         _NULL: Step(_without_nulls, "looks like a missing value"),
     }
 )
@@ -144,6 +146,8 @@ def odd_ids(
     # ``changed_by`` has the steps that were not asked for and led to a text.
     found = found.group_by("id").agg(pl.col("rows").sum(), changed_by=pl.lit(""))
     spaced = found.filter(_strip(pl.col("id")) != pl.col("id"), _without_nulls(pl.col("id")) != "")
+    bare = _strip(pl.col("id"))
+    pointed = found.filter(STEPS[_FLOAT].apply(bare) != bare)
     asked = [step for step in normalization.steps if step != _NULL]
     for name in (*asked, *(step for step in STEPS if step not in asked and step != _NULL)):
         found = _join(found, name, kind, odd, is_asked=name in asked)
@@ -151,6 +155,10 @@ def odd_ids(
         # They differ from no other id here, but mostly do from those in requests and events.
         _enter(odd, f"{kind} id {_SPACED}", spaced, "'{}'")
         odd.remedies.update([_STRIP] if len(spaced) else [])
+    if _FLOAT not in odd.remedies | set(asked):
+        # Likewise the ids that went through a column of floats.
+        _enter(odd, f"{kind} id {_POINTED}", pointed, "'{}'")
+        odd.remedies.update([_FLOAT] if len(pointed) else [])
     if _NULL not in normalization.steps:
         missing = found.filter(_without_nulls(pl.col("id")) == "")
         _enter(odd, f"{kind} id that {STEPS[_NULL].difference}", missing, "'{}'")
@@ -220,6 +228,7 @@ def advise(users: OddIds, items: OddIds) -> str:
     how = {
         "differs from another": f"differ{s} from another by very little",
         _SPACED: f"{have} spaces around {them}",
+        _POINTED: "is a whole number with .0" if is_one else "are whole numbers with .0",
         STEPS[_NULL].difference: f"look{s} like a missing value",
     }
     kinds = [said for words, said in how.items() if any(words in what for what in whats)]

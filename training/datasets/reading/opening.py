@@ -6,6 +6,7 @@ parts are expanded into a temporary folder, which goes with the context.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,13 @@ from training.errors import DatasetError
 
 _MOST_PARTS: Final = 10_000
 _HEAD_BYTES: Final = 512
+# Words in the names of files and folders that say which part of a split they are.
+_WORD: Final = re.compile(r"[a-z]+")
+_ROLES: Final = {
+    "training": frozenset({"train", "training"}),
+    "test": frozenset({"test", "testing", "holdout", "heldout"}),
+    "validation": frozenset({"valid", "validation", "val", "dev", "eval"}),
+}
 # What Hive and Spark write for a missing value.
 _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 
@@ -159,6 +167,30 @@ def _part(path: Path, base: Path) -> Part:
     pairs = [one.partition("=") for one in inner.parts[:-1] if "=" in one]
     columns = tuple((key, "" if text == _NO_VALUE else unquote(text)) for key, _, text in pairs)
     return Part(str(path), str(inner), path, path, columns)
+
+
+def several_roles(parts: Sequence[Part]) -> str:
+    """Returns a remark if the names of parts say that they are parts of a split; or nothing.
+
+    Args:
+        parts: what is read as one table.
+    """
+    by_role: dict[str, list[Part]] = {}
+    for part in parts:
+        words = set(_WORD.findall(part.name.lower()))
+        role = next((role for role, names in _ROLES.items() if names & words), "")
+        by_role.setdefault(role, []).append(part)
+    if len(by_role) < 2:
+        return ""
+    train, test = (
+        str(by_role[role][0]) if len(by_role.get(role, ())) == 1 else "FILE"
+        for role in ("training", "test")
+    )
+    shown = " and ".join(some[0].name for some in by_role.values())
+    return (
+        f"{shown} are read as one table, although their names say that one is held out; a "
+        f"ready-made split is measured by evaluate --train {train} --test {test}"
+    )
 
 
 def expanded(part: Part, place: Path) -> Part:

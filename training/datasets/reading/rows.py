@@ -75,10 +75,9 @@ class Rows:
 
     def dropped(self, reason: str) -> NDArray[np.bool_]:
         """Marks the rows that were dropped for a reason, shape (count,)."""
-        if reason not in self._reasons:
-            return np.zeros(len(self._fates), dtype=bool)
-        marks: NDArray[np.bool_] = self._fates == self._reasons.index(reason) + 1
-        return marks
+        # A reason may be that of several columns.
+        fates = [fate for fate, one in enumerate(self._reasons, start=1) if one == reason]
+        return np.isin(self._fates, fates)
 
     def counts(self, noted: Mapping[str, int] | None = None) -> RowCounts:
         """Returns the counts; reasons without a row are left out."""

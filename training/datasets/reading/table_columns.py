@@ -13,7 +13,7 @@ from training.datasets.reading.dialects.options import DialectOptions
 from training.datasets.reading.encoding import USER
 from training.datasets.reading.ids import Normalization
 from training.datasets.reading.sources import shorten
-from training.datasets.reading.time_form import TimeForm
+from training.datasets.reading.time_form import TimeForm, TimeFormOptions
 from training.datasets.reading.times import seconds_of
 from training.errors import DatasetError
 
@@ -45,7 +45,7 @@ _OPTIONS: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableOptions(DialectOptions):
+class TableOptions(DialectOptions, TimeFormOptions):
     """Options of reading a table.
 
     If an option names the column of times, a row with an unreadable time is left out. If
@@ -64,9 +64,6 @@ class TableOptions(DialectOptions):
     timestamp_column: str | None = None
     "Column of times, in a table: Unix time or ISO 8601. Default: `timestamp`, in any case, if \
 there is one."
-    timestamp_format: str | None = None
-    "Form of the times of a table, such as '%d/%m/%Y %H:%M', in the directives of strptime; in UTC \
-unless it has %z. Default: Unix time or ISO 8601."
     normalize_ids: str | None = None
     "How ids of a table are made equal, some of nfc,strip,float,null: Unicode normalisation NFC, \
 no spaces around them, no .0 after whole numbers, and NULL, nan and the like are missing. Default: \
@@ -78,13 +75,9 @@ they stay as they are."
         Raises:
             DatasetError: one is no form of times, no way of normalising ids, or no dialect.
         """
-        _ = self.time_form, self.normalization
+        super().__post_init__()
+        _ = self.normalization
         self.check_dialect()
-
-    @property
-    def time_form(self) -> TimeForm | None:
-        """The form of times; None for those that need none."""
-        return None if self.timestamp_format is None else TimeForm.of(self.timestamp_format)
 
     @property
     def normalization(self) -> Normalization:
@@ -125,9 +118,16 @@ class Columns:
         """
         found = [name for name in schema if not name.startswith(_MARK)]
         chosen: dict[str, str] = {}
+        missing: dict[str, str] = {}
         for role, option in _OPTIONS.items():
-            if (column := getattr(options, option)) is not None:
-                chosen[role] = _named(column, found, path, option, hint)
+            if (column := getattr(options, option)) is None:
+                continue
+            if (named := _named(column, found, path, option)) is None:
+                missing[option] = column
+            else:
+                chosen[role] = named
+        if missing:
+            raise DatasetError(_missing(missing, found, path, hint))
         if NAME not in chosen and (names := _called("name", found)):
             chosen[NAME] = names[0]
         doubts = []
@@ -153,25 +153,31 @@ def _called(column: str, found: Sequence[str]) -> list[str]:
     return [column] if column in found else [one for one in found if one.strip() == column.strip()]
 
 
-def _named(column: str, found: Sequence[str], path: object, option: str, hint: str) -> str:
-    """Returns the column that an option names; spaces around names do not count."""
+def _named(column: str, found: Sequence[str], path: object, option: str) -> str | None:
+    """Returns the column that an option names, None for none; spaces around names do not count."""
     called = _called(column, found)
-    if len(called) == 1:
-        return called[0]
-    switch = f"--{option.replace('_', '-')}"
-    if called:
+    if len(called) > 1:
         raise DatasetError(
             f"{path} has {len(called)} columns '{column.strip()}', which differ in spaces around "
-            f"them: {_listed(called)}. {switch} names one of them exactly"
+            f"them: {_listed(called)}. {_switch(option)} names one of them exactly"
         )
-    if f'"{column}"' in found:
+    return called[0] if called else None
+
+
+def _switch(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
+def _missing(missing: Mapping[str, str], found: Sequence[str], path: object, hint: str) -> str:
+    """Returns the sentence about all columns that are missing, by the option that names each."""
+    if any(f'"{column}"' in found for column in missing.values()):
         hint = ". --quoting reads fields in quotation marks"
-    elif f'"{column}"' in [one.strip() for one in found]:
+    elif any(f'"{column}"' in [one.strip() for one in found] for column in missing.values()):
         hint = ". Take out the spaces before its quotation marks"
-    raise DatasetError(
-        f"{path} has no column '{column}'; it has {_listed(found)}. "
-        f"The option {switch} names it{hint}"
-    )
+    columns = ", ".join(f"'{column}'" for column in missing.values())
+    options = " and ".join(map(_switch, missing))
+    name = f"option {options} names it" if len(missing) == 1 else f"options {options} name them"
+    return f"{path} has no column {columns}; it has {_listed(found)}. The {name}{hint}"
 
 
 def _refuse_repeated(column: str, found: Sequence[str], path: object) -> None:

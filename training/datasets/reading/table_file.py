@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 from training.datasets.reading.compression import without_ending
 from training.datasets.reading.dialects.detection import dialect_of
-from training.datasets.reading.dialects.dialect import Dialect, described
+from training.datasets.reading.dialects.dialect import (
+    Dialect,
+    described,
+    unreadable_names,
+)
 from training.datasets.reading.dialects.numbers import NumberForm
 from training.datasets.reading.dialects.options import DOUBLE_COLON
 from training.datasets.reading.dialects.transcoding import decoded, mark_of, separated
@@ -116,7 +120,9 @@ class Table:
 
     def hint(self, schema: pl.Schema) -> str:
         """Returns what may be wrong with the dialect if a column is missing, or nothing."""
-        return self.dialects[0].hint(list(schema)) if self.dialects else ""
+        if self.dialects:
+            return self.dialects[0].hint(list(schema))
+        return unreadable_names(list(schema)) if self.is_text else ""
 
     def count(self, schema: pl.Schema, *, is_certain: bool) -> dict[Part, RecordCounter]:
         """Returns the counters of its records; none for Parquet and JSON.
@@ -131,20 +137,42 @@ class Table:
             for part, dialect in zip(self.parts, self.dialects, strict=False)
         }
 
-    def example(self, marks: NDArray[np.bool_], column: str) -> tuple[int, str]:
+    def example(
+        self, marks: NDArray[np.bool_], column: str, preferred: str = ""
+    ) -> tuple[int, str]:
         """Returns a row and its value, shortened for a message; not a blank one if possible.
 
         Args:
             marks: the rows to choose from, at least one; shape (n_rows,).
             column: the column of the value.
+            preferred: a regular expression; of the first rows, one with such a value is taken.
         """
         first = int(marks.argmax())
         near = marks[first : first + _LOOKED_AT]
-        values = self.scan.slice(first, len(near)).select(pl.col(column).cast(pl.String))
+        dtype = self.scan.collect_schema()[column]
+        values = self.scan.slice(first, len(near)).select(as_text(column, dtype))
         candidates = values.collect()[column].fill_null("").filter(pl.Series(near))
         rows = first + np.flatnonzero(near)
-        place = (candidates.str.strip_chars() != "").arg_max() or 0
+        liking = (candidates.str.strip_chars() != "").cast(pl.Int8)
+        if preferred:
+            liking += candidates.str.contains(preferred).cast(pl.Int8)
+        place = liking.arg_max() or 0
         return int(rows[place]), shorten(candidates[place])
+
+
+def as_text(column: str, dtype: pl.DataType) -> pl.Expr:
+    """Returns an expression that reads a column as text; bytes that are no UTF-8 become U+FFFD."""
+    if dtype == pl.Binary:
+        return pl.col(column).map_batches(_decoded, return_dtype=pl.String, is_elementwise=True)
+    return pl.col(column).cast(pl.String)
+
+
+def _decoded(values: pl.Series) -> pl.Series:
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        texts = [value and value.decode(errors="replace") for value in values]
+        return pl.Series(values.name, texts, dtype=pl.String)
 
 
 def _counter(part: Part, dialect: Dialect, columns: int, *, is_certain: bool) -> RecordCounter:

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from app.events.odd_times import impossible_part, meaning_of
 from training.errors import DatasetError
 
 # Directives of Python's strptime to what polars calls them, and the part of a time that they give.
@@ -142,10 +143,37 @@ def _hint(letter: str) -> str:
     return ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TimeFormOptions:
+    """The form of times, for the datasets that take one."""
+
+    timestamp_format: str | None = None
+    "Form of the times of a table, or of `lastfm-export`, such as '%d/%m/%Y %H:%M', in the \
+directives of strptime; in UTC unless it has %z. Default: Unix time or ISO 8601."
+
+    def __post_init__(self) -> None:
+        """Refuses what is no form.
+
+        Raises:
+            DatasetError: it is no form of times.
+        """
+        _ = self.time_form
+
+    @property
+    def time_form(self) -> TimeForm | None:
+        """The form of times; None for those that need none."""
+        return None if self.timestamp_format is None else TimeForm.of(self.timestamp_format)
+
+
+# A date whose day cannot be its month; as an example it says which of the two comes first.
+DECISIVE: Final = r"^\s*(?:(?:1[3-9]|2\d|3[01])[/.-]\d{1,2}|\d{1,2}[/.-](?:1[3-9]|2\d|3[01]))[/.-]"
 _NUMBERS: Final = re.compile(
     r"\d{1,2}(?P<between>[/.-])\d{1,2}(?P=between)(?P<year>\d{4}|\d{2})(?P<rest>\D.*)?"
 )
 _YEAR_FIRST: Final = re.compile(r"\d{4}(?P<between>[/.-])\d{1,2}(?P=between)\d{1,2}(?P<rest>\D.*)?")
+_YEAR_DAY_MONTH: Final = re.compile(
+    r"\d{4}(?P<between>[/.-])(?:1[3-9]|2\d|3[01])(?P=between)(?:0?[1-9]|1[0-2])(?P<rest>\D.*)?"
+)
 _MONTH_IN_LETTERS: Final = re.compile(
     r"(?P<weekday>[A-Za-z]{3}, )?\d{1,2}(?P<between>[ -])[A-Za-z]{3}(?P=between)\d{4}"
     r"(?P<rest>\D.*)?"
@@ -159,7 +187,8 @@ _REST: Final = re.compile(
 def remedy(time: str, asked: TimeForm | None = None) -> str:
     """Returns what to do about a time that cannot be read: the form that it seems to have.
 
-    A day before the month is never taken from the values; the answer names both ways.
+    A day before the month is never taken from the values; the answer names both ways. Of a time
+    that no form reads, such as one with the hour 24, it names the part that cannot be.
 
     Args:
         time: the text; if it is blank, there is no remedy, and the answer is empty.
@@ -168,8 +197,23 @@ def remedy(time: str, asked: TimeForm | None = None) -> str:
     time = time.strip()
     if not time:
         return ""
+    is_swapped = asked is None and _YEAR_DAY_MONTH.fullmatch(time)
+    also_date = asked is None and not is_swapped
+    if impossible := impossible_part(time, also_date=also_date):
+        return impossible
     if asked is not None:
         return f"{option(asked.text)} does not fit it"
+    ways = _forms_of(time)
+    fitting = [(option(form), where) for form, where in ways if _reads(form, time)]
+    if len(fitting) > 1 or (fitting and is_swapped):
+        return f"give {', or '.join(way + where for way, where in fitting)}"
+    if fitting:
+        return f"give {fitting[0][0]}"
+    return "there is no such day" if ways else _generally()
+
+
+def _forms_of(time: str) -> list[tuple[str, str]]:
+    """Returns the forms that a time may have, each with its condition in words."""
     if (found := _NUMBERS.fullmatch(time)) and (clock := _clock(found["rest"])) is not None:
         between, year = found["between"], "%y" if len(found["year"]) == 2 else "%Y"
         first, second, third = (int(number) for number in re.findall(r"\d+", time)[:3])
@@ -179,28 +223,48 @@ def remedy(time: str, asked: TimeForm | None = None) -> str:
         ]
         if year == "%y" and between != ".":
             orders.append((year, "%m", "%d", "year", third, second))
-        ways = [
-            (option(between.join((one, two, three)) + clock), f" if the {name} comes first")
+        return [
+            (between.join((one, two, three)) + clock, f" if the {name} comes first")
             for one, two, three, name, day, month in orders
             if 1 <= day <= 31 and 1 <= month <= 12
         ]
-        if len(ways) > 1:
-            return f"give {', or '.join(way + where for way, where in ways)}"
-        return f"give {ways[0][0]}" if ways else _generally()
-    for pattern, form in (
-        (_YEAR_FIRST, "%Y{0}%m{0}%d"),
-        (_MONTH_IN_LETTERS, "{1}%d{0}%b{0}%Y"),
+    for pattern, form, where in (
+        (_YEAR_DAY_MONTH, "%Y{0}%d{0}%m", " if the day comes before the month"),
+        (_YEAR_FIRST, "%Y{0}%m{0}%d", ""),
+        (_MONTH_IN_LETTERS, "{1}%d{0}%b{0}%Y", ""),
     ):
         found = pattern.fullmatch(time)
         if found and (clock := _clock(found["rest"])) is not None:
             weekday = "%a, " if found.groupdict().get("weekday") else ""
-            return f"give {option(form.format(found['between'], weekday) + clock)}"
-    return _generally()
+            return [(form.format(found["between"], weekday) + clock, where)]
+    return []
+
+
+def other_meaning(time: str, asked: TimeForm | None = None, *, is_text: bool = True) -> str:
+    """Returns what to do about a time that was read and cannot be: what it was meant as.
+
+    Args:
+        time: the text of a number before 1990 or more than a day ahead, as Unix time.
+        asked: the form that was asked for; what it read is no Unix time, and there is no remedy.
+        is_text: whether its column is text, which a form reads.
+    """
+    meaning = meaning_of(time) if asked is None else None
+    if meaning is None:
+        return ""
+    words = f"looks like {meaning.words}"
+    if meaning.forms and is_text:
+        return f"{words}: give {', or '.join(map(option, meaning.forms))}"
+    return f"{words}; write times as in 2026-11-26T18:03:59Z"
 
 
 def option(form: str) -> str:
     """Returns the option that names a form, as on a command line."""
     return f"--timestamp-format '{form}'"
+
+
+def _reads(form: str, time: str) -> bool:
+    found = pl.DataFrame({"": [time]}).select(TimeForm.of(form).seconds_of(pl.first()))
+    return found.item() is not None
 
 
 def _generally() -> str:

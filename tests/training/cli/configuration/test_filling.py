@@ -38,7 +38,11 @@ top_lists = 7
 
 @pytest.mark.slow
 def test_a_file_says_how_we_train_evaluate_tune_and_report(
-    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    table: Path,
+    space: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ENCORE_DATABASE_URL", "sqlite:////no/such/folder/events.db")
     table.write_text(table.read_text().replace("user_id", "who"))
@@ -51,7 +55,8 @@ def test_a_file_says_how_we_train_evaluate_tune_and_report(
     assert manifest["parameters"]["weighting"] == "log"
     assert main(["evaluate", "--config", str(path), *QUICK]) == 0
     best, page = tmp_path / "best.toml", tmp_path / "page.html"
-    assert main(["tune", "--config", str(path), "--out", str(best), "--trials", "1"]) == 0
+    search = ["--trials", "1", "--space", str(space)]
+    assert main(["tune", "--config", str(path), "--out", str(best), *search]) == 0
     assert main(["report", "--config", str(best), "--out", str(page)]) == 1
     assert "which dataset?" in error_of(capsys)
     table.unlink()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from app.artifacts.manifest import read_manifest
 from app.artifacts.models_folder import ModelsFolder
+from training.cli import main
 
 ROOT = Path(__file__).parents[4]
 
@@ -24,9 +23,7 @@ def test_the_example_of_the_page_trains_as_it_says(table: Path, tmp_path: Path) 
     path = tmp_path / "nightly.toml"
     path.write_text(example)
     table.write_text(table.read_text().replace("user_id", "listener").replace("item_id", "artist"))
-    command = [sys.executable, "-m", "training", "train", "--config", str(path)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    assert main(["train", "--config", str(path)]) == 0
     folder = ModelsFolder(tmp_path / "models")
     manifest = read_manifest(folder.place_of(str(folder.current())))
     recipe = tomllib.loads(example)["recipe"]

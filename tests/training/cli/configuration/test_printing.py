@@ -53,7 +53,21 @@ def test_each_value_has_its_origin(
     assert "alpha = 2.0 # command line" in lines
     assert 'models = "/m" # ENCORE_MODELS' in lines
     assert 'weighting = "bm25" # default' in lines
-    assert "# half_life: not set" in lines
+
+
+def test_what_is_not_set_is_said_shortly(capsys: pytest.CaptureFixture[str]) -> None:
+    # Was wrong: some thirty lines, one for each option that is not set.
+    tokens = ["--dataset", "spotify", "--half-life", "30"]
+    lines = printed(capsys, *tokens).splitlines()
+    comments = [line for line in lines if line.startswith("#")]
+    assert comments == [
+        "# not set: data, user_id, events, data_until",
+        "# not set: top_users, regularization",
+        "# not set: folds, at, patience",
+        "# not set: search, json",
+    ]
+    assert not any("user_column" in line for line in lines)
+    assert all(len(line) <= 100 for line in lines)
 
 
 @pytest.mark.slow

@@ -150,6 +150,22 @@ def test_ids_that_all_have_spaces_are_noted(tmp_path: Path) -> None:
     assert (records.rows.noted, records.advice) == ({}, "")
 
 
+def test_ids_that_all_went_through_a_column_of_floats_are_noted(tmp_path: Path) -> None:
+    # Was wrong: they differ from no other id of the table, so nothing was said.
+    text = "user_id,item_id\n1.0,x\n2.0,x\n,x\n3.00,1.5\n"
+    records = read_csv(tmp_path, text)
+    assert records.user_ids.to_list() == ["1.0", "2.0", "3.00"]
+    assert records.rows.noted == {"user id that is a whole number with .0": 3}
+    assert records.rows.noted_users == records.rows.noted
+    assert records.rows.examples["user id that is a whole number with .0"] == "for example '1.0'"
+    assert records.advice.startswith(
+        "3 user ids are whole numbers with .0; --normalize-ids float acts on that"
+    )
+    records = read_csv(tmp_path, text, LoadOptions(normalize_ids="float"))
+    assert records.user_ids.to_list() == ["1", "2", "3"]
+    assert (records.rows.noted, records.advice) == ({}, "")
+
+
 def test_only_rows_that_are_used_make_an_id_odd(tmp_path: Path) -> None:
     records = read_csv(tmp_path, "user_id,item_id,weight\nu,x,1\nu ,x,0\nNULL,,1\n")
     assert records.rows.noted == {}

@@ -81,7 +81,7 @@ def test_a_file_that_ends_in_the_middle_is_refused(tmp_path: Path) -> None:
         (f"[{LINE}] [1]", "something follows the end of its array: '[1]'"),
         ('[["u","x"]]', "element 1 of its array is no JSON object"),
         ('{\n"data": [\n{"user_id":1}\n]}', "is JSON over several lines; write an array"),
-        ('{"data":[{"user_id":1}]}\n', "has no column 'user_id'; it has 'data'"),
+        ('{"data":[{"user_id":1}]}\n', "has no column 'user_id', 'item_id'; it has 'data'"),
         ('{"user_id":{"id":1},"item_id":2}\n', "the column 'user_id' holds lists or objects"),
         (
             LINE + '{"user_id":{"id":1},"item_id":2}\n{"user_id":[1],"item_id":3}\n',

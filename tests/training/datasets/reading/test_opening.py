@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from tests.leftovers import assert_nothing_is_left
 from tests.training.datasets.tables import pairs, write
-from training.datasets import LoadOptions, load_dataset
+from training.datasets import DATASETS, LoadOptions, load_dataset
 from training.datasets.table import load
 from training.errors import DatasetError
 
@@ -119,10 +120,47 @@ def test_nothing_that_fits_is_refused(tmp_path: Path) -> None:
     assert "empty holds no data" in refusal(tmp_path / "empty")
 
 
-@pytest.mark.parametrize("url", ["https://x.org/plays.csv", "s3://bucket/plays.csv"])
-def test_addresses_are_refused_with_the_reason(url: str) -> None:
-    with pytest.raises(DatasetError, match=f"^{url} is an address.*fetch it first"):
-        load_dataset("table", Path(url))
+URLS = ["https://x.org/plays.csv", "s3://bucket/plays.csv", "hdfs:///plays", "https://x.org/?a=1"]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("url", URLS)
+def test_addresses_are_refused_with_the_reason(url: str, name: str) -> None:
+    shown = re.escape(url.replace("///", "//"))
+    with pytest.raises(DatasetError, match=f"^{shown} is an address.*fetch it first"):
+        load_dataset(name, Path(url))
+
+
+@pytest.mark.parametrize(
+    ("names", "remark"),
+    [
+        (
+            ["test.csv", "train.csv"],
+            "test.csv and train.csv are read as one table, although their names say that one is "
+            "held out; a ready-made split is measured by evaluate --train {0}/train.csv --test "
+            "{0}/test.csv",
+        ),
+        (
+            ["plays_valid-0.csv", "plays_train-0.csv", "plays_train-1.csv"],
+            "plays_train-0.csv and plays_valid-0.csv are read as one table, although their names "
+            "say that one is held out; a ready-made split is measured by evaluate --train FILE "
+            "--test FILE",
+        ),
+        (["a.csv", "heldout.csv"], "a.csv and heldout.csv are read as one table, although"),
+        (["train-0.csv", "train-1.csv"], ""),
+        (["contest.csv", "latest.csv"], ""),
+        (["test.csv"], ""),
+    ],
+)
+def test_parts_of_a_ready_made_split_are_noted(
+    names: list[str], remark: str, tmp_path: Path
+) -> None:
+    for number, name in enumerate(names):
+        part(tmp_path, name, f"user_id,item_id,weight\nu{number},x,1\n")
+    found = load(tmp_path, LoadOptions())
+    assert len(found) == len(names)
+    assert found.remark.startswith(remark.format(tmp_path))
+    assert bool(found.remark) == bool(remark)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +199,27 @@ def test_decimals_and_binary_text_of_parquet_are_ids(tmp_path: Path) -> None:
     assert records.timestamps.tolist() == [1_700_000_000, 1_600_000_000]
     frame.with_columns(user_id=pl.Series([Decimal("1.50")] * 2)).write_parquet(file)
     assert "holds Decimal(precision=38, scale=2); ids and names are" in refusal(file)
+
+
+def test_bytes_of_parquet_that_are_no_utf8_are_dropped_like_those_of_text(tmp_path: Path) -> None:
+    # Was wrong: the whole file was refused, without a row or a column.
+    file = tmp_path / "a.parquet"
+    frame = pl.DataFrame(
+        {
+            "user_id": [b"u", b"u", b"v", None],
+            "artist": [b"x", b"Caf\xe9", b"y", b"x"],
+            "name": [b"X", b"Y", b"Bj\xf6rk", b"X"],
+        }
+    )
+    frame.write_parquet(file)
+    records = load(file, LoadOptions(item_column="artist"))
+    assert pairs(records) == [("u", "x", 1.0), ("v", "y", 1.0)]
+    assert records.rows.dropped == {"id with invalid UTF-8": 1, "user id is missing": 1}
+    assert records.rows.examples["id with invalid UTF-8"] == (
+        "'Caf\ufffd' in the column 'artist', row 2; write the column as UTF-8"
+    )
+    assert records.items.names.to_list() == ["X", "Bj\ufffdrk"]
+    assert sum(records.rows.noted.values()) == 1
 
 
 def test_leaves_nothing_open_and_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

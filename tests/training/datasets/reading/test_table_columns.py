@@ -60,6 +60,18 @@ def test_a_missing_column_lists_those_found_and_names_the_option(
         read_csv(tmp_path, "user_id,item_id\nu,x\n", options)
 
 
+def test_all_missing_columns_are_named_at_once(tmp_path: Path) -> None:
+    # Was wrong: one at a time, so that each correction led to the next error.
+    options = LoadOptions(weight_column="times")
+    with pytest.raises(DatasetError) as caught:
+        read_csv(tmp_path, "who,what\nu,x\n", options)
+    assert str(caught.value) == (
+        f"{tmp_path}/plays.csv has no column 'user_id', 'item_id', "
+        "'times'; it has 'who', 'what'. The options --user-column and --item-column and "
+        "--weight-column name them"
+    )
+
+
 @pytest.mark.parametrize("column", ["weight", "plays", "playcount", "play_count", "Count", "PLAYS"])
 def test_plays_are_found_by_their_usual_names_in_any_case(tmp_path: Path, column: str) -> None:
     # Was wrong: only "weight" was, and a column "plays" was left unread without a word.

@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.datasets.tables import pairs, read_csv
 from training.datasets import LoadOptions
-from training.datasets.reading.time_form import TimeForm, remedy
+from training.datasets.reading.time_form import TimeForm, other_meaning, remedy
 from training.datasets.table import load
 from training.errors import DatasetError
 
@@ -101,6 +101,20 @@ BOTH = "give --timestamp-format '%d/%m/%Y' if the day comes first, or --timestam
         ("99/99/2020", "--timestamp-format 'FORM' names another form, such as '%d/%m/%Y %H:%M'"),
         ("yesterday", "--timestamp-format 'FORM' names another form, such as '%d/%m/%Y %H:%M'"),
         (" ", ""),
+        (
+            "2023-11-14T24:00:00Z",
+            "its hour is 24, and hours go from 0 to 23; write the midnight that ends a day as "
+            "00:00:00 of the next day",
+        ),
+        ("14/11/2023 7:75", "its minute is 75, and minutes go from 0 to 59"),
+        ("2023-11-31 10:00", "its day is 31, and 2023-11 has the days 1 to 30"),
+        (
+            "2023-14-11 10:00",
+            "give --timestamp-format '%Y-%d-%m %H:%M' if the day comes before the month",
+        ),
+        ("2023-14-11 24:30", "its hour is 24, and hours go from 0 to 23"),
+        ("31.11.2023", "there is no such day"),
+        ("31 Nov 2023", "there is no such day"),
     ],
 )
 def test_the_remedy_is_a_form_that_reads_the_time(time: str, advice: str) -> None:
@@ -110,12 +124,50 @@ def test_the_remedy_is_a_form_that_reads_the_time(time: str, advice: str) -> Non
             assert seconds(form, time) is not None
 
 
+@pytest.mark.parametrize(
+    ("time", "advice"),
+    [
+        ("20231114221357", "looks like YYYYMMDDhhmmss: give --timestamp-format '%Y%m%d%H%M%S'"),
+        (
+            "03042020",
+            "looks like DDMMYYYY or MMDDYYYY: give --timestamp-format '%d%m%Y', or "
+            "--timestamp-format '%m%d%Y'",
+        ),
+        (
+            "45244.9",
+            "looks like days since 1900, as spreadsheets count them (2023-11-14); write times as "
+            "in 2026-11-26T18:03:59Z",
+        ),
+        ("4102444800", ""),
+    ],
+)
+def test_a_number_that_is_no_unix_time_is_told_what_it_looks_like(
+    time: str, advice: str, tmp_path: Path
+) -> None:
+    # Was wrong: its row was dropped without a remedy.
+    assert other_meaning(time) == advice
+    rows = read_csv(tmp_path, f"user_id,item_id,timestamp\nu,x,1700000000\nu,y,{time}\n").rows
+    [example] = rows.examples.values()
+    assert example == f"'{time}' in row 2 after the header{advice and f'; {advice}'}"
+    for form in [part for part in advice.split("'") if part.startswith("%")]:
+        assert seconds(form, time) is not None
+        assert other_meaning(time, TimeForm.of(form)) == ""
+
+
+def test_a_column_of_numbers_takes_no_form(tmp_path: Path) -> None:
+    times = [1_700_000_000, 1_700_000_060, 20_231_114_221_357]
+    file = tmp_path / "a.parquet"
+    pl.DataFrame({"user_id": "u", "item_id": "x", "timestamp": times}).write_parquet(file)
+    [example] = load(file, LoadOptions()).rows.examples.values()
+    assert example.endswith("; looks like YYYYMMDDhhmmss; write times as in 2026-11-26T18:03:59Z")
+
+
 def test_a_day_before_the_month_is_never_guessed(tmp_path: Path) -> None:
     text = "user_id,item_id,timestamp\nu,x,\nu,y,03/04/2020\nu,z,13/04/2020\n"
     reason = "timestamp missing or unreadable"
     by_default = read_csv(tmp_path, text)
     assert by_default.timestamps is None
-    with pytest.raises(DatasetError, match=r"timestamp missing or unreadable: '03/04/2020'.*%d/%m"):
+    with pytest.raises(DatasetError, match=r"timestamp missing or unreadable: '13/04/2020'.*%d/%m"):
         read_csv(tmp_path, text, LoadOptions(timestamp_column="timestamp"))
 
     # A form is as good as naming the column: rows that it does not fit are left out.
@@ -126,6 +178,17 @@ def test_a_day_before_the_month_is_never_guessed(tmp_path: Path) -> None:
     assert told.rows.examples[reason].endswith("--timestamp-format '%m/%d/%Y' does not fit it")
     told = read_csv(tmp_path, text, LoadOptions(timestamp_format="%d/%m/%Y"))
     assert told.period == (1585872000, 1586736000)
+
+
+def test_the_example_of_unreadable_times_says_what_comes_first(tmp_path: Path) -> None:
+    # Was annoying: the first time left open what a later one makes clear.
+    for later, form in {"13/04/2020": "%d/%m/%Y", "04/13/2020": "%m/%d/%Y"}.items():
+        text = f"user_id,item_id,when\nu,x,03/04/2020\nu,y,\nu,z,{later}\n"
+        with pytest.raises(
+            DatasetError, match=f"row 3 .*'{later}': .*; give --timestamp-format '"
+        ) as no:
+            read_csv(tmp_path, text, LoadOptions(timestamp_column="when"))
+        assert str(no.value).endswith(f"give --timestamp-format '{form}'")
 
 
 def test_a_form_without_a_column_of_text_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from training.datasets.reading.dialects.options import DOUBLE_COLON
 from training.datasets.reading.dialects.transcoding import UNIT_SEPARATOR
 from training.datasets.reading.encoding import REPLACEMENT
 
+OTHER_ENCODING: Final = "--encoding cp1252 may read it"
 _NUMBER: Final = re.compile(r"-?[0-9.]+")
 _WORDS: Final = {"\t": "tabs", " ": "spaces"}
 
@@ -82,8 +83,8 @@ class Dialect:
         found = [name for name in names if not name.startswith("\0")]
         if self.late_header:
             return f". Line {self.late_header} has its name; take out the lines before it"
-        if any(REPLACEMENT in name for name in found):
-            return ". Its first line is no UTF-8; --encoding cp1252 may read it"
+        if unreadable := unreadable_names(found):
+            return unreadable
         if len(found) == 1:
             return (
                 f". Its first line has no {shown_separator(self.separator)}; --separator names "
@@ -109,6 +110,13 @@ class Dialect:
             extra_columns="ignore",
             glob=False,
         )
+
+
+def unreadable_names(names: Sequence[str]) -> str:
+    """Returns what to do about names of columns that are no UTF-8, as the end of a message."""
+    if any(REPLACEMENT in name for name in names):
+        return f". Its first line is no UTF-8; {OTHER_ENCODING}"
+    return ""
 
 
 def shown_separator(separator: str) -> str:

@@ -60,7 +60,8 @@ def test_the_most_hostile_table_is_read(tmp_path: Path) -> None:
         (
             "user_id,item_id\nu,x\nv,y\n",
             ["--separator", ";"],
-            "has no column 'user_id'; it has 'user_id,item_id'. The option --user-column names it. "
+            "has no column 'user_id', 'item_id'; it has 'user_id,item_id'. The options "
+            "--user-column and --item-column name them. "
             "Its first line has no ';'; --separator names what stands between its fields",
         ),
         (

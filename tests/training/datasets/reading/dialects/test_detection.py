@@ -100,8 +100,8 @@ class TestHeaders:
     def test_without_one_the_columns_have_to_be_named(self, tmp_path: Path) -> None:
         with pytest.raises(
             DatasetError,
-            match=r"no column 'user_id'; it has 'u', 'x', '1.5'.*If its first line is a row, "
-            r"--columns user_id,item_id,… names its columns",
+            match=r"no column 'user_id', 'item_id'; it has 'u', 'x', '1.5'.*If its first line is "
+            r"a row, --columns user_id,item_id,… names its columns",
         ):
             read(tmp_path, "a.csv", self.ROWS)
         said = "read as its first lines show: no header (--header would say otherwise)"
