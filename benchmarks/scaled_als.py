@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,10 +31,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from app.model.weighting import Weighting, WeightingName
+from app.model.weighting import Weighting
 from benchmarks.conditions import conditions
 from benchmarks.sparse_block import RESULTS as STARTS
-from benchmarks.sparse_block import K, Lists, folds_of
+from benchmarks.sparse_block import SCALES, K, Lists, folds_of, walk
 from training.fitting.confidence import noise_scale
 from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
@@ -45,14 +44,13 @@ from training.splitting.split import Fold
 RESULTS: Final = Path(__file__).parent / "results" / "scaled_als.json"
 # Rows whose regularization differs by less than this factor are solved together.
 _ALIKE: Final = 1.15
-_SCALES: Final = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
-_USUAL: Final[Mapping[str, Sequence[float]]] = {"regularization": _SCALES, "alpha": _SCALES}
+_USUAL: Final[Mapping[str, Sequence[float]]] = {"regularization": SCALES, "alpha": SCALES}
 _SCALED: Final[Mapping[str, Sequence[float]]] = {
     "nu": (0.0, 0.25, 0.5, 0.75, 1.0),
     "constant": (1.0, 0.1, 0.0),
-    "regularization": _SCALES,
+    "regularization": SCALES,
     "phi": (0.0, 0.25, 0.5, 0.75),
-    "alpha": _SCALES,
+    "alpha": SCALES,
 }
 _START: Final = {"nu": 0.0, "constant": 1.0, "regularization": 1.0, "phi": 0.0, "alpha": 1.0}
 # nu = 0 is a maximum of its own, since the constant does nothing there; so the walk begins beside.
@@ -148,44 +146,29 @@ class Arm:
         self.measured: dict[tuple[tuple[str, float], ...], float] = {}
 
     def ndcg(self, options: Mapping[str, float]) -> float:
-        """Returns NDCG@20 of one set of options."""
+        """Returns NDCG@20 of one set of options, of some users."""
         key = tuple(sorted(options.items()))
         if key not in self.measured:
-            confidence = self.weights.copy()
-            phi, alpha = options["phi"], options["alpha"] * self.parameters.alpha
-            confidence.data = (1 + alpha * (phi + (1 - phi) * confidence.data)).astype(np.float32)
-            regularization = (
-                options["regularization"] * self.parameters.regularization * noise_scale(confidence)
-            )
-            parameters = replace(
-                self.parameters, regularization=regularization, regularization_is_relative=False
-            )
-            users, items = train(confidence, parameters, options["nu"], options["constant"])
-            self.measured[key] = self.lists.ndcg(lambda some: users[some] @ items.T)
+            self.measured[key] = self._ndcg(options, self.lists.some)
             self.say(f"{dict(options)} {self.measured[key]:.4f}")
         return self.measured[key]
 
-    def walk(
-        self, start: Mapping[str, float], space: Mapping[str, Sequence[float]], seconds: float
-    ) -> dict[str, float]:
-        """Returns the best options; begins no new value after a time."""
-        best, end = dict(start), time.monotonic() + seconds
-        for _ in range(3):
-            before = dict(best)
-            for name, values in space.items():
-                place = values.index(best[name])
-                for step in (1, -1):
-                    here = place + step
-                    while 0 <= here < len(values) and time.monotonic() < end:
-                        tried = {**best, name: values[here]}
-                        if self.ndcg(tried) <= self.ndcg(best):
-                            break
-                        best, here = tried, here + step
-                    if best[name] != values[place]:
-                        break
-            if best == before:
-                break
-        return best
+    def of_all(self, options: Mapping[str, float]) -> float:
+        """Returns NDCG@20 of one set of options, of all users."""
+        return self._ndcg(options, self.lists.users)
+
+    def _ndcg(self, options: Mapping[str, float], of: NDArray[np.int64]) -> float:
+        confidence = self.weights.copy()
+        phi, alpha = options["phi"], options["alpha"] * self.parameters.alpha
+        confidence.data = (1 + alpha * (phi + (1 - phi) * confidence.data)).astype(np.float32)
+        regularization = (
+            options["regularization"] * self.parameters.regularization * noise_scale(confidence)
+        )
+        parameters = replace(
+            self.parameters, regularization=regularization, regularization_is_relative=False
+        )
+        users, items = train(confidence, parameters, options["nu"], options["constant"])
+        return self.lists.ndcg(lambda some: users[some] @ items.T, of)
 
 
 def start_of(entry: Mapping[str, Any], factors: int) -> Parameters:
@@ -193,31 +176,28 @@ def start_of(entry: Mapping[str, Any], factors: int) -> Parameters:
     found = entry["als"]
     return replace(
         DEFAULT.parameters,
-        weighting=WeightingName(found["weighting"]),
         regularization=found["relative_regularization"],
+        alpha=found["alpha"],
         factors=min(factors, found["factors"]),
-        **{name: found[name] for name in ("k1", "b", "alpha", "iterations", "fold_in_share")},
     )
 
 
-def measure(
-    fold: Fold, parameters: Parameters, minutes: float, say: Callable[[str], None]
-) -> dict[str, Any]:
+def measure(fold: Fold, parameters: Parameters, say: Callable[[str], None]) -> dict[str, Any]:
     """Measures both arms on one data set."""
     arm = Arm(fold, parameters, say)
     model = fit_model(fold.train, parameters)
     users, items = np.asarray(model.user_factors), np.asarray(model.item_factors)
     check = arm.lists.ndcg(lambda some: users[some] @ items.T)
     say(f"by the trainer itself: {check:.4f}")
-    usual = arm.walk(_START, _USUAL, 60 * minutes / 3)
+    usual = walk(_START, _USUAL, arm.ndcg, rounds=1)
     begin = max(
         ({**usual, "nu": one["nu"], "constant": one["constant"]} for one in (_START, _BESIDE)),
         key=arm.ndcg,
     )
     if begin["nu"] == 0:
         begin = {**usual, "nu": 0.25, "constant": 0.0}
-    scaled = arm.walk(begin, _SCALED, 60 * minutes * 2 / 3)
-    values = {name: round(arm.ndcg(one), 5) for name, one in (("usual", usual), ("scaled", scaled))}
+    scaled = walk(begin, _SCALED, arm.ndcg, rounds=1)
+    values = {"usual": round(arm.of_all(usual), 5), "scaled": round(arm.of_all(scaled), 5)}
     return {
         "parameters": parameters.to_manifest(),
         "validation_users": len(arm.lists.users),
@@ -233,23 +213,20 @@ def main() -> None:
     """Measures, prints and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--shared", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--minutes", type=float, default=5, help="for each data set")
     parser.add_argument("--factors", type=int, default=128, help="the most")
     parser.add_argument("--only", help="one data set")
     parser.add_argument("--starts", type=Path, default=STARTS)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     starts = json.loads(arguments.starts.read_text())
-    results: dict[str, Any] = {"conditions": conditions(), "k": K, "minutes": arguments.minutes}
+    results: dict[str, Any] = {"conditions": conditions(), "k": K}
     if arguments.only and arguments.out.exists():
         results = json.loads(arguments.out.read_text())
     for name, fold in folds_of(arguments.shared):
         if arguments.only in (None, name):
             parameters = start_of(starts[name], arguments.factors)
             print(name, flush=True)
-            results[name] = measure(
-                fold, parameters, arguments.minutes, lambda text: print(text, flush=True)
-            )
+            results[name] = measure(fold, parameters, lambda text: print(text, flush=True))
             arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))
 

@@ -14,7 +14,7 @@ from app.model.interactions import UserItems
 from tests.builders import dense_of, interactions_of, random_plays, small_model
 from training.data.interactions import Interactions
 from training.errors import TrainingError
-from training.measuring.ease import LARGEST, Ease
+from training.measuring.ease import LARGEST, SINGLE_FROM, Ease
 from training.splitting.split import Fold
 
 
@@ -143,6 +143,25 @@ def test_few_users_of_many_items_are_not_too_large() -> None:
         20_000,
     )
     assert Ease().solve(wide).inverse.shape == (1, 1)
+
+
+@pytest.mark.slow
+def test_a_large_system_is_solved_in_float32_and_exact_enough() -> None:
+    users, items, each = SINGLE_FROM + 50, SINGLE_FROM, 4
+    chosen = (np.arange(users)[:, None] + np.array([0, 1, 50, 700])) % items
+    train = UserItems(
+        np.arange(0, users * each + 1, each, dtype=np.int64),
+        np.sort(chosen, axis=1).ravel().astype(np.int32),
+        np.ones(users * each, dtype=np.float32),
+        items,
+    )
+    solved = Ease(0.1).solve(train)
+    assert not solved.by_users
+    assert solved.inverse.dtype == np.float32
+    rows = solved.x[:3]
+    product = solved.times_p(rows)
+    back = (solved.x @ product.T).T @ solved.x + solved.regularization * product
+    np.testing.assert_allclose(back, rows.toarray(), atol=1e-4)
 
 
 @pytest.mark.parametrize("relative", [0.0, -1.0, float("inf"), float("nan")])

@@ -158,7 +158,7 @@ def test_what_a_contender_chose_is_told() -> None:
     ):
         study = small_study(models=("als", "ease"), asked={"ease": {**options, "search": search}})
         words = Page(render(study)).words
-        assert f"EASE strategy ease, relative regularization 3; {says}" in words
+        assert f"strategy ease, relative regularization 3; {says}" in words
 
 
 def test_what_fell_out_is_counted(small_page: str) -> None:
