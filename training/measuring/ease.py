@@ -28,7 +28,7 @@ _MOST_ERROR: Final = 1e-3
 _STRIPE: Final = 1024
 
 
-Array: TypeAlias = NDArray[np.float64] | NDArray[np.float32]
+Array: TypeAlias = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,8 @@ class Solved:
         if not self.by_users:
             # A float64 matrix would make a float64 copy of the whole inverse.
             return np.asarray(rows.astype(self.inverse.dtype) @ self.inverse, dtype=np.float64)
-        reached = (rows @ self.x.T).toarray().astype(self.inverse.dtype) @ self.inverse
+        shared = np.asarray((rows @ self.x.T).toarray(), dtype=self.inverse.dtype)
+        reached = shared @ self.inverse
         rest = rows.toarray() - np.asarray((self.x.T @ reached.T).T)
         return np.asarray(rest / self.regularization)
 
@@ -175,7 +176,7 @@ def _inverse(gramian: Matrix, regularization: float) -> Array:
     """
     kinds = (np.float32, np.float64) if gramian.shape[0] >= SINGLE_FROM else (np.float64,)
     for kind in kinds:
-        inverse = _cholesky_inverse(gramian.astype(kind).toarray(), regularization)
+        inverse = _cholesky_inverse(np.asarray(gramian.astype(kind).toarray()), regularization)
         if inverse is not None and _error(inverse, gramian, regularization) <= _MOST_ERROR:
             return inverse
     raise TrainingError(
@@ -186,7 +187,8 @@ def _inverse(gramian: Matrix, regularization: float) -> Array:
 def _cholesky_inverse(dense: Array, regularization: float) -> Array | None:
     """Returns the inverse, made in place; None where the system is singular."""
     dense[np.diag_indices_from(dense)] += regularization
-    factorize, invert = lapack.get_lapack_funcs(("potrf", "potri"), (dense,))
+    functions: Any = lapack.get_lapack_funcs(("potrf", "potri"), (dense,))
+    factorize, invert = functions
     # LAPACK stores by column; a symmetric matrix reads the same either way.
     factor, failed = factorize(dense.T, lower=1, clean=0, overwrite_a=1)
     if not failed:
