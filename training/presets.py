@@ -11,8 +11,8 @@ from app.recommend.query import PopularityBy, Strategy
 from training.data.filters import Filters
 from training.errors import TrainingError
 from training.fitting.hyperparameters import Parameters
+from training.measuring.contenders import named
 from training.measuring.evaluation import Contender, GivesLists
-from training.measuring.item_knn import ItemKnn
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Split
 
@@ -57,12 +57,7 @@ DEFAULT: Final = Preset(
         iterations=15,
         seed=0,
     ),
-    contenders={
-        "popularity": Contender(Strategy.POPULARITY),
-        "popularity with seen": Contender(Strategy.POPULARITY, include_seen=True),
-        "item-knn": ItemKnn(),
-        "als": Contender(Strategy.AUTO),
-    },
+    contenders=named("popularity", "popularity with seen", "item-knn", "als"),
 )
 
 # The public study, step by step: raw plays are weights; popularity is by plays, with seen artists.
@@ -86,8 +81,7 @@ REFERENCE: Final = Preset(
             Strategy.POPULARITY, popularity_by=PopularityBy.PLAYS, include_seen=True
         ),
         "popularity without seen": Contender(Strategy.POPULARITY, popularity_by=PopularityBy.PLAYS),
-        "item-knn": ItemKnn(),
-        "als": Contender(Strategy.AUTO),
+        **named("item-knn", "als"),
     },
 )
 

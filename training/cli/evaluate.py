@@ -10,7 +10,13 @@ from training.cli.app import JsonTo, Overwrite, cli
 from training.cli.configuration.filling import Config
 from training.cli.configuration.sections import EVALUATION, OUTPUT
 from training.cli.console import Output
-from training.cli.options import AtLeastOne, DataOptions, PlanOptions, RecipeOptions
+from training.cli.options import (
+    AtLeastOne,
+    ContenderOptions,
+    DataOptions,
+    PlanOptions,
+    RecipeOptions,
+)
 from training.cli.reading import Data, read_data
 from training.cli.tables import convergence_table, discovery_table, figures_table
 from training.measuring.experiment import Measured, measure
@@ -25,6 +31,7 @@ def evaluate(
     data: DataOptions | None = None,
     options: RecipeOptions | None = None,
     plan: PlanOptions | None = None,
+    against: ContenderOptions | None = None,
     repeats: Annotated[int, AtLeastOne, _MEASURED] = 1,
     convergence: Annotated[bool, _MEASURED] = False,
     discovery_curve: Annotated[bool, _MEASURED] = False,
@@ -32,12 +39,13 @@ def evaluate(
     json_to: Annotated[JsonTo, Parameter(group=OUTPUT)] = None,
     config: Config = None,
 ) -> None:
-    """Measures popularity, item-kNN and ALS on held-out artists; publishes nothing.
+    """Measures ALS and what it is compared with on held-out artists; publishes nothing.
 
     Args:
         data: The data, and how they are split.
         options: The recipe.
         plan: How to measure.
+        against: What the model is compared with.
         repeats: Number of times that the split is made, each with the next seed.
         convergence: Measure NDCG on a validation part after each iteration.
         discovery_curve: Measure the lists at several settings of the discovery dial.
@@ -46,7 +54,7 @@ def evaluate(
         config: File of options.
     """
     output = Output(json_to, overwrite)
-    what = read_data(output, options or RecipeOptions(), data or DataOptions())
+    what = read_data(output, options or RecipeOptions(), data or DataOptions(), against=against)
     how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
     with output.bars() as bars:
         measured = measure(what.interactions, what.recipe, how, progress=bars)

@@ -17,6 +17,7 @@ from app.model.weighting import WEIGHTINGS, WeightingName
 from training.cli.configuration.sections import DATA, EVALUATION, RECIPE
 from training.datasets import DatasetOptions
 from training.errors import TrainingError
+from training.measuring.contenders import CONTENDERS, chosen_contenders
 from training.measuring.experiment import Plan
 from training.presets import DEFAULT, PRESETS, Preset, changed
 from training.splitting.drawn import Drawn, RandomPerUser
@@ -29,6 +30,11 @@ Share = Parameter(validator=validators.Number(gt=0, lte=1))
 Fraction = Parameter(validator=validators.Number(gt=0, lt=1))
 _WEIGHTING: Final = "How plays become weights. " + "; ".join(
     f"{name}: {rule.words}" for name, rule in WEIGHTINGS.items()
+)
+_CONTENDERS: Final = (
+    "Contenders to compare with als, with commas between. "
+    + "; ".join(f"{name}: {one.words}" for name, one in CONTENDERS.items())
+    + ". Default: those of the preset."
 )
 Cutoff = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=500))]
 # The event store of an option, or else that of the service; no other place is searched.
@@ -229,6 +235,33 @@ fraction, or the last day."
         at = None if self.at is None else _seconds(self.at)
         values = {"--test-fraction": self.test_fraction, "--folds": self.folds, "--at": at}
         return {option: value for option, value in values.items() if value is not None}
+
+
+@Parameter(name="*", group=EVALUATION)
+@dataclass(frozen=True, kw_only=True)
+class ContenderOptions:
+    """What the model is compared with."""
+
+    contenders: Annotated[str | None, Parameter(metavar="NAMES", help=_CONTENDERS)] = None
+
+    def apply(self, recipe: Preset) -> Preset:
+        """Returns the recipe with these contenders.
+
+        Raises:
+            TrainingError: there is no such contender, or none is named.
+        """
+        if self.contenders is None:
+            return recipe
+        names = [name.strip() for name in self.contenders.split(",") if name.strip()]
+        if not names:
+            raise TrainingError(
+                f"--contenders names none; known are {', '.join(CONTENDERS)}, with commas between"
+            )
+        return replace(recipe, contenders=chosen_contenders(names, recipe.contenders))
+
+    def given(self) -> list[str]:
+        """Returns the options that were given."""
+        return [] if self.contenders is None else ["--contenders"]
 
 
 @Parameter(name="*")
