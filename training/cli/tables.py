@@ -35,7 +35,7 @@ from training.tuning.trials import Search, Trial
 
 _CURVE_COLUMNS: Final = 10
 _BEST: Final = 5
-_OF_VERSION: Final = ("dataset", "period", "preset")
+_OF_VERSION: Final = ("dataset", "period", "preset", "blocks")
 _SHORT: Final = {"relative_regularization": "regularization (relative)"}
 
 _EVENTS: Final = {
