@@ -80,10 +80,10 @@ def train_linear(
     scaled.data *= (np.where(items > 0, 1.0, 0.0) / roots)[weights.indices]
     directions = shrunken_directions(scaled, parameters.rank, seed=seed)
     tilts = _power(items, parameters.item_exponent)
-    history = directions * (tilts / roots)[:, None]
+    history = directions * (tilts / roots).astype(np.float32)[:, None]
     tilts = _power(items, -parameters.item_exponent)
-    factors = directions * (tilts * roots)[:, None]
-    return _balanced(weights, history, factors, parameters)
+    directions *= (tilts * roots).astype(np.float32)[:, None]
+    return _balanced(weights, history, directions, parameters)
 
 
 def _in_means(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,8 +101,8 @@ def _power(values: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
 
 def _balanced(
     weights: sparse.csr_matrix[np.float32],
-    history: NDArray[np.float64],
-    items: NDArray[np.float64],
+    history: NDArray[np.float32],
+    items: NDArray[np.float32],
     parameters: LinearParameters,
 ) -> LinearFactors:
     """Scales both sides, which a factor and its inverse leave to choice.
@@ -115,8 +115,8 @@ def _balanced(
     """
     filled = np.flatnonzero(np.diff(weights.indptr))
     sampled = filled[:: -(-len(filled) // _SAMPLED_USERS)]
-    rows = weights[sampled].astype(np.float64)
-    sums = np.asarray(rows.sum(axis=1))
+    rows = weights[sampled]
+    sums = np.asarray(rows.sum(axis=1, dtype=np.float64)).reshape(-1, 1)
     vectors = np.asarray(rows @ history) * _power(sums, -parameters.user_exponent)
     rows.data[:] = 1.0
     score = float((vectors * (rows @ items)).sum()) / rows.nnz
@@ -130,8 +130,7 @@ def _balanced(
     length = parameters.weight * unit * float(np.linalg.norm(vectors)) * of_all
     balance = np.sqrt(length / np.linalg.norm(items))
     return LinearFactors(
-        history=(history * (unit / balance)).astype(np.float32),
-        items=(items * balance).astype(np.float32),
+        history=history * np.float32(unit / balance), items=items * np.float32(balance)
     )
 
 

@@ -57,10 +57,11 @@ def shrunken_directions(
     n_rows, n_columns = matrix.shape
     if n_columns <= n_rows:
         squares, directions = _leading(rows, columns, rank, seed, rounds)
-        return np.asarray(directions * np.sqrt(squares / (1.0 + squares)), dtype=np.float32)
+        directions *= np.sqrt(squares / (1.0 + squares)).astype(np.float32)
+        return directions
     squares, directions = _leading(columns, rows, rank, seed, rounds)
-    shrunken = (directions / np.sqrt(1.0 + squares)).astype(np.float32)
-    return columns.times(shrunken)
+    directions /= np.sqrt(1.0 + squares).astype(np.float32)
+    return columns.times(directions)
 
 
 class _RowBlocks:
@@ -90,7 +91,7 @@ class _RowBlocks:
 
 def _leading(
     tall: _RowBlocks, wide: _RowBlocks, rank: int, seed: int, rounds: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Returns squared singular values and right singular vectors of ``tall``.
 
     Args:
@@ -101,7 +102,7 @@ def _leading(
         rounds: of the iteration.
 
     Returns:
-        float64, shape (r,), falling, and float64, shape (n_columns, r); r is at most ``rank``.
+        float64, shape (r,), falling, and float32, shape (n_columns, r); r is at most ``rank``.
     """
     n_columns = tall.shape[1]
     size = rank + max(_MORE, round(_MORE_SHARE * rank))
@@ -125,7 +126,7 @@ def _orthonormal(block: NDArray[np.float32]) -> NDArray[np.float32]:
     with threadpool_limits(limits=1, user_api="blas"):
         squares, mix = np.linalg.eigh(_gramian(block))
     real = squares > _LEAST * squares[-1]
-    return _times(block, mix[:, real] / np.sqrt(squares[real])).astype(np.float32)
+    return _times(block, mix[:, real] / np.sqrt(squares[real]))
 
 
 def _gramian(block: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -144,9 +145,9 @@ def _gramian(block: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(sums.sum(axis=0))
 
 
-def _times(block: NDArray[np.float32], mix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the product of a tall block with a small matrix, float64."""
-    product = np.empty((len(block), mix.shape[1]))
+def _times(block: NDArray[np.float32], mix: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns the product of a tall block with a small matrix, rounded to float32 at the end."""
+    product = np.empty((len(block), mix.shape[1]), dtype=np.float32)
 
     def fill(start: int) -> None:
         product[start : start + _ROWS] = block[start : start + _ROWS].astype(np.float64) @ mix
