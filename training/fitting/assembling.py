@@ -20,6 +20,7 @@ from app.model.model import Model, Popularity
 from app.model.weighting import Weighting
 from training.data.interactions import Interactions
 from training.fitting.hyperparameters import Parameters
+from training.fitting.linear_block import Linear
 from training.progress import NoProgress, Progress
 from training.threads import in_threads
 
@@ -92,18 +93,21 @@ def model_of(
 def assemble_model(
     frame: Frame,
     item_factors: NDArray[np.float32],
-    weighting: Weighting,
+    weighting: Weighting | None,
     parameters: Parameters,
     *,
+    linear: Linear | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Makes a model from item factors: solves the users against them.
+    """Makes a model from the factors of items and a linear block: folds the users in.
 
     Args:
         frame: the other parts of the model.
-        item_factors: float32, shape (n_items, factors), from a ``Trainer``.
-        weighting: the weighting of the confidence.
-        parameters: the resolved hyperparameters.
+        item_factors: float32, shape (n_items, factors), from a ``Trainer``; no columns in a model
+            of the linear block alone.
+        weighting: the weighting of the confidence; None where there are no ``item_factors``.
+        parameters: the resolved hyperparameters; alpha and regularization are used here.
+        linear: the linear block; None for a model of ALS alone.
         progress: told of the solved users.
 
     Returns:
@@ -113,11 +117,15 @@ def assemble_model(
     # The factors of an item without users are initial noise; it must not enter a list.
     listened = (frame.popularity.listeners > 0)[:, None]
     item_factors = np.where(listened, item_factors, np.float32(0))
-    with threadpool_limits(limits=1, user_api="blas"):
-        item_gramian = gramian(item_factors)
-    blocks = (
-        AlsBlock(item_gramian, weighting, parameters.alpha, parameters.fold_in_regularization),
-    )
+    blocks: list[Block] = []
+    if weighting is not None:
+        with threadpool_limits(limits=1, user_api="blas"):
+            item_gramian = gramian(item_factors)
+        regularization = parameters.fold_in_regularization
+        blocks.append(AlsBlock(item_gramian, weighting, parameters.alpha, regularization))
+    if linear is not None:
+        item_factors = np.hstack([item_factors, linear.items])
+        blocks.append(linear.block)
     user_factors = solve_users(
         user_items,
         item_factors,
