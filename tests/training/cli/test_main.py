@@ -184,10 +184,11 @@ def interrupt(tokens: list[str], *, when: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_search_says_how_to_go_on(sample: Path, tmp_path: Path) -> None:
+def test_ctrl_c_in_a_search_says_how_to_go_on(sample: Path, space: Path, tmp_path: Path) -> None:
     # Was wrong: it ended without a word.
     out, state = tmp_path / "best.toml", tmp_path / "best.search"
-    tokens = ["tune", *of_sample(sample), "--out", str(out), "--trials", "1000"]
+    tokens = ["tune", *of_sample(sample), "--out", str(out), "--space", str(space)]
+    tokens += ["--trials", "1000"]
     stopped = interrupt(tokens, when="trial 1:")
     assert stopped.returncode == 130
     assert "Traceback" not in stopped.stderr

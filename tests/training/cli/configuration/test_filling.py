@@ -27,7 +27,7 @@ iterations = 2
 
 [evaluation]
 split = "k-fold"
-folds = 4
+folds = 2
 k = 3
 
 [publish]
@@ -72,7 +72,7 @@ def test_options_on_the_command_line_win(
     path = config(tmp_path, WHOLE)
     found = holds(capsys, "--config", str(path), "--factors", "9", "--models", "/m", "--k", "4")
     assert (found["factors"], found["models"], found["k"]) == (9, "/m", 4)
-    assert (found["weighting"], found["top_lists"], found["folds"]) == ("log", 7, 4)
+    assert (found["weighting"], found["top_lists"], found["folds"]) == ("log", 7, 2)
     assert found["data"] == str(tmp_path / "plays.csv")
 
 
