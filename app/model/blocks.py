@@ -160,8 +160,7 @@ class LinearBlock:
             if total > 0:
                 scale = self.weight * total**-self.user_exponent
                 history = self.history_factors[rows.indices[start:stop]]
-                summed = np.multiply(history, its[:, None], dtype=np.float64).sum(axis=0)
-                vectors[row] = scale * summed
+                vectors[row] = scale * np.add.reduce(history * its[:, None], axis=0)
         return vectors
 
 
