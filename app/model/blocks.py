@@ -160,8 +160,7 @@ class LinearBlock:
             if total > 0:
                 scale = self.weight * total**-self.user_exponent
                 history = self.history_factors[rows.indices[start:stop]]
-                summed = np.multiply(history, its[:, None], dtype=np.float64).sum(axis=0)
-                vectors[row] = scale * summed
+                vectors[row] = scale * np.add.reduce(history * its[:, None], axis=0)
         return vectors
 
 
@@ -192,6 +191,7 @@ def fold_in_blocks(
     item_factors: NDArray[np.float32],
     rows: Sequence[UserItems],
     weights: Sequence[NDArray[np.float32] | None],
+    columns: Sequence[slice] | None = None,
 ) -> NDArray[np.float32]:
     """Makes the vectors of users from all blocks.
 
@@ -201,11 +201,13 @@ def fold_in_blocks(
         rows: for each block the pairs of the same users, n_rows x n_items.
         weights: for each block the weights of its pairs, float32, shape (nnz,); None for those that
             its weighting makes from the plays.
+        columns: from ``columns_of``; computed if they are not given.
 
     Returns:
         float32, shape (n_rows, factors).
     """
-    columns = columns_of(blocks)
+    if columns is None:
+        columns = columns_of(blocks)
     parts = [
         block.fold_in(its, item_factors[:, columns[place]], weights[place])
         for place, (block, its) in enumerate(zip(blocks, rows, strict=True))

@@ -85,7 +85,7 @@ def test_an_item_of_known_listeners_points_to_where_training_put_it(scale: float
         found = NewItemDirections(model).of(model.user_factors[users])
         scores = model.user_factors.astype(np.float64) @ found
         trained = model.user_factors.astype(np.float64) @ model.item_factors[item]
-        assert np.corrcoef(scores, trained)[0, 1] > 0.6
+        assert np.corrcoef(scores, trained)[0, 1] > 0.5
 
 
 def test_the_scale_of_linear_columns_does_not_matter() -> None:
