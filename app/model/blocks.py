@@ -192,6 +192,7 @@ def fold_in_blocks(
     item_factors: NDArray[np.float32],
     rows: Sequence[UserItems],
     weights: Sequence[NDArray[np.float32] | None],
+    columns: Sequence[slice] | None = None,
 ) -> NDArray[np.float32]:
     """Makes the vectors of users from all blocks.
 
@@ -201,11 +202,13 @@ def fold_in_blocks(
         rows: for each block the pairs of the same users, n_rows x n_items.
         weights: for each block the weights of its pairs, float32, shape (nnz,); None for those that
             its weighting makes from the plays.
+        columns: from ``columns_of``; computed if they are not given.
 
     Returns:
         float32, shape (n_rows, factors).
     """
-    columns = columns_of(blocks)
+    if columns is None:
+        columns = columns_of(blocks)
     parts = [
         block.fold_in(its, item_factors[:, columns[place]], weights[place])
         for place, (block, its) in enumerate(zip(blocks, rows, strict=True))

@@ -191,7 +191,8 @@ class Model:
             float32, shape (n_rows, factors); a row without usable items gets the zero vector.
         """
         alike = [rows] * len(self.blocks)
-        return fold_in_blocks(self.blocks, self.item_factors, alike, [None] * len(self.blocks))
+        none = [None] * len(self.blocks)
+        return fold_in_blocks(self.blocks, self.item_factors, alike, none, self.columns)
 
     def fold_in_weights(self, rows: Sequence[UserItems]) -> NDArray[np.float32]:
         """Makes the vectors of users from weights instead of plays.
@@ -203,4 +204,4 @@ class Model:
             As ``fold_in``.
         """
         weights = [its.plays for its in rows]
-        return fold_in_blocks(self.blocks, self.item_factors, rows, weights)
+        return fold_in_blocks(self.blocks, self.item_factors, rows, weights, self.columns)

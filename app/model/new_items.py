@@ -16,12 +16,13 @@ from app.model.blocks import AlsBlock, LinearBlock
 from app.model.model import Model
 from app.ranking.scoring import item_norms
 
-# How many users are sampled to learn how the columns of users spread.
+# How many users are sampled to learn the scales of their columns.
 _SAMPLED_USERS: Final = 4096
-# Added to the diagonal, as a share of its mean: with few users some directions are unknown.
-_RIDGE: Final = 0.01
+# The quantile of the items' lengths at which blocks are compared.
+_LONG: Final = 0.99
+# A larger share of a direction than this is not told from 1.
+_MOST: Final = 1.0 - 1e-6
 _BLOCK: Final = 16_384
-_TINY: Final = float(np.finfo(np.float32).tiny)
 
 
 class NewItemDirections:
@@ -37,10 +38,10 @@ class NewItemDirections:
     def of(self, listeners: NDArray[np.float32]) -> NDArray[np.float64]:
         """Returns the direction of an item with these listeners.
 
-        In the columns of ALS it is the one with the largest sum of cosines with the listeners'
-        vectors x_u: that of the sum of x_u / |x_u|. In linear columns it is that of
-        Q (P^T P)^-1 sum of p_u / |p_u|, for which see ``_spread``. With several blocks, each part
-        is as long beside the others as it is in the median of the model's items.
+        In each block it is made of the sum of x_u / |x_u| over the listeners. In the columns of ALS
+        that is the direction with the largest sum of cosines with their vectors. In linear columns
+        the sum is scaled, see ``_scales``. With several blocks, each part is as long beside the
+        others as it is in items with long vectors.
 
         Args:
             listeners: float32, shape (n_listeners, factors); zero vectors do not count.
@@ -56,7 +57,7 @@ class NewItemDirections:
                 case AlsBlock():
                     pass
                 case LinearBlock():
-                    part = self._spread @ part
+                    part = self._scales * part
                 case _:
                     assert_never(block)
             if len(model.blocks) > 1:
@@ -66,43 +67,43 @@ class NewItemDirections:
 
     @cached_property
     def _lengths(self) -> list[float]:
-        """The median length of items in the columns of each block."""
+        """The length of long items in the columns of each block."""
         lengths = []
         for columns in self._model.columns:
             norms = item_norms(self._model.item_factors[:, columns])
-            lengths.append(float(np.median(norms[norms > 0])) if norms.any() else 0.0)
+            norms = norms[norms > 0]
+            lengths.append(float(np.quantile(norms, _LONG)) if len(norms) else 0.0)
         return lengths
 
     @cached_property
-    def _spread(self) -> NDArray[np.float64]:
-        """The matrix Q (P^T P)^-1 of the linear block, float64, shape (length, length).
+    def _scales(self) -> NDArray[np.float64]:
+        """What turns a sum over users into an item in linear columns, float64, shape (length,).
 
-        P has the columns of users of the model, of length 1 each. The rows C_j of trained items
-        are the regression of who listens to j on P, in which each singular direction is shrunk by
-        s^2 / (1 + s^2). These shares are the diagonal of Q = A^T C.
+        With the singular values s of the block, its columns of users are U s t and those of items
+        V s / (1 + s^2) / t, for some scale t of each column. A sum p of users' columns becomes the
+        item's q p / t^2 with q = s^2 / (1 + s^2). Both are read off the arrays: q is the diagonal
+        of A^T C, and the squares of a column of users sum to s^2 t^2, where s^2 = q / (1 - q).
         """
         model, block = self._model, self._model.linear
         if block is None:
-            raise AssertionError("only the columns of a linear block are spread")
+            raise AssertionError("only the columns of a linear block have scales")
         columns = model.columns[model.blocks.index(block)]
         step = max(1, len(model.users) // _SAMPLED_USERS)
-        users = model.user_factors[::step, columns].astype(np.float64)
-        lengths = np.linalg.norm(users, axis=1)
-        users = users[lengths > 0] / lengths[lengths > 0, None]
-        gramian = users.T @ users
-        mean = max(float(np.trace(gramian)) / block.length, _TINY)
-        gramian[np.diag_indices_from(gramian)] += _RIDGE * mean
+        users = model.user_factors[::step, columns]
+        squares = np.einsum("uk,uk->k", users, users, dtype=np.float64)
         shares = np.zeros(block.length)
         for start in range(0, len(model.items), _BLOCK):
-            its = slice(start, start + _BLOCK)
+            part = slice(start, start + _BLOCK)
             shares += np.einsum(
                 "ik,ik->k",
-                block.history_factors[its],
-                model.item_factors[its, columns],
+                block.history_factors[part],
+                model.item_factors[part, columns],
                 dtype=np.float64,
             )
-        spread: NDArray[np.float64] = np.clip(shares, 0, 1)[:, None] * np.linalg.inv(gramian)
-        return spread
+        shares = np.clip(shares, 0.0, _MOST)
+        scales = np.zeros(block.length)
+        np.divide(shares**2 / (1.0 - shares), squares, out=scales, where=squares > 0)
+        return scales
 
 
 def _sum_of_units(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

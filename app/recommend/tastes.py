@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -36,6 +36,11 @@ class Taste:
     disliked: NDArray[np.int64]
     recency: NDArray[np.float32] | None = None
 
+    @property
+    def changes(self) -> bool:
+        """Whether the weights are others than those of the plays."""
+        return bool(self.units) or len(self.disliked) > 0 or self.recency is not None
+
 
 def solve(tastes: Sequence[Taste], model: Model) -> NDArray[np.float32]:
     """Returns the vectors of tastes, float32, shape (len(tastes), factors)."""
@@ -53,10 +58,12 @@ def _weighted(
 ) -> UserItems:
     """Returns the weights of tastes, with what events and listens add, in place of plays."""
     weights = weighting.weigh(histories)
+    if not any(taste.changes for taste in tastes):
+        return replace(histories, plays=weights)
     rows = []
     for row, taste in enumerate(tastes):
         its = weights[histories.indptr[row] : histories.indptr[row + 1]]
-        size = unit.for_user(its)
+        size = unit.for_user(its) if taste.units else 0.0
         if taste.recency is not None:
             its = its * taste.recency
         items = taste.history[0]
