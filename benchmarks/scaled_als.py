@@ -170,9 +170,20 @@ class Arm:
         return self.lists.ndcg(lambda some: users[some] @ items.T, of)
 
 
-def measure(fold: Fold, parameters: Parameters, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measures both arms on one data set."""
+def measure(
+    fold: Fold,
+    parameters: Parameters,
+    points: Sequence[Mapping[str, float]],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measures both arms on one data set, or given points alone."""
     arm = Arm(fold, parameters, say)
+    if points:
+        measured = []
+        for one in points:
+            measured.append({**_START, **one, "ndcg": round(arm.of_all({**_START, **one}), 5)})
+            say(str(measured[-1]))
+        return {"validation_users": len(arm.lists.users), "points": measured}
     model = fit_model(fold.train, parameters)
     users, items = np.asarray(model.user_factors), np.asarray(model.item_factors)
     check = arm.lists.ndcg(lambda some: users[some] @ items.T)
@@ -200,6 +211,9 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--only", help="one data set")
+    parser.add_argument(
+        "--points", type=json.loads, default=[], help="JSON list of options to measure, and no walk"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     results: dict[str, Any] = {"conditions": conditions(), "k": K}
@@ -209,7 +223,9 @@ def main() -> None:
         if arguments.only in (None, name):
             parameters = replace(DEFAULT.parameters, factors=arguments.factors)
             print(name, flush=True)
-            results[name] = measure(fold, parameters, lambda text: print(text, flush=True))
+            results[name] = measure(
+                fold, parameters, arguments.points, lambda text: print(text, flush=True)
+            )
             arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))
 
