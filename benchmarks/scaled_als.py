@@ -10,11 +10,11 @@ confidence of the others, c = 1/a0 + alpha * weight, and f_u = sum (c_ui - 1) + 
 
 Both are tried here with implicit's own solver, which is called on groups of rows with nearly the
 same regularization. Data sets, validation parts and NDCG@20 are those of
-``benchmarks.sparse_block``, and so are the hyperparameters from which both arms start, with at most
-``--factors`` factors. One arm walks the usual regularization and alpha; the other one walks these
-as well, and nu, the frequency with and without its constant, and the offset. The offset is given as
-the share phi of the confidence that all pairs have alike,
-c = 1 + alpha * (phi + (1 - phi) * weight).
+``benchmarks.sparse_block``; a thousand validation users choose, all are measured. Both arms have
+the hyperparameters of the preset, with ``--factors`` factors. One arm walks the usual
+regularization and alpha. The other one begins there with nu = 0.5, and walks these, nu, the part of
+the constant in the frequency, and the offset. The offset is given as the share phi of the
+confidence that all pairs have alike, c = 1 + alpha * (phi + (1 - phi) * weight).
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from threadpoolctl import threadpool_limits
 
 from app.model.weighting import Weighting
 from benchmarks.conditions import conditions
-from benchmarks.sparse_block import RESULTS as STARTS
 from benchmarks.sparse_block import SCALES, K, Lists, folds_of, walk
 from training.fitting.confidence import noise_scale
 from training.fitting.fit import fit_model
@@ -44,17 +43,17 @@ from training.splitting.split import Fold
 RESULTS: Final = Path(__file__).parent / "results" / "scaled_als.json"
 # Rows whose regularization differs by less than this factor are solved together.
 _ALIKE: Final = 1.15
-_USUAL: Final[Mapping[str, Sequence[float]]] = {"regularization": SCALES, "alpha": SCALES}
+# Multiples of the hyperparameters of the preset.
+_WIDE: Final = (0.12, 0.18, *SCALES, 5.6, 8.0)
+_USUAL: Final[Mapping[str, Sequence[float]]] = {"regularization": _WIDE, "alpha": _WIDE}
 _SCALED: Final[Mapping[str, Sequence[float]]] = {
-    "nu": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "regularization": _WIDE,
+    "nu": (0.25, 0.5, 0.75, 1.0),
     "constant": (1.0, 0.1, 0.0),
-    "regularization": SCALES,
     "phi": (0.0, 0.25, 0.5, 0.75),
-    "alpha": SCALES,
+    "alpha": _WIDE,
 }
 _START: Final = {"nu": 0.0, "constant": 1.0, "regularization": 1.0, "phi": 0.0, "alpha": 1.0}
-# nu = 0 is a maximum of its own, since the constant does nothing there; so the walk begins beside.
-_BESIDE: Final = {**_START, "nu": 0.5, "constant": 0.1}
 
 Confidence = sparse.csr_matrix
 
@@ -171,32 +170,29 @@ class Arm:
         return self.lists.ndcg(lambda some: users[some] @ items.T, of)
 
 
-def start_of(entry: Mapping[str, Any], factors: int) -> Parameters:
-    """Returns the hyperparameters that ``benchmarks.sparse_block`` found for ALS."""
-    found = entry["als"]
-    return replace(
-        DEFAULT.parameters,
-        regularization=found["relative_regularization"],
-        alpha=found["alpha"],
-        factors=min(factors, found["factors"]),
-    )
-
-
-def measure(fold: Fold, parameters: Parameters, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measures both arms on one data set."""
+def measure(
+    fold: Fold,
+    parameters: Parameters,
+    points: Sequence[Mapping[str, float]],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measures both arms on one data set, or given points alone."""
     arm = Arm(fold, parameters, say)
+    if points:
+        measured = []
+        for one in points:
+            measured.append({**_START, **one, "ndcg": round(arm.of_all({**_START, **one}), 5)})
+            say(str(measured[-1]))
+        return {"validation_users": len(arm.lists.users), "points": measured}
     model = fit_model(fold.train, parameters)
     users, items = np.asarray(model.user_factors), np.asarray(model.item_factors)
     check = arm.lists.ndcg(lambda some: users[some] @ items.T)
     say(f"by the trainer itself: {check:.4f}")
-    usual = walk(_START, _USUAL, arm.ndcg, rounds=1)
-    begin = max(
-        ({**usual, "nu": one["nu"], "constant": one["constant"]} for one in (_START, _BESIDE)),
-        key=arm.ndcg,
-    )
-    if begin["nu"] == 0:
-        begin = {**usual, "nu": 0.25, "constant": 0.0}
-    scaled = walk(begin, _SCALED, arm.ndcg, rounds=1)
+    usual = walk(_START, _USUAL, arm.ndcg)
+    scaled = walk({**usual, "nu": 0.5, "constant": 0.1}, _SCALED, arm.ndcg, rounds=1)
+    # What the second arm found for the values of the first one is offered to the first one.
+    found = {name: scaled[name] for name in _USUAL}
+    usual = max(usual, walk({**_START, **found}, _USUAL, arm.ndcg), key=arm.ndcg)
     values = {"usual": round(arm.of_all(usual), 5), "scaled": round(arm.of_all(scaled), 5)}
     return {
         "parameters": parameters.to_manifest(),
@@ -213,20 +209,23 @@ def main() -> None:
     """Measures, prints and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--shared", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--factors", type=int, default=128, help="the most")
+    parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--only", help="one data set")
-    parser.add_argument("--starts", type=Path, default=STARTS)
+    parser.add_argument(
+        "--points", type=json.loads, default=[], help="JSON list of options to measure, and no walk"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    starts = json.loads(arguments.starts.read_text())
     results: dict[str, Any] = {"conditions": conditions(), "k": K}
     if arguments.only and arguments.out.exists():
         results = json.loads(arguments.out.read_text())
     for name, fold in folds_of(arguments.shared):
         if arguments.only in (None, name):
-            parameters = start_of(starts[name], arguments.factors)
+            parameters = replace(DEFAULT.parameters, factors=arguments.factors)
             print(name, flush=True)
-            results[name] = measure(fold, parameters, lambda text: print(text, flush=True))
+            results[name] = measure(
+                fold, parameters, arguments.points, lambda text: print(text, flush=True)
+            )
             arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))
 

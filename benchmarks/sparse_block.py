@@ -57,7 +57,6 @@ _CHOOSING: Final = 1000
 SCALES: Final = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 # Weights of a block beside ALS, when both have the same deviation.
 _SHARES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-_RIDGES: Final = (0.1, 1.0)
 
 # Returns the scores of some users of the training part, shape (n_users, n_items).
 Scores: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.floating]]
@@ -290,7 +289,7 @@ def scores_of_matrix(weights: Matrix, rows: UserItems, *, logs: bool = False) ->
     return scores
 
 
-def measure(fold: Fold, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(fold: Fold, ridges: Sequence[float], say: Callable[[str], None]) -> dict[str, Any]:
     """Measures everything on one data set."""
     lists, user_items = Lists(fold), fold.train.user_items
     seconds: dict[str, float] = {}
@@ -317,7 +316,7 @@ def measure(fold: Fold, say: Callable[[str], None]) -> dict[str, Any]:
         "ease, 128 weights a row": scores_of_matrix(pruned, user_items),
         "item-knn": scores_of_matrix(similar, user_items, logs=True),
     }
-    for share in _RIDGES:
+    for share in ridges:
         regularization = share * solved.regularization
         again = timed(
             f"ridge {share:g}", partial(fitted_by_ridge, pruned, user_items, regularization)
@@ -349,6 +348,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--shared", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--only", help="one data set")
+    parser.add_argument(
+        "--ridges", type=float, nargs="*", default=(0.1, 1.0), help="shares of EASE's lambda"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     results: dict[str, Any] = {"conditions": conditions(), "k": K}
@@ -357,7 +359,7 @@ def main() -> None:
     for name, fold in folds_of(arguments.shared):
         if arguments.only in (None, name):
             print(name, flush=True)
-            results[name] = measure(fold, lambda text: print(text, flush=True))
+            results[name] = measure(fold, arguments.ridges, lambda text: print(text, flush=True))
             arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))
 

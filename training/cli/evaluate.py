@@ -12,7 +12,6 @@ from training.cli.configuration.sections import EVALUATION, OUTPUT
 from training.cli.console import Output
 from training.cli.options import (
     AtLeastOne,
-    ContenderOptions,
     DataOptions,
     PlanOptions,
     RecipeOptions,
@@ -31,7 +30,6 @@ def evaluate(
     data: DataOptions | None = None,
     options: RecipeOptions | None = None,
     plan: PlanOptions | None = None,
-    against: ContenderOptions | None = None,
     repeats: Annotated[int, AtLeastOne, _MEASURED] = 1,
     convergence: Annotated[bool, _MEASURED] = False,
     discovery_curve: Annotated[bool, _MEASURED] = False,
@@ -45,7 +43,6 @@ def evaluate(
         data: The data, and how they are split.
         options: The recipe.
         plan: How to measure.
-        against: What the model is compared with.
         repeats: Number of times that the split is made, each with the next seed.
         convergence: Measure NDCG on a validation part after each iteration.
         discovery_curve: Measure the lists at several settings of the discovery dial.
@@ -54,7 +51,7 @@ def evaluate(
         config: File of options.
     """
     output = Output(json_to, overwrite)
-    what = read_data(output, options or RecipeOptions(), data or DataOptions(), against=against)
+    what = read_data(output, options or RecipeOptions(), data or DataOptions(), plan=plan)
     how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
     with output.bars() as bars:
         measured = measure(what.interactions, what.recipe, how, progress=bars)

@@ -261,33 +261,6 @@ fraction, or the last day."
         return {option: value for option, value in values.items() if value is not None}
 
 
-@Parameter(name="*", group=EVALUATION)
-@dataclass(frozen=True, kw_only=True)
-class ContenderOptions:
-    """What the model is compared with."""
-
-    contenders: Annotated[str | None, Parameter(metavar="NAMES", help=_CONTENDERS)] = None
-
-    def apply(self, recipe: Preset) -> Preset:
-        """Returns the recipe with these contenders.
-
-        Raises:
-            TrainingError: there is no such contender, or none is named.
-        """
-        if self.contenders is None:
-            return recipe
-        names = [name.strip() for name in self.contenders.split(",") if name.strip()]
-        if not names:
-            raise TrainingError(
-                f"--contenders names none; known are {', '.join(CONTENDERS)}, with commas between"
-            )
-        return replace(recipe, contenders=chosen_contenders(names, recipe.contenders))
-
-    def given(self) -> list[str]:
-        """Returns the options that were given."""
-        return [] if self.contenders is None else ["--contenders"]
-
-
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
@@ -312,6 +285,7 @@ class PlanOptions:
     patience: Annotated[int | None, AtLeastOne] = None
     "Early stopping: NDCG on a validation part is measured until this many iterations in a row \
 bring no better value, and decides how many are trained. Default: train all iterations."
+    contenders: Annotated[str | None, Parameter(metavar="NAMES", help=_CONTENDERS)] = None
 
     def plan(
         self, *, sample: int | None = None, repeats: int = 1, convergence: bool = False
@@ -331,12 +305,28 @@ bring no better value, and decides how many are trained. Default: train all iter
             patience=self.patience,
         )
 
+    def compare(self, recipe: Preset) -> Preset:
+        """Returns the recipe with the contenders of the options.
+
+        Raises:
+            TrainingError: there is no such contender, or none is named.
+        """
+        if self.contenders is None:
+            return recipe
+        names = [name.strip() for name in self.contenders.split(",") if name.strip()]
+        if not names:
+            raise TrainingError(
+                f"--contenders names none; known are {', '.join(CONTENDERS)}, with commas between"
+            )
+        return replace(recipe, contenders=chosen_contenders(names, recipe.contenders))
+
     def given(self) -> list[str]:
         """Returns the options that were given."""
         values = {
             "--k": self.k,
             "--sample-users": self.sample_users,
             "--patience": self.patience,
+            "--contenders": self.contenders,
         }
         return [option for option, value in values.items() if value is not None]
 

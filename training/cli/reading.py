@@ -19,9 +19,9 @@ from training.cli.console import Output
 from training.cli.options import (
     BaseOptions,
     ColumnOptions,
-    ContenderOptions,
     DataOptions,
     EventOptions,
+    PlanOptions,
     SourceOptions,
 )
 from training.cli.tables import records_table
@@ -133,7 +133,7 @@ def read_data(
     options: BaseOptions,
     data: DataOptions,
     *,
-    against: ContenderOptions | None = None,
+    plan: PlanOptions | None = None,
     test_optional: bool = False,
 ) -> Data:
     """Reads a dataset, or a ready-made split.
@@ -142,14 +142,14 @@ def read_data(
         output: shows what was read.
         options: the recipe; a ready-made split allows none of its filters.
         data: the data.
-        against: the contenders, None for those of the preset.
+        plan: names the contenders; None for those of the preset.
         test_optional: whether the test part of a ready-made split may be missing.
 
     Raises:
         TrainingError: the options contradict each other, or there is no such contender.
         DatasetError: the data cannot be read.
     """
-    recipe = (against or ContenderOptions()).apply(options.recipe())
+    recipe = (plan or PlanOptions()).compare(options.recipe())
     source, parts = data.source, data.parts
     if parts.train_file is None and parts.test_file is None:
         recipe = data.split.apply(recipe)

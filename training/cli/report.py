@@ -12,7 +12,7 @@ from training.cli.configuration.filling import Config
 from training.cli.configuration.sections import OUTPUT
 from training.cli.console import Output
 from training.cli.evaluate import measured_to_json
-from training.cli.options import ContenderOptions, DataOptions, PlanOptions, RecipeOptions
+from training.cli.options import DataOptions, PlanOptions, RecipeOptions
 from training.cli.reading import read_data
 from training.cli.tables import figures_table
 from training.engines.reading import read_found
@@ -31,7 +31,6 @@ def report(
     data: DataOptions | None = None,
     options: RecipeOptions | None = None,
     plan: PlanOptions | None = None,
-    against: ContenderOptions | None = None,
     search_file: Annotated[Path | None, _OUTPUT, Parameter(name="--search")] = None,
     overwrite: Annotated[Overwrite, _OUTPUT] = False,
     json_to: Annotated[JsonTo, _OUTPUT] = None,
@@ -44,7 +43,6 @@ def report(
         data: The data, and how they are split.
         options: The recipe.
         plan: How to measure.
-        against: What the model is compared with.
         search_file: File with the trials of `tune`, to show them in the report.
         overwrite: Replace a file that is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE; it is that of
@@ -57,7 +55,7 @@ def report(
     check_new(out, overwrite=overwrite)
     if search_file is not None:
         read_search(search_file)  # a wrong file is refused before the data are read
-    what = read_data(output, options or RecipeOptions(), data or DataOptions(), against=against)
+    what = read_data(output, options or RecipeOptions(), data or DataOptions(), plan=plan)
     found = read_found(search_file, what.interactions, what.recipe)
     how = (plan or PlanOptions()).plan(convergence=True)
     seed = what.recipe.parameters.seed

@@ -15,7 +15,6 @@ from training.cli.configuration.sections import EVALUATION, FILE, PUBLISHING
 from training.cli.console import Output
 from training.cli.options import (
     ColumnOptions,
-    ContenderOptions,
     EventOptions,
     PlanOptions,
     RecipeOptions,
@@ -50,7 +49,6 @@ def train(
     evaluation: Annotated[bool, Parameter(group=EVALUATION)] = True,
     split: SplitOptions | None = None,
     plan: PlanOptions | None = None,
-    against: ContenderOptions | None = None,
     models: Annotated[Models, _PUBLISHED] = Path("models"),
     report: Annotated[bool, _PUBLISHED] = True,
     search_file: Annotated[Path | None, _PUBLISHED, Parameter(name="--search")] = None,
@@ -71,7 +69,6 @@ def train(
         evaluation: Measure on a split first. Without it there is no report and no early stopping.
         split: The split that cuts the test part.
         plan: How to measure.
-        against: What the model is compared with.
         models: The models folder.
         report: Publish a report with the model, at `GET /model/report`.
         search_file: File with the trials of `tune`, to show them in the report.
@@ -84,9 +81,9 @@ of the current one of the same dataset. Otherwise it is published only, and the 
         print_options: Print the options that hold, as a file for `--config`, each with its \
 origin, and do nothing else.
     """
-    _refuse_without(split, plan, against, search_file, evaluation=evaluation, report=report)
+    _refuse_without(split, plan, search_file, evaluation=evaluation, report=report)
     preset = (split or SplitOptions()).apply((options or RecipeOptions()).recipe())
-    preset = (against or ContenderOptions()).apply(preset)
+    preset = (plan or PlanOptions()).compare(preset)
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report) if evaluation else None
     if print_options and config is not None:
         Output().print_lines(to_text(config, effective(preset, how)))
@@ -109,7 +106,6 @@ origin, and do nothing else.
 def _refuse_without(
     split: SplitOptions | None,
     plan: PlanOptions | None,
-    against: ContenderOptions | None,
     search_file: Path | None,
     *,
     evaluation: bool,
@@ -117,7 +113,7 @@ def _refuse_without(
 ) -> None:
     """Refuses options without effect, and a wrong file of a search, before the data are read."""
     given = (split or SplitOptions()).given() + (plan or PlanOptions()).given()
-    given += (against or ContenderOptions()).given() + (["--search"] if search_file else [])
+    given += ["--search"] if search_file else []
     if given and not evaluation:
         raise TrainingError(f"{given[0]} does nothing without an evaluation; leave it out")
     if search_file is not None and not report:

@@ -51,7 +51,7 @@ class Ease:
         TrainingError: the regularization is out of range.
     """
 
-    relative_regularization: float = 1.0
+    relative_regularization: float = 3.0
 
     def __post_init__(self) -> None:
         if not 0 < self.relative_regularization < math.inf:
