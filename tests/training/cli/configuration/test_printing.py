@@ -68,8 +68,9 @@ def test_what_is_not_set_is_said_shortly(capsys: pytest.CaptureFixture[str]) -> 
     comments = [line for line in lines if line.startswith("#")]
     assert comments == [
         "# not set: data, user_id, events, data_until",
-        "# not set: top_users, regularization, linear_rank",
-        "# not set: folds, at, patience",
+        "# not set: top_users, regularization, linear_rank, linear_share, linear_c, linear_beta,",
+        "# linear_item_exponent, linear_weighting, linear_weight, linear_user_exponent",
+        "# not set: folds, at, patience, contenders",
         "# not set: search, json",
     ]
     assert not any("user_column" in line for line in lines)
