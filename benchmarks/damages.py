@@ -66,7 +66,8 @@ def truncate_an_array(models: Path, version: str, rng: Rng) -> str:
 
 def write_nonsense(models: Path, version: str, rng: Rng) -> str:
     """Changes values of an array, with the right checksums and the right name."""
-    name = str(rng.choice(sorted(_NONSENSE)))
+    there = [name for name in sorted(_NONSENSE) if (models / version / f"{name}.npy").exists()]
+    name = str(rng.choice(there))
     changes = _NONSENSE[name]
     change = changes[rng.integers(len(changes))]
     path = models / version / f"{name}.npy"
@@ -78,12 +79,14 @@ def write_nonsense(models: Path, version: str, rng: Rng) -> str:
 
 def write_a_nonsense_manifest(models: Path, version: str, rng: Rng) -> str:
     """Changes the manifest, with the right name."""
-    key, values = _MANIFEST_NONSENSE[rng.integers(len(_MANIFEST_NONSENSE))]
+    manifest = json.loads((models / version / MANIFEST).read_bytes())
+    fitting = [entry for entry in _MANIFEST_NONSENSE if _is_relied_on(entry[0], manifest)]
+    key, values = fitting[rng.integers(len(fitting))]
     value = values[rng.integers(len(values))]
 
     def change(manifest: dict[str, Any]) -> None:
         place: Any = manifest
-        *path, last = key.split("/")
+        *path, last = _steps(key)
         for part in path:
             place = place[part]
         if value is _MISSING:
@@ -92,6 +95,21 @@ def write_a_nonsense_manifest(models: Path, version: str, rng: Rng) -> str:
             place[last] = value
 
     return with_manifest(models, version, change)
+
+
+def _steps(key: str) -> list[Any]:
+    """Returns the steps of a path in JSON; numbers are places in a list."""
+    return [int(step) if step.isdigit() else step for step in key.split("/")]
+
+
+def _is_relied_on(key: str, manifest: Mapping[str, Any]) -> bool:
+    """Says whether a reader of a manifest needs what a path leads to."""
+    first, *rest = _steps(key)
+    if first == "blocks":
+        blocks = manifest.get("blocks", ())
+        return bool(blocks) and (not rest or rest[0] < len(blocks))
+    # Format 2 says how to fold in by block.
+    return first not in ("parameters", "weighting") or "blocks" not in manifest
 
 
 def place_a_special_file(models: Path, version: str, rng: Rng) -> str:
@@ -262,6 +280,7 @@ _NONSENSE: Final[Mapping[str, tuple[Change, ...]]] = {
     "user_factors": (_NAN, _INF, _set(3e38), _in_columns, *_TYPES),
     "item_factors": (_NAN, _INF, _set(3e38), _in_columns, *_TYPES),
     "item_gramian": (_NAN, _INF, _set(1e9), _scaled, _shorter),
+    "history_factors": (_NAN, _INF, _set(3e38), _scaled, _turned, _in_columns, *_TYPES),
     "item_names_data": (_invalid_text, _shorter),
     "item_names_offsets": (_fall, _NEGATIVE, _shorter),
     "popularity_by_listeners": (_NEGATIVE, _BIG, _same, _turned, _as("<i8")),
@@ -295,7 +314,7 @@ def _nested(depth: int) -> list[Any]:
 
 # Wherever a value stands that a reader relies on.
 _MANIFEST_NONSENSE: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
-    ("format_version", (2, "1", None, [1], _MISSING)),
+    ("format_version", (3, "1", None, [1], True, _MISSING)),
     ("code_version", (5, None, {}, _MISSING)),
     ("dataset", (5, "name", ["list"])),
     ("metrics", (5, "much", [1])),
@@ -307,6 +326,16 @@ _MANIFEST_NONSENSE: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
     ("weighting/name", ("tf-idf", None, 5, {}, _MISSING)),
     ("weighting/median_plays", (0, -1, "1", None, True, 1e-300, _MISSING)),
     ("weighting/mean_weight", (0, -1, None, 10**400)),
+    ("blocks", (None, 5, {}, [], ["als"], [{}], [{"kind": "deep"}], _MISSING)),
+    ("blocks/0/kind", ("linear", "deep", None, 5, [], _MISSING)),
+    ("blocks/0/columns", ([0, 1], [1, 8], [0.5, 8], None, "0-8", _MISSING)),
+    ("blocks/1/columns", ([7, 14], [0, 6], [], _MISSING)),
+    ("blocks/0/parameters/alpha", ("much", None, True, -1, 10**400, _MISSING)),
+    ("blocks/1/parameters/weight", (0, -1, None, "1", 1e300, True, _MISSING)),
+    ("blocks/1/parameters/user_exponent", (-0.1, 1.1, None, _MISSING)),
+    ("blocks/1/parameters/median_weight", (-1, "1", None, _MISSING)),
+    ("blocks/1/weighting", (None, 5, [], {"name": "log"}, _MISSING)),
+    ("blocks/1/weighting/median_plays", (0, -1, 1e-300, _MISSING)),
     ("event_unit", (5, "one", [])),
     ("event_unit/multiple", (-1, "3", None, 1e300, _MISSING)),
     ("event_watermark", (5, "five", {"store": 5, "sequence": 1}, {"store": "x"})),

@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
@@ -95,8 +94,7 @@ def measure(fold: Fold, model: Model, seed: int) -> dict[str, Any]:
             new, good = np.setdiff1d(known, has), np.setdiff1d(best, tested)
             played.append(draw(rng, new, good))
         for multiple in _MULTIPLES:
-            unit = replace(model.event_unit, multiple=multiple)
-            after = _after(replace(model, event_unit=unit), users, played)
+            after = _after(model.with_multiple(multiple), users, played)
             figures[f"{name}, {multiple:g}"] = {
                 **_difference(before, after, played),
                 "ndcg_change": _ndcg(after, fold, users) / ndcg_before - 1.0,

@@ -24,6 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.model.blocks import AlsBlock
 from app.model.fold_in import gramian
 from app.model.id_map import IdMap, StringTable
 from app.model.interactions import UserItems
@@ -75,10 +76,14 @@ def made_up_model(users: int, artists: int, factors: int = FACTORS, seed: int = 
         frame,
         user_factors=user_factors,
         item_factors=item_factors,
-        item_gramian=gramian(item_factors),
-        weighting=Weighting.fit(user_items, WeightingName.BM25),
-        alpha=_ALPHA,
-        regularization=_REGULARIZATION,
+        blocks=[
+            AlsBlock(
+                gramian(item_factors),
+                Weighting.fit(user_items, WeightingName.BM25),
+                _ALPHA,
+                _REGULARIZATION,
+            )
+        ],
     )
     return replace(model, top_lists=_top_lists(rng, users, artists))
 

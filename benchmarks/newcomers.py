@@ -1,12 +1,15 @@
 """The users who get artists that are not in the model, after five listeners played them.
 
     python -m benchmarks.newcomers --hetrec ../shared/data/hetrec2011-lastfm-2k
+    python -m benchmarks.newcomers --hetrec ../shared/data/hetrec2011-lastfm-2k --blocks
 
 A hundred artists with 20 to 200 listeners are hidden from training, all at once. Then five real
 listeners of each artist play it once. Measured is which users have it among their fifty best: its
 other listeners, who should, and all other users, who should not. This is done for several lengths
 of the vector. To separate the effect of the direction, it is also done for each artist alone, at
-the length at which it is shown to exactly a tenth of all other users.
+the length at which it is shown to exactly a tenth of all other users. With ``--blocks`` only the
+latter is done, for models with a linear block beside that of ALS and alone, and compared with the
+direction of the sum of the listeners' unit vectors in all columns.
 """
 
 from __future__ import annotations
@@ -14,16 +17,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import svds
 
 from app.events.activity import activity_of
 from app.events.event import Event, StoredEvent
 from app.events.event_types import EventRules
+from app.model.blocks import LinearBlock
 from app.model.model import Model
+from app.model.new_items import NewItemDirections
+from app.model.weighting import Weighting, WeightingName
 from app.ranking.scoring import top_items
 from app.recommend.ladder import Recommender
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
@@ -32,6 +41,7 @@ from app.recommend.query import Query
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.data.interactions import Interactions
+from training.fitting.assembling import Frame, model_of, solve_users
 from training.fitting.fit import fit_model
 from training.presets import DEFAULT
 
@@ -44,10 +54,26 @@ _QUANTILES: Final = (0.9, 0.95, 0.98, 0.99, 1.0)
 _EXPOSURE: Final = 0.1
 _SEEDS: Final = (0, 1, 2)
 _BLOCK: Final = 256
+_RANK: Final = 256
+_BY_BLOCKS: Final = "alone, by blocks"
 
 
-def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]]:
-    """Returns the measured values by quantile of the length."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Data in which artists are hidden.
+
+    Attributes:
+        train: the interactions without them.
+        fans: their listeners, by item index.
+        played: those of the listeners who play it now.
+    """
+
+    train: Interactions
+    fans: dict[int, NDArray[np.int64]]
+    played: dict[int, NDArray[np.int64]]
+
+
+def _hide(interactions: Interactions, seed: int) -> _Part:
     rng = np.random.default_rng(seed)
     user_items = interactions.user_items
     listeners = user_items.listeners()
@@ -56,8 +82,14 @@ def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]
     rows = user_items.row_of_each_pair()
     fans = {item: rows[user_items.indices == item] for item in hidden.tolist()}
     played = {item: rng.choice(users, _PLAYED_BY, replace=False) for item, users in fans.items()}
-    train = interactions.with_pairs(~np.isin(user_items.indices, hidden))
-    model = fit_model(train, DEFAULT.parameters)
+    return _Part(interactions.with_pairs(~np.isin(user_items.indices, hidden)), fans, played)
+
+
+def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]]:
+    """Returns the measured values by quantile of the length."""
+    part = _hide(interactions, seed)
+    fans, played = part.fans, part.played
+    model = fit_model(part.train, DEFAULT.parameters)
     recommender = Recommender(model)
     queries = _queries(interactions, played)
     figures = {}
@@ -73,6 +105,75 @@ def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]
     directions = np.stack([newcomer.vector for newcomer in newcomers]).astype(np.float64)
     figures["alone"] = _alone(model, directions, fans, played)
     return figures
+
+
+def measure_blocks(interactions: Interactions, seed: int) -> dict[str, dict[str, float]]:
+    """Returns the share of other listeners who see single artists, by the blocks of the model."""
+    part = _hide(interactions, seed)
+    als = fit_model(part.train, DEFAULT.parameters)
+    queries = _queries(interactions, part.played)
+    models = {
+        "als": als,
+        "als and linear": _with_linear(als),
+        "als and linear, weight 4": _with_linear(als, weight=4.0),
+        "linear": _with_linear(als, alone=True),
+    }
+    figures: dict[str, dict[str, float]] = {}
+    for name, model in models.items():
+        recommender, directions = Recommender(model), NewItemDirections(model)
+        tastes = [
+            recommender.tastes([queries[user] for user in users.tolist()])
+            for users in part.played.values()
+        ]
+        made = {
+            "by block": [directions.of(listeners) for listeners in tastes],
+            "in all columns": [_unit_sum(listeners) for listeners in tastes],
+        }
+        figures[name] = {
+            way: _alone(model, np.stack(found), part.fans, part.played)["other listeners"]
+            for way, found in made.items()
+        }
+    return figures
+
+
+def _unit_sum(listeners: NDArray[np.float32]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(listeners.astype(np.float64), axis=1)
+    known = listeners[lengths > 0] / lengths[lengths > 0, None]
+    direction = known.sum(axis=0)
+    return np.asarray(direction / max(np.linalg.norm(direction), 1e-300))
+
+
+def _with_linear(model: Model, *, weight: float = 1.0, alone: bool = False) -> Model:
+    """Returns a model with a linear block, by a sparse SVD of the weights.
+
+    With L = 0.6 mean(n) + n for the summed weights n of each item, D those of each user, and
+    D^-0.3 X L^-1/2 = U S V^T: A = n^0.1 L^-1/2 V S and C = n^-0.1 L^1/2 V S (1 + S^2)^-1.
+    """
+    user_items = model.user_items
+    weighting = Weighting.fit(user_items, WeightingName.LOG)
+    weights = sparse.csr_matrix(
+        (weighting.weigh(user_items).astype(np.float64), user_items.indices, user_items.indptr),
+        shape=(user_items.n_users, user_items.n_items),
+    )
+    of_users, of_items = (np.asarray(weights.sum(axis=axis)).ravel() for axis in (1, 0))
+    listened = (of_items > 0).astype(np.float64)
+    added = 0.6 * of_items[of_items > 0].mean() + of_items
+    spread = np.where(listened, of_items, 1.0) ** 0.1 / np.sqrt(added)
+    scaled = sparse.diags(np.where(of_users > 0, of_users, 1.0) ** -0.3) @ weights
+    scaled = scaled @ sparse.diags(added**-0.5)
+    _, singular, right = svds(scaled, k=_RANK, random_state=0)
+    right = right.T * listened[:, None]
+    history = (right * spread[:, None] * singular).astype(np.float32)
+    items = (right / spread[:, None] * singular / (1 + singular**2)).astype(np.float32)
+    linear = LinearBlock(history, weighting, 0.5, weight)
+    blocks = (linear,) if alone else (*model.blocks, linear)
+    item_factors = items if alone else np.concatenate([model.item_factors, items], axis=1)
+    return model_of(
+        Frame(model.users, model.items, user_items, model.popularity),
+        user_factors=solve_users(user_items, item_factors, blocks),
+        item_factors=item_factors,
+        blocks=blocks,
+    )
 
 
 def _alone(
@@ -151,13 +252,34 @@ def _shares(
     }
 
 
+def _write_blocks(runs: list[dict[str, dict[str, float]]]) -> None:
+    """Prints the means over the draws, and writes them beside the other results."""
+    figures = {
+        name: {way: round(float(np.mean([run[name][way] for run in runs])), 3) for way in ways}
+        for name, ways in runs[0].items()
+    }
+    print(json.dumps(figures, indent=2))
+    result = json.loads(RESULTS.read_text())
+    result[_BY_BLOCKS] = {
+        "conditions": conditions(),
+        "draws": len(runs),
+        "other listeners": figures,
+    }
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+
+
 def main() -> None:
     """Runs from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--hetrec", type=Path, required=True)
-    interactions = load("hetrec-lastfm-2k", parser.parse_args().hetrec)
+    parser.add_argument("--blocks", action="store_true")
+    given = parser.parse_args()
+    interactions = load("hetrec-lastfm-2k", given.hetrec)
+    if given.blocks:
+        _write_blocks([measure_blocks(interactions, seed) for seed in _SEEDS])
+        return
     runs = [measure(interactions, seed) for seed in _SEEDS]
     figures: dict[str, Any] = {
         quantile: {
@@ -177,6 +299,8 @@ def main() -> None:
         "by quantile of the length": figures,
         "alone": alone,
     }
+    if RESULTS.exists() and (by_blocks := json.loads(RESULTS.read_text()).get(_BY_BLOCKS)):
+        result[_BY_BLOCKS] = by_blocks
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
 
 

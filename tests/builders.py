@@ -12,11 +12,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from app.model.blocks import AlsBlock, LinearBlock
 from app.model.interactions import UserItems
 from app.model.model import Model
-from app.model.weighting import WeightingName
+from app.model.weighting import Weighting, WeightingName
 from training.data.interactions import Interactions
 from training.data.items import ItemTable
+from training.fitting.assembling import Frame, model_of, solve_users
 from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
 from training.fitting.implicit_als import ImplicitAls
@@ -123,11 +125,51 @@ def random_model(
     return small_model(interactions_of(plays), list_length=list_length, **parameters)
 
 
+def als_of(model: Model) -> AlsBlock:
+    """Returns the block of ALS of a model that has one."""
+    assert model.als is not None
+    return model.als
+
+
+def with_linear(
+    model: Model,
+    rank: int = 6,
+    *,
+    seed: int = 11,
+    weighting: WeightingName = WeightingName.LOG,
+    user_exponent: float = 0.5,
+    weight: float = 0.75,
+    alone: bool = False,
+    list_length: int = 0,
+) -> Model:
+    """Returns a model with a linear block of random factors, beside that of ALS or alone.
+
+    As in a trained one, items of no listener have zero rows.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (len(model.items), rank)
+    history, items = rng.normal(size=(2, *shape)).astype(np.float32)
+    history += np.float32(0.5)
+    items += np.float32(0.5)
+    history[model.unlistened] = items[model.unlistened] = 0
+    fitted = Weighting.fit(model.user_items, weighting)
+    linear = LinearBlock(history, fitted, user_exponent, weight)
+    blocks = (linear,) if alone else (*model.blocks, linear)
+    item_factors = items if alone else np.concatenate([model.item_factors, items], axis=1)
+    built = model_of(
+        Frame(model.users, model.items, model.user_items, model.popularity),
+        user_factors=solve_users(model.user_items, item_factors, blocks),
+        item_factors=item_factors,
+        blocks=blocks,
+    )
+    return with_top_lists(built, list_length)
+
+
 def card_of(model: Model) -> dict[str, Any]:
     """Returns the least that publishing wants to be told."""
     return {
         "dataset": {"name": "test"},
-        "parameters": {"alpha": model.alpha, "regularization": model.regularization},
+        "parameters": {} if model.als is None else model.als.parameters(),
         "metrics": {},
     }
 

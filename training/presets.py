@@ -10,9 +10,9 @@ from app.model.weighting import WeightingName
 from app.recommend.query import PopularityBy, Strategy
 from training.data.filters import Filters
 from training.errors import TrainingError
-from training.fitting.hyperparameters import Parameters
+from training.fitting.hyperparameters import LinearParameters, Parameters
+from training.measuring.contenders import named
 from training.measuring.evaluation import Contender, GivesLists
-from training.measuring.item_knn import ItemKnn
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Split
 
@@ -57,12 +57,7 @@ DEFAULT: Final = Preset(
         iterations=15,
         seed=0,
     ),
-    contenders={
-        "popularity": Contender(Strategy.POPULARITY),
-        "popularity with seen": Contender(Strategy.POPULARITY, include_seen=True),
-        "item-knn": ItemKnn(),
-        "als": Contender(Strategy.AUTO),
-    },
+    contenders=named("popularity", "popularity with seen", "item-knn", "als"),
 )
 
 # The public study, step by step: raw plays are weights; popularity is by plays, with seen artists.
@@ -86,8 +81,7 @@ REFERENCE: Final = Preset(
             Strategy.POPULARITY, popularity_by=PopularityBy.PLAYS, include_seen=True
         ),
         "popularity without seen": Contender(Strategy.POPULARITY, popularity_by=PopularityBy.PLAYS),
-        "item-knn": ItemKnn(),
-        "als": Contender(Strategy.AUTO),
+        **named("item-knn", "als"),
     },
 )
 
@@ -97,10 +91,17 @@ PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in (DEFAU
 
 # The form of the regularization that is a share of the noise scale.
 RELATIVE: Final = "relative_regularization"
+# The hyperparameters of the linear block, by the names of its fields with this before them.
+LINEAR: Final = "linear_"
 # What ``changed`` takes: hyperparameters, the seed among them, and filters.
 HYPERPARAMETERS: Final = (
-    *(field.name for field in fields(Parameters) if field.name != "regularization_is_relative"),
+    *(
+        field.name
+        for field in fields(Parameters)
+        if field.name not in ("regularization_is_relative", "linear")
+    ),
     RELATIVE,
+    *(LINEAR + field.name for field in fields(LinearParameters)),
 )
 FILTERS: Final = tuple(field.name for field in fields(Filters))
 
@@ -111,10 +112,12 @@ def changed(preset: Preset, changes: Mapping[str, Any]) -> Preset:
     Args:
         preset: the recipe to start from.
         changes: names of ``FILTERS`` and ``HYPERPARAMETERS`` to their values; others are ignored.
-            The seed is also that of a random split.
+            The seed is also that of a random split. A ``linear_rank`` above 0 adds a linear block,
+            0 leaves it out.
 
     Raises:
-        TrainingError: a value is out of range, or both forms of the regularization are given.
+        TrainingError: a value is out of range, both forms of the regularization are given, or a
+            value of the linear block has no effect.
     """
     if "regularization" in changes and RELATIVE in changes:
         raise TrainingError("give --regularization or --relative-regularization, not both")
@@ -123,6 +126,7 @@ def changed(preset: Preset, changes: Mapping[str, Any]) -> Preset:
         if name in values:
             values["regularization"] = values[name]
             values["regularization_is_relative"] = is_relative
+    values["linear"] = _linear(preset.parameters.linear, changes)
     if "seed" in changes and isinstance(preset.split, RandomPerUser):
         preset = replace(preset, split=replace(preset.split, seed=changes["seed"]))
     filters, parameters = (
@@ -134,3 +138,25 @@ def changed(preset: Preset, changes: Mapping[str, Any]) -> Preset:
         filters=replace(preset.filters, **filters),
         parameters=replace(preset.parameters, **parameters),
     )
+
+
+def _linear(
+    present: LinearParameters | None, changes: Mapping[str, Any]
+) -> LinearParameters | None:
+    """Returns the hyperparameters of the linear block with changes; None for no block."""
+    given = {
+        field.name: changes[LINEAR + field.name]
+        for field in fields(LinearParameters)
+        if LINEAR + field.name in changes
+    }
+    if given.get("rank") == 0 or (present is None and "rank" not in given):
+        if others := [name for name in given if name != "rank"]:
+            option = f"--{LINEAR}{others[0]}".replace("_", "-")
+            raise TrainingError(
+                f"{option} does nothing without a linear block; give --linear-rank, the number of "
+                "its columns, or leave it out"
+            )
+        return None
+    if "weighting" in given:  # an option has an enumeration of its own
+        given["weighting"] = WeightingName(given["weighting"])
+    return LinearParameters(**given) if present is None else replace(present, **given)

@@ -1,7 +1,8 @@
-"""Artifact format 1, as a table: the arrays of a model, and how they belong together.
+"""The artifact's formats, as a table: the arrays of a model, and how they belong together.
 
-A version is a folder. Arrays are ``.npy`` files, which are mapped; the rest is ``manifest.json``;
-nothing is unpickled. Writer, reader, checks and documentation all read this table.
+Format 1 is that of a model whose only block is that of ALS; format 2 names the blocks. A version is
+a folder. Arrays are ``.npy`` files, which are mapped; the rest is ``manifest.json``; nothing is
+unpickled. Writer, reader, checks and documentation all read this table.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from app.artifacts.values import Check
 from app.model.id_map import MAX_ID_BYTES, IdMap, StringTable
 from app.model.model import Model
 
-FORMAT_VERSION: Final = 1
+# Of a model whose only block is that of ALS, and of all others.
+ALS_ALONE: Final = 1
+WITH_BLOCKS: Final = 2
+FORMAT_VERSIONS: Final = (ALS_ALONE, WITH_BLOCKS)
 MANIFEST: Final = "manifest.json"
 REPORT: Final = "report.html"
 
@@ -100,6 +104,12 @@ def _ids(prefix: str, size: str, of: Callable[[Model], IdMap]) -> Mapping[str, A
     }
 
 
+def _idf(model: Model) -> NDArray[Any]:
+    """The idf of the first block that has one; idf depends on the data only."""
+    found = [block.weighting.idf for block in model.blocks]
+    return next((idf for idf in found if len(idf)), found[0])
+
+
 # In the order in which a manifest lists them, and in which their values are checked.
 ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "user_factors": ArraySpec(
@@ -109,7 +119,20 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
         "<f4", ("n_items", "factors"), lambda model: model.item_factors, check=values.factors
     ),
     "item_gramian": ArraySpec(
-        "<f8", ("factors", "factors"), lambda model: model.item_gramian, check=values.item_gramian
+        "<f8",
+        ("als_factors", "als_factors"),
+        lambda model: None if model.als is None else model.als.gramian,
+        check=values.item_gramian,
+        optional=True,
+        essential=True,
+    ),
+    "history_factors": ArraySpec(
+        "<f4",
+        ("n_items", "linear_rank"),
+        lambda model: None if model.linear is None else model.linear.history_factors,
+        check=values.factors,
+        optional=True,
+        essential=True,
     ),
     **_texts("item_names", "n_items", lambda model: model.items.names),
     "popularity_by_listeners": ArraySpec(
@@ -146,7 +169,7 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "weighting_idf": ArraySpec(
         "<f4",
         ("n_items",),
-        lambda model: model.weighting.idf,
+        _idf,
         check=values.counts,
         may_be_empty=True,
     ),
@@ -183,6 +206,12 @@ def arrays_of(model: Model) -> dict[str, NDArray[Any]]:
     """Returns the arrays of a model by their names in the format, without those it lacks."""
     found = ((name, spec.of(model)) for name, spec in ARRAYS.items())
     return {name: array for name, array in found if array is not None}
+
+
+def format_of(model: Model) -> int:
+    """Returns the number of the oldest format that holds a model."""
+    alone = len(model.blocks) == 1 and model.als is not None
+    return ALS_ALONE if alone else WITH_BLOCKS
 
 
 def array_path(folder: Path, name: str) -> Path:

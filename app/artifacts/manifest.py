@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from app.artifacts.format import FORMAT_VERSION, MANIFEST
+from app.artifacts.format import ALS_ALONE, FORMAT_VERSIONS, MANIFEST, WITH_BLOCKS
 from app.artifacts.regular import read_at_most
 from app.errors import InvalidArtifact
 
@@ -24,16 +24,20 @@ _MAX_DEPTH: Final = 32
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _OBJECT: Final = ("an object", (dict,))
 _OBJECT_OR_NULL: Final = ("an object or null", (dict, type(None)))
-_KINDS: Final[Mapping[str, tuple[str, tuple[type, ...]]]] = {
+_KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "created_at": ("a text", (str,)),
     "code_version": ("a text", (str,)),
     "dataset": _OBJECT_OR_NULL,
     "parameters": _OBJECT,
-    "weighting": _OBJECT,
     "metrics": _OBJECT_OR_NULL,
     "publication": _OBJECT_OR_NULL,
     "event_unit": _OBJECT_OR_NULL,
     "event_watermark": _OBJECT_OR_NULL,
+}
+# What the formats have each of their own.
+_KINDS_OF: Final[Mapping[int, dict[str, tuple[str, tuple[type, ...]]]]] = {
+    ALS_ALONE: {"weighting": _OBJECT},
+    WITH_BLOCKS: {"blocks": ("a list", (list,))},
 }
 
 
@@ -69,11 +73,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InvalidArtifact(
             path, expected="an object with format_version", found=_shown(manifest)
         )
-    if manifest["format_version"] != FORMAT_VERSION:
+    if not _is_one_of(manifest["format_version"], FORMAT_VERSIONS):
         raise InvalidArtifact(
             path,
-            expected=f"format_version {FORMAT_VERSION}",
-            found=_shown(manifest["format_version"]),
+            expected=f"format_version {' or '.join(map(str, FORMAT_VERSIONS))}",
+            found=_shown(manifest["format_version"]) + written_by(manifest),
         )
     try:
         version = version_of(manifest)
@@ -93,7 +97,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _check_types(path: Path, manifest: Mapping[str, Any]) -> None:
     """Checks what is shown to people, by ``GET /model`` and ``models list``."""
-    for key, (expected, kinds) in _KINDS.items():
+    of_format = _KINDS_OF[manifest["format_version"]]
+    for key, (expected, kinds) in (_KINDS | of_format).items():
         if not isinstance(manifest.get(key), kinds):
             raise InvalidArtifact(
                 path, expected=f"{expected} under {key}", found=_shown(manifest.get(key))
@@ -106,6 +111,18 @@ def _check_types(path: Path, manifest: Mapping[str, Any]) -> None:
         raise InvalidArtifact(
             path, expected=f"objects within objects, {_MAX_DEPTH} at most", found="more"
         )
+
+
+def _is_one_of(found: object, numbers: Iterable[int]) -> bool:
+    return type(found) is int and found in numbers
+
+
+def written_by(manifest: Mapping[str, Any]) -> str:
+    """Returns which version of Encore reads what this one does not know, to end a sentence with."""
+    version = manifest.get("code_version")
+    if not isinstance(version, str):
+        return ""
+    return f", written by Encore {_shown(version)[1:-1]}; that version or a later one reads it"
 
 
 def _is_deeper(value: object, depth: int) -> bool:

@@ -7,7 +7,6 @@ found.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,21 +15,25 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.artifacts.blocks import read_blocks, read_event_units
 from app.artifacts.format import ARRAYS, MANIFEST, REPORT, ArraySpec, array_path, arrays_of
 from app.artifacts.manifest import file_entries, read_manifest, report_entry
 from app.artifacts.mapping import map_array
 from app.artifacts.regular import open_regular, read_at_most
-from app.artifacts.values import LARGEST
 from app.errors import InvalidArtifact, ReportNotFound
-from app.model.event_unit import EventUnit
+from app.model.blocks import AlsBlock, LinearBlock
 from app.model.id_map import IdMap, StringTable
 from app.model.interactions import UserItems
 from app.model.items import Items
 from app.model.model import Model, Popularity, TopLists
 from app.model.watermark import Watermark
-from app.model.weighting import WEIGHTINGS, Weighting
 
 _BUFFER_BYTES: Final = 2**20
+# So many users are folded in to check the history factors.
+_FOLDED_IN: Final = 1024
+# Another machine may round a weight otherwise.
+_TOLERANCE: Final = 1e-5
+_TINY: Final = float(np.finfo(np.float32).tiny)
 
 
 def open_model(folder: Path) -> Model:
@@ -150,15 +153,39 @@ def check_values(model: Model, folder: Path, cancelled: Callable[[], bool] = lam
             raise InvalidArtifact(
                 array_path(folder, name), expected=fault.expected, found=fault.found
             )
+    if model.als is not None:
+        _check_positive_definite(model.als, folder)
+    if model.linear is not None and not cancelled():
+        _check_history(model, model.linear, folder)
+
+
+def _check_positive_definite(block: AlsBlock, folder: Path) -> None:
     try:
-        system = model.item_gramian + model.regularization * np.eye(len(model.item_gramian))
-        np.linalg.cholesky(system)
+        np.linalg.cholesky(block.gramian + block.regularization * np.eye(block.length))
     except np.linalg.LinAlgError as error:
         raise InvalidArtifact(
             array_path(folder, "item_gramian"),
             expected="a matrix that is positive definite with the regularization",
             found="another",
         ) from error
+
+
+def _check_history(model: Model, block: LinearBlock, folder: Path) -> None:
+    """Checks the history factors by the columns that some users have from them, evenly spaced."""
+    columns = model.columns[model.blocks.index(block)]
+    users = np.arange(0, len(model.users), -(-len(model.users) // _FOLDED_IN))
+    expected = block.fold_in(model.user_items.take(users)).astype(np.float64)
+    found = model.user_factors[users, columns].astype(np.float64)
+    largest = np.abs(expected).max(axis=1, initial=_TINY, keepdims=True)
+    wrong = ~(np.abs(found - expected) <= _TOLERANCE * largest)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
+        raise InvalidArtifact(
+            array_path(folder, "history_factors"),
+            expected=f"those that make {found[row, column]:g} in user_factors, for user "
+            f"{users[row]} at column {columns.start + column}",
+            found=f"those that make {expected[row, column]:g}",
+        )
 
 
 def _digest(path: Path, within: Path, size: int, cancelled: Callable[[], bool]) -> str:
@@ -232,9 +259,7 @@ def _assemble(
         return IdMap(strings(prefix), arrays[f"{prefix}_buckets"], arrays[f"{prefix}_order"])
 
     try:
-        weighting = _weighting(manifest["weighting"], arrays["weighting_idf"])
-        alpha = _number(manifest["parameters"], "alpha")
-        regularization = _regularization(manifest["parameters"])
+        blocks = read_blocks(folder, manifest, arrays)
         user_items = UserItems(
             arrays["user_items_indptr"],
             arrays["user_items_indices"],
@@ -242,7 +267,7 @@ def _assemble(
             n_items=len(arrays["item_factors"]),
             recency=arrays.get("user_items_recency"),
         )
-        event_unit = _event_unit(manifest, user_items, weighting)
+        event_units = read_event_units(manifest, user_items, blocks)
         watermark = _watermark(manifest)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise InvalidArtifact(
@@ -260,7 +285,7 @@ def _assemble(
         items=Items.of(ids("item_ids"), strings("item_names")),
         user_factors=arrays["user_factors"],
         item_factors=arrays["item_factors"],
-        item_gramian=arrays["item_gramian"],
+        blocks=blocks,
         user_items=user_items,
         popularity=Popularity(
             by_listeners=arrays["popularity_by_listeners"],
@@ -268,49 +293,10 @@ def _assemble(
             listeners=arrays["popularity_listeners"],
             plays=arrays["popularity_plays"],
         ),
-        weighting=weighting,
-        alpha=alpha,
-        regularization=regularization,
-        event_unit=event_unit,
+        event_units=event_units,
         top_lists=top_lists,
         watermark=watermark,
     )
-
-
-def _number(entry: Mapping[str, Any], key: str, least: float = 0.0) -> float:
-    """Returns a number of the manifest, which has to be in the range where arithmetic works."""
-    found = entry[key]
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise TypeError(f"{key} is no number")
-    if not least <= found <= LARGEST or not math.isfinite(found):
-        raise ValueError(f"{key} is not between {least:g} and {LARGEST:g}")
-    return float(found)
-
-
-def _weighting(entry: Mapping[str, Any], idf: NDArray[Any]) -> Weighting:
-    for key in ("k1", "b"):
-        _number(entry, key)
-    for key in ("median_plays", "mean_length", "mean_weight"):
-        _number(entry, key, least=1 / LARGEST)  # they are divided by
-    weighting = Weighting.from_manifest(entry, idf)
-    if WEIGHTINGS[weighting.name].has_idf and not len(idf):
-        raise ValueError(f"{weighting.name} without weighting_idf")
-    return weighting
-
-
-def _regularization(parameters: Mapping[str, Any]) -> float:
-    # Older models name one regularization, for training and for fold-in.
-    name = "fold_in_regularization"
-    return _number(parameters, name if name in parameters else "regularization")
-
-
-def _event_unit(
-    manifest: Mapping[str, Any], user_items: UserItems, weighting: Weighting
-) -> EventUnit:
-    entry = manifest.get("event_unit")
-    if entry is None:  # published before there were events
-        return EventUnit.of(user_items, weighting)
-    return EventUnit(_number(entry, "multiple"), _number(entry, "median_weight"))
 
 
 def _watermark(manifest: Mapping[str, Any]) -> Watermark | None:

@@ -170,8 +170,12 @@ def ids_by_hash(prefix: str) -> Check:
 
 
 def item_gramian(name: str, arrays: Arrays) -> Fault | None:
-    """Checks Y^T Y against the item factors, by what both make of two random vectors."""
-    found, factors = arrays[name], arrays["item_factors"]
+    """Checks Y^T Y against the item factors, by what both make of two random vectors.
+
+    The columns of ALS are the first ones.
+    """
+    found = arrays[name]
+    factors = arrays["item_factors"][:, : len(found)]
     if not np.isfinite(found).all():
         return Fault("finite numbers", "others")
     probes = np.random.default_rng(0).standard_normal((len(found), 2))

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from app import __version__
+from app.artifacts.blocks import block_entries
 from app.artifacts.format import (
+    ALS_ALONE,
     ARRAYS,
-    FORMAT_VERSION,
     MANIFEST,
     REPORT,
     array_path,
     arrays_of,
+    format_of,
 )
 from app.artifacts.manifest import version_of
 from app.files import sync_folder
@@ -68,20 +70,34 @@ def _manifest(
 ) -> dict[str, Any]:
     """Builds the manifest; fields that come from the model win over those of the card."""
     head = {
-        "format_version": FORMAT_VERSION,
+        "format_version": format_of(model),
         "created_at": created_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "code_version": __version__,
     }
-    solve = {"alpha": model.alpha, "fold_in_regularization": model.regularization}
     return {
         **head,
         **card,
         **head,
-        "parameters": {**card.get("parameters", {}), **solve},
-        "weighting": model.weighting.to_manifest(),
-        "event_unit": asdict(model.event_unit),
+        **_how_to_fold_in(model, card.get("parameters", {})),
         "event_watermark": None if model.watermark is None else asdict(model.watermark),
         "files": files,
+    }
+
+
+def _how_to_fold_in(model: Model, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Builds the fields that say how to fold in, and in which unit events count."""
+    als, (unit, *_) = model.als, model.event_units
+    if format_of(model) == ALS_ALONE and als is not None:
+        solve = {"alpha": als.alpha, "fold_in_regularization": als.regularization}
+        return {
+            "parameters": {**parameters, **solve},
+            "weighting": als.weighting.to_manifest(),
+            "event_unit": asdict(unit),
+        }
+    return {
+        "parameters": {**parameters},
+        "blocks": block_entries(model),
+        "event_unit": {"multiple": unit.multiple},
     }
 
 

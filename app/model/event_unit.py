@@ -45,5 +45,13 @@ class EventUnit:
             weights: float32, the weights of the user's history, without fading: an event is new, as
                 the history once was.
         """
-        median = float(np.median(weights)) if len(weights) else self.median_weight
+        median = _median(weights) if len(weights) else self.median_weight
         return self.multiple * median
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Returns what ``np.median`` does, which takes ten times as long for a history."""
+    ordered, middle = np.sort(values), len(values) // 2
+    if len(values) % 2:
+        return float(ordered[middle])
+    return float((ordered[middle - 1] + ordered[middle]) / np.float32(2))

@@ -83,10 +83,10 @@ def fold_in(
         if rows.recency is not None:
             weights = weights * rows.recency
     extra_confidence = alpha * weights.astype(np.float64)
-    regularized = item_gramian + regularization * np.eye(factors)
     lengths = rows.row_lengths()
     if inverse is None and ((lengths > 0) & (lengths <= factors // 2)).any():
         inverse = regularized_inverse(item_gramian, regularization)
+    regularized = None
     vectors = np.zeros((rows.n_users, factors), dtype=np.float32)
     for row in range(rows.n_users):
         span = slice(int(rows.indptr[row]), int(rows.indptr[row + 1]))
@@ -97,6 +97,8 @@ def fold_in(
             if inverse is not None and n_liked <= factors // 2:
                 vectors[row] = _solve_in_items(liked, extra, inverse)
             else:
+                if regularized is None:
+                    regularized = item_gramian + regularization * np.eye(factors)
                 system = regularized + (liked.T * extra) @ liked
                 vectors[row] = np.linalg.solve(system, (1.0 + extra) @ liked)
     return vectors

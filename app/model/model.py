@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.model.blocks import AlsBlock, Block, LinearBlock, columns_of, fold_in_blocks
 from app.model.event_unit import EventUnit
-from app.model.fold_in import fold_in, regularized_inverse
 from app.model.id_map import IdMap, ItemCache, StringTable
 from app.model.interactions import UserItems
 from app.model.items import Items
 from app.model.watermark import Watermark
-from app.model.weighting import Weighting
 from app.ranking.discovery import log_discount
 from app.ranking.scoring import Catalogue, item_norms
 
@@ -99,13 +98,10 @@ class Model:
         items: the items table.
         user_factors: float32, shape (n_users, factors).
         item_factors: float32, shape (n_items, factors).
-        item_gramian: float64, shape (factors, factors), of the item factors.
+        blocks: the parts of the vectors, in the order of their columns; at least one.
         user_items: the interactions that the model was trained on.
         popularity: the popularity rankings.
-        weighting: how training weighted the interactions.
-        alpha, regularization: the other two parameters of a fold-in; training may have used more
-            regularization for the item factors.
-        event_unit: the unit in which events count.
+        event_units: the unit in which events count, for each block by its weighting.
         watermark: how far training has read the event store, None if it read none.
         top_lists: precomputed lists, or None.
     """
@@ -116,13 +112,10 @@ class Model:
     items: Items
     user_factors: NDArray[np.float32]
     item_factors: NDArray[np.float32]
-    item_gramian: NDArray[np.float64]
+    blocks: tuple[Block, ...]
     user_items: UserItems
     popularity: Popularity
-    weighting: Weighting
-    alpha: float
-    regularization: float
-    event_unit: EventUnit
+    event_units: tuple[EventUnit, ...]
     top_lists: TopLists | None = field(default=None)
     watermark: Watermark | None = None
 
@@ -161,8 +154,9 @@ class Model:
         return np.flatnonzero(np.asarray(self.popularity.listeners) == 0)
 
     @cached_property
-    def _inverse(self) -> NDArray[np.float64] | None:
-        return regularized_inverse(self.item_gramian, self.regularization)
+    def columns(self) -> tuple[slice, ...]:
+        """The columns of the vectors that each block has."""
+        return columns_of(self.blocks)
 
     def has_history(self, user_index: int) -> bool:
         """Says whether the user can be ranked by their vector.
@@ -172,26 +166,42 @@ class Model:
         """
         return bool(self.user_factors[user_index].any())
 
-    def fold_in(
-        self, rows: UserItems, weights: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """Solves the vectors of any users as training solved those of its own users.
+    @property
+    def als(self) -> AlsBlock | None:
+        """The block of alternating least squares, None without one."""
+        return next((block for block in self.blocks if isinstance(block, AlsBlock)), None)
+
+    @property
+    def linear(self) -> LinearBlock | None:
+        """The linear block, None without one."""
+        return next((block for block in self.blocks if isinstance(block, LinearBlock)), None)
+
+    def with_multiple(self, multiple: float) -> Model:
+        """Returns the model with another unit of events, in medians of a user's weights."""
+        units = tuple(replace(unit, multiple=multiple) for unit in self.event_units)
+        return replace(self, event_units=units)
+
+    def fold_in(self, rows: UserItems) -> NDArray[np.float32]:
+        """Makes the vectors of any users as training made those of its own users.
 
         Args:
             rows: raw plays, n_rows x n_items.
-            weights: float32, shape (nnz,), the weights of the pairs, used instead of those that the
-                weighting makes from the plays.
 
         Returns:
             float32, shape (n_rows, factors); a row without usable items gets the zero vector.
         """
-        return fold_in(
-            rows,
-            self.item_factors,
-            self.item_gramian,
-            self.weighting,
-            alpha=self.alpha,
-            regularization=self.regularization,
-            weights=weights,
-            inverse=self._inverse,
-        )
+        alike = [rows] * len(self.blocks)
+        none = [None] * len(self.blocks)
+        return fold_in_blocks(self.blocks, self.item_factors, alike, none, self.columns)
+
+    def fold_in_weights(self, rows: Sequence[UserItems]) -> NDArray[np.float32]:
+        """Makes the vectors of users from weights instead of plays.
+
+        Args:
+            rows: for each block the weights of the same users, n_rows x n_items, in place of plays.
+
+        Returns:
+            As ``fold_in``.
+        """
+        weights = [its.plays for its in rows]
+        return fold_in_blocks(self.blocks, self.item_factors, rows, weights, self.columns)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.model.model import Model
+from app.model.new_items import NewItemDirections
 from app.ranking.scoring import OVERFLOW, SLACK, Ranked, item_norms, rounding_error, top_items
 from app.recommend.newcomer_rules import NewcomerRules
 
@@ -201,25 +202,19 @@ class NewcomerSolver:
     def __init__(self, model: Model, rules: NewcomerRules) -> None:
         self._model = model
         self._rules = rules
+        self._directions = NewItemDirections(model)
 
     def solve(self, artist_id: str, name: str, listeners: NDArray[np.float32]) -> Newcomer:
-        """Returns an artist with its vector.
-
-        Its direction is the one with the largest sum of cosines with the listeners' vectors x_u:
-        the direction of the sum of x_u / |x_u|.
+        """Returns an artist with its vector, whose direction comes from its listeners.
 
         Args:
             artist_id: the artist.
             name: the artist's name.
             listeners: float32, shape (n_listeners, factors); zero vectors do not count.
         """
-        lengths = item_norms(listeners)
-        known = listeners[lengths > 0].astype(np.float64) / lengths[lengths > 0, None]
-        direction = known.sum(axis=0)
-        norm = float(np.linalg.norm(direction))
-        if norm > 0:
-            direction /= norm
-        is_ranked = norm > 0 and len(known) >= self._rules.min_listeners
+        direction = self._directions.of(listeners)
+        n_known = int(listeners.any(axis=1).sum())
+        is_ranked = bool(direction.any()) and n_known >= self._rules.min_listeners
         length = self._length_along(direction) if is_ranked else 1.0
         vector = np.asarray(length * direction, dtype=np.float32)
         return Newcomer(artist_id, name, vector, is_ranked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.events.activity import Activity, with_units
+from app.model.event_unit import EventUnit
+from app.model.interactions import UserItems
 from app.model.model import Model
+from app.model.weighting import Weighting
 from app.recommend.listens import Row, stack
 from app.recommend.query import Query
 
@@ -33,24 +36,41 @@ class Taste:
     disliked: NDArray[np.int64]
     recency: NDArray[np.float32] | None = None
 
+    @property
+    def changes(self) -> bool:
+        """Whether the weights are others than those of the plays."""
+        return bool(self.units) or len(self.disliked) > 0 or self.recency is not None
+
 
 def solve(tastes: Sequence[Taste], model: Model) -> NDArray[np.float32]:
     """Returns the vectors of tastes, float32, shape (len(tastes), factors)."""
-    n_items = len(model.items)
-    histories = stack([taste.history for taste in tastes], n_items)
-    weights = model.weighting.weigh(histories)
+    histories = stack([taste.history for taste in tastes], len(model.items))
+    return model.fold_in_weights(
+        [
+            _weighted(tastes, histories, block.weighting, unit)
+            for block, unit in zip(model.blocks, model.event_units, strict=True)
+        ]
+    )
+
+
+def _weighted(
+    tastes: Sequence[Taste], histories: UserItems, weighting: Weighting, unit: EventUnit
+) -> UserItems:
+    """Returns the weights of tastes, with what events and listens add, in place of plays."""
+    weights = weighting.weigh(histories)
+    if not any(taste.changes for taste in tastes):
+        return replace(histories, plays=weights)
     rows = []
     for row, taste in enumerate(tastes):
         its = weights[histories.indptr[row] : histories.indptr[row + 1]]
-        size = model.event_unit.for_user(its)
+        size = unit.for_user(its) if taste.units else 0.0
         if taste.recency is not None:
             its = its * taste.recency
         items = taste.history[0]
         if taste.units or len(taste.disliked):
             items, its = with_units(items, its, taste.units, taste.disliked.tolist(), size)
         rows.append((items, its))
-    weighted = stack(rows, n_items)
-    return model.fold_in(weighted, weighted.plays)
+    return stack(rows, histories.n_items)
 
 
 class SolvedVectors:

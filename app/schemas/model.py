@@ -28,6 +28,27 @@ class Sizes(BaseModel):
     bytes: int = Field(description="Size of all files.", examples=[21034112])
 
 
+class BlockShown(BaseModel):
+    """A part of the vectors, with a fold-in of its own."""
+
+    kind: str = Field(
+        description="`als`: solved by least squares; `linear`: a sum of one row for each artist.",
+        examples=["als"],
+    )
+    columns: tuple[int, int] = Field(
+        description="The first of its columns in a vector, and the one after its last.",
+        examples=[[0, 64]],
+    )
+    weighting: dict[str, Any] = Field(
+        description="How it weights plays, with the statistics of the training data.",
+        examples=[{"name": "bm25", "k1": 1.0, "b": 0.5}],
+    )
+    parameters: dict[str, float] = Field(
+        description="The numbers of its fold-in.",
+        examples=[{"alpha": 9.9, "regularization": 12.5, "median_weight": 0.91}],
+    )
+
+
 class EventUnitShown(BaseModel):
     """The unit in which events count."""
 
@@ -65,8 +86,29 @@ class ModelCard(BaseModel):
         examples=[{"factors": 64, "regularization": 0.1, "iterations": 15, "seed": 0}],
     )
     weighting: dict[str, Any] = Field(
-        description="How plays became confidence, with the statistics of the training data.",
+        description="How plays became weights, with the statistics of the training data: that of "
+        "the first block.",
         examples=[{"name": "bm25", "k1": 1.0, "b": 0.5}],
+    )
+    blocks: list[BlockShown] = Field(
+        description="What the vectors are made of, in the order of their columns. A score is the "
+        "sum over all blocks; answers by any of them have the source `als`.",
+        examples=[
+            [
+                {
+                    "kind": "als",
+                    "columns": [0, 64],
+                    "weighting": {"name": "bm25", "k1": 1.0, "b": 0.5},
+                    "parameters": {"alpha": 9.9, "regularization": 12.5, "median_weight": 0.91},
+                },
+                {
+                    "kind": "linear",
+                    "columns": [64, 128],
+                    "weighting": {"name": "log", "k1": 1.0, "b": 0.5},
+                    "parameters": {"user_exponent": 0.5, "weight": 1.0, "median_weight": 0.97},
+                },
+            ]
+        ],
     )
     event_unit: EventUnitShown = Field(
         description="The unit in which events count, until a training has learned them.",

@@ -1,4 +1,4 @@
-"""Makes the golden artifact of the current format version.
+"""Makes the golden artifacts of the format versions that have none yet.
 
 Run once when a new format version appears, from the root of the repository, and commit what it
 writes; the folders of older versions stay as they are, because they must load forever:
@@ -17,11 +17,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.artifacts.format import FORMAT_VERSION
+from app.artifacts.format import ALS_ALONE, FORMAT_VERSIONS
 from app.model.model import Model
 from app.recommend.ladder import Recommender
 from app.recommend.query import PopularityBy, Query, Strategy
-from tests.builders import CREATED_AT, interactions_of, random_plays, small_model
+from tests.builders import CREATED_AT, interactions_of, random_plays, small_model, with_linear
 from training.publishing.publish import publish
 
 HERE: Final = Path(__file__).parent
@@ -63,15 +63,20 @@ QUERIES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def golden_model() -> Model:
-    """Trains the model: two users without history, one item without listeners."""
+def golden_model(format_version: int) -> Model:
+    """Trains the model: two users without history, one item without listeners.
+
+    That of a format with blocks has a linear one beside ALS, of random factors.
+    """
     plays = random_plays(np.random.default_rng(1), n_users=8, n_items=10, density=0.25)
     plays[7] = 0
     plays[:, 9] = 0
     interactions = interactions_of(
         plays, user_ids=USER_IDS, item_ids=ITEM_IDS, item_names=ITEM_NAMES
     )
-    return small_model(interactions, factors=4, list_length=4)
+    if format_version == ALS_ALONE:
+        return small_model(interactions, factors=4, list_length=4)
+    return with_linear(small_model(interactions, factors=4), 3, list_length=4)
 
 
 def answers(model: Model) -> dict[str, Any]:
@@ -99,11 +104,16 @@ def answers(model: Model) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Writes the golden artifact, unless one of this format is there."""
-    folder = HERE / f"format-{FORMAT_VERSION}"
-    if folder.exists():
-        sys.exit(f"{folder} is there already, and a golden artifact is never made anew")
-    model = golden_model()
+    """Writes the golden artifact of each format that has none."""
+    missing = [one for one in FORMAT_VERSIONS if not (HERE / f"format-{one}").exists()]
+    if not missing:
+        sys.exit("each format has a golden artifact, and none is ever made anew")
+    for format_version in missing:
+        _write(format_version, HERE / f"format-{format_version}")
+
+
+def _write(format_version: int, folder: Path) -> None:
+    model = golden_model(format_version)
     card = {
         "dataset": {"name": "golden", "note": "Sigur Rós, 坂本龍一"},
         "parameters": {"factors": 4},

@@ -10,7 +10,12 @@ from training.cli.app import JsonTo, Overwrite, cli
 from training.cli.configuration.filling import Config
 from training.cli.configuration.sections import EVALUATION, OUTPUT
 from training.cli.console import Output
-from training.cli.options import AtLeastOne, DataOptions, PlanOptions, RecipeOptions
+from training.cli.options import (
+    AtLeastOne,
+    DataOptions,
+    PlanOptions,
+    RecipeOptions,
+)
 from training.cli.reading import Data, read_data
 from training.cli.tables import convergence_table, discovery_table, figures_table
 from training.measuring.experiment import Measured, measure
@@ -32,7 +37,7 @@ def evaluate(
     json_to: Annotated[JsonTo, Parameter(group=OUTPUT)] = None,
     config: Config = None,
 ) -> None:
-    """Measures popularity, item-kNN and ALS on held-out artists; publishes nothing.
+    """Measures ALS and what it is compared with on held-out artists; publishes nothing.
 
     Args:
         data: The data, and how they are split.
@@ -46,7 +51,7 @@ def evaluate(
         config: File of options.
     """
     output = Output(json_to, overwrite)
-    what = read_data(output, options or RecipeOptions(), data or DataOptions())
+    what = read_data(output, options or RecipeOptions(), data or DataOptions(), plan=plan)
     how = (plan or PlanOptions()).plan(repeats=repeats, convergence=convergence)
     with output.bars() as bars:
         measured = measure(what.interactions, what.recipe, how, progress=bars)

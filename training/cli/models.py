@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from app.artifacts.blocks import kinds_of
 from app.artifacts.manifest import total_bytes
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact, ModelNotFound
@@ -162,6 +163,7 @@ def _described(card: dict[str, Any], *, is_current: bool) -> dict[str, str]:
     return row | {
         "dataset": str(card["dataset"]["name"]),
         "preset": str(card.get("preset") or ""),
+        "blocks": " and ".join(kinds_of(card)),
         "period": "" if period is None else f"{period['first'][:10]} to {period['last'][:10]}",
         "k": "" if ndcg is None else str(metrics["k"]),
         "users": count(card["dataset"]["users"]),

@@ -17,6 +17,8 @@ from app.model.weighting import WEIGHTINGS, WeightingName
 from training.cli.configuration.sections import DATA, EVALUATION, RECIPE
 from training.datasets import DatasetOptions
 from training.errors import TrainingError
+from training.fitting.hyperparameters import LINEAR_WEIGHTINGS
+from training.measuring.contenders import CONTENDERS, chosen_contenders
 from training.measuring.experiment import Plan
 from training.presets import DEFAULT, PRESETS, Preset, changed
 from training.splitting.drawn import Drawn, RandomPerUser
@@ -27,8 +29,15 @@ AtLeastOne = Parameter(validator=validators.Number(gte=1))
 NotNegative = Parameter(validator=validators.Number(gte=0))
 Share = Parameter(validator=validators.Number(gt=0, lte=1))
 Fraction = Parameter(validator=validators.Number(gt=0, lt=1))
+Within0And1 = Parameter(validator=validators.Number(gte=0, lte=1))
+Columns = Parameter(validator=validators.Number(gte=0, lte=4096))
 _WEIGHTING: Final = "How plays become weights. " + "; ".join(
     f"{name}: {rule.words}" for name, rule in WEIGHTINGS.items()
+)
+_CONTENDERS: Final = (
+    "Contenders to compare with als, with commas between. "
+    + "; ".join(f"{name}: {one.words}" for name, one in CONTENDERS.items())
+    + ". Default: those of the preset."
 )
 Cutoff = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=500))]
 # The event store of an option, or else that of the service; no other place is searched.
@@ -42,10 +51,13 @@ def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(name.upper().replace("-", "_"), name) for name in names]
 
 
-# The values of --preset and --split. The type checker requires literal members, but those would
-# repeat the tables.
+# The values of --preset, --split and --linear-weighting. The type checker requires literal members,
+# but those would repeat the tables.
 PresetName = StrEnum("PresetName", _choices(PRESETS))  # type: ignore[misc]
 SplitName = StrEnum("SplitName", _choices(SPLITS))  # type: ignore[misc]
+LinearWeightingName = StrEnum(  # type: ignore[misc]
+    "LinearWeightingName", _choices(LINEAR_WEIGHTINGS)
+)
 
 
 def _refuse_option(kind: object, value: Path | None) -> None:
@@ -162,13 +174,13 @@ class RecipeOptions(BaseOptions):
     weighting: Annotated[WeightingName | None, Parameter(help=_WEIGHTING)] = None
     k1: Annotated[float | None, Positive] = None
     "Saturation of bm25, in medians of the plays."
-    b: Annotated[float | None, Parameter(validator=validators.Number(gte=0, lte=1))] = None
+    b: Annotated[float | None, Within0And1] = None
     "Length normalisation of bm25, 0 to 1."
     half_life: Annotated[float | None, Positive] = None
     "Days in which the weight of a play in its user's taste halves, counted back from the last \
 play; needs data with times. Default: no fading."
-    factors: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=4096))] = None
-    "Length of the vectors."
+    factors: Annotated[int | None, Columns] = None
+    "Length of the vectors of ALS; 0 for a model of the linear block alone."
     regularization: Annotated[float | None, Positive] = None
     "Added to the diagonal of every solve."
     relative_regularization: Annotated[float | None, Positive] = None
@@ -179,6 +191,24 @@ play; needs data with times. Default: no fading."
     "Scale of the weights in the confidence 1 + alpha * weight."
     iterations: Annotated[int | None, AtLeastOne] = None
     "Number of iterations of ALS."
+    linear_rank: Annotated[int | None, Columns] = None
+    "Number of columns of the linear block, 0 for none."
+    linear_share: Annotated[float | None, Positive] = None
+    "Regularization of the linear block, as a share of the mean of the artists' summed weights."
+    linear_c: Annotated[float | None, NotNegative] = None
+    "Further regularization of each artist there, as a share of its own summed weights."
+    linear_beta: Annotated[float | None, Within0And1] = None
+    "Power of the summed weights that users count less by in the linear block, 0 to 1."
+    linear_item_exponent: Annotated[
+        float | None, Parameter(validator=validators.Number(gte=-1, lte=1))
+    ] = None
+    "Power of the summed weights that scores of the linear block are divided by, -1 to 1."
+    linear_weighting: LinearWeightingName | None = None
+    "How plays become weights in the linear block."
+    linear_weight: Annotated[float | None, Positive] = None
+    "Weight of the scores of the linear block beside those of ALS."
+    linear_user_exponent: Annotated[float | None, Within0And1] = None
+    "Power of a user's summed weights that their scores of the linear block are divided by, 0 to 1."
 
 
 @Parameter(name="*", group=EVALUATION)
@@ -255,6 +285,7 @@ class PlanOptions:
     patience: Annotated[int | None, AtLeastOne] = None
     "Early stopping: NDCG on a validation part is measured until this many iterations in a row \
 bring no better value, and decides how many are trained. Default: train all iterations."
+    contenders: Annotated[str | None, Parameter(metavar="NAMES", help=_CONTENDERS)] = None
 
     def plan(
         self, *, sample: int | None = None, repeats: int = 1, convergence: bool = False
@@ -274,12 +305,28 @@ bring no better value, and decides how many are trained. Default: train all iter
             patience=self.patience,
         )
 
+    def compare(self, recipe: Preset) -> Preset:
+        """Returns the recipe with the contenders of the options.
+
+        Raises:
+            TrainingError: there is no such contender, or none is named.
+        """
+        if self.contenders is None:
+            return recipe
+        names = [name.strip() for name in self.contenders.split(",") if name.strip()]
+        if not names:
+            raise TrainingError(
+                f"--contenders names none; known are {', '.join(CONTENDERS)}, with commas between"
+            )
+        return replace(recipe, contenders=chosen_contenders(names, recipe.contenders))
+
     def given(self) -> list[str]:
         """Returns the options that were given."""
         values = {
             "--k": self.k,
             "--sample-users": self.sample_users,
             "--patience": self.patience,
+            "--contenders": self.contenders,
         }
         return [option for option, value in values.items() if value is not None]
 

@@ -21,6 +21,7 @@ from training.cli.options import (
     ColumnOptions,
     DataOptions,
     EventOptions,
+    PlanOptions,
     SourceOptions,
 )
 from training.cli.tables import records_table
@@ -128,7 +129,12 @@ def _configured_store() -> str | None:
 
 
 def read_data(
-    output: Output, options: BaseOptions, data: DataOptions, *, test_optional: bool = False
+    output: Output,
+    options: BaseOptions,
+    data: DataOptions,
+    *,
+    plan: PlanOptions | None = None,
+    test_optional: bool = False,
 ) -> Data:
     """Reads a dataset, or a ready-made split.
 
@@ -136,13 +142,15 @@ def read_data(
         output: shows what was read.
         options: the recipe; a ready-made split allows none of its filters.
         data: the data.
+        plan: names the contenders; None for those of the preset.
         test_optional: whether the test part of a ready-made split may be missing.
 
     Raises:
-        TrainingError: the options contradict each other.
+        TrainingError: the options contradict each other, or there is no such contender.
         DatasetError: the data cannot be read.
     """
-    recipe, source, parts = options.recipe(), data.source, data.parts
+    recipe = (plan or PlanOptions()).compare(options.recipe())
+    source, parts = data.source, data.parts
     if parts.train_file is None and parts.test_file is None:
         recipe = data.split.apply(recipe)
         prepared = read_source(source_of(source, data.columns), recipe, output)

@@ -55,7 +55,7 @@ def report(
     check_new(out, overwrite=overwrite)
     if search_file is not None:
         read_search(search_file)  # a wrong file is refused before the data are read
-    what = read_data(output, options or RecipeOptions(), data or DataOptions())
+    what = read_data(output, options or RecipeOptions(), data or DataOptions(), plan=plan)
     found = read_found(search_file, what.interactions, what.recipe)
     how = (plan or PlanOptions()).plan(convergence=True)
     seed = what.recipe.parameters.seed

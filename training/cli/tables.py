@@ -18,15 +18,24 @@ from training.data.records import RowCounts
 from training.datasets import DATASETS
 from training.measuring.convergence import Convergence
 from training.measuring.figures import Comparison, Estimate, Figures
-from training.measuring.measures import PRECISION, Measure, shown
-from training.numbers import SIGNIFICANT, Form, count, interval_of, p_value, plainly, plural
+from training.measuring.measures import NDCG, PRECISION, Measure, shown
+from training.numbers import (
+    SIGNIFICANT,
+    Form,
+    count,
+    interval_of,
+    p_value,
+    plainly,
+    plural,
+    settings,
+)
 from training.pipeline import Provenance, describe_period
 from training.study import DiscoveryPoint
 from training.tuning.trials import Search, Trial
 
 _CURVE_COLUMNS: Final = 10
 _BEST: Final = 5
-_OF_VERSION: Final = ("dataset", "period", "preset")
+_OF_VERSION: Final = ("dataset", "period", "preset", "blocks")
 _SHORT: Final = {"relative_regularization": "regularization (relative)"}
 
 _EVENTS: Final = {
@@ -87,6 +96,8 @@ def figures_table(figures: Figures) -> Group:
             for one in figures.comparisons
             if one.figure == PRECISION.name
         ),
+        *(Text(sentence, "bold") for sentence in _ahead(figures)),
+        *(Text(sentence, "dim") for sentence in _searched(figures)),
         Text(),
         _titled("Precision / NDCG by cut-off", _cutoffs(figures)),
     ]
@@ -129,6 +140,38 @@ def _sentence(comparison: Comparison, measure: Measure) -> str:
     bounds = interval_of(-difference if difference.value < 0 else difference, plain=True)
     sure = p_value(comparison.p_value, plain=True)
     return f"{what} ({bounds}), {sure}" if bounds else f"{what}, {sure}"
+
+
+def _ahead(figures: Figures) -> list[str]:
+    """Returns the sentence about a contender that is ahead; none without one."""
+    against = [one for one in figures.comparisons if one.figure == NDCG.name]
+    best = figures.ahead_of(against[0].first) if against else None
+    for one in against:
+        if one.second == best:
+            how = "ahead of" if one.p_value < SIGNIFICANT else "level with"
+            ours, theirs = (figures.value(name, NDCG.name) for name in (one.first, one.second))
+            return [
+                f"{one.second} is {how} {one.first} in NDCG@{figures.k}: {theirs:.4f} against "
+                f"{ours:.4f}, {p_value(one.p_value, plain=True)}"
+            ]
+    return []
+
+
+def _searched(figures: Figures) -> list[str]:
+    """Returns a sentence about the options that each search of a contender chose."""
+    sentences = []
+    for name, asked in figures.asked.items():
+        if "search" not in asked:
+            continue
+        options = {key: one for key, one in asked.items() if key not in ("strategy", "search")}
+        search, where = asked["search"], "there was no validation part to choose by"
+        if search["tried"]:
+            where = (
+                f"{search['objective']} {search['ndcg']:.4f} on "
+                f"{plural(search['users'], 'validation user')}, the best of {len(search['tried'])}"
+            )
+        sentences.append(f"{name}: {settings(options)}; {where}")
+    return sentences
 
 
 def _cutoffs(figures: Figures) -> Table:

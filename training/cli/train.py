@@ -78,11 +78,11 @@ of the current one of the same dataset. Otherwise it is published only, and the 
         overwrite: Replace the file of `--json` if it is there.
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
         config: File of options.
-        print_options: Print the options that hold, as a file for `--config`, each with its \
-origin, and do nothing else.
+        print_options: Only print the options that hold, as a file for `--config`.
     """
     _refuse_without(split, plan, search_file, evaluation=evaluation, report=report)
     preset = (split or SplitOptions()).apply((options or RecipeOptions()).recipe())
+    preset = (plan or PlanOptions()).compare(preset)
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report) if evaluation else None
     if print_options and config is not None:
         Output().print_lines(to_text(config, effective(preset, how)))

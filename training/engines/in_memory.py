@@ -121,8 +121,9 @@ class LoadedInMemory:
             number_by_length=True,
         )
         return replace(
-            with_top_lists(model, recipe.list_length, progress=whole),
-            event_unit=replace(model.event_unit, multiple=recipe.event_unit),
+            with_top_lists(model, recipe.list_length, progress=whole).with_multiple(
+                recipe.event_unit
+            ),
             watermark=self.provenance.watermark,
         )
 
@@ -135,8 +136,8 @@ class LoadedInMemory:
                 **measured,
             }
         parameters = preset.parameters.to_manifest()
-        if preset.parameters.regularization_is_relative:
-            resolved = model.regularization / preset.parameters.fold_in_share
+        if preset.parameters.regularization_is_relative and model.als is not None:
+            resolved = model.als.regularization / preset.parameters.fold_in_share
             parameters["regularization"] = resolved
         return {
             "dataset": self.provenance.to_manifest(),

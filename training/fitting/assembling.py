@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from app.model.blocks import AlsBlock, Block, fold_in_blocks
 from app.model.event_unit import EventUnit
-from app.model.fold_in import fold_in, gramian, regularized_inverse
+from app.model.fold_in import gramian
 from app.model.id_map import IdMap
 from app.model.interactions import UserItems
 from app.model.items import Items
@@ -19,6 +20,7 @@ from app.model.model import Model, Popularity
 from app.model.weighting import Weighting
 from training.data.interactions import Interactions
 from training.fitting.hyperparameters import Parameters
+from training.fitting.linear_block import Linear
 from training.progress import NoProgress, Progress
 from training.threads import in_threads
 
@@ -61,10 +63,7 @@ def model_of(
     *,
     user_factors: NDArray[np.float32],
     item_factors: NDArray[np.float32],
-    item_gramian: NDArray[np.float64],
-    weighting: Weighting,
-    alpha: float,
-    regularization: float,
+    blocks: Sequence[Block],
 ) -> Model:
     """Makes a model from the factors of users and items.
 
@@ -72,10 +71,7 @@ def model_of(
         frame: the other parts.
         user_factors: float32, shape (n_users, factors).
         item_factors: float32, shape (n_items, factors).
-        item_gramian: float64, shape (factors, factors), of the item factors.
-        weighting: the weighting of the confidence.
-        alpha: scale of the weights in the confidence.
-        regularization: added to the diagonal in a fold-in.
+        blocks: the parts of the vectors, in the order of their columns.
 
     Returns:
         A model named ``in-memory`` without precomputed lists.
@@ -87,31 +83,31 @@ def model_of(
         items=frame.items,
         user_factors=user_factors,
         item_factors=item_factors,
-        item_gramian=item_gramian,
+        blocks=tuple(blocks),
         user_items=frame.user_items,
         popularity=frame.popularity,
-        weighting=weighting,
-        alpha=alpha,
-        regularization=regularization,
-        event_unit=EventUnit.of(frame.user_items, weighting),
+        event_units=tuple(EventUnit.of(frame.user_items, block.weighting) for block in blocks),
     )
 
 
 def assemble_model(
     frame: Frame,
     item_factors: NDArray[np.float32],
-    weighting: Weighting,
+    weighting: Weighting | None,
     parameters: Parameters,
     *,
+    linear: Linear | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Makes a model from item factors: solves the users against them.
+    """Makes a model from the factors of items and a linear block: folds the users in.
 
     Args:
         frame: the other parts of the model.
-        item_factors: float32, shape (n_items, factors), from a ``Trainer``.
-        weighting: the weighting of the confidence.
-        parameters: the resolved hyperparameters.
+        item_factors: float32, shape (n_items, factors), from a ``Trainer``; no columns in a model
+            of the linear block alone.
+        weighting: the weighting of the confidence; None where there are no ``item_factors``.
+        parameters: the resolved hyperparameters; alpha and regularization are used here.
+        linear: the linear block; None for a model of ALS alone.
         progress: told of the solved users.
 
     Returns:
@@ -121,33 +117,28 @@ def assemble_model(
     # The factors of an item without users are initial noise; it must not enter a list.
     listened = (frame.popularity.listeners > 0)[:, None]
     item_factors = np.where(listened, item_factors, np.float32(0))
-    with threadpool_limits(limits=1, user_api="blas"):
-        item_gramian = gramian(item_factors)
+    blocks: list[Block] = []
+    if weighting is not None:
+        with threadpool_limits(limits=1, user_api="blas"):
+            item_gramian = gramian(item_factors)
+        regularization = parameters.fold_in_regularization
+        blocks.append(AlsBlock(item_gramian, weighting, parameters.alpha, regularization))
+    if linear is not None:
+        item_factors = np.hstack([item_factors, linear.items])
+        blocks.append(linear.block)
     user_factors = solve_users(
         user_items,
         item_factors,
-        item_gramian,
-        weighting,
-        parameters,
+        blocks,
         progress=(progress or NoProgress()).step("user vectors", user_items.n_users),
     )
-    return model_of(
-        frame,
-        user_factors=user_factors,
-        item_factors=item_factors,
-        item_gramian=item_gramian,
-        weighting=weighting,
-        alpha=parameters.alpha,
-        regularization=parameters.fold_in_regularization,
-    )
+    return model_of(frame, user_factors=user_factors, item_factors=item_factors, blocks=blocks)
 
 
 def solve_users(
     user_items: UserItems,
     item_factors: NDArray[np.float32],
-    item_gramian: NDArray[np.float64],
-    weighting: Weighting,
-    parameters: Parameters,
+    blocks: Sequence[Block],
     *,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
@@ -156,29 +147,23 @@ def solve_users(
     Args:
         user_items: raw plays, n_users x n_items.
         item_factors: float32, shape (n_items, factors).
-        item_gramian: float64, shape (factors, factors), of the item factors.
-        weighting: fitted on the training part.
-        parameters: alpha and the resolved regularization are used here.
+        blocks: the parts of the vectors, in the order of their columns.
         progress: called with the number of users done since the last call.
 
     Returns:
-        float32, shape (n_users, factors), each row as ``fold_in`` alone gives it.
+        float32, shape (n_users, factors), each row as a fold-in alone gives it.
     """
     vectors = np.zeros((user_items.n_users, item_factors.shape[1]), dtype=np.float32)
-    # The last bits of the inverse depend on the number of BLAS threads.
     with threadpool_limits(limits=1, user_api="blas"):
-        inverse = regularized_inverse(item_gramian, parameters.fold_in_regularization)
+        for block in blocks:
+            if isinstance(block, AlsBlock):
+                _ = block.inverse  # its last bits depend on the number of BLAS threads
 
     def solve(start: int) -> None:
         users = np.arange(start, min(start + _USERS_PER_BLOCK, user_items.n_users))
-        vectors[users] = fold_in(
-            user_items.take(users),
-            item_factors,
-            item_gramian,
-            weighting,
-            alpha=parameters.alpha,
-            regularization=parameters.fold_in_regularization,
-            inverse=inverse,
+        rows = user_items.take(users)
+        vectors[users] = fold_in_blocks(
+            blocks, item_factors, [rows] * len(blocks), [None] * len(blocks)
         )
         if progress:
             progress(len(users))

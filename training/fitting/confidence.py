@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from app.model.interactions import UserItems
@@ -23,13 +24,17 @@ def confidence_matrix(
         confidence = exact.astype(np.float32)
     if not np.isfinite(confidence).all():
         raise TrainingError(f"the confidence exceeds float32 (alpha={alpha}); try a smaller alpha")
+    return matrix_of(user_items, confidence)
+
+
+def matrix_of(user_items: UserItems, values: NDArray[np.float32]) -> sparse.csr_matrix[np.float32]:
+    """Returns values of the pairs, float32, shape (nnz,), as a CSR matrix, n_users x n_items."""
     # implicit indexes with int32, and takes int64 only where the number of pairs needs it.
     indptr = user_items.indptr
     if user_items.nnz <= np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)
     return sparse.csr_matrix(
-        (confidence, user_items.indices, indptr),
-        shape=(user_items.n_users, user_items.n_items),
+        (values, user_items.indices, indptr), shape=(user_items.n_users, user_items.n_items)
     )
 
 

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from app.artifacts.values import LARGEST
 from app.model.interactions import UserItems
-from app.model.weighting import Weighting
+from app.model.weighting import Weighting, WeightingName
 from training.errors import TrainingError
 from training.fitting.confidence import confidence_matrix
 from training.fitting.hyperparameters import Parameters
@@ -42,14 +42,26 @@ class Weighted:
             TrainingError: the median of the plays is no usual number, or a confidence is too large
                 for float32.
         """
-        weighting = Weighting.fit(
+        weighting = fit_weighting(
             user_items, parameters.weighting, k1=parameters.k1, b=parameters.b
         )
-        if not 1 / LARGEST <= weighting.median_plays <= LARGEST:
-            raise TrainingError(
-                f"the median of the plays is {weighting.median_plays:g}, and a model holds "
-                f"{1 / LARGEST:g} to {LARGEST:g}; multiply the plays by a number that makes them "
-                "usual ones"
-            )
         confidence = confidence_matrix(user_items, weighting, parameters.alpha)
         return cls(weighting, confidence, parameters.resolve(confidence))
+
+
+def fit_weighting(
+    user_items: UserItems, name: WeightingName, *, k1: float = 1.0, b: float = 0.5
+) -> Weighting:
+    """Fits a weighting that a model can hold; see ``Weighting.fit``.
+
+    Raises:
+        TrainingError: the median of the plays is no usual number.
+    """
+    weighting = Weighting.fit(user_items, name, k1=k1, b=b)
+    if not 1 / LARGEST <= weighting.median_plays <= LARGEST:
+        raise TrainingError(
+            f"the median of the plays is {weighting.median_plays:g}, and a model holds "
+            f"{1 / LARGEST:g} to {LARGEST:g}; multiply the plays by a number that makes them "
+            "usual ones"
+        )
+    return weighting

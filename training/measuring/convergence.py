@@ -19,6 +19,7 @@ from training.errors import NothingToMeasure
 from training.fitting.assembling import Frame, assemble_model
 from training.fitting.fit import ALS
 from training.fitting.hyperparameters import Parameters
+from training.fitting.linear_block import Linear
 from training.fitting.trainer import Trainer
 from training.fitting.weighted import Weighted
 from training.measuring import measures
@@ -100,19 +101,21 @@ class Validation:
         self,
         item_factors: NDArray[np.float32],
         rows: UserItems,
-        weighting: Weighting,
+        weighting: Weighting | None,
         parameters: Parameters,
+        linear: Linear | None = None,
     ) -> float:
         """Returns NDCG@k of the lists that the recommender makes from item factors.
 
         Args:
             item_factors: float32, shape (n_items, factors).
             rows: the rows of ``users`` in the training part, with their recency.
-            weighting: fitted on the training part.
+            weighting: fitted on the training part; None without factors.
             parameters: alpha and the resolved regularization are used here.
+            linear: the linear block; None for a model without one.
         """
         frame = replace(self._frame, user_items=rows)
-        model = assemble_model(frame, item_factors, weighting, parameters)
+        model = assemble_model(frame, item_factors, weighting, parameters, linear=linear)
         hits = np.zeros((len(self.users), self.k), dtype=bool)
         recommender = Recommender(model)
 
@@ -152,6 +155,9 @@ def follow(
 ) -> list[float]:
     """Trains on the training part and measures after each iteration.
 
+    The linear block is made once, before the first iteration. Without factors there is one value,
+    that of the linear block.
+
     Args:
         validation: the parts.
         parameters: the hyperparameters; ``iterations`` is the upper limit.
@@ -166,11 +172,21 @@ def follow(
     """
     user_items = validation.train.with_recency(parameters.half_life).user_items
     rows = user_items.take(validation.users)
-    weighted = Weighted.of(user_items, parameters)
+    linear: Linear | None = None
+    if parameters.linear is not None:
+        linear = Linear.of(user_items, parameters.linear, seed=parameters.seed)
     curve: list[float] = []
+    if parameters.factors == 0:
+        none = np.zeros((user_items.n_items, 0), dtype=np.float32)
+        curve.append(validation.ndcg(none, rows, None, parameters, linear))
+        judge(curve)
+        return curve
+    weighted = Weighted.of(user_items, parameters)
 
     def watch(_iteration: int, item_factors: NDArray[np.float32]) -> bool:
-        curve.append(validation.ndcg(item_factors, rows, weighted.weighting, weighted.parameters))
+        curve.append(
+            validation.ndcg(item_factors, rows, weighted.weighting, weighted.parameters, linear)
+        )
         return judge(curve)
 
     trainer.train(weighted.confidence, weighted.parameters, watch=watch)

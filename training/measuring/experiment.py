@@ -16,6 +16,7 @@ from training.fitting.trainer import Trainer
 from training.measuring.convergence import Convergence, Validation, measure_convergence
 from training.measuring.evaluation import Contender, Evaluation, GivesLists, evaluate
 from training.measuring.figures import Figures
+from training.measuring.searched import choose_options
 from training.measuring.summary import summarise
 from training.progress import PartOf, Progress
 from training.splitting.drawn import Drawn
@@ -204,6 +205,13 @@ def _run(
     trainer: Trainer,
     progress: Progress,
 ) -> Run:
+    contenders = choose_options(
+        recipe.contenders,
+        fold.train.user_items,
+        lambda: validation_of(fold, recipe.split, k=plan.k, seed=plan.seed),
+        k=plan.k,
+        step=progress.step,
+    )
     convergence = _converge(
         fold, recipe.split, parameters, plan, trainer=trainer, progress=progress
     )
@@ -213,7 +221,7 @@ def _run(
     evaluation = evaluate(
         model,
         fold,
-        recipe.contenders,
+        contenders,
         k=plan.k,
         sample=plan.sample,
         seed=plan.seed,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.measuring.measures import MEASURES, Measures
+from training.measuring.measures import MEASURES, NDCG, Measures
+
+# The strategies of contenders that are the recommender of the service with a model.
+_SERVED: Final = frozenset({"auto", "als"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,24 @@ class Figures:
     def value(self, contender: str, figure: str, cutoff: int | None = None) -> float:
         """Returns the value of a measure of a contender, by default at k."""
         return self.models[contender][self.k if cutoff is None else cutoff][figure].value
+
+    def ahead_of(self, subject: str) -> str | None:
+        """Returns the contender with the highest NDCG above that of a contender, None for none.
+
+        Lists of the same recommender, such as those of held-out users trained in, do not count.
+        """
+        ndcg = {
+            name: by_cutoff[self.k][NDCG.name].value
+            for name, by_cutoff in self.models.items()
+            if NDCG.name in by_cutoff.get(self.k, {})
+        }
+        ahead = [
+            name
+            for name, value in ndcg.items()
+            if self.asked.get(name, {}).get("strategy") not in _SERVED
+            and value > ndcg.get(subject, float("inf"))
+        ]
+        return max(ahead, key=lambda name: ndcg[name], default=None)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the figures for ``evaluate --json`` and the manifest.

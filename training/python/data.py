@@ -15,11 +15,11 @@ from training.data.filters import Filters
 from training.data.interactions import Interactions
 from training.datasets.reading.ids import NAME_PREFIX
 from training.errors import TrainingError
-from training.fitting.hyperparameters import Parameters
+from training.fitting.hyperparameters import LINEAR_WEIGHTINGS, LinearParameters, Parameters
 from training.numbers import count
 from training.pipeline import Prepared
 from training.pipeline import prepare as filtered
-from training.presets import DEFAULT, FILTERS, HYPERPARAMETERS, PRESETS, Preset, changed
+from training.presets import DEFAULT, FILTERS, HYPERPARAMETERS, LINEAR, PRESETS, Preset, changed
 from training.python.plays import Plays
 from training.python.wording import (
     check_kind,
@@ -30,7 +30,11 @@ from training.python.wording import (
 )
 
 # Filters and hyperparameters with their types, as texts.
-_TYPES: Final = {one.name: str(one.type) for kind in (Filters, Parameters) for one in fields(kind)}
+_TYPES: Final = {
+    prefix + one.name: str(one.type)
+    for kind, prefix in ((Filters, ""), (Parameters, ""), (LinearParameters, LINEAR))
+    for one in fields(kind)
+}
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -120,14 +124,16 @@ def recipe_of(preset: Preset, changes: dict[str, Any], known: Sequence[str], cal
         TrainingError: a change is not among the known ones, or its value is out of range.
     """
     check_names(changes, known, call)
-    if "weighting" in changes:
-        try:
-            changes = changes | {"weighting": WeightingName(changes["weighting"])}
-        except ValueError:
-            names = ", ".join(WeightingName)
+    for key, known_names in (
+        ("weighting", tuple(WeightingName)),
+        (f"{LINEAR}weighting", LINEAR_WEIGHTINGS),
+    ):
+        if key in changes and changes[key] not in known_names:
             raise TrainingError(
-                f"there is no weighting {changes['weighting']!r}; known are {names}"
-            ) from None
+                f"there is no {key} {changes[key]!r}; known are {', '.join(known_names)}"
+            )
+        if key in changes:
+            changes = changes | {key: WeightingName(changes[key])}
     return changed(
         preset,
         {name: as_typed(name, value, _TYPES.get(name, "float")) for name, value in changes.items()},

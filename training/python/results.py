@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from os import PathLike
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from training.errors import TrainingError
+from training.measuring.contenders import chosen_contenders
+from training.measuring.evaluation import GivesLists
 from training.measuring.experiment import Measured, Plan
 from training.measuring.experiment import measure as experiment
 from training.measuring.figures import Estimate, Figures
@@ -166,7 +168,7 @@ _COMPARISONS = pl.Schema(
 
 def measure(
     data: Data,
-    contenders: Mapping[str, Contender] | None = None,
+    contenders: Mapping[str, Contender] | Sequence[str] | None = None,
     *,
     k: int = 10,
     sample_users: int | None = None,
@@ -182,7 +184,8 @@ def measure(
         contenders: name to one's own recommender: a function that takes the training part in the
             form of ``Data.pairs``, user ids and the length of the lists, and returns for each user
             artist ids, best first; or an object with ``fit(train)`` and
-            ``recommend(user_ids, n)``. Neither sees the test part.
+            ``recommend(user_ids, n)``. Neither sees the test part. Or names of contenders of
+            Encore, such as ``["ease", "item-knn-searched"]``, to compare ALS with these alone.
         k: cut-off of the measures.
         sample_users: measure only this many users, drawn by the seed.
         repeats: number of times that a random split is made, each with the next seed.
@@ -192,17 +195,34 @@ def measure(
 
     Raises:
         NothingToMeasure: the data are too few for the split or the cut-off.
-        TrainingError: there is no such split, option or hyperparameter, or a contender does not
-            return lists.
+        TrainingError: there is no such split, option, hyperparameter or contender, or a contender
+            does not return lists.
     """
     with told_in_keywords():
         check_kind(data, Data, "measure", "prepare")
         recipe = _split(data.with_changes(changes, "measure"), split, split_options or {})
-        recipe = replace(recipe, contenders=own_contenders(contenders or {}, recipe.contenders))
+        recipe = replace(recipe, contenders=_contenders(contenders or {}, recipe.contenders))
         if repeats < 1:
             raise TrainingError(f"repeats has to be at least 1, not {repeats}")
         plan = Plan(k=k, sample=sample_users, repeats=repeats)
         return Results(experiment(data.prepared.interactions, recipe, plan), data, recipe)
+
+
+def _contenders(
+    given: Mapping[str, Contender] | Sequence[str], of_recipe: Mapping[str, GivesLists]
+) -> dict[str, GivesLists]:
+    """Returns the contenders of given names, or those of the recipe with one's own.
+
+    Raises:
+        TrainingError: there is no such contender, or something is none.
+    """
+    if isinstance(given, Mapping):
+        return own_contenders(given, of_recipe)
+    if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given):
+        return chosen_contenders(given, of_recipe)
+    raise TrainingError(
+        "contenders are named: give a dict from name to contender, or a list of names"
+    )
 
 
 def _split(recipe: Preset, name: str | None, options: Mapping[str, Any]) -> Preset:

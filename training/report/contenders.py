@@ -11,7 +11,7 @@ from training.measuring.figures import Estimate, Figures
 from training.report.svg import MODEL_COLOURS
 
 _LONGEST: Final = 40
-_ABBREVIATIONS: Final = (("als", "ALS"), ("knn", "kNN"))
+_ABBREVIATIONS: Final = (("als", "ALS"), ("knn", "kNN"), ("ease", "EASE"))
 # By matplotlib's names. Their number is coprime to that of the colours, so that pairs repeat late.
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES: Final[tuple[tuple[float, ...], ...]] = ((), (6, 2.5), (1.5, 2), (7, 2, 1.5, 2), (3, 1.5))

@@ -63,6 +63,13 @@ def _asked(asked: Mapping[str, Any]) -> str:
             dial = rest.get("discovery")
             at = f", discovery {setting(dial)}" if dial else ""
             return f"The lists that the service answers with, strategy {strategy}{at}."
+        case {"search": {"tried": []}, **rest}:
+            return f"{settings(rest)}; there was no validation part to choose by."
+        case {"search": {"tried": tried, "objective": goal, "users": n, "ndcg": best}, **rest}:
+            return (
+                f"{settings(rest)}; chosen from {plural(len(tried), 'set')} of options by {goal} "
+                f"on {plural(n, 'validation user')}, where it reached {number(best)}."
+            )
     return f"{settings(asked)}."
 
 

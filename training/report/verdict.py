@@ -67,11 +67,12 @@ def verdict_of(study: Study, contenders: Contenders) -> Verdict:
             + (f", 95 % interval {interval_of(ndcg)}" if interval_of(ndcg) else "")
             + ". There is no personal and popular model to compare."
         )
-        return Verdict(headline, [alone, *_variety(figures, contenders)], tiles)
+        sentences = [alone, *_ahead(figures, contenders), *_variety(figures, contenders)]
+        return Verdict(headline, sentences, tiles)
     comparison = find_comparison(figures.comparisons, main, rival, "ndcg")
     sentences = [
         _evidence(figures, contenders, main, rival, comparison),
-        *_better_still(figures, contenders),
+        *_ahead(figures, contenders),
         *_variety(figures, contenders),
     ]
     return Verdict(_headline(figures, main, rival, comparison), sentences, tiles)
@@ -139,26 +140,20 @@ def _evidence(
     return f"{start}; {tested} in a paired test, so chance may have made it."
 
 
-def _better_still(figures: Figures, contenders: Contenders) -> list[str]:
-    """Returns a sentence about the best model if it beats the main one."""
+def _ahead(figures: Figures, contenders: Contenders) -> list[str]:
+    """Returns a sentence about the best contender that is ahead of the main one; none without."""
     main = contenders.main
-    others = {
-        name: figure_of(figures, name, "ndcg").value
-        for name in contenders.looks
-        if name not in (main, contenders.rival)
-    }
-    ahead = {name: value for name, value in others.items() if math.isfinite(value)}
-    best = max(ahead, key=lambda name: ahead[name], default=None)
-    if best is None or not ahead[best] > figure_of(figures, main, "ndcg").value:
+    best = figures.ahead_of(main)
+    if best is None or best == contenders.rival:  # of the rival the headline tells
         return []
     comparison = find_comparison(figures.comparisons, best, main, "ndcg")
-    label = contenders.label(best)
-    if comparison is not None and not is_significant(comparison):
-        return [
-            f"{label} is level with {contenders.label(main)} at {number(ahead[best])} "
-            f"({p_value(comparison.p_value)})."
-        ]
-    return [f"{label} does better still, with {number(ahead[best])}."]
+    is_sure = comparison is None or is_significant(comparison)
+    ours, theirs = (number(figure_of(figures, name, "ndcg").value) for name in (main, best))
+    return [
+        f"{contenders.label(best)} is {'ahead of' if is_sure else 'level with'} "
+        f"{contenders.label(main)} in NDCG@{figures.k}: {theirs} against {ours}"
+        + (f", {p_value(comparison.p_value)}." if comparison is not None else ".")
+    ]
 
 
 def _variety(figures: Figures, contenders: Contenders) -> list[str]:

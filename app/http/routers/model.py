@@ -10,6 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
+from app.artifacts.blocks import block_entries
 from app.artifacts.manifest import total_bytes
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact, ReportUnavailable
@@ -17,7 +18,7 @@ from app.http.dependencies import CurrentRecommender, Follower
 from app.http.problems import problem_responses
 from app.http.strict_route import StrictRoute
 from app.model.model import Model
-from app.schemas.model import EventUnitShown, ModelCard, Sizes, WatermarkShown
+from app.schemas.model import BlockShown, EventUnitShown, ModelCard, Sizes, WatermarkShown
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ async def model(recommender: CurrentRecommender, follower: Follower) -> ModelCar
         code_version=card["code_version"],
         dataset=card.get("dataset") or {},
         parameters=card.get("parameters") or {},
-        weighting=card["weighting"],
-        event_unit=EventUnitShown(**asdict(served.event_unit)),
+        weighting=served.blocks[0].weighting.to_manifest(),
+        blocks=[BlockShown(**entry) for entry in block_entries(served)],
+        event_unit=EventUnitShown(**asdict(served.event_units[0])),
         event_watermark=served.watermark and WatermarkShown(**asdict(served.watermark)),
         metrics=card.get("metrics") or {},
         publication=card.get("publication"),

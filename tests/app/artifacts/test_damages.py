@@ -11,16 +11,18 @@ import pytest
 from app.artifacts.models_folder import ModelsFolder
 from app.errors import InvalidArtifact, ModelNotFound
 from benchmarks.damages import BEFORE, MISSING, POINTER, SECRET, SERVED, remove
-from tests.builders import publish_small, random_model
+from tests.builders import publish_small, random_model, with_linear
 
 MODELS = 25
 
 
-@pytest.fixture(scope="module")
-def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["als", "als and linear"])
+def intact(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A models folder with one version."""
     models = tmp_path_factory.mktemp("intact")
     model = random_model(np.random.default_rng(1), n_users=12, n_items=9, list_length=4)
+    if request.param == "als and linear":
+        model = with_linear(model, list_length=4)
     publish_small(model, models)
     return models
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.artifacts.format import ARRAYS, ArraySpec, arrays_of
 from app.model.model import Model
-from tests.builders import random_model
+from tests.builders import random_model, with_linear
 
 PAGE = Path(__file__).parents[3] / "docs" / "artifact.md"
 ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<dtype>\w+) \| (?P<shape>[^|]+) \| (?P<holds>[^|]+) \|")
@@ -17,7 +17,8 @@ ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<dtype>\w+) \| (?P<shape>[^|]+) \| (
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return random_model(np.random.default_rng(2), n_users=6, n_items=5, list_length=2)
+    """A model with both blocks."""
+    return with_linear(random_model(np.random.default_rng(2), n_users=6, n_items=5), list_length=2)
 
 
 def shape_of(spec: ArraySpec) -> str:
@@ -49,7 +50,10 @@ def test_references_between_arrays_are_consistent() -> None:
 
 def test_only_optional_arrays_may_be_missing_from_a_model(model: Model) -> None:
     without = replace(model, top_lists=None, user_items=replace(model.user_items, recency=None))
-    assert list(arrays_of(without)) == [name for name, spec in ARRAYS.items() if not spec.optional]
+    always = [name for name, spec in ARRAYS.items() if not spec.optional]
+    for block, array in zip(model.blocks, ("item_gramian", "history_factors"), strict=True):
+        found = list(arrays_of(replace(without, blocks=(block,))))
+        assert sorted(found) == sorted([*always, array])
     assert list(arrays_of(model)) == [name for name in ARRAYS if name != "user_items_recency"]
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app import __version__
+from app.artifacts.blocks import block_entries
 from app.artifacts.format import ARRAYS, MANIFEST, arrays_of
 from app.artifacts.manifest import read_manifest, total_bytes, version_of
 from app.artifacts.reading import open_model, read_report, verify_checksums
@@ -24,11 +26,14 @@ from app.model.weighting import WeightingName
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from tests.builders import (
+    als_of,
     card_of,
+    dense_of,
     interactions_of,
     publish_small,
     random_plays,
     small_model,
+    with_linear,
 )
 from training.publishing.publish import publish
 
@@ -37,19 +42,18 @@ from training.publishing.publish import publish
 def model() -> Model:
     """A model with lists, over ids and names that are not plain."""
     plays = random_plays(np.random.default_rng(3), n_users=7, n_items=5)
-    model = small_model(
-        interactions_of(
-            plays,
-            user_ids=["", "a/b", "Ünï", "\U0001f3b8", "..", "x" * 256, "%2F"],
-            item_ids=["name:AC/DC", "i1", "i2", "i3", "i4"],
-            item_names=["AC/DC", "Sigur Rós", "", "坂本龍一", 'Tom "T" Waits'],
-        ),
-        factors=3,
-        list_length=2,
+    interactions = interactions_of(
+        plays,
+        user_ids=["", "a/b", "Ünï", "\U0001f3b8", "..", "x" * 256, "%2F"],
+        item_ids=["name:AC/DC", "i1", "i2", "i3", "i4"],
+        item_names=["AC/DC", "Sigur Rós", "", "坂本龍一", 'Tom "T" Waits'],
     )
-    # With recency, as of a model with a half-life, so that every file of the format is tested.
+    model = small_model(interactions, factors=3)
+    # With recency, as of a model with a half-life, and with two blocks, so that every file of the
+    # format is tested.
     recency = np.linspace(0.1, 1, model.user_items.nnz, dtype=np.float32)
-    return replace(model, user_items=replace(model.user_items, recency=recency))
+    model = replace(model, user_items=replace(model.user_items, recency=recency))
+    return with_linear(model, 2, list_length=2)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,13 @@ def published(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(published: Path, tmp_path: Path) -> Path:
     """A copy of the published model to do damage to."""
     return shutil.copytree(published, tmp_path / published.name)
+
+
+@pytest.fixture
+def als_folder(model: Model, tmp_path: Path) -> Path:
+    """A published model of ALS alone, in format 1, to do damage to."""
+    plays = dense_of(model.user_items)
+    return tmp_path / publish_small(small_model(interactions_of(plays), factors=3), tmp_path)
 
 
 def with_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
@@ -100,8 +111,8 @@ def test_a_published_model_opens_with_identical_arrays(model: Model, folder: Pat
         assert found[name].dtype == ARRAYS[name].dtype
         assert found[name].shape == array.shape
         assert found[name].tobytes() == array.tobytes()
-    assert (opened.alpha, opened.regularization) == (model.alpha, model.regularization)
-    assert opened.weighting.to_manifest() == model.weighting.to_manifest()
+    assert block_entries(opened) == block_entries(model)
+    assert opened.event_units == model.event_units
     assert opened.version == folder.name
     assert opened.card["dataset"] == {"name": "test"}
     verify_checksums(folder)
@@ -154,8 +165,8 @@ def test_optional_lists_may_be_missing_and_weightings_without_idf_are_empty(
     assert not (folder / "top_items.npy").exists()
     opened = open_model(folder)
     assert opened.top_lists is None
-    assert opened.weighting.idf.shape == (0,)
-    assert opened.weighting.idf.dtype == np.float32
+    assert als_of(opened).weighting.idf.shape == (0,)
+    assert als_of(opened).weighting.idf.dtype == np.float32
     assert list(opened.item_names) == ["", "", ""]
     verify_checksums(folder)
 
@@ -209,7 +220,14 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
         assert error.found == "No such file or directory"
 
 
-@pytest.mark.parametrize("name", sorted(name for name, spec in ARRAYS.items() if not spec.optional))
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        name
+        for name, spec in ARRAYS.items()
+        if not spec.optional or name in ("item_gramian", "history_factors")
+    ),
+)
 def test_a_missing_entry_is_refused(folder: Path, name: str) -> None:
     folder = with_manifest(folder, lambda manifest: manifest["files"].pop(name))
     error = refusal(folder, MANIFEST)
@@ -263,20 +281,23 @@ def test_a_dtype_that_is_not_the_manifests_is_refused(folder: Path) -> None:
     assert (error.expected, error.found) == ("dtype <i4 as in the manifest", "<f4")
 
 
-@pytest.mark.parametrize("shape", [[3, 5], [15], [5, 0], None, "5x3", [5.5, 3]])
+@pytest.mark.parametrize("shape", [[5, 3], [25], [5, 0], None, "5x5", [5.5, 5]])
 def test_a_shape_that_is_not_the_manifests_is_refused(folder: Path, shape: object) -> None:
     folder = with_manifest(
         folder, lambda manifest: manifest["files"]["item_factors"].update(shape=shape)
     )
     error = refusal(folder, "item_factors.npy")
-    assert (error.expected, error.found) == (f"shape {shape}", "[5, 3]")
+    assert (error.expected, error.found) == (f"shape {shape}", "[5, 5]")
 
 
 @pytest.mark.parametrize(
     ("name", "cut", "label"),
     [
-        ("item_factors", np.s_[:, :2], "factors = 3"),
-        ("item_gramian", np.s_[:2], "factors = 3"),
+        ("item_factors", np.s_[:, :2], "factors = 5"),
+        ("item_gramian", np.s_[:2], "als_factors = 2"),
+        ("history_factors", np.s_[:, :1], "columns 3 to 5 of the vectors"),
+        ("history_factors", np.s_[:, :0], "linear_rank above 0"),
+        ("history_factors", np.s_[:4], "n_items = 5"),
         ("user_ids_offsets", np.s_[:-1], "n_users+1 = 8"),
         ("user_ids_order", np.s_[1:], "n_users = 7"),
         ("item_names_offsets", np.s_[1:], "n_items+1 = 6"),
@@ -437,16 +458,19 @@ def test_a_huge_manifest_is_refused_unread(folder: Path) -> None:
     assert (error.expected, error.found) == (f"at most {2**24} bytes", "more")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 3, "1", None, [1], 1.0, True])
 def test_another_format_version_is_refused(folder: Path, version: object) -> None:
     folder = with_manifest(folder, lambda manifest: manifest.update(format_version=version))
     error = refusal(folder, MANIFEST)
-    assert (error.expected, error.found) == ("format_version 1", repr(version))
+    assert error.expected == "format_version 1 or 2"
+    assert error.found == (
+        f"{version!r}, written by Encore {__version__}; that version or a later one reads it"
+    )
 
 
 def test_an_edited_manifest_is_refused(folder: Path) -> None:
     path = folder / MANIFEST
-    path.write_text(path.read_text().replace('"alpha": 1.0', '"alpha": 9.0'))
+    path.write_text(path.read_text().replace('"weight": 0.75', '"weight": 9.0'))
     for verify in (False, True):
         error = refusal(folder, MANIFEST, verify=verify)
         assert folder.name in error.expected
@@ -502,6 +526,8 @@ def test_an_entry_without_size_or_checksum_is_refused(folder: Path, name: str, k
 @pytest.mark.parametrize(
     ("section", "value"),
     [
+        ("event_unit", {"multiple": -1.0, "median_weight": 1.0}),
+        ("event_unit", {"multiple": 3.0}),
         ("weighting", {"name": "bm25"}),
         ("weighting", {"name": "tf-idf"}),
         ("parameters", {}),
@@ -511,9 +537,9 @@ def test_an_entry_without_size_or_checksum_is_refused(folder: Path, name: str, k
     ],
 )
 def test_a_manifest_that_does_not_say_how_to_fold_in_is_refused(
-    folder: Path, section: str, value: object
+    als_folder: Path, section: str, value: object
 ) -> None:
-    folder = with_manifest(folder, lambda manifest: manifest.update({section: value}))
+    folder = with_manifest(als_folder, lambda manifest: manifest.update({section: value}))
     assert refusal(folder, MANIFEST).expected == (
         "weighting, parameters, event_unit and event_watermark"
     )
@@ -658,14 +684,14 @@ def test_the_report_counts_among_the_bytes_of_a_model(reported: Path) -> None:
     assert total_bytes(read_manifest(reported)) == sum(sizes)
 
 
-def test_fold_in_takes_the_regularization_that_the_manifest_names_for_it(folder: Path) -> None:
+def test_fold_in_takes_the_regularization_that_the_manifest_names_for_it(als_folder: Path) -> None:
     parameters = {"alpha": 2.0, "regularization": 8.0, "fold_in_regularization": 0.5}
-    folder = with_manifest(folder, lambda manifest: manifest.update(parameters=parameters))
-    model = open_model(folder)
-    assert (model.alpha, model.regularization) == (2.0, 0.5)
+    folder = with_manifest(als_folder, lambda manifest: manifest.update(parameters=parameters))
+    als = als_of(open_model(folder))
+    assert (als.alpha, als.regularization) == (2.0, 0.5)
 
 
-def test_a_manifest_from_before_has_one_regularization_for_all(folder: Path) -> None:
+def test_a_manifest_from_before_has_one_regularization_for_all(als_folder: Path) -> None:
     parameters = {"alpha": 2.0, "regularization": 8.0}
-    folder = with_manifest(folder, lambda manifest: manifest.update(parameters=parameters))
-    assert open_model(folder).regularization == 8.0
+    folder = with_manifest(als_folder, lambda manifest: manifest.update(parameters=parameters))
+    assert als_of(open_model(folder)).regularization == 8.0

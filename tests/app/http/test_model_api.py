@@ -14,7 +14,7 @@ from app.main import create_app
 from app.model.model import Model
 from app.settings import Settings
 from tests.app.conftest import LIST_LENGTH
-from tests.builders import card_of
+from tests.builders import card_of, publish_small, with_linear
 from tests.golden.make import HERE as GOLDEN
 from training.publishing.publish import publish
 
@@ -42,6 +42,14 @@ def test_the_card_shows_the_manifest(client: TestClient, models: Path, version: 
     assert card.pop("version") == card.pop("current_version") == version
     assert (card.pop("verified"), card.pop("troubles")) == (True, [])
     del card["sizes"]
+    (block,) = card.pop("blocks")
+    assert (block["kind"], block["columns"]) == ("als", [0, 8])
+    assert block["weighting"] == manifest["weighting"]
+    assert block["parameters"] == {
+        "alpha": manifest["parameters"]["alpha"],
+        "regularization": manifest["parameters"]["fold_in_regularization"],
+        "median_weight": manifest["event_unit"]["median_weight"],
+    }
     assert card == {key: manifest[key] for key in card}
     assert set(card) == {
         "created_at",
@@ -54,6 +62,26 @@ def test_the_card_shows_the_manifest(client: TestClient, models: Path, version: 
         "metrics",
         "publication",
     }
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_card_says_what_the_vectors_are_made_of(
+    model: Model, tmp_path: Path, alone: bool
+) -> None:
+    version = publish_small(with_linear(model, 5, alone=alone, list_length=12), tmp_path)
+    manifest = json.loads((tmp_path / version / "manifest.json").read_text())
+    with TestClient(create_app(Settings(models=tmp_path))) as client:
+        card = client.get("/model").raise_for_status().json()
+        answer = client.get("/recommend/u20").raise_for_status().json()
+    assert card["blocks"] == manifest["blocks"]
+    assert [block["kind"] for block in card["blocks"]] == ["als", "linear"][alone:]
+    assert card["weighting"] == manifest["blocks"][0]["weighting"]
+    assert card["event_unit"] == {
+        "multiple": 3.0,
+        "median_weight": manifest["blocks"][0]["parameters"]["median_weight"],
+    }
+    assert card["sizes"]["factors"] == card["blocks"][-1]["columns"][1] == 5 + 8 * (not alone)
+    assert answer["source"] == "als"
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from app.model.interactions import UserItems
 from app.model.model import Model
 from app.model.weighting import Weighting, WeightingName
 from tests.builders import (
+    als_of,
     interactions_of,
     random_model,
     random_plays,
@@ -51,14 +54,8 @@ def fold(
 
 
 def refold(model: Model, rows: UserItems) -> NDArray[np.float32]:
-    return fold_in(
-        rows,
-        model.item_factors,
-        model.item_gramian,
-        model.weighting,
-        alpha=model.alpha,
-        regularization=model.regularization,
-    )
+    # A new block, so that its inverse is computed anew.
+    return replace(als_of(model)).fold_in(rows, model.item_factors)
 
 
 def only_user(user_items: UserItems, user_index: int) -> UserItems:
@@ -141,7 +138,8 @@ def test_more_plays_of_an_item_bring_the_vector_nearer_to_it(rng: np.random.Gene
 
 def test_implicit_with_an_exact_solver_gives_the_same_vectors(rng: np.random.Generator) -> None:
     model = random_model(rng, regularization=0.05, alpha=3.0)
-    confidence = confidence_matrix(model.user_items, model.weighting, model.alpha)
+    als = als_of(model)
+    confidence = confidence_matrix(model.user_items, als.weighting, als.alpha)
     with threadpool_limits(limits=1, user_api="blas"):
         als = AlternatingLeastSquares(
             factors=model.item_factors.shape[1],
@@ -267,16 +265,21 @@ def test_a_regularization_too_small_for_an_inverse_is_solved_directly() -> None:
 def test_the_inverse_may_be_brought_along(rng: np.random.Generator) -> None:
     model = random_model(rng, n_users=40, n_items=60, factors=48)
     assert (model.user_items.row_lengths() <= 24).any()
-    inverse = regularized_inverse(model.item_gramian, model.regularization)
-    brought = fold_in(
-        model.user_items,
-        model.item_factors,
-        model.item_gramian,
-        model.weighting,
-        alpha=model.alpha,
-        regularization=model.regularization,
-        inverse=inverse,
-    )
+    als = als_of(model)
+
+    def folded(inverse: NDArray[np.float64] | None) -> NDArray[np.float32]:
+        return fold_in(
+            model.user_items,
+            model.item_factors,
+            als.gramian,
+            als.weighting,
+            alpha=als.alpha,
+            regularization=als.regularization,
+            inverse=inverse,
+        )
+
+    brought = folded(regularized_inverse(als.gramian, als.regularization))
+    assert brought.tobytes() == folded(None).tobytes()
     assert brought.tobytes() == refold(model, model.user_items).tobytes()
     assert model.fold_in(model.user_items).tobytes() == brought.tobytes()
     alone = model.fold_in(only_user(model.user_items, 3))
@@ -287,10 +290,11 @@ def test_users_are_solved_with_the_share_of_the_regularization(rng: np.random.Ge
     interactions = interactions_of(random_plays(rng))
     whole = small_model(interactions, regularization=2.0)
     part = small_model(interactions, regularization=2.0, fold_in_share=0.25)
-    assert part.regularization == 0.5
+    als = als_of(part)
+    assert als.regularization == 0.5
     assert part.item_factors.tobytes() == whole.item_factors.tobytes()
     expected = solve_directly(
-        part.user_items, part.item_factors, part.weighting, alpha=part.alpha, regularization=0.5
+        part.user_items, part.item_factors, als.weighting, alpha=als.alpha, regularization=0.5
     )
     np.testing.assert_allclose(part.user_factors, expected, rtol=1e-5, atol=1e-6)
     assert np.linalg.norm(part.user_factors) > np.linalg.norm(whole.user_factors)

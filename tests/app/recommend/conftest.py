@@ -8,6 +8,7 @@ from app.model.model import Model
 from tests.app.recommend.expected import (
     PLAYS,
     large_model,
+    large_model_of_blocks,
 )
 from tests.builders import (
     interactions_of,
@@ -28,6 +29,8 @@ def listed(plain: Model) -> Model:
     return with_top_lists(plain, 2)
 
 
-@pytest.fixture(scope="module")
-def many() -> Model:
-    return large_model()
+@pytest.fixture(scope="module", params=[large_model, large_model_of_blocks])
+def many(request: pytest.FixtureRequest) -> Model:
+    """A model of ALS alone, and one with a linear block as well."""
+    model: Model = request.param()
+    return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,7 +13,9 @@ from numpy.typing import NDArray
 from app.events.activity import Activity, activity_of
 from app.events.event import Event, StoredEvent
 from app.events.event_types import EventRules
+from app.model.interactions import UserItems
 from app.model.model import Model
+from app.model.weighting import Weighting
 from app.ranking.discovery import discount
 from app.recommend.availability import Availability
 from app.recommend.ladder import Recommender
@@ -22,6 +26,7 @@ from tests.builders import (
     random_plays,
     small_model,
     user_items_of,
+    with_linear,
 )
 
 #        i0 i1 i2 i3 i4 i5   i5 has no listeners, u3 no items
@@ -43,6 +48,12 @@ def large_model() -> Model:
     plays[[4, 17]] = 0
     plays[:, [3, 30, 59]] = 0
     return small_model(interactions_of(plays), list_length=12)
+
+
+@cache
+def large_model_of_blocks() -> Model:
+    """The same with a linear block beside that of ALS."""
+    return with_linear(large_model(), list_length=12)
 
 
 def plain_answer(answer: Recommendation) -> tuple[Any, ...]:
@@ -96,17 +107,30 @@ def folded_in(model: Model, query: Query) -> NDArray[np.float32] | None:
         vector: NDArray[np.float32] = model.fold_in(user_items_of(told[None]))[0]
         return vector
     row = user_items_of(history[None])
-    weights = np.zeros(len(model.items), dtype=np.float64)
-    weights[row.indices] = model.weighting.weigh(row)
-    unit = model.event_unit.multiple * float(np.median(model.weighting.weigh(row)))
-    weights += unit * np.log2(1 + told)
-    return solved(model, weights)
+
+    def weigh(weighting: Weighting) -> NDArray[np.float64]:
+        weights = weighed(row, weighting)
+        unit = model.event_units[0].multiple * float(np.median(weighting.weigh(row)))
+        return weights + unit * np.log2(1 + told)
+
+    return solved(model, weigh)
 
 
-def solved(model: Model, weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The vector of a user with these weights by item index, float32, as the service has it."""
-    row = user_items_of(weights[None])
-    vector: NDArray[np.float32] = model.fold_in(row, row.plays)[0]
+def weighed(row: UserItems, weighting: Weighting) -> NDArray[np.float64]:
+    """The weights of one row by item index."""
+    weights = dense_of(replace(row, plays=weighting.weigh(row)))[0]
+    return np.asarray(weights, dtype=np.float64)
+
+
+def solved(model: Model, weigh: Callable[[Weighting], NDArray[np.float64]]) -> NDArray[np.float32]:
+    """The vector of a user, float32, as the service has it.
+
+    Args:
+        model: the model.
+        weigh: returns the weights by item index that the user has by a weighting.
+    """
+    rows = [user_items_of(weigh(block.weighting)[None]) for block in model.blocks]
+    vector: NDArray[np.float32] = model.fold_in_weights(rows)[0]
     return vector
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from app.events.event import Event
 from app.events.event_types import EventType
 from app.model.interactions import UserItems
 from app.model.model import Model
+from app.model.weighting import Weighting
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Source, Strategy
 from tests.app.recommend.expected import (
@@ -18,43 +19,54 @@ from tests.app.recommend.expected import (
     best,
     plain_answer,
     solved,
+    weighed,
 )
+from tests.builders import als_of
 
 
 def test_a_play_counts_three_medians_of_the_users_own_weights(many: Model) -> None:
-    weights = np.zeros(len(many.items))
     row = many.user_items.take(np.array([0]))
-    weights[row.indices] = many.weighting.weigh(row)
-    new = next(item for item in range(60) if not weights[item])
-    weights[new] = 3 * float(np.median(many.weighting.weigh(row)))
+    new = next(item for item in range(60) if item not in row.indices)
+
+    def weigh(weighting: Weighting) -> NDArray[np.float64]:
+        weights = weighed(row, weighting)
+        weights[new] = 3 * float(np.median(weighting.weigh(row)))
+        return weights
+
     query = Query("u0", n=40, activity=acted(Event("u0", many.items.id(new))))
     answer = Recommender(many).recommend(query)
     assert answer.source is Source.FOLD_IN
     seen = {*row.indices.tolist(), new}
-    expected = best(many, solved(many, weights), set(range(60)) - seen)
+    expected = best(many, solved(many, weigh), set(range(60)) - seen)
     assert answer.items[: len(expected)] == expected[:40]
     assert new not in answer.items
 
 
 def test_an_unknown_users_play_counts_three_medians_of_all_weights(many: Model) -> None:
-    weights = np.zeros(len(many.items))
-    weights[5] = 3 * np.median(many.weighting.weigh(many.user_items))
+    def weigh(weighting: Weighting) -> NDArray[np.float64]:
+        weights = np.zeros(len(many.items))
+        weights[5] = 3 * np.median(weighting.weigh(many.user_items))
+        return weights
+
     query = Query("nobody", n=40, activity=acted(Event("nobody", "i5")))
     answer = Recommender(many).recommend(query)
     assert answer.source is Source.FOLD_IN
-    assert answer.items == best(many, solved(many, weights), set(range(60)) - {5})[:40]
+    assert answer.items == best(many, solved(many, weigh), set(range(60)) - {5})[:40]
 
 
 def test_a_dislike_leaves_the_taste_and_every_rung(many: Model) -> None:
     recommender = Recommender(many)
     row = many.user_items.take(np.array([0]))
     item = int(row.indices[0])
-    weights = np.zeros(len(many.items))
-    weights[row.indices] = many.weighting.weigh(row)
-    weights[item] = 0
+
+    def weigh(weighting: Weighting) -> NDArray[np.float64]:
+        weights = weighed(row, weighting)
+        weights[item] = 0
+        return weights
+
     activity = acted(Event("u0", many.items.id(item), EventType.DISLIKE))
     answer = recommender.recommend(Query("u0", n=60, activity=activity, include_seen=True))
-    expected = best(many, solved(many, weights), set(range(60)) - {item})
+    expected = best(many, solved(many, weigh), set(range(60)) - {item})
     assert answer.items[: len(expected)] == expected
     for strategy in Strategy:
         query = Query("u0", n=60, activity=activity, include_seen=True, strategy=strategy)
@@ -73,7 +85,7 @@ def test_a_skip_of_an_unheard_artist_hides_it_and_leaves_the_taste_alone(many: M
 
 def test_skips_use_up_the_weight_of_an_artist(many: Model) -> None:
     row = many.user_items.take(np.array([0]))
-    item = int(row.indices[many.weighting.weigh(row).argmax()])
+    item = int(row.indices[als_of(many).weighting.weigh(row).argmax()])
     skip = Event("u0", many.items.id(item), EventType.SKIP)
     answers = [
         Recommender(many).recommend(Query("u0", n=20, activity=acted(*[skip] * number)))
@@ -91,13 +103,13 @@ def test_a_users_vector_is_solved_once_for_the_same_events(
     many: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     solved_rows = []
-    fold_in = Model.fold_in
+    fold_in = Model.fold_in_weights
 
-    def counted(model: Model, rows: UserItems, *rest: Any) -> NDArray[np.float32]:
-        solved_rows.append(rows.n_users)
-        return fold_in(model, rows, *rest)
+    def counted(model: Model, rows: Sequence[UserItems]) -> NDArray[np.float32]:
+        solved_rows.append(rows[0].n_users)
+        return fold_in(model, rows)
 
-    monkeypatch.setattr(Model, "fold_in", counted)
+    monkeypatch.setattr(Model, "fold_in_weights", counted)
     recommender, activity = Recommender(many), acted(Event("u0", "i1"))
     first, again, more = (Query("u0", n=n, activity=activity) for n in (5, 5, 7))
     answers = [plain_answer(recommender.recommend(query)) for query in (first, again, more)]

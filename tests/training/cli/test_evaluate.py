@@ -76,6 +76,44 @@ def test_the_tables_show_the_same_figures(sample: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.slow
+def test_contenders_are_chosen_by_name_and_search_their_options(
+    sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = [*of_sample(sample), "--contenders", "ease, item-knn-searched,item-knn", "--k", "5"]
+    result = evaluate(capsys, *tokens)
+    assert list(result["models"]) == ["ease", "item-knn-searched", "item-knn", "als"]
+    assert "search" not in result["asked"]["item-knn"]
+    for name in ("ease", "item-knn-searched"):
+        asked = result["asked"][name]
+        best = dict(max(asked["search"]["tried"], key=lambda one: one["ndcg"]))
+        assert asked["search"]["ndcg"] == best.pop("ndcg")
+        assert all(asked.get(option, 0.0) == value for option, value in best.items())
+        assert asked["search"]["objective"] == "NDCG@5"
+    assert main(["evaluate", *QUICK, *tokens]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"ease: relative regularization {result['asked']['ease']['relative_regularization']:g}"
+        in (shown)
+    )
+    assert evaluate(capsys, *tokens) == result
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("item-knn,eese", "there is no contender 'eese'; did you mean 'ease'?"),
+        (" , ", "--contenders names none; known are popularity,"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_a_wrong_contender_is_refused_before_the_data_are_read(
+    command: str, names: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, *of_table(tmp_path / "missing.csv"), "--contenders", names]) == 1
+    assert message in error_of(capsys)
+
+
+@pytest.mark.slow
 def test_a_file_gets_what_stdout_would_get(
     sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

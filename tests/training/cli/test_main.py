@@ -30,7 +30,10 @@ COMMAND = (sys.executable, "-m", "training")
     [
         ["train", "--prest", "default"],
         ["train", "--preset", "best"],
-        ["train", "--factors", "0"],
+        ["train", "--factors", "-1"],
+        ["train", "--linear-rank", "-1"],
+        ["train", "--linear-rank", "8", "--linear-weight", "0"],
+        ["train", "--linear-rank", "8", "--linear-weighting", "bm25"],
         ["train", "--factors", "many"],
         ["train", "--factors", "4", "--factors", "8"],
         ["train", "--b", "1.5"],

@@ -65,6 +65,7 @@ def test_models_list_shows_what_a_version_was_made_of_in_a_narrow_terminal(
         ["dataset", "lastfm-1k"],
         ["period", "2005-02-14", "to", "2009-06-19"],
         ["preset", "default"],
+        ["blocks", "als"],
         ["NDCG@10", "0.2565"],
     ]
 

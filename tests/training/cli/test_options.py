@@ -8,6 +8,7 @@ import pytest
 from app.model.weighting import WeightingName
 from training.cli.options import (
     BaseOptions,
+    LinearWeightingName,
     PlanOptions,
     PresetName,
     RecipeOptions,
@@ -15,8 +16,9 @@ from training.cli.options import (
     SplitOptions,
 )
 from training.errors import TrainingError
+from training.fitting.hyperparameters import LINEAR_WEIGHTINGS, LinearParameters
 from training.measuring.experiment import Plan
-from training.presets import DEFAULT, PRESETS, REFERENCE
+from training.presets import DEFAULT, LINEAR, PRESETS, REFERENCE, changed
 from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
 from training.splitting.splits import SPLITS
 from training.splitting.timed import GlobalTime, LeaveLastOut
@@ -58,9 +60,61 @@ def test_either_regularization_takes_the_place_of_the_presets() -> None:
         RecipeOptions(regularization=0.3, relative_regularization=0.3).recipe()
 
 
+def test_a_rank_adds_a_linear_block_and_0_leaves_it_out() -> None:
+    assert DEFAULT.parameters.linear is None
+    options = RecipeOptions(
+        factors=0,
+        linear_rank=64,
+        linear_share=0.3,
+        linear_c=0.0,
+        linear_beta=0.5,
+        linear_item_exponent=-0.2,
+        linear_weighting=LinearWeightingName("binary"),
+        linear_weight=3.0,
+        linear_user_exponent=0.5,
+    )
+    recipe = options.recipe()
+    assert recipe.parameters == replace(
+        DEFAULT.parameters,
+        factors=0,
+        linear=LinearParameters(
+            rank=64,
+            share=0.3,
+            c=0.0,
+            beta=0.5,
+            item_exponent=-0.2,
+            weighting=WeightingName.BINARY,
+            weight=3.0,
+            user_exponent=0.5,
+        ),
+    )
+    linear = recipe.parameters.linear
+    assert linear is not None
+    assert type(linear.weighting) is WeightingName
+    known = {name for name in vars(options) if name.startswith(LINEAR)}
+    assert known == {LINEAR + field.name for field in fields(LinearParameters)}
+    assert RecipeOptions(linear_rank=0).recipe() == DEFAULT
+    changes = {"linear_weight": 2.0, "linear_rank": 32}
+    assert changed(recipe, changes).parameters.linear == replace(linear, weight=2.0, rank=32)
+    alone = changed(recipe, {"linear_rank": 0, "factors": 8}).parameters
+    assert (alone.linear, alone.factors) == (None, 8)
+
+
+@pytest.mark.parametrize("rank", [{}, {"linear_rank": 0}])
+def test_an_option_of_the_linear_block_needs_one(rank: dict[str, int]) -> None:
+    with pytest.raises(TrainingError, match="--linear-item-exponent does nothing without a linear"):
+        RecipeOptions(linear_item_exponent=0.2, **rank).recipe()  # type: ignore[arg-type]
+
+
+def test_no_factors_and_no_linear_block_are_refused() -> None:
+    with pytest.raises(TrainingError, match="factors has to be at least 1, not 0"):
+        RecipeOptions(factors=0).recipe()
+
+
 def test_the_choices_are_those_of_the_tables() -> None:
     assert [str(name) for name in SplitName] == list(SPLITS)
     assert [str(name) for name in PresetName] == list(PRESETS)
+    assert [str(name) for name in LinearWeightingName] == list(LINEAR_WEIGHTINGS)
 
 
 def test_each_option_of_a_split_can_be_given_and_is_a_field_of_it() -> None:

@@ -134,6 +134,35 @@ def test_a_sentence_says_who_is_better_and_how_sure_that_is(
     assert f"\n{sentence}\n" in shown(replace(figures, comparisons=[comparison]), width=200)
 
 
+@pytest.mark.parametrize(("p", "how"), [(1e-9, "ahead of"), (0.3, "level with")])
+def test_a_contender_that_is_ahead_has_a_line_of_its_own(
+    figures: Figures, p: float, how: str
+) -> None:
+    assert "ahead of" not in shown(figures)
+    ahead = replace(
+        figures,
+        models={**figures.models, "item-knn": {k: estimates(0.2150) for k in (1, 5, 10, 20)}},
+        comparisons=[replace(one, p_value=p) for one in figures.comparisons],
+    )
+    assert f"item-knn is {how} als in NDCG@10: 0.2150 against 0.2057, p" in shown(ahead)
+    # The same recommender with other users is no other model.
+    served = replace(ahead, asked={"item-knn": {"strategy": "auto"}})
+    assert "in NDCG@10: " not in shown(served)
+
+
+def test_a_search_of_a_contender_is_told_in_a_line(figures: Figures) -> None:
+    options = {"strategy": "item-knn", "similarity": "bm25", "neighbours": 50}
+    tried = {"objective": "NDCG@10", "users": 1800, "ndcg": 0.2, "tried": [{}, {}, {}]}
+    told = shown(replace(figures, asked={"item-knn": {**options, "search": tried}}), width=200)
+    assert (
+        "item-knn: similarity bm25, neighbours 50; NDCG@10 0.2000 on 1,800 validation users, the "
+        "best of 3"
+    ) in told
+    none = {"objective": "NDCG@10", "users": 0, "ndcg": None, "tried": []}
+    told = shown(replace(figures, asked={"item-knn": {**options, "search": none}}), width=200)
+    assert "neighbours 50; there was no validation part to choose by" in told
+
+
 def test_a_single_contender_without_bands_is_a_short_table(figures: Figures) -> None:
     alone = replace(
         figures,

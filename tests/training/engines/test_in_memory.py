@@ -69,7 +69,7 @@ def test_a_source_and_a_recipe_become_what_is_published(source: Source, tmp_path
     published = publish(built.model, models, card=built.card, report=built.report)
     opened = open_model(models / published.version)
     assert opened.card["metrics"]["measured_on"].startswith("a split of the same data")
-    assert opened.event_unit.multiple == 2.0
+    assert opened.event_units[0].multiple == 2.0
     for name, array in arrays_of(built.model).items():
         assert arrays_of(opened)[name].tobytes() == array.tobytes(), name
 

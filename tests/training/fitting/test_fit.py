@@ -16,6 +16,7 @@ from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from tests.builders import (
     PARAMETERS,
+    als_of,
     dense_of,
     interactions_of,
     random_model,
@@ -179,11 +180,12 @@ def test_with_a_half_life_users_fade_and_artists_do_not(
     np.testing.assert_array_equal(model.item_factors, plain.item_factors)
     np.testing.assert_array_equal(dense_of(model.user_items), dense_of(plain.user_items))
     assert model.user_items.recency is not None
-    weights = model.weighting.weigh(model.user_items) * model.user_items.recency
+    weights = als_of(model).weighting.weigh(model.user_items) * model.user_items.recency
+    faded = replace(plain.user_items, plays=weights.astype(np.float32))
     assert not np.array_equal(model.user_factors, plain.user_factors)
     for vectors in (
         model.fold_in(model.user_items),
-        model.fold_in(plain.user_items, weights.astype(np.float32)),
+        model.fold_in_weights([faded]),
     ):
         # Folded in from an unchanged history, everyone has the vector that they have.
         np.testing.assert_array_equal(vectors, model.user_factors)
@@ -195,15 +197,15 @@ def test_an_event_beside_a_faded_history_counts_in_whole_weights(rng: np.random.
     items, plays = model.user_items.row(0)
     recency = model.user_items.recency_of(0)
     assert recency is not None
-    whole = model.weighting.weigh(only_row(items, plays))
+    whole = als_of(model).weighting.weigh(only_row(items, plays))
     new = int(np.setdiff1d(np.arange(20), items)[0])
     expected = np.zeros(20)
     expected[items] = whole * recency
-    expected[new] = model.event_unit.multiple * np.median(whole)
+    expected[new] = model.event_units[0].multiple * np.median(whole)
     row = user_items_of(expected[None])
     activity = Activity(units={model.items.id(new): 1.0}, seen=frozenset({model.items.id(new)}))
     (vector,) = Recommender(model).tastes([Query("u0", activity=activity)])
-    np.testing.assert_allclose(vector, model.fold_in(row, row.plays)[0], rtol=1e-5)
+    np.testing.assert_allclose(vector, model.fold_in_weights([row])[0], rtol=1e-5)
 
 
 def only_row(items: NDArray[np.int32], plays: NDArray[np.float32]) -> UserItems:

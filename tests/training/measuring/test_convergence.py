@@ -10,6 +10,7 @@ from app.recommend.query import Strategy
 from tests.builders import PARAMETERS, checkerboard_interactions, interactions_of, random_plays
 from training.errors import NothingToMeasure
 from training.fitting.fit import fit_model
+from training.fitting.hyperparameters import LinearParameters
 from training.measuring.convergence import (
     Validation,
     enough,
@@ -42,6 +43,19 @@ def test_the_curve_ends_at_what_evaluation_measures_of_the_trained_model(
         model = fit_model(fold.train, replace(PARAMETERS, iterations=iterations))
         evaluation = evaluate(model, fold, {"als": Contender(Strategy.AUTO)}, k=5)
         assert curve[iterations - 1] == evaluation.values("als")["ndcg"]
+
+
+def test_the_linear_block_is_in_every_value_of_the_curve(rng: np.random.Generator) -> None:
+    fold = fold_of(rng)
+    both = replace(PARAMETERS, iterations=2, linear=LinearParameters(rank=6))
+    alone = replace(both, factors=0)
+    for parameters, length in ((both, 2), (alone, 1)):
+        curve = follow(Validation(fold, k=5), parameters, never)
+        model = fit_model(fold.train, parameters)
+        evaluation = evaluate(model, fold, {"als": Contender(Strategy.AUTO)}, k=5)
+        assert len(curve) == length
+        assert curve[-1] == evaluation.values("als")["ndcg"]
+    assert measure_convergence(Validation(fold, k=5), alone, patience=3).iterations == 1
 
 
 @pytest.mark.slow

@@ -47,17 +47,19 @@ def test_lists_equal_a_loop_over_cosines(rng: np.random.Generator) -> None:
         assert listed.tolist() == order[:5]
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "bm25"])
+@pytest.mark.parametrize("similarity", ["cosine", "tf-idf", "bm25"])
 def test_neighbours_are_those_of_implicit(similarity: Similarity, rng: np.random.Generator) -> None:
     from implicit.nearest_neighbours import (  # noqa: PLC0415 - takes a second to load
         BM25Recommender,
         CosineRecommender,
+        TFIDFRecommender,
     )
     from scipy import sparse  # noqa: PLC0415
 
     train = interactions_of(random_plays(rng))
     plays = dense_of(train.user_items).astype(np.float64)
-    theirs = BM25Recommender(K=7) if similarity == "bm25" else CosineRecommender(K=7)
+    kinds = {"cosine": CosineRecommender, "tf-idf": TFIDFRecommender, "bm25": BM25Recommender}
+    theirs = kinds[similarity](K=7)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of a format that it made itself
         theirs.fit(
@@ -75,7 +77,7 @@ def test_ties_break_by_lower_index() -> None:
     assert lists_of(small_model(train), train, 2)[2].tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "bm25"])
+@pytest.mark.parametrize("similarity", ["cosine", "tf-idf", "bm25"])
 def test_lists_hold_each_unseen_training_item_once(
     similarity: Similarity, rng: np.random.Generator
 ) -> None:
@@ -125,7 +127,26 @@ def test_neighbours_do_not_depend_on_threads(rng: np.random.Generator) -> None:
     assert np.array_equal(one.toarray(), two.toarray())
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "tf-idf", "bm25"])
+def test_shrinkage_lessens_what_rests_on_few_users(
+    similarity: Similarity, rng: np.random.Generator
+) -> None:
+    # More items than one block of the computation has.
+    train = interactions_of(random_plays(rng, n_users=30, n_items=300, density=0.1)).user_items
+    listens = dense_of(train) > 0
+    common = listens.T.astype(np.float64) @ listens
+    whole = ItemKnn(similarity, neighbours=300).fit(train).toarray()
+    shrunk = ItemKnn(similarity, neighbours=300, shrinkage=4.0).fit(train).toarray()
+    assert shrunk == pytest.approx(whole * common / (common + 4.0))
+    few = ItemKnn(similarity, neighbours=5, shrinkage=4.0).fit(train)
+    assert np.diff(few.indptr).max() == 5
+    for row in (0, 150, 299):
+        expected = np.sort(shrunk[row])[::-1][:5]
+        assert np.sort(few[[row]].toarray()[0])[::-1][:5] == pytest.approx(expected)
+
+
 def test_the_manifest_says_how_lists_were_made() -> None:
+    assert ItemKnn(shrinkage=3.0).to_manifest()["shrinkage"] == 3.0
     assert ItemKnn("bm25", 50).to_manifest() == {
         "strategy": "item-knn",
         "similarity": "bm25",
@@ -135,7 +156,11 @@ def test_the_manifest_says_how_lists_were_made() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"similarity": "jaccard"}, "cosine or bm25, not 'jaccard'"), ({"neighbours": 0}, "not 0")],
+    [
+        ({"similarity": "jaccard"}, "tf-idf or bm25, not 'jaccard'"),
+        ({"neighbours": 0}, "not 0"),
+        ({"shrinkage": -1.0}, "at least 0, not -1"),
+    ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TrainingError, match=message):

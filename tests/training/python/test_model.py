@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 
 import encore
+from app.model.weighting import WeightingName
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query
 from tests.training.python.conftest import SIZE
 from training.cli import main
+from training.fitting.hyperparameters import LinearParameters
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,11 @@ def test_wrong_questions_are_refused(
         ({"alpha": None}, "alpha has to be a number, not None"),
         ({"alpha": -1}, "alpha has to be above 0"),
         ({"weighting": "tf"}, "no weighting 'tf'; known are raw, binary"),
+        (
+            {"linear_rank": 4, "linear_weighting": "bm25"},
+            "no linear_weighting 'bm25'; known are log",
+        ),
+        ({"linear_rank": 4.5}, "linear_rank has to be a whole number, not 4.5"),
         ({"regularization": 1, "relative_regularization": 1}, "regularization or relative_reg"),
         ({"min_user_records": 1000}, "min_user_records 1000, .* leave nothing"),
         ({"half_life": 3}, "a half-life needs the time of each record"),
@@ -131,6 +138,8 @@ def test_hyperparameters_may_be_of_numpy_and_change_the_recipe(board: pl.DataFra
     fixed = data.with_changes({"regularization": 0.5, "weighting": "log"}, "fit").parameters
     assert (fixed.regularization, fixed.regularization_is_relative) == (0.5, False)
     assert fixed.weighting == "log"
+    linear = data.with_changes({"linear_rank": 4, "linear_weighting": "binary"}, "fit").parameters
+    assert linear.linear == LinearParameters(rank=4, weighting=WeightingName.BINARY)
 
 
 def test_artists_known_by_name_are_left_out_while_reading(tmp_path: Path) -> None:

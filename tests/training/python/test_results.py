@@ -68,6 +68,16 @@ def test_the_same_lists_of_ones_own_get_the_same_values(results: encore.Results)
 
 
 @pytest.mark.slow
+def test_names_choose_contenders_of_encore(data: encore.Data) -> None:
+    measured = encore.measure(data, ["ease", "popularity"], k=5)
+    assert list(measured.figures.models) == ["ease", "popularity", "als"]
+    assert measured.to_json()["asked"]["ease"]["search"]["tried"]
+    with pytest.raises(encore.EncoreError, match="there is no contender 'eas'; did you mean"):
+        encore.measure(data, ["eas"])
+    with pytest.raises(encore.EncoreError, match="a dict from name to contender, or a list"):
+        encore.measure(data, "ease")
+
+
 def test_als_is_compared_with_each_of_the_others(results: encore.Results) -> None:
     compared = results.comparisons
     assert set(compared["first"]) == {"als"}

@@ -144,6 +144,23 @@ def test_figures_stand_with_their_intervals_and_the_best_is_marked(small_page: s
     assert f"0.100 <small>(0.090{DASH}0.110)</small>" in theirs
 
 
+def test_what_a_contender_chose_is_told() -> None:
+    tried = {"objective": "NDCG@10", "users": 1800, "ndcg": 0.2, "tried": [{}, {}]}
+    none = {"objective": "NDCG@10", "users": 0, "ndcg": None, "tried": []}
+    options = {"strategy": "ease", "relative_regularization": 3.0}
+    for search, says in (
+        (
+            tried,
+            "chosen from 2 sets of options by NDCG@10 on 1,800 validation users, where it reached "
+            "0.200.",
+        ),
+        (none, "there was no validation part to choose by."),
+    ):
+        study = small_study(models=("als", "ease"), asked={"ease": {**options, "search": search}})
+        words = Page(render(study)).words
+        assert f"strategy ease, relative regularization 3; {says}" in words
+
+
 def test_what_fell_out_is_counted(small_page: str) -> None:
     words = Page(small_page).words
     assert "rows in the files 12,345" in words

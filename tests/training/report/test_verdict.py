@@ -93,13 +93,22 @@ def test_half_of_the_places_is_counted_from_the_exposure() -> None:
     assert answer.sentences[1].endswith("half of the places in its lists go to 1 artist.")
 
 
-def test_a_model_that_does_better_still_is_named() -> None:
+def test_a_model_that_is_ahead_is_named() -> None:
     models = {
         "popularity": {10: estimates(0.1)},
         "item-knn": {10: estimates(0.3)},
         "als": {10: estimates(0.2)},
     }
-    assert "item-kNN does better still, with 0.300." in verdict_with(models, []).sentences
+    says = "item-kNN is ahead of ALS in NDCG@10: 0.300 against 0.200"
+    assert f"{says}." in verdict_with(models, []).sentences
+    tests = [Comparison("als", "item-knn", "ndcg", Estimate(-0.1), 0.01)]
+    assert f"{says}, p\xa0=\xa00.010." in verdict_with(models, tests).sentences
+
+
+def test_a_model_that_is_ahead_is_named_without_a_popular_one() -> None:
+    models = {"ease": {10: estimates(0.3)}, "als": {10: estimates(0.2)}}
+    answer = verdict_with(models, [])
+    assert "EASE is ahead of ALS in NDCG@10: 0.300 against 0.200." in answer.sentences
 
 
 def test_a_model_that_is_ahead_by_chance_is_called_level() -> None:
@@ -110,7 +119,8 @@ def test_a_model_that_is_ahead_by_chance_is_called_level() -> None:
     }
     tests = [Comparison("als", "item-knn", "ndcg", Estimate(-0.001), 0.5)]
     answer = verdict_with(models, tests)
-    assert any(text.startswith("item-kNN is level with ALS at 0.201") for text in answer.sentences)
+    says = "item-kNN is level with ALS in NDCG@10: 0.201 against 0.200"
+    assert any(text.startswith(says) for text in answer.sentences)
 
 
 def test_the_tiles_compare_the_two() -> None:

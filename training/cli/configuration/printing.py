@@ -16,7 +16,7 @@ from training.cli.configuration.sections import in_sections
 from training.cli.configuration.values import masked, to_toml
 from training.datasets import DATASETS, DatasetOptions, option_names
 from training.measuring.experiment import Plan
-from training.presets import Preset
+from training.presets import LINEAR, Preset
 from training.splitting.splits import MadeHere
 
 _WIDTH: Final = 98
@@ -33,6 +33,8 @@ def effective(preset: Preset, plan: Plan | None) -> dict[str, Any]:
     holds = {"preset": preset.name, **asdict(preset.filters), **asdict(preset.parameters)}
     if holds.pop("regularization_is_relative"):
         holds["relative_regularization"] = holds.pop("regularization")
+    linear = holds.pop("linear") or {}
+    holds |= {f"{LINEAR}{name}": value for name, value in linear.items()}
     if plan is not None:
         split = preset.split
         holds |= {"k": plan.k, "sample_users": plan.sample, "patience": plan.patience}

@@ -169,10 +169,10 @@ PASSWORD = "postgresql://u:secret@h/db"
         ("data = 3", "data is 3; expected a section, [data]"),
         (
             "[recipe]\nfactors = 'many'",
-            "[recipe] factors is 'many'; expected a whole number of at least 1 and at most 4096",
+            "[recipe] factors is 'many'; expected a whole number of at least 0 and at most 4096",
         ),
         ("[recipe]\nfactors = '8'", "[recipe] factors is '8'; expected a whole number"),
-        ("[recipe]\nfactors = 0", "[recipe] factors is 0; expected a whole number of at least 1"),
+        ("[recipe]\nfactors = -1", "[recipe] factors is -1; expected a whole number of at least 0"),
         ("[recipe]\nfactors = true", "[recipe] factors is true; expected a whole number"),
         ("[recipe]\nalpha = nan", "[recipe] alpha is nan; expected a number above 0"),
         ("[recipe]\nalpha = [1]", "[recipe] alpha is [1]; expected a number above 0"),

@@ -30,6 +30,8 @@ TIMED = ["--split", "global-time", "--at", "2009-01-01T00:00:00"]
         ["--regularization", "1.5", "--seed", "4", "--half-life", "30", "--top-users", "5"],
         ["--events", "sqlite:///e.db", "--data-until", "2009-01-01T00:00:00+02:00"],
         ["--no-events"],
+        ["--factors", "0", "--linear-rank", "9", "--linear-weighting", "binary"],
+        ["--linear-rank", "0"],
     ],
 )
 def test_what_is_printed_reads_back_to_the_same(
@@ -53,6 +55,10 @@ def test_each_value_has_its_origin(
     assert "alpha = 2.0 # command line" in lines
     assert 'models = "/m" # ENCORE_MODELS' in lines
     assert 'weighting = "bm25" # default' in lines
+    lines = printed(capsys, "--linear-rank", "9").splitlines()
+    assert "linear_rank = 9 # command line" in lines
+    assert "linear_share = 0.6 # default" in lines
+    assert 'linear_weighting = "log" # default' in lines
 
 
 def test_what_is_not_set_is_said_shortly(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,8 +68,9 @@ def test_what_is_not_set_is_said_shortly(capsys: pytest.CaptureFixture[str]) -> 
     comments = [line for line in lines if line.startswith("#")]
     assert comments == [
         "# not set: data, user_id, events, data_until",
-        "# not set: top_users, regularization",
-        "# not set: folds, at, patience",
+        "# not set: top_users, regularization, linear_rank, linear_share, linear_c, linear_beta,",
+        "# linear_item_exponent, linear_weighting, linear_weight, linear_user_exponent",
+        "# not set: folds, at, patience, contenders",
         "# not set: search, json",
     ]
     assert not any("user_column" in line for line in lines)

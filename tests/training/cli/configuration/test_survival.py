@@ -32,6 +32,9 @@ _TEXTS: Final = {
     "thousands": [".", ","],
     "timestamp_format": ["%d/%m/%Y %H:%M", "%Y%m%d"],
     "events": ["sqlite:////e.db", "postgresql://u@h/db"],
+    "contenders": ["ease", "item-knn,ease"],
+    # With 0 the other options of the block would do nothing.
+    "linear_rank": ["1", "7", "4096"],
 }
 # Options that are not given together with others, and what they do nothing without.
 _ALONE: Final = {
