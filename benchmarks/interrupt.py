@@ -74,7 +74,7 @@ class Ending:
         if self.status == 0 or self.is_of_python:
             return ""
         if self.status != 128 + signal.SIGINT:
-            return f"status {self.status}: {self.lines[-1:]}"
+            return f"status {self.status}: {list(self.lines)}"
         if list(self.lines) != [INTERRUPTED]:
             return f"stderr: {list(self.lines)}"
         return f"left behind: {self.left}" if self.left else ""

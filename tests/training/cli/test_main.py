@@ -228,6 +228,27 @@ def test_ctrl_c_at_any_moment_is_one_line(delay: float, presses: int, sample: Pa
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("status", [128 + signal.SIGINT, 128 + signal.SIGTERM, 3])
+def test_a_stopped_command_does_not_wait_for_threads(status: int) -> None:
+    # Was wrong: an interpreter that ends around threads in compiled code may abort the process.
+    code = (
+        "import sys, threading, time\n"
+        "from training.__main__ import leave\n"
+        "def last():\n"
+        f"    time.sleep({20 if status > 128 else 0.1})\n"
+        "    print('thread has ended', flush=True)\n"
+        "threading.Thread(target=last).start()\n"
+        "print('written before')\n"
+        f"leave({status})\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == status
+    waited = ["thread has ended"] if status == 3 else []
+    assert ended.stdout.splitlines() == ["written before", *waited]
+
+
 @pytest.mark.parametrize("module", ["cyclopts", "polars"])
 def test_without_the_extra_one_sentence_says_how_to_install_it(module: str, tmp_path: Path) -> None:
     # Was wrong: a traceback.
