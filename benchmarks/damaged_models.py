@@ -41,6 +41,8 @@ _CLIENTS: Final = 2
 _USERS: Final = 40
 _N: Final = 8
 _LOOKS: Final = 12
+# So many wrong answers of a round are told.
+_EXAMPLES: Final = 3
 
 Lists = Mapping[str, Mapping[str, list[tuple[str, float]]]]
 
@@ -96,10 +98,27 @@ class Clients:
             time.sleep(0.002)
 
 
-def lists_of(server: Server) -> dict[str, list[tuple[str, float]]]:
-    """Returns the list of each user, as the service answers it now."""
-    answers = {f"u{user}": server.get(f"/recommend/u{user}?n={_N}") for user in range(_USERS)}
-    return {user: pairs_of(answer) for user, (_, answer) in answers.items()}
+def lists_of(server: Server, version: str) -> dict[str, list[tuple[str, float]]]:
+    """Returns the list of each user, as the workers that serve a version answer it.
+
+    A busy machine lets one worker answer all looks at the versions in service, so that another
+    worker may still be about to change; its answers are asked for again.
+
+    Raises:
+        AssertionError: no answer was of that version in time.
+    """
+    found: dict[str, list[tuple[str, float]]] = {}
+    for user in (f"u{number}" for number in range(_USERS)):
+
+        def is_answered(user: str = user) -> bool:
+            status, answer = server.get(f"/recommend/{user}?n={_N}")
+            if status != 200 or answer["model_version"] != version:
+                return False
+            found[user] = pairs_of(answer)
+            return True
+
+        eventually(is_answered)
+    return found
 
 
 def pairs_of(answer: Any) -> list[tuple[str, float]]:
@@ -186,8 +205,10 @@ class Folder:
                 remove(path)
 
 
-def run_round(server: Server, folder: Folder, kind: str, rng: np.random.Generator) -> Counter[str]:
-    """Damages a version once; returns the counts.
+def run_round(
+    server: Server, folder: Folder, kind: str, rng: np.random.Generator, wrong: list[str]
+) -> Counter[str]:
+    """Damages a version once; returns the counts, and adds to what was wrong.
 
     Raises:
         AssertionError: the service did not go on with the good version.
@@ -215,6 +236,7 @@ def run_round(server: Server, folder: Folder, kind: str, rng: np.random.Generato
         folder.mend()
     counts = clients.counts
     counts["wrong"] = len(clients.wrong)
+    wrong.extend(f"{kind}: {one}" for one in clients.wrong[:_EXAMPLES])
     counts["deaths"] = deaths(server) - before
     counts["secrets in answers"] = sum(SECRET in detail for detail in details)
     counts["rounds"] = 1
@@ -236,6 +258,7 @@ def damage_models(
     """
     kinds = [*BEFORE, *POINTER, *SERVED]
     result: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
+    wrong: list[str] = []
     with tempfile.TemporaryDirectory() as place:
         folder = Folder(Path(place))
         arguments = ("--workers", str(_WORKERS), "--poll-seconds", "0.05")
@@ -245,18 +268,19 @@ def damage_models(
             for version in (folder.other, folder.good):
                 folder.point_at(version)
                 eventually(lambda: all_serve(server, version))  # noqa: B023
-                folder.lists[version] = lists_of(server)
+                folder.lists[version] = lists_of(server, version)
             folder.mend()
             for number in range(rounds):
                 kind = kinds[number % len(kinds)]
                 rng = np.random.default_rng((seed, number))
-                result[kind].update(run_round(server, folder, kind, rng))
+                result[kind].update(run_round(server, folder, kind, rng, wrong))
                 say(f"{number + 1}/{rounds} {kind}: {dict(result[kind])}")
             status, _ = server.end()
             logged = str(log)
     return {
         "by kind": {kind: dict(counts) for kind, counts in result.items()},
         "total": dict(sum(result.values(), Counter[str]())),
+        "examples of wrong answers": wrong,
         "exit status": status,
         "tracebacks": logged.count("Traceback"),
         "secrets in the log": logged.count(SECRET),
