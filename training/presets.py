@@ -10,7 +10,7 @@ from app.model.weighting import WeightingName
 from app.recommend.query import PopularityBy, Strategy
 from training.data.filters import Filters
 from training.errors import TrainingError
-from training.fitting.hyperparameters import LinearParameters, Parameters
+from training.fitting.hyperparameters import LINEAR, LinearParameters, Parameters
 from training.measuring.contenders import named
 from training.measuring.evaluation import Contender, GivesLists
 from training.splitting.drawn import RandomPerUser
@@ -91,8 +91,6 @@ PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in (DEFAU
 
 # The form of the regularization that is a share of the noise scale.
 RELATIVE: Final = "relative_regularization"
-# The hyperparameters of the linear block, by the names of its fields with this before them.
-LINEAR: Final = "linear_"
 # What ``changed`` takes: hyperparameters, the seed among them, and filters.
 HYPERPARAMETERS: Final = (
     *(

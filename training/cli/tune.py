@@ -179,7 +179,9 @@ def _interrupted(state: Path, finished: int) -> str:
 
 def _winner(found: Search, seed: int) -> Parameters:
     """Returns the winner's hyperparameters."""
-    values = found.options() | {"weighting": WeightingName(found.options()["weighting"])}
+    values = found.options()
+    if "weighting" in values:  # an option has an enumeration
+        values["weighting"] = WeightingName(values["weighting"])
     return RecipeOptions(seed=seed, **values).recipe().parameters
 
 

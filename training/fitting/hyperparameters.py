@@ -13,6 +13,8 @@ from app.model.weighting import WeightingName
 from training.errors import TrainingError
 from training.fitting.confidence import noise_scale
 
+# In options, the names of the hyperparameters of the linear block have this before them.
+LINEAR: Final = "linear_"
 # Weightings of the linear block: the others weight items or users, which the block does itself.
 LINEAR_WEIGHTINGS: Final = (WeightingName.LOG, WeightingName.BINARY)
 

@@ -15,11 +15,11 @@ from training.data.filters import Filters
 from training.data.interactions import Interactions
 from training.datasets.reading.ids import NAME_PREFIX
 from training.errors import TrainingError
-from training.fitting.hyperparameters import LINEAR_WEIGHTINGS, LinearParameters, Parameters
+from training.fitting.hyperparameters import LINEAR, LINEAR_WEIGHTINGS, LinearParameters, Parameters
 from training.numbers import count
 from training.pipeline import Prepared
 from training.pipeline import prepare as filtered
-from training.presets import DEFAULT, FILTERS, HYPERPARAMETERS, LINEAR, PRESETS, Preset, changed
+from training.presets import DEFAULT, FILTERS, HYPERPARAMETERS, PRESETS, Preset, changed
 from training.python.plays import Plays
 from training.python.wording import (
     check_kind,

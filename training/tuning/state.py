@@ -206,5 +206,6 @@ def result_of(study: optuna.Study, objective: Mapping[str, Any]) -> Search:
         best=max(range(len(trials)), key=lambda number: trials[number].ndcg),
         k=objective["k"],
         users=objective["users"],
-        space=Space.model_validate(objective["space"]).describe(),
+        # A search of a version without blocks was one of ALS.
+        space=Space.model_validate({"blocks": ["als"]} | objective["space"]).describe(),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from training.fitting.hyperparameters import LINEAR
 from training.measuring.convergence import enough
 
 
@@ -59,8 +60,9 @@ class Search:
         return self.trials[self.best]
 
     def options(self) -> dict[str, Any]:
-        """Returns the winner as options of the recipe."""
-        return {**self.winner.parameters, "iterations": self.winner.iterations}
+        """Returns the winner as options of the recipe; a block that it lacks has no columns."""
+        none = dict.fromkeys(("factors", f"{LINEAR}rank"), 0)
+        return {**none, **self.winner.parameters, "iterations": self.winner.iterations}
 
     def to_json(self) -> dict[str, Any]:
         """Returns the search for ``tune --json``."""

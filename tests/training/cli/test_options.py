@@ -16,9 +16,9 @@ from training.cli.options import (
     SplitOptions,
 )
 from training.errors import TrainingError
-from training.fitting.hyperparameters import LINEAR_WEIGHTINGS, LinearParameters
+from training.fitting.hyperparameters import LINEAR, LINEAR_WEIGHTINGS, LinearParameters
 from training.measuring.experiment import Plan
-from training.presets import DEFAULT, LINEAR, PRESETS, REFERENCE, changed
+from training.presets import DEFAULT, PRESETS, REFERENCE, changed
 from training.splitting.drawn import HeldOutUsers, KFold, RandomPerUser
 from training.splitting.splits import SPLITS
 from training.splitting.timed import GlobalTime, LeaveLastOut

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from app.model.weighting import WeightingName
 from tests.builders import interactions_of, random_plays
 from training.errors import TrainingError
+from training.fitting.hyperparameters import LinearParameters
 from training.presets import DEFAULT
-from training.tuning.space import Space, rounded
+from training.tuning.space import DIMENSIONS, BlockName, Space, rounded
 
 
 def write(folder: Path, text: str) -> Path:
@@ -38,6 +40,19 @@ def test_a_file_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> Non
         ('weighting = ["bm26"]', "weighting.0: input should be 'raw', 'binary'"),
         ("weighting = []", "weighting: tuple should have at least 1 item"),
         ("alpha = [1, ", "is not TOML"),
+        ("blocks = []", "blocks: tuple should have at least 1 item"),
+        ('blocks = ["deep"]', "blocks.0: input should be 'als' or 'linear', found 'deep'"),
+        ('blocks = ["als", "als"]', r'a block is named twice: \["als", "als"\]'),
+        (
+            'blocks = ["als"]\nlinear_rank = [8, 16]',
+            r'linear_rank does nothing with blocks = \["als"\]; leave it out, or add "linear"',
+        ),
+        ('blocks = ["linear"]\nweighting = ["log"]', "weighting does nothing with blocks"),
+        ('blocks = ["linear"]\niterations = 9', "iterations does nothing with blocks"),
+        ('blocks = ["linear"]\nlinear_weight = [1, 2]', "linear_weight does nothing with blocks"),
+        ("linear_rank = [0, 16]", "linear_rank.0: input should be greater than or equal to 1"),
+        ("linear_weight = [0, 1]", "linear_weight.0: input should be greater than 0"),
+        ("linear_item_exponent = [-2, 0]", "linear_item_exponent.0: input should be greater"),
         ("regularization = [1, 2]\nrelative_regularization = [1, 2]", "not both"),
     ],
 )
@@ -78,7 +93,7 @@ def test_bare_pairs_are_not_searched_with_weightings_of_counts(rng: np.random.Ge
 
 
 def test_the_preset_lies_in_the_space_as_it_is() -> None:
-    space = Space()
+    space = Space(blocks=(BlockName.ALS,))
     parameters = space.parameters(space.clip(DEFAULT.parameters), seed=0)
     assert parameters.to_manifest() | {"iterations": 0} == DEFAULT.parameters.to_manifest() | {
         "iterations": 0
@@ -113,7 +128,7 @@ def test_values_near_absolute_regularization_stay_in_its_range(rng: np.random.Ge
     space = Space(regularization=(0.5, 2.0))
     start = space.clip(DEFAULT.parameters)
     assert "relative_regularization" not in start
-    drawn = {space.near(start, rng)["regularization"] for _ in range(60)}
+    drawn = {space.near(start, rng)["regularization"] for _ in range(200)}
     assert len(drawn) > 10
     assert min(drawn) >= 0.5
     assert max(drawn) <= 2.0
@@ -141,3 +156,52 @@ def test_a_file_overrules_what_suits_the_data(tmp_path: Path, rng: np.random.Gen
     space = Space.load(write(tmp_path, 'weighting = ["log"]\n'), bare)
     assert space.weighting == (WeightingName.LOG,)
     assert space.factors == bare.factors
+
+
+def test_wide_data_get_more_columns_of_the_linear_block_than_factors(
+    rng: np.random.Generator,
+) -> None:
+    many = interactions_of(random_plays(rng, 600, 480, density=0.02)).user_items
+    space = Space.for_data(many)
+    assert (space.factors, space.linear_rank) == ((32, 40), (32, 120))
+    assert Space().factors[1] == Space().linear_rank[1] == 1024
+
+
+def test_every_range_has_an_entry_in_the_table_and_the_other_way_round() -> None:
+    others = {"weighting", "iterations", "blocks"}
+    assert Space.model_fields.keys() - others == DIMENSIONS.keys()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "has_factors", "has_linear"),
+    [
+        ((BlockName.ALS,), True, False),
+        ((BlockName.LINEAR,), False, True),
+        ((BlockName.ALS, BlockName.LINEAR), True, True),
+    ],
+)
+def test_a_space_has_the_hyperparameters_of_its_blocks(
+    blocks: tuple[BlockName, ...], has_factors: bool, has_linear: bool
+) -> None:
+    space = Space(blocks=blocks)
+    values = space.clip(DEFAULT.parameters)
+    parameters = space.parameters(values, seed=0)
+    assert ("factors" in values, parameters.factors > 0) == (has_factors, has_factors)
+    assert ("linear_rank" in values, parameters.linear is not None) == (has_linear, has_linear)
+    assert ("linear_weight" in values) == (has_factors and has_linear)
+    assert space.describe().keys() - {"blocks", "iterations"} >= values.keys()
+    assert ("iterations" in space.describe()) == has_factors
+
+
+def test_a_linear_block_lies_in_the_space_as_it_is() -> None:
+    linear = LinearParameters(rank=300, share=0.5, c=0.4, beta=0.5, item_exponent=0.2, weight=2)
+    space = Space()
+    values = space.clip(replace(DEFAULT.parameters, linear=linear))
+    assert space.parameters(values, seed=0).linear == linear
+
+
+def test_a_step_of_an_exponent_crosses_0(rng: np.random.Generator) -> None:
+    space = Space(blocks=(BlockName.LINEAR,), linear_item_exponent=(-0.2, 0.2))
+    start = space.clip(DEFAULT.parameters) | {"linear_item_exponent": 0.0}
+    drawn = [space.near(start, rng)["linear_item_exponent"] for _ in range(100)]
+    assert min(drawn) < 0 < max(drawn)

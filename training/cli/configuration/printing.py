@@ -15,8 +15,9 @@ from training.cli.configuration.filling import COMMAND_LINE, Configuration
 from training.cli.configuration.sections import in_sections
 from training.cli.configuration.values import masked, to_toml
 from training.datasets import DATASETS, DatasetOptions, option_names
+from training.fitting.hyperparameters import LINEAR
 from training.measuring.experiment import Plan
-from training.presets import LINEAR, Preset
+from training.presets import Preset
 from training.splitting.splits import MadeHere
 
 _WIDTH: Final = 98
