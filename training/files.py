@@ -41,6 +41,17 @@ def check_new(path: Path, *, overwrite: bool) -> None:
         raise TrainingError(already_there(path))
 
 
+def check_apart(*places: Path) -> None:
+    """Refuses files of the same name.
+
+    Raises:
+        TrainingError: two of them are the same.
+    """
+    for number, place in enumerate(places):
+        if place.absolute() in [other.absolute() for other in places[:number]]:
+            raise TrainingError(f"{place} is named for two outputs; name two different files")
+
+
 def already_there(path: Path, state: str = "exists", what: str = "file") -> str:
     """Returns the sentence that refuses to replace something."""
     return f"{path} {state}; replace it with --overwrite, or name another {what}"

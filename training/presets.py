@@ -60,6 +60,16 @@ DEFAULT: Final = Preset(
     contenders=named("popularity", "popularity with seen", "item-knn", "als"),
 )
 
+# The hyperparameters for bare pairs of a wide catalogue, of which many artists have some listeners
+# and none has most: ahead of the preset on citeulike-a and amazon-beauty, and behind it elsewhere
+# (docs/model.md#how-hyperparameters-are-chosen). A search tries them.
+WIDE: Final = replace(
+    DEFAULT.parameters,
+    regularization=0.12,
+    alpha=60.0,
+    linear=LinearParameters(rank=1024, weight=4.0),
+)
+
 # The public study, step by step: raw plays are weights; popularity is by plays, with seen artists.
 REFERENCE: Final = Preset(
     name="reference",

@@ -23,7 +23,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from app.text import visible, visible_lines
-from training.files import check_new, write_json
+from training.files import check_apart, check_new, check_place, write_json
 
 STDOUT: Final = Path("-")
 
@@ -99,6 +99,23 @@ class Output:
     def json_file(self) -> Path | None:
         """The file for JSON; None if JSON is printed, or without ``--json``."""
         return None if self.json_to == STDOUT else self.json_to
+
+    def check_out(self, out: Path, *kept: Path) -> None:
+        """Refuses a file for the result that is there, could not be written, or is named twice.
+
+        Args:
+            out: the file.
+            kept: files beside it that may be there, and are written to.
+
+        Raises:
+            TrainingError: it is there; two files are the same, that of ``--json`` included; the
+                folder of one is missing, or it is a folder itself.
+            WriteError: a folder cannot be written to.
+        """
+        check_new(out, overwrite=self.overwrite)
+        for place in kept:
+            check_place(place)
+        check_apart(*filter(None, [out, *kept, self.json_file]))
 
     @contextmanager
     def bars(self) -> Iterator[Bars]:

@@ -21,7 +21,6 @@ from training.cli.options import Events
 from training.cli.tables import statistics_table
 from training.engines.reading import open_event_store
 from training.event_data.dump import check_dump, check_name, dump, load
-from training.files import check_new
 from training.numbers import count, plural
 
 events_cli = App(name="events", help="Shows, moves, prunes and backs up event stores.")
@@ -66,7 +65,7 @@ def export(
     """
     output = Output(json_to, overwrite)
     check_name(out)
-    check_new(out, overwrite=overwrite)
+    output.check_out(out)
     with closing(open_event_store(events)) as store, output.bars() as bars:
         dumped = dump(store, out, bars.step("events", store.last_sequence()))
     output.show(
@@ -207,7 +206,7 @@ def backup(
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to, overwrite)
-    check_new(out, overwrite=overwrite)
+    output.check_out(out)
     with closing(open_event_store(events)) as store, output.err.status("copying"):
         statistics = store.backup(out)
     output.show(f"{out} has {plural(sum(statistics.events.values()), 'event')}, checked")

@@ -15,7 +15,6 @@ from training.cli.app import JsonTo, Models, Overwrite, cli
 from training.cli.console import Output
 from training.cli.options import Cutoff, EventsOrNone
 from training.engines.reading import open_event_store
-from training.files import check_new
 from training.numbers import plural
 from training.publishing.export import export as export_lists
 
@@ -48,7 +47,7 @@ those that begin with =, +, -, @, a tab or a line break. Default: they are writt
         json_to: Print JSON instead of tables and sentences, or write it to FILE.
     """
     output = Output(json_to, overwrite)
-    check_new(out, overwrite=overwrite)
+    output.check_out(out)
     folder = ModelsFolder(models)
     model = folder.open(folder.find(version))
     with output.err.status("verifying the model"):

@@ -16,7 +16,6 @@ from training.cli.options import DataOptions, PlanOptions, RecipeOptions
 from training.cli.reading import read_data
 from training.cli.tables import figures_table
 from training.engines.reading import read_found
-from training.files import check_new
 from training.measuring.experiment import measure
 from training.study import measure_discovery, study
 from training.tuning.state import read_search
@@ -52,7 +51,7 @@ def report(
     from training.report import write  # noqa: PLC0415 - matplotlib takes a second to load
 
     output = Output(json_to, overwrite)
-    check_new(out, overwrite=overwrite)
+    output.check_out(out)
     if search_file is not None:
         read_search(search_file)  # a wrong file is refused before the data are read
     what = read_data(output, options or RecipeOptions(), data or DataOptions(), plan=plan)

@@ -31,7 +31,7 @@ from training.cli.tables import (
 )
 from training.configuration import write_configuration
 from training.errors import TrainingError
-from training.files import check_new, check_place
+from training.files import check_place
 from training.fitting.hyperparameters import Parameters
 from training.measuring.convergence import Validation
 from training.measuring.evaluation import check_cutoff
@@ -89,8 +89,7 @@ def tune(
     # A search that goes on replaces the winner that it had so far, and the figures of that.
     overwrite = overwrite or state.exists()
     output = Output(json_to, overwrite)
-    check_new(out, overwrite=overwrite)
-    _check_places(out, state, *filter(None, [output.json_file]))
+    output.check_out(out, state)
     if space is not None:  # a mistake in it is refused before the data are read
         Space.load(space, Space())
     options = options or BaseOptions()
@@ -157,14 +156,6 @@ def _search(
             "data"
         )
     return found
-
-
-def _check_places(*places: Path) -> None:
-    """Refuses files that cannot be written, and two of the same name."""
-    for number, place in enumerate(places):
-        check_place(place)
-        if place.absolute() in [other.absolute() for other in places[:number]]:
-            raise TrainingError(f"{place} is named for two outputs; name two different files")
 
 
 def _interrupted(state: Path, finished: int) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from training.fitting.hyperparameters import Parameters
+from training.fitting.hyperparameters import LinearParameters, Parameters
+from training.presets import WIDE
 from training.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -20,16 +21,28 @@ _STARTUP_TRIALS: Final = 10
 # Trials that start slowly may still be the best; after this many iterations they are not behind.
 _ITERATIONS_BEFORE_PRUNING: Final = 5
 _ATTEMPTS: Final = 20
+# Times the factors of the start, in the anchor of many.
+_MANY: Final = 4
 
 
 def anchors_of(space: Space, start: Parameters) -> list[dict[str, Any]]:
-    """Returns the first trials: the start of the search, and variants of it for other data."""
-    starts = [start, replace(start, factors=space.factors[1])]
+    """Returns the first trials: the start of the search, and variants of it for other data.
+
+    Args:
+        space: the ranges of values; the closest values that it has are tried.
+        start: hyperparameters to begin with.
+    """
+    starts = [start, replace(WIDE, seed=start.seed)]
+    if start.linear is None:  # the least of a linear block, since the space may have no less
+        weakest = LinearParameters(rank=space.linear_rank[0], weight=space.linear_weight[0])
+        starts.append(replace(start, linear=weakest))
     starts += [
         replace(start, weighting=weighting)
         for weighting in space.weighting
         if weighting is not start.weighting
     ]
+    # Last, since it takes longest.
+    starts.append(replace(start, factors=_MANY * start.factors))
     anchors: list[dict[str, Any]] = []
     for anchor in map(space.clip, starts):
         if anchor not in anchors:

@@ -54,6 +54,17 @@ def tokens_of(command: str, out: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", sorted(NEEDED.keys() - {"generate"}))
+def test_a_file_is_not_written_to_twice(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures used to replace the result, or the other way round."""
+    out = tmp_path / NAMES.get(command, "a.db")
+    assert main([*tokens_of(command, out), "--json", str(tmp_path / "." / out.name)]) == 1
+    assert f"{out} is named for two outputs; name two different files" in error_of(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", sorted(NEEDED.keys() - {"generate"}))
 def test_a_file_that_is_there_is_not_replaced(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

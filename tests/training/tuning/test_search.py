@@ -19,11 +19,12 @@ from app.model.weighting import WeightingName
 from tests.builders import interactions_of, random_plays
 from training.errors import SearchMismatch, TrainingError, WriteError
 from training.measuring.convergence import Validation, enough, follow
-from training.presets import DEFAULT
+from training.presets import DEFAULT, changed
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
+from training.tuning.proposals import anchors_of
 from training.tuning.search import Budget, search
-from training.tuning.space import Space, rounded
+from training.tuning.space import BlockName, Space, rounded
 from training.tuning.state import read_search
 from training.tuning.trials import Search, Trial
 
@@ -333,7 +334,7 @@ def test_bare_pairs_are_searched_without_weightings_of_counts(tmp_path: Path) ->
     space = Space.for_data(fold.train.user_items).model_copy(
         update={"factors": (4, 6), "iterations": 2}
     )
-    found = run(tmp_path / "x.search", 3, validation=Validation(fold, k=5), space=space)
+    found = run(tmp_path / "x.search", 4, validation=Validation(fold, k=5), space=space)
     assert {trial.parameters["weighting"] for trial in found.trials} == {"bm25", "binary"}
     assert found.winner.ndcg > 0
 
@@ -392,3 +393,48 @@ def test_two_searches_do_not_share_a_state(tmp_path: Path) -> None:
             run(state, 2, space=space)
         assert len(read_search(state).trials) == 1
     assert len(run(state, 2, space=space).trials) == 2
+
+
+def test_the_first_trials_are_recipes_for_all_kinds_of_data() -> None:
+    space = Space(factors=(32, 300), linear_rank=(16, 500))
+    anchors = anchors_of(space, DEFAULT.parameters)
+    first, wide, weakest = (space.parameters(values, seed=0) for values in anchors[:3])
+    assert first == replace(DEFAULT.parameters, linear=first.linear, iterations=space.iterations)
+    assert wide.linear is not None
+    assert (wide.linear.rank, wide.linear.weight, wide.alpha) == (500, 4.0, 60.0)
+    assert weakest.linear is not None
+    assert (weakest.linear.rank, weakest.linear.weight) == (16, 0.1)
+    assert [values["weighting"] for values in anchors[3:]] == ["log", "binary", "bm25"]
+    assert anchors[-1]["factors"] == 300
+
+
+@pytest.mark.slow
+def test_a_search_of_one_block_makes_models_of_that_block(tmp_path: Path) -> None:
+    for block, other in ((BlockName.ALS, "linear_rank"), (BlockName.LINEAR, "factors")):
+        space = SPACE.model_copy(update={"blocks": (block,), "linear_rank": (2, 8)})
+        found = run(tmp_path / f"{block}.search", 3, space=space)
+        assert found.options()[other] == 0
+        assert found.space["blocks"] == block
+        assert found.winner.ndcg > 0
+        trained = changed(DEFAULT, found.options()).parameters
+        assert (trained.factors == 0, trained.linear is None) == (
+            block is BlockName.LINEAR,
+            block is BlockName.ALS,
+        )
+
+
+@pytest.mark.slow
+def test_a_search_from_before_there_were_blocks_is_one_of_als(tmp_path: Path) -> None:
+    state = tmp_path / "x.search"
+    run(state, 1, space=SPACE.model_copy(update={"blocks": (BlockName.ALS,)}))
+    study = optuna.load_study(storage=f"sqlite:///{state}", study_name="encore")
+    objective = study.user_attrs["objective"]
+    objective["space"] = {
+        name: value
+        for name, value in objective["space"].items()
+        if name != "blocks" and not name.startswith("linear_")
+    }
+    study.set_user_attr("objective", objective)
+    assert read_search(state).space["blocks"] == "als"
+    with pytest.raises(SearchMismatch, match="in another space"):
+        run(state, 2)
