@@ -100,12 +100,12 @@ class Output:
         """The file for JSON; None if JSON is printed, or without ``--json``."""
         return None if self.json_to == STDOUT else self.json_to
 
-    def check_out(self, out: Path, *kept: Path) -> None:
+    def check_out(self, out: Path, *beside: Path) -> None:
         """Refuses a file for the result that is there, could not be written, or is named twice.
 
         Args:
             out: the file.
-            kept: files beside it that may be there, and are written to.
+            beside: files that may be there, and are written to.
 
         Raises:
             TrainingError: it is there; two files are the same, that of ``--json`` included; the
@@ -113,9 +113,9 @@ class Output:
             WriteError: a folder cannot be written to.
         """
         check_new(out, overwrite=self.overwrite)
-        for place in kept:
+        for place in beside:
             check_place(place)
-        check_apart(*filter(None, [out, *kept, self.json_file]))
+        check_apart(*filter(None, [out, *beside, self.json_file]))
 
     @contextmanager
     def bars(self) -> Iterator[Bars]:
