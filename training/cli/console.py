@@ -105,7 +105,7 @@ class Output:
 
         Args:
             out: the file.
-            beside: files that may be there, and are written to.
+            beside: further files, which may be there; they are written to as well.
 
         Raises:
             TrainingError: it is there; two files are the same, that of ``--json`` included; the
