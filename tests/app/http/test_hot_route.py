@@ -19,6 +19,7 @@ from app.http.hot_route import PATH, read_query
 from app.main import create_app
 from app.recommend.ladder import Recommender
 from app.recommend.query import Query, Strategy
+from app.recommend.situation import Situation
 from app.schemas.options import MAX_N, MAX_OFFSET, RecommendParameters
 from app.schemas.primitives import MAX_IDS
 from app.settings import Settings
@@ -212,6 +213,13 @@ def test_a_fault_is_a_500_on_both_ways_and_raised_for_the_server_s_log(models: P
             loud.get("/recommend/u30")
 
 
+class Staying(Held):
+    """Stays in service when newcomers, which are looked for at the start, are found."""
+
+    def succeeded_by(self, _situation: Situation) -> Recommender:
+        return self
+
+
 def test_a_client_that_has_gone_costs_nothing(models: Path) -> None:
     app = create_app(Settings(models=models))
     sent: list[Any] = []
@@ -229,7 +237,7 @@ def test_a_client_that_has_gone_costs_nothing(models: Path) -> None:
     async def ask() -> None:
         scope = scope_of("/recommend/u30?include_seen=true") | {"path": "/recommend/u30"}
         async with app.router.lifespan_context(app):
-            held = Held(app.state.follower.recommender.model)
+            held = Staying(app.state.follower.recommender.model)
             app.state.follower.in_service.put(held)
             busy = asyncio.create_task(app(scope, stays, send))
             assert await asyncio.to_thread(held.begun.acquire, timeout=PATIENCE)
