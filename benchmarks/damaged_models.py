@@ -101,8 +101,8 @@ class Clients:
 def lists_of(server: Server, version: str) -> dict[str, list[tuple[str, float]]]:
     """Returns the list of each user, as the workers that serve a version answer it.
 
-    A busy machine lets one worker answer all looks at the versions in service, so that another
-    worker may still be about to change; its answers are asked for again.
+    On a busy machine one worker may answer all looks at the versions in service, while another one
+    still serves the former version; where that one answers, the list is asked for again.
 
     Raises:
         AssertionError: no answer was of that version in time.

@@ -60,9 +60,8 @@ DEFAULT: Final = Preset(
     contenders=named("popularity", "popularity with seen", "item-knn", "als"),
 )
 
-# The hyperparameters for bare pairs of a wide catalogue, of which many artists have some listeners
-# and none has most: ahead of the preset on citeulike-a and amazon-beauty, and behind it elsewhere
-# (docs/model.md#how-hyperparameters-are-chosen). A search tries them.
+# The hyperparameters for bare pairs of a wide catalogue, in which no few artists have most of the
+# listeners (docs/model.md#which-recipe-suits-which-data). A search tries them.
 WIDE: Final = replace(
     DEFAULT.parameters,
     regularization=0.12,

@@ -93,6 +93,26 @@ def test_train_takes_the_winner_as_well(
     assert {name: parameter_of(result, name) for name in expected} == expected
 
 
+def test_train_takes_the_winner_of_a_search_of_the_linear_block(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = tmp_path / "linear.toml"
+    space.write_text('blocks = ["linear"]\nlinear_rank = [4, 8]\n')
+    assert tune(sample, tmp_path, space, "--trials", "2") == 0
+    winner = tomllib.loads((tmp_path / "best.toml").read_text())["recipe"]
+    assert winner["factors"] == 0
+    assert "weighting" not in winner
+    models = tmp_path / "models"
+    tokens = ["--config", str(tmp_path / "best.toml"), "--models", str(models)]
+    assert main(["train", *of_sample(sample), *tokens, "--no-evaluation"]) == 0
+    capsys.readouterr()
+    folder = ModelsFolder(models)
+    model = folder.open(folder.find())
+    assert model.als is None
+    assert model.linear is not None
+    assert model.item_factors.shape[1] == winner["linear_rank"]
+
+
 @pytest.mark.slow
 def test_a_search_goes_on_where_it_was(
     sample: Path, tuned: Path, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
