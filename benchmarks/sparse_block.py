@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from app.model.interactions import UserItems
 from benchmarks.conditions import conditions
-from benchmarks.preset import load, validation_parts
+from benchmarks.preset import als_alone, load, validation_parts
 from training.data.interactions import Interactions
 from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
@@ -41,7 +41,6 @@ from training.measuring.fitted import Matrix, best_of, matrix_of
 from training.measuring.item_knn import ItemKnn
 from training.measuring.measures import ndcg
 from training.measuring.searched import Chosen, Searched
-from training.presets import DEFAULT
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
 from training.threads import in_threads
@@ -170,13 +169,14 @@ def walk(
 
 def tuned_als(lists: Lists, train: Interactions) -> tuple[Parameters, Scores]:
     """Walks regularization and alpha from those of the preset; returns the best, and its scores."""
+    start = als_alone()
     made: dict[tuple[float, float], tuple[Parameters, Scores]] = {}
 
     def score(options: Mapping[str, float]) -> float:
         parameters = replace(
-            DEFAULT.parameters,
-            regularization=DEFAULT.parameters.regularization * options["regularization"],
-            alpha=DEFAULT.parameters.alpha * options["alpha"],
+            start,
+            regularization=start.regularization * options["regularization"],
+            alpha=start.alpha * options["alpha"],
         )
         model = fit_model(train, parameters)
         users, items = np.asarray(model.user_factors), np.asarray(model.item_factors)

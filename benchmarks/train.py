@@ -105,7 +105,7 @@ def time_implicit(confidence: sparse.csr_matrix[np.float32], parameters: Paramet
 def measure_als(user_items: UserItems, turns: int, iterations: int) -> dict[str, Any]:
     """Returns the ratio ours / implicit, turn by turn, on one confidence matrix."""
     start = time.perf_counter()
-    parameters = replace(DEFAULT.parameters, iterations=iterations)
+    parameters = replace(DEFAULT.parameters, linear=None, iterations=iterations)
     weighted = Weighted.of(user_items, parameters)
     confidence, parameters = weighted.confidence, weighted.parameters
     weighting_s = time.perf_counter() - start

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from app.model.weighting import WeightingName
 from app.recommend.query import PopularityBy, Strategy
 from training.data.filters import Filters
+from training.data.shape import Shape
 from training.errors import TrainingError
 from training.fitting.hyperparameters import LINEAR, LinearParameters, Parameters
 from training.measuring.contenders import named
 from training.measuring.evaluation import Contender, GivesLists
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Hyperparameters for data of a certain shape.
+
+    Attributes:
+        name: in a word.
+        fits: whether they are for data of a shape.
+        parameters: the hyperparameters.
+    """
+
+    name: str
+    fits: Callable[[Shape], bool]
+    parameters: Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +42,12 @@ class Preset:
         drop_items_without_id: whether artists without MBID are left out.
         filters: the users and artists that take part.
         split: cuts the test part.
-        parameters: the hyperparameters.
+        parameters: the hyperparameters, unless the data have a recipe of their own.
         contenders: the contenders; the last one is compared with each of the others.
+        recipes: hyperparameters for data of certain shapes; the first that fits is taken.
+        changes: the hyperparameters that were changed, which hold with each of them.
+        choice: the taken recipe and the shape of the data, in words; empty before ``for_data``,
+            and where there is no choice.
     """
 
     name: str
@@ -36,37 +56,92 @@ class Preset:
     split: Split
     parameters: Parameters
     contenders: Mapping[str, GivesLists]
+    recipes: Sequence[Recipe] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    choice: str = ""
+
+    def for_data(self, shape: Shape) -> Preset:
+        """Returns the preset with the hyperparameters for data of this shape, and the changes.
+
+        A second call returns the same.
+        """
+        if not self.recipes:
+            return self
+        usual = Recipe(USUAL, lambda _: True, self.parameters)
+        chosen = next(recipe for recipe in (*self.recipes, usual) if recipe.fits(shape))
+        fitting = self._with(_of_bounded_size(chosen.parameters, shape))
+        return replace(fitting, choice=f"{chosen.name}: {shape}")
+
+    def possible(self) -> list[Parameters]:
+        """Returns the hyperparameters among which the data decide, with the changes."""
+        others = [self._with(recipe.parameters).parameters for recipe in self.recipes]
+        return [self.parameters, *others]
+
+    def _with(self, parameters: Parameters) -> Preset:
+        return changed(replace(self, parameters=parameters, recipes=()), self.changes)
 
 
-# Chosen by benchmarks/preset.py on validation parts of several data sets; its log is
-# benchmarks/results/preset.jsonl.
+def _of_bounded_size(parameters: Parameters, shape: Shape) -> Parameters:
+    """Returns hyperparameters with fewer columns of the linear block if there are many vectors."""
+    linear = parameters.linear
+    if linear is None:
+        return parameters
+    most = _MOST_NUMBERS // (shape.users + shape.items) - parameters.factors
+    rank = max(min(linear.rank, _USUAL_RANK), min(linear.rank, most))
+    return replace(parameters, linear=replace(linear, rank=rank))
+
+
+USUAL: Final = "usual"
+_USUAL_RANK: Final = 128
+# The vectors of a model have at most this many numbers (1 GiB), unless there are so many vectors
+# that the usual rank alone makes more.
+_MOST_NUMBERS: Final = 2**28
+# From this density on data are dense, and from this width on the catalogue of bare pairs is wide.
+DENSE_FROM: Final = 0.02
+WIDE_FROM: Final = 2500
+
+# How the hyperparameters were chosen: docs/model.md#how-hyperparameters-are-chosen.
+_USUAL: Final = Parameters(
+    weighting=WeightingName.BM25,
+    k1=2.3,
+    b=1.0,
+    factors=128,
+    regularization=0.55,
+    regularization_is_relative=True,
+    fold_in_share=0.35,
+    alpha=9.9,
+    iterations=15,
+    seed=0,
+    linear=LinearParameters(rank=_USUAL_RANK, weight=0.25),
+)
+DENSE: Final = Recipe(
+    "dense",
+    lambda shape: shape.density >= DENSE_FROM,
+    replace(
+        _USUAL,
+        regularization=0.42,
+        linear=LinearParameters(rank=_USUAL_RANK, weight=0.4),
+    ),
+)
+WIDE: Final = Recipe(
+    "wide",
+    lambda shape: shape.is_bare and shape.width >= WIDE_FROM,
+    replace(
+        _USUAL,
+        regularization=0.12,
+        alpha=60.0,
+        linear=LinearParameters(rank=1024, weight=4.0),
+    ),
+)
+
 DEFAULT: Final = Preset(
     name="default",
     drop_items_without_id=False,
     filters=Filters(),
     split=RandomPerUser(),
-    parameters=Parameters(
-        weighting=WeightingName.BM25,
-        k1=2.3,
-        b=1.0,
-        factors=128,
-        regularization=0.42,
-        regularization_is_relative=True,
-        fold_in_share=0.35,
-        alpha=9.9,
-        iterations=15,
-        seed=0,
-    ),
+    parameters=_USUAL,
     contenders=named("popularity", "popularity with seen", "item-knn", "als"),
-)
-
-# The hyperparameters for bare pairs of a wide catalogue, in which no few artists have most of the
-# listeners (docs/model.md#which-recipe-suits-which-data). A search tries them.
-WIDE: Final = replace(
-    DEFAULT.parameters,
-    regularization=0.12,
-    alpha=60.0,
-    linear=LinearParameters(rank=1024, weight=4.0),
+    recipes=(WIDE, DENSE),
 )
 
 # The public study, step by step: raw plays are weights; popularity is by plays, with seen artists.
@@ -144,7 +219,21 @@ def changed(preset: Preset, changes: Mapping[str, Any]) -> Preset:
         preset,
         filters=replace(preset.filters, **filters),
         parameters=replace(preset.parameters, **parameters),
+        changes=_together(preset.changes, changes),
     )
+
+
+def _together(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the changed hyperparameters; a later form of the regularization replaces the other.
+
+    Changes to a linear block that is left out later are gone with it.
+    """
+    forms = {"regularization", RELATIVE}
+    gone = forms if forms & after.keys() else set()
+    if after.get(f"{LINEAR}rank") == 0:
+        gone = gone | {name for name in HYPERPARAMETERS if name.startswith(LINEAR)}
+    together = {name: value for name, value in before.items() if name not in gone}
+    return together | {name: after[name] for name in HYPERPARAMETERS if name in after}
 
 
 def _linear(

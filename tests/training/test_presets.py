@@ -12,12 +12,14 @@ from benchmarks.preset import LOG, parameters_of, read_log, winner
 from tests.builders import checkerboard_interactions, interactions_of
 from training.data.filters import Filters, preprocess
 from training.data.interactions import Interactions
+from training.data.shape import Shape
 from training.datasets import load_dataset
 from training.datasets.synthetic.generator import generate
 from training.fitting.fit import fit_model
 from training.measuring.evaluation import evaluate
 from training.measuring.experiment import Plan, measure
-from training.presets import DEFAULT, PRESETS, REFERENCE
+from training.numbers import percent
+from training.presets import DEFAULT, DENSE, PRESETS, REFERENCE, WIDE, changed
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
 
@@ -108,7 +110,74 @@ def test_default_finds_the_checkerboard() -> None:
 
 def test_default_is_the_winner_of_the_committed_search() -> None:
     best, share = winner(read_log(LOG))
-    assert parameters_of(best["trial"], share) == DEFAULT.parameters
+    assert parameters_of(best["trial"], share) == replace(DENSE.parameters, linear=None)
+
+
+BARE = Shape(users=5000, items=17_000, pairs=200_000, is_bare=True, width=2500.0)
+
+
+def test_data_have_the_recipe_for_their_shape() -> None:
+    recipe = DEFAULT.for_data(BARE)
+    assert recipe.parameters == WIDE.parameters
+    assert recipe.choice == (
+        f"wide: bare pairs, {percent(0.00235294)} of all possible ones, with the variety of 2,500 "
+        "equally popular artists"
+    )
+    assert recipe.for_data(replace(BARE, is_bare=False)) == recipe  # chosen once
+    for shape, name, parameters in (
+        (replace(BARE, pairs=5_000_000), "wide", WIDE.parameters),
+        (replace(BARE, width=2499.0), "usual", DEFAULT.parameters),
+        (replace(BARE, is_bare=False), "usual", DEFAULT.parameters),
+        (replace(BARE, is_bare=False, pairs=1_700_000), "dense", DENSE.parameters),
+        (replace(BARE, width=2499.0, pairs=1_700_000), "dense", DENSE.parameters),
+    ):
+        recipe = DEFAULT.for_data(shape)
+        assert recipe.parameters == parameters
+        assert recipe.choice.startswith(f"{name}: ")
+    assert REFERENCE.for_data(BARE) == REFERENCE
+
+
+def test_changes_hold_with_each_recipe() -> None:
+    recipe = changed(DEFAULT, {"regularization": 3.0, "linear_weight": 2.0, "factors": 9})
+    recipe = changed(recipe, {"relative_regularization": 0.2, "seed": 7, "min_user_records": 2})
+    linear = WIDE.parameters.linear
+    assert linear is not None
+    expected = replace(
+        WIDE.parameters, regularization=0.2, factors=9, seed=7, linear=replace(linear, weight=2.0)
+    )
+    assert recipe.for_data(BARE).parameters == expected
+    assert recipe.for_data(BARE).filters == Filters(min_user_records=2)
+    assert recipe.for_data(replace(BARE, is_bare=False)).parameters == recipe.parameters
+    without = changed(recipe, {"linear_rank": 0}).for_data(BARE)
+    assert without.parameters == replace(expected, linear=None)
+
+
+def test_a_model_of_many_vectors_has_fewer_columns() -> None:
+    def rank(users: int, items: int, **changes: int) -> int:
+        shape = replace(BARE, users=users, items=items)
+        linear = changed(DEFAULT, changes).for_data(shape).parameters.linear
+        assert linear is not None
+        return linear.rank
+
+    assert rank(100_000, 100_000) == 1024
+    assert rank(100_000, 300_000) == 2**28 // 400_000 - 128
+    assert rank(100_000, 5_000_000) == 128
+    assert rank(100_000, 5_000_000, linear_rank=1024) == 1024
+
+
+def test_the_shape_of_data_is_that_of_their_listeners() -> None:
+    shape = Shape.of(checkerboard_interactions(40).user_items)
+    assert (shape.users, shape.items, shape.is_bare) == (40, 40, True)
+    assert shape.width == pytest.approx(40)
+    plays = np.array([[1, 1, 1], [2, 0, 0]], dtype=np.float32)
+    shape = Shape.of(interactions_of(plays).user_items)
+    assert not shape.is_bare
+    assert shape.width == pytest.approx(16 / 6)
+    assert shape.density == pytest.approx(4 / 6)
+    nothing = UserItems(np.zeros(3, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), 0)
+    empty = Shape.of(nothing)
+    assert empty == Shape(users=2, items=0, pairs=0, is_bare=False, width=0.0)
+    assert empty.density == 0
 
 
 def test_reference_is_the_study() -> None:

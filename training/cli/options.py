@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -209,6 +209,12 @@ play; needs data with times. Default: no fading."
     "Weight of the scores of the linear block beside those of ALS."
     linear_user_exponent: Annotated[float | None, Within0And1] = None
     "Power of a user's summed weights that their scores of the linear block are divided by, 0 to 1."
+
+    def hyperparameters_given(self) -> list[str]:
+        """Returns the options about hyperparameters that were given."""
+        others = {field.name for field in fields(BaseOptions)}
+        names = [name for name, value in vars(self).items() if value is not None]
+        return [f"--{name.replace('_', '-')}" for name in names if name not in others]
 
 
 @Parameter(name="*", group=EVALUATION)

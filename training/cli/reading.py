@@ -37,6 +37,7 @@ from training.engines.reading import (
     leave_out_erased,
     read_erased,
     read_source,
+    recipe_for,
 )
 from training.errors import DatasetError, TrainingError
 from training.event_data.reactions import check_rules
@@ -160,7 +161,7 @@ def read_data(
             provenance.dataset,
             provenance.to_manifest(),
             prepared.interactions,
-            recipe,
+            recipe_for(recipe, prepared.interactions, output),
             warning=provenance.rows.warning,
         )
     if parts.train_file is None or (parts.test_file is None and not test_optional):
@@ -208,7 +209,7 @@ def _read_parts(output: Output, data: DataOptions, recipe: Preset) -> Data:
         table.NAME,
         manifest,
         whole,
-        replace(recipe, split=ready),
+        replace(recipe_for(recipe, ready.train, output), split=ready),
         len(records) == 2,
         "; ".join(one.rows.warning for one in records if one.rows.warning),
     )

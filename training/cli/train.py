@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,7 +23,7 @@ from training.cli.options import (
     SplitOptions,
 )
 from training.cli.reading import source_of
-from training.cli.tables import convergence_table, figures_table, records_table
+from training.cli.tables import convergence_table, figures_table, records_table, search_table
 from training.engines.engine import Built, Engine, Recipe
 from training.engines.in_memory import InMemory
 from training.errors import TrainingError
@@ -51,7 +52,7 @@ def train(
     plan: PlanOptions | None = None,
     models: Annotated[Models, _PUBLISHED] = Path("models"),
     report: Annotated[bool, _PUBLISHED] = True,
-    search_file: Annotated[Path | None, _PUBLISHED, Parameter(name="--search")] = None,
+    search: Annotated[timedelta | Path | None, _PUBLISHED, Parameter(metavar="TIME|FILE")] = None,
     top_lists: Annotated[ListLength, _PUBLISHED] = 100,
     force: Annotated[bool, _PUBLISHED, Parameter(negative=())] = False,
     overwrite: Annotated[Overwrite, _PUBLISHED] = False,
@@ -71,7 +72,8 @@ def train(
         plan: How to measure.
         models: The models folder.
         report: Publish a report with the model, at `GET /model/report`.
-        search_file: File with the trials of `tune`, to show them in the report.
+        search: Search for hyperparameters first, as long as `5m` says; or, for the report, the \
+file with the trials of `tune`.
         top_lists: Length of the precomputed lists, 0 for none.
         force: Make the model current even if it has less than half of the users, artists or pairs \
 of the current one of the same dataset. Otherwise it is published only, and the exit status is 3.
@@ -80,7 +82,7 @@ of the current one of the same dataset. Otherwise it is published only, and the 
         config: File of options.
         print_options: Only print the options that hold, as a file for `--config`.
     """
-    _refuse_without(split, plan, search_file, evaluation=evaluation, report=report)
+    _refuse_without(split, plan, options, search, evaluation=evaluation, report=report)
     preset = (split or SplitOptions()).apply((options or RecipeOptions()).recipe())
     preset = (plan or PlanOptions()).compare(preset)
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report) if evaluation else None
@@ -93,11 +95,10 @@ of the current one of the same dataset. Otherwise it is published only, and the 
     where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)
     loaded = ENGINE.read(where, preset, output)
     output.show(records_table(loaded.provenance))
-    recipe = Recipe(preset, how, report, search_file, top_lists, events.event_unit)
+    recipe = Recipe(preset, how, report, search, top_lists, events.event_unit)
     built = loaded.build(recipe, output)
     published = publish(built.model, models, card=built.card, report=built.report, force=force)
     _show(output, built, how, published, models)
-    output.result(_to_json(published, models, built))
     output.warn(loaded.provenance.rows.warning)
     return 0 if published.is_current else NOT_CURRENT
 
@@ -105,30 +106,58 @@ of the current one of the same dataset. Otherwise it is published only, and the 
 def _refuse_without(
     split: SplitOptions | None,
     plan: PlanOptions | None,
-    search_file: Path | None,
+    options: RecipeOptions | None,
+    search: timedelta | Path | None,
     *,
     evaluation: bool,
     report: bool,
 ) -> None:
     """Refuses options without effect, and a wrong file of a search, before the data are read."""
     given = (split or SplitOptions()).given() + (plan or PlanOptions()).given()
-    given += ["--search"] if search_file else []
+    if isinstance(search, timedelta):
+        _refuse_beside_search(search, options or RecipeOptions(), evaluation=evaluation)
+    elif search is not None:
+        given.append("--search")
     if given and not evaluation:
         raise TrainingError(f"{given[0]} does nothing without an evaluation; leave it out")
-    if search_file is not None and not report:
-        raise TrainingError("--search does nothing without a report; leave it out")
-    if search_file is not None:
-        read_search(search_file)
+    if isinstance(search, Path):
+        if not report:
+            raise TrainingError("--search does nothing without a report; leave it out")
+        if not search.exists():
+            raise TrainingError(
+                f"{search}: there is no such search; `tune` makes one, and a time to search before "
+                "the training is one such as 5m"
+            )
+        read_search(search)
+
+
+def _refuse_beside_search(duration: timedelta, options: RecipeOptions, *, evaluation: bool) -> None:
+    """Refuses what does not go with a search before the training."""
+    if duration <= timedelta():
+        raise TrainingError("--search has to be longer than 0 s; give it a time such as 5m")
+    if not evaluation:
+        raise TrainingError(
+            "--search needs the evaluation, in which the winner is measured; leave --no-evaluation "
+            "out"
+        )
+    if given := options.hyperparameters_given():
+        raise TrainingError(
+            f"{given[0]} does nothing beside a search, which chooses the hyperparameters; leave "
+            "one of them out"
+        )
 
 
 def _show(
     output: Output, built: Built, plan: Plan | None, published: Published, models: Path
 ) -> None:
+    if built.search is not None:
+        output.show(search_table(built.search))
     if built.figures is not None:
         output.show(figures_table(built.figures))
     if plan is not None and plan.patience is not None and built.convergence is not None:
         output.show(convergence_table(built.convergence))
     _show_published(output, published, models, with_report=built.report is not None)
+    output.result(_to_json(published, models, built))
 
 
 def _show_published(
@@ -161,6 +190,7 @@ def _show_published(
 
 def _to_json(published: Published, models: Path, built: Built) -> dict[str, Any]:
     shrunk = published.shrinkage
+    searched = {} if built.search is None else {"search": built.search.to_json()}
     return {
         "version": published.version,
         "path": str(ModelsFolder(models).place_of(published.version)),
@@ -169,4 +199,5 @@ def _to_json(published: Published, models: Path, built: Built) -> dict[str, Any]
         "dataset": built.card["dataset"],
         "parameters": built.preset.parameters.to_manifest(),
         "metrics": built.measured,
+        **searched,
     }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from app.model.weighting import WeightingName
 from training.cli.app import JsonTo, Overwrite, cli
 from training.cli.configuration.filling import Config
 from training.cli.configuration.sections import EVALUATION, OUTPUT, SEARCH
@@ -21,7 +19,6 @@ from training.cli.options import (
     Cutoff,
     DataOptions,
     Positive,
-    RecipeOptions,
 )
 from training.cli.reading import Data, read_data
 from training.cli.tables import (
@@ -30,13 +27,12 @@ from training.cli.tables import (
     trial_line,
 )
 from training.configuration import write_configuration
-from training.errors import TrainingError
 from training.files import check_place
-from training.fitting.hyperparameters import Parameters
 from training.measuring.convergence import Validation
-from training.measuring.evaluation import check_cutoff
-from training.measuring.experiment import VALIDATION_USERS, Plan, measure, validation_of
+from training.measuring.experiment import VALIDATION_USERS, Plan, measure
 from training.numbers import plural
+from training.presets import DEFAULT
+from training.tuning.best import first_validation, with_winner
 from training.tuning.search import Budget, search
 from training.tuning.space import Space
 from training.tuning.trials import Search, Trial
@@ -95,7 +91,7 @@ def tune(
     options = options or BaseOptions()
     what = read_data(output, options, data or DataOptions(), test_optional=True)
     seed = what.recipe.parameters.seed
-    validation = _validation(what, k, validation_users)
+    validation = first_validation(what.interactions, what.recipe, k=k, sample=validation_users)
     ranges = Space.for_data(validation.train.user_items)
     if space is not None:
         ranges = Space.load(space, ranges)
@@ -113,21 +109,13 @@ def _measured(output: Output, what: Data, found: Search, k: int) -> dict[str, An
     """Measures the winner on the test part, if there is one, and returns the JSON of the search."""
     entry: dict[str, Any] = {"dataset": what.name, "search": found.to_json()}
     if what.has_test:
-        best = replace(what.recipe, parameters=_winner(found, what.recipe.parameters.seed))
+        best = with_winner(what.recipe, found)
         how = Plan(k=k, first_fold_only=True)
         with output.bars() as bars:
             measured = measure(what.interactions, best, how, progress=bars)
         output.show(figures_table(measured.figures))
         entry |= measured_to_json(what, measured, [])
     return entry
-
-
-def _validation(what: Data, k: int, sample: int) -> Validation:
-    """Cuts the validation part of the first fold."""
-    fold = next(iter(what.recipe.split.folds(what.interactions)))
-    check_cutoff(k, int((fold.train.user_items.listeners() > 0).sum()))
-    seed = what.recipe.parameters.seed
-    return validation_of(fold, what.recipe.split, k=k, seed=seed, sample=sample)
 
 
 def _search(
@@ -149,12 +137,7 @@ def _search(
         except KeyboardInterrupt:
             bars.say(_interrupted(state, finished))
             raise
-    if found.winner.ndcg == 0:
-        raise TrainingError(
-            f"after {plural(len(found.trials), 'trial')} no list has a validation artist, so there "
-            "is no best trial; search other ranges with --space and another --state, or use more "
-            "data"
-        )
+    with_winner(DEFAULT, found)  # refuses a search in which all trials failed
     return found
 
 
@@ -166,14 +149,6 @@ def _interrupted(state: Path, finished: int) -> str:
         f"{plural(finished, 'trial')} saved in {state}: the same command continues the search, and "
         f"with --trials {finished} it ends with the best so far"
     )
-
-
-def _winner(found: Search, seed: int) -> Parameters:
-    """Returns the winner's hyperparameters."""
-    values = found.options()
-    if "weighting" in values:  # an option has an enumeration
-        values["weighting"] = WeightingName(values["weighting"])
-    return RecipeOptions(seed=seed, **values).recipe().parameters
 
 
 def _remark(found: Search, data: Data) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from training.measuring.figures import Figures
 from training.pipeline import Provenance
 from training.presets import Preset
 from training.progress import Observer
+from training.tuning.trials import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,9 @@ class Recipe:
         plan: how a split is measured before training; None to measure nothing. With patience, the
             measurement decides the number of iterations.
         with_report: whether the artifact has a report.
-        search: file of the search of ``tune`` that the report shows; None for none.
+        search: file of the search of ``tune`` that the report shows; or how long hyperparameters
+            are searched before anything is measured, on the first fold of the split, which alone
+            is measured then; None for neither.
         list_length: items of each precomputed list, 0 for none.
         event_unit: size of the unit that events count in, in medians of the user's weights, above
             0.
@@ -71,7 +75,7 @@ class Recipe:
     preset: Preset
     plan: Plan | None = None
     with_report: bool = False
-    search: Path | None = None
+    search: Path | timedelta | None = None
     list_length: int = 100
     event_unit: float = DEFAULT_UNIT
 
@@ -88,6 +92,7 @@ class Built:
         figures: on a split of the same data; None where nothing was measured.
         convergence: on a validation part; None where it was not measured.
         measured: figures and convergence for JSON; None where nothing was measured.
+        search: the search that chose the hyperparameters; None where none did.
     """
 
     model: Model
@@ -97,6 +102,7 @@ class Built:
     figures: Figures | None
     convergence: Convergence | None
     measured: Mapping[str, Any] | None
+    search: Search | None = None
 
 
 class Loaded(Protocol):
@@ -108,7 +114,7 @@ class Loaded(Protocol):
         ...
 
     def build(self, recipe: Recipe, observer: Observer) -> Built:
-        """Measures on a split, if the recipe asks for it, and trains on everything.
+        """Searches and measures on a split, if the recipe asks for it, and trains on everything.
 
         Args:
             recipe: its filters are those that the source was read with.

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from app.model.model import Model
 from training.engines.engine import Built, Recipe, Source
-from training.engines.reading import read_found, read_source
+from training.engines.reading import read_found, read_source, recipe_for
 from training.errors import NothingToMeasure
 from training.fitting.fit import ALS, fit_model
 from training.fitting.top_lists import with_top_lists
 from training.fitting.trainer import Trainer
-from training.measuring.experiment import Measured, measure
+from training.measuring.experiment import Measured, Plan, measure
 from training.pipeline import Prepared, Provenance
 from training.presets import Preset
 from training.progress import Observer, PartOf, Progress
 from training.study import measure_discovery, study
+from training.tuning.best import search_for, with_winner
 from training.tuning.trials import Search
 
 
@@ -55,10 +58,20 @@ class LoadedInMemory:
 
     def build(self, recipe: Recipe, observer: Observer) -> Built:
         """Measures and trains; see ``Loaded.build``."""
-        preset = recipe.preset
-        found = read_found(recipe.search, self.prepared.interactions, preset)
+        preset = recipe_for(recipe.preset, self.prepared.interactions, observer)
+        plan, found, searched = recipe.plan, None, None
+        if isinstance(recipe.search, Path):
+            found = read_found(recipe.search, self.prepared.interactions, preset)
         with observer.bars() as bars:
-            measured = self._measure(recipe, observer, bars)
+            if isinstance(recipe.search, timedelta):
+                k = (plan or Plan()).k
+                found = searched = search_for(
+                    recipe.search, self.prepared.interactions, preset, k=k, progress=bars
+                )
+                preset = with_winner(preset, searched)
+                # The search has seen pairs of the test parts of the other folds.
+                plan = plan and replace(plan, first_fold_only=True)
+            measured = self._measure(preset, plan, observer, bars)
             report = None
             if measured is not None:
                 iterations = measured.first.parameters.iterations
@@ -77,16 +90,17 @@ class LoadedInMemory:
             figures=None if measured is None else measured.figures,
             convergence=None if measured is None else measured.first.convergence,
             measured=entry,
+            search=searched,
         )
 
-    def _measure(self, recipe: Recipe, observer: Observer, progress: Progress) -> Measured | None:
-        if recipe.plan is None:
+    def _measure(
+        self, preset: Preset, plan: Plan | None, observer: Observer, progress: Progress
+    ) -> Measured | None:
+        if plan is None:
             return None
         interactions = self.prepared.interactions
         try:
-            return measure(
-                interactions, recipe.preset, recipe.plan, trainer=self.trainer, progress=progress
-            )
+            return measure(interactions, preset, plan, trainer=self.trainer, progress=progress)
         except NothingToMeasure as error:
             observer.note(f"nothing is measured: {error}")
             return None
@@ -142,6 +156,7 @@ class LoadedInMemory:
         return {
             "dataset": self.provenance.to_manifest(),
             "preset": preset.name,
+            "recipe": preset.choice or None,
             "parameters": parameters,
             "metrics": measured,
         }

@@ -11,6 +11,7 @@ from app.store.address import open_store
 from app.store.upkeep import MaintainableStore
 from training.data.interactions import Interactions
 from training.data.records import Records
+from training.data.shape import Shape
 from training.datasets import ensure_dataset, load_dataset
 from training.datasets.reading.ids import close_ids
 from training.datasets.reading.sources import shown_path
@@ -143,6 +144,20 @@ def _check_overlap(source: Source, log: EventLog, records: Records | None) -> No
             "--data-until 2026-11-01T00:00:00Z; or --data-until never, if they hold none of them; "
             "or --no-events"
         )
+
+
+def recipe_for(preset: Preset, interactions: Interactions, observer: Observer) -> Preset:
+    """Returns the preset with the hyperparameters for these data, and says which they are.
+
+    Args:
+        preset: with the given changes.
+        interactions: what the filters leave.
+        observer: told of the choice, if there is one.
+    """
+    chosen = preset.for_data(Shape.of(interactions.user_items))
+    if chosen is not preset:
+        observer.note(f"hyperparameters: {chosen.choice}")
+    return chosen
 
 
 def read_found(

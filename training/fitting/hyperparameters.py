@@ -32,7 +32,7 @@ class LinearParameters:
         beta: power of the summed weights that users count less by in training; 0 for not at all.
         item_exponent: the scores of items are divided by their summed weights to this power; below
             0 popular items gain.
-        weighting: name of the weighting, ``log`` or ``binary``.
+        weighting: name of the weighting, ``binary`` or ``log``.
         weight: of the block's scores beside those of ALS; with 1 the pairs of the data have a score
             of 1/2 in the mean, about as much as ALS gives them.
         user_exponent: the scores of a user are divided by their summed weights to this power.
@@ -46,7 +46,7 @@ class LinearParameters:
     c: float = 1.0
     beta: float = 0.6
     item_exponent: float = 0.1
-    weighting: WeightingName = WeightingName.LOG
+    weighting: WeightingName = WeightingName.BINARY
     weight: float = 1.0
     user_exponent: float = 0.0
 

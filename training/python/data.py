@@ -13,6 +13,7 @@ import polars as pl
 from app.model.weighting import WeightingName
 from training.data.filters import Filters
 from training.data.interactions import Interactions
+from training.data.shape import Shape
 from training.datasets.reading.ids import NAME_PREFIX
 from training.errors import TrainingError
 from training.fitting.hyperparameters import LINEAR, LINEAR_WEIGHTINGS, LinearParameters, Parameters
@@ -114,7 +115,10 @@ def prepare(plays: Plays, *, preset: str = DEFAULT.name, **changes: Any) -> Data
                 f"the preset {preset} leaves out artists without id, which happens while reading: "
                 "give read(drop_items_without_id=True)"
             )
-        return Data(filtered(plays.records, recipe), recipe, plays.notes)
+        prepared = filtered(plays.records, recipe)
+        recipe = recipe.for_data(Shape.of(prepared.interactions.user_items))
+        notes = [f"hyperparameters: {recipe.choice}"] if recipe.choice else []
+        return Data(prepared, recipe, [*plays.notes, *notes])
 
 
 def recipe_of(preset: Preset, changes: dict[str, Any], known: Sequence[str], call: str) -> Preset:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from training.fitting.hyperparameters import LinearParameters, Parameters
-from training.presets import WIDE
+from training.presets import DEFAULT
 from training.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def anchors_of(space: Space, start: Parameters) -> list[dict[str, Any]]:
         space: the ranges of values; the closest values that it has are tried.
         start: hyperparameters to begin with.
     """
-    starts = [start, replace(WIDE, seed=start.seed)]
+    starts = [start, *(replace(one, seed=start.seed) for one in DEFAULT.possible())]
     if start.linear is None:  # the least of a linear block, since the space may have no less
         weakest = LinearParameters(rank=space.linear_rank[0], weight=space.linear_weight[0])
         starts.append(replace(start, linear=weakest))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from training.data.shape import Shape
 from training.errors import TrainingError, WriteError
 from training.fitting.hyperparameters import Parameters
 from training.measuring.convergence import Validation, follow, is_exhausted
@@ -61,7 +62,7 @@ def search(
     state: Path,
     budget: Budget,
     *,
-    start: Parameters = DEFAULT.parameters,
+    start: Parameters | None = None,
     seed: int = 0,
     told: Told | None = None,
 ) -> Search:
@@ -74,7 +75,8 @@ def search(
         space: the ranges of values.
         state: file with the finished trials, from which a search is continued.
         budget: limits of the search.
-        start: the hyperparameters of the first trial.
+        start: the hyperparameters of the first trial; None for those that the preset ``default``
+            has for the training part.
         seed: of the trials and of the factors.
         told: called after each trial, and once at the beginning for each trial of earlier runs.
 
@@ -92,6 +94,8 @@ def search(
     if space.half_life is not None:
         validation.train.records()  # refused before the first trial
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if start is None:
+        start = DEFAULT.for_data(Shape.of(validation.train.user_items)).parameters
     objective = objective_of(validation, space, start, seed)
     if not state.parent.is_dir():
         raise TrainingError(f"{state.parent}: there is no such folder; make it first")

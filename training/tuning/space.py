@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import optuna
 
 _LEAST_COLUMNS: Final = 32
+# So many may be searched on any data, since the preset has them on any data.
+_USUAL_COLUMNS: Final = 128
 _MOST_COLUMNS: Final = 1024
 # With fewer rows of the smaller side of the matrix for each factor, factors fit noise; the
 # directions of the linear block, which are shrunken, fit it later.
@@ -327,7 +329,7 @@ class Space(BaseModel):
 
 
 def _most(columns: int) -> int:
-    return max(_LEAST_COLUMNS, min(_MOST_COLUMNS, columns))
+    return max(_USUAL_COLUMNS, min(_MOST_COLUMNS, columns))
 
 
 def _values_of(parameters: Parameters) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_a_report_is_made_of_a_linear_block_alone(sample: Path, tmp_path: Path) 
 def test_evaluate_measures_both_blocks(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = {}
     for name, options in {
-        "als": ["--factors", "8"],
+        "als": ["--factors", "8", "--linear-rank", "0"],
         "linear": ["--factors", "0", "--linear-rank", "6"],
         "both": ["--factors", "8", "--linear-rank", "6"],
     }.items():
@@ -83,8 +83,14 @@ def test_evaluate_measures_both_blocks(sample: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--factors", "0"), "factors has to be at least 1, not 0, in a model without a linear"),
-        (("--linear-share", "0.5"), "--linear-share does nothing without a linear block"),
+        (
+            ("--factors", "0", "--linear-rank", "0"),
+            "factors has to be at least 1, not 0, in a model without a linear",
+        ),
+        (
+            ("--linear-rank", "0", "--linear-share", "0.5"),
+            "--linear-share does nothing without a linear block",
+        ),
     ],
 )
 def test_options_that_make_no_model_are_refused(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -61,21 +62,22 @@ def test_either_regularization_takes_the_place_of_the_presets() -> None:
 
 
 def test_a_rank_adds_a_linear_block_and_0_leaves_it_out() -> None:
-    assert DEFAULT.parameters.linear is None
+    assert REFERENCE.parameters.linear is None
     options = RecipeOptions(
+        preset=PresetName("reference"),
         factors=0,
         linear_rank=64,
         linear_share=0.3,
         linear_c=0.0,
         linear_beta=0.5,
         linear_item_exponent=-0.2,
-        linear_weighting=LinearWeightingName("binary"),
+        linear_weighting=LinearWeightingName("log"),
         linear_weight=3.0,
         linear_user_exponent=0.5,
     )
     recipe = options.recipe()
     assert recipe.parameters == replace(
-        DEFAULT.parameters,
+        REFERENCE.parameters,
         factors=0,
         linear=LinearParameters(
             rank=64,
@@ -83,7 +85,7 @@ def test_a_rank_adds_a_linear_block_and_0_leaves_it_out() -> None:
             c=0.0,
             beta=0.5,
             item_exponent=-0.2,
-            weighting=WeightingName.BINARY,
+            weighting=WeightingName.LOG,
             weight=3.0,
             user_exponent=0.5,
         ),
@@ -91,24 +93,27 @@ def test_a_rank_adds_a_linear_block_and_0_leaves_it_out() -> None:
     linear = recipe.parameters.linear
     assert linear is not None
     assert type(linear.weighting) is WeightingName
+    of_default = replace(options, preset=None).recipe().parameters
+    assert (of_default.factors, of_default.linear) == (0, linear)
     known = {name for name in vars(options) if name.startswith(LINEAR)}
     assert known == {LINEAR + field.name for field in fields(LinearParameters)}
-    assert RecipeOptions(linear_rank=0).recipe() == DEFAULT
+    without = RecipeOptions(linear_rank=0).recipe()
+    assert without.possible() == [replace(one, linear=None) for one in DEFAULT.possible()]
     changes = {"linear_weight": 2.0, "linear_rank": 32}
     assert changed(recipe, changes).parameters.linear == replace(linear, weight=2.0, rank=32)
     alone = changed(recipe, {"linear_rank": 0, "factors": 8}).parameters
     assert (alone.linear, alone.factors) == (None, 8)
 
 
-@pytest.mark.parametrize("rank", [{}, {"linear_rank": 0}])
-def test_an_option_of_the_linear_block_needs_one(rank: dict[str, int]) -> None:
+@pytest.mark.parametrize("options", [{"preset": PresetName("reference")}, {"linear_rank": 0}])
+def test_an_option_of_the_linear_block_needs_one(options: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match="--linear-item-exponent does nothing without a linear"):
-        RecipeOptions(linear_item_exponent=0.2, **rank).recipe()  # type: ignore[arg-type]
+        RecipeOptions(linear_item_exponent=0.2, **options).recipe()
 
 
 def test_no_factors_and_no_linear_block_are_refused() -> None:
     with pytest.raises(TrainingError, match="factors has to be at least 1, not 0"):
-        RecipeOptions(factors=0).recipe()
+        RecipeOptions(factors=0, linear_rank=0).recipe()
 
 
 def test_the_choices_are_those_of_the_tables() -> None:

@@ -79,7 +79,7 @@ def test_the_manifest_has_the_linear_block_only_where_there_is_one() -> None:
         "c": 1.0,
         "beta": 0.6,
         "item_exponent": 0.1,
-        "weighting": "log",
+        "weighting": "binary",
         "weight": 2.0,
         "user_exponent": 0.0,
     }

@@ -138,8 +138,8 @@ def test_hyperparameters_may_be_of_numpy_and_change_the_recipe(board: pl.DataFra
     fixed = data.with_changes({"regularization": 0.5, "weighting": "log"}, "fit").parameters
     assert (fixed.regularization, fixed.regularization_is_relative) == (0.5, False)
     assert fixed.weighting == "log"
-    linear = data.with_changes({"linear_rank": 4, "linear_weighting": "binary"}, "fit").parameters
-    assert linear.linear == LinearParameters(rank=4, weighting=WeightingName.BINARY)
+    linear = data.with_changes({"linear_rank": 4, "linear_weighting": "log"}, "fit").parameters
+    assert linear.linear == LinearParameters(rank=4, weight=0.4, weighting=WeightingName.LOG)
 
 
 def test_artists_known_by_name_are_left_out_while_reading(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_an_error_of_ones_own_comes_through(data: encore.Data) -> None:
         ({"split": "global-time", "split_options": {"at": "2009"}}, "at has to be a whole number"),
         ({"split_options": {"test_fraction": 2}}, "test_fraction has to lie between 0 and 1"),
         ({"min_user_records": 2}, "is a filter"),
-        ({"factors": 0}, "factors has to be at least 1"),
+        ({"factors": 0, "linear_rank": 0}, "factors has to be at least 1"),
     ],
 )
 def test_wrong_measurements_are_refused(

@@ -19,7 +19,7 @@ from app.model.weighting import WeightingName
 from tests.builders import interactions_of, random_plays
 from training.errors import SearchMismatch, TrainingError, WriteError
 from training.measuring.convergence import Validation, enough, follow
-from training.presets import DEFAULT, changed
+from training.presets import DEFAULT, WIDE, changed
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
 from training.tuning.proposals import anchors_of
@@ -398,12 +398,15 @@ def test_two_searches_do_not_share_a_state(tmp_path: Path) -> None:
 def test_the_first_trials_are_recipes_for_all_kinds_of_data() -> None:
     space = Space(factors=(32, 300), linear_rank=(16, 500))
     anchors = anchors_of(space, DEFAULT.parameters)
-    first, wide, weakest = (space.parameters(values, seed=0) for values in anchors[:3])
-    assert first == replace(DEFAULT.parameters, linear=first.linear, iterations=space.iterations)
+    first, wide, dense = (space.parameters(values, seed=0) for values in anchors[:3])
+    assert dense.regularization < first.regularization
+    assert first == replace(DEFAULT.parameters, iterations=space.iterations)
     assert wide.linear is not None
     assert (wide.linear.rank, wide.linear.weight, wide.alpha) == (500, 4.0, 60.0)
-    assert weakest.linear is not None
-    assert (weakest.linear.rank, weakest.linear.weight) == (16, 0.1)
+    weakest = anchors_of(space, replace(DEFAULT.parameters, linear=None))[4]
+    assert (weakest["linear_rank"], weakest["linear_weight"]) == (16, 0.1)
+    of_wide = anchors_of(space, WIDE.parameters)
+    assert of_wide[:2] == [anchors[1], anchors[0]]
     assert [values["weighting"] for values in anchors[3:]] == ["log", "binary", "bm25"]
     assert anchors[-1]["factors"] == 300
 

@@ -15,11 +15,13 @@ from training.cli.configuration.filling import COMMAND_LINE, Configuration
 from training.cli.configuration.sections import in_sections
 from training.cli.configuration.values import masked, to_toml
 from training.datasets import DATASETS, DatasetOptions, option_names
-from training.fitting.hyperparameters import LINEAR
+from training.fitting.hyperparameters import LINEAR, Parameters
 from training.measuring.experiment import Plan
 from training.presets import Preset
 from training.splitting.splits import MadeHere
 
+# In place of a value that the preset takes by the data.
+BY_DATA: Final = object()
 _WIDTH: Final = 98
 _ENVIRONMENT: Final = "env"
 
@@ -30,12 +32,15 @@ def effective(preset: Preset, plan: Plan | None) -> dict[str, Any]:
     Args:
         preset: the recipe with the given options.
         plan: how it is measured; None to measure nothing.
+
+    Returns:
+        Values by key; ``BY_DATA`` for those that depend on the data.
     """
-    holds = {"preset": preset.name, **asdict(preset.filters), **asdict(preset.parameters)}
-    if holds.pop("regularization_is_relative"):
-        holds["relative_regularization"] = holds.pop("regularization")
-    linear = holds.pop("linear") or {}
-    holds |= {f"{LINEAR}{name}": value for name, value in linear.items()}
+    holds = {"preset": preset.name, **asdict(preset.filters)}
+    first, *others = map(_by_key, preset.possible())
+    for name, value in first.items():
+        is_same = all(value == other.get(name) for other in others)
+        holds[name] = value if is_same else BY_DATA
     if plan is not None:
         split = preset.split
         holds |= {"k": plan.k, "sample_users": plan.sample, "patience": plan.patience}
@@ -50,10 +55,19 @@ def effective(preset: Preset, plan: Plan | None) -> dict[str, Any]:
     return holds
 
 
+def _by_key(parameters: Parameters) -> dict[str, Any]:
+    holds = asdict(parameters)
+    if holds.pop("regularization_is_relative"):
+        holds["relative_regularization"] = holds.pop("regularization")
+    linear = holds.pop("linear") or {}
+    return holds | {f"{LINEAR}{name}": value for name, value in linear.items()}
+
+
 def to_text(configuration: Configuration, holds: Mapping[str, Any]) -> str:
     """Returns the options of a command as TOML, each with its origin.
 
-    Options without a value share a comment; those of other datasets are left out.
+    Options without a value share a comment, as do those that the data decide. Those of other
+    datasets are left out.
 
     Args:
         configuration: the options as they came.
@@ -66,7 +80,7 @@ def to_text(configuration: Configuration, holds: Mapping[str, Any]) -> str:
     document = tomlkit.document()
     for section, options in sections.items():
         table = tomlkit.table()
-        unset = []
+        unset, by_data = [], []
         for key, argument in options.items():
             value, origin, source = argument.field_info.default, "default", ""
             if argument.value is not UNSET and argument.tokens:
@@ -78,7 +92,9 @@ def to_text(configuration: Configuration, holds: Mapping[str, Any]) -> str:
                 value = holds[key]
             if key in foreign:
                 continue  # an option of other datasets
-            if value is None:
+            if value is BY_DATA:
+                by_data.append(key)
+            elif value is None:
                 unset.append(key)
             elif source == _ENVIRONMENT and isinstance(value, str) and masked(value) != value:
                 table.add(tomlkit.comment(f"{key}: {masked(value)}, from the environment"))
@@ -86,8 +102,9 @@ def to_text(configuration: Configuration, holds: Mapping[str, Any]) -> str:
                 item = tomlkit.item(to_toml(value))
                 item.comment(origin)
                 table.add(key, item)
-        for line in wrap(f"not set: {', '.join(unset)}" if unset else "", _WIDTH):
-            table.add(tomlkit.comment(line))
+        for what, keys in (("by the data", by_data), ("not set", unset)):
+            for line in wrap(f"{what}: {', '.join(keys)}" if keys else "", _WIDTH):
+                table.add(tomlkit.comment(line))
         document.add(section, table)
     return tomlkit.dumps(document)
 

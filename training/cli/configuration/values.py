@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from copy import copy
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 from enum import Enum
 from pathlib import Path
@@ -22,6 +22,8 @@ from training.errors import TrainingError
 
 _SQLITE: Final = "sqlite:///"
 _MASK: Final = "***"
+# As cyclopts reads it.
+_DURATION: Final = re.compile(r"(\d+(\.\d+)?[smhdwMy])+")
 # user:PASSWORD@host, and ?password=PASSWORD, in a URL.
 _PASSWORDS: Final = (
     re.compile(r"(?P<before>://[^:/@\s]*:)(?P<password>[^\s\"']*)(?=@)"),
@@ -68,6 +70,8 @@ def _converted(argument: Argument, given: Any, folder: Path, source: str) -> lis
     if kinds == (hint,) and hint in _KINDS and not (hint is datetime and isinstance(given, str)):
         value = _KINDS[hint](given, folder)
         return [Token(source=source, implicit_value=value)]
+    if Path in kinds and isinstance(given, str) and not _DURATION.fullmatch(given):
+        return [Token(source=source, implicit_value=_path(given, folder))]
     # Of other types, a text is read as on the command line; a list has several.
     values = given if isinstance(given, list) else [given]
     if not values or not all(isinstance(value, str | int | float) for value in values):
@@ -142,6 +146,7 @@ _WORDS: Final[Mapping[Any, str]] = {
     float: "a number",
     str: "text in quotation marks",
     Path: "a path in quotation marks",
+    timedelta: 'a duration such as "5m"',
     datetime: "a time such as 2026-11-01T00:00:00",
 }
 _BOUNDS: Final = {"gt": "above", "gte": "at least", "lt": "below", "lte": "at most"}
@@ -179,10 +184,10 @@ def to_toml(value: Any) -> Any:
     if isinstance(value, Path):
         is_place = str(value) != "-" and ":/" not in str(value)
         return str(value.absolute()) if is_place else str(value)
-    if isinstance(value, str) and value.startswith(_SQLITE):
-        return _string(value, Path.cwd())
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():g}s"
     if isinstance(value, str):
-        return masked(value)
+        return _string(value, Path.cwd()) if value.startswith(_SQLITE) else masked(value)
     if isinstance(value, list | tuple):
         return [to_toml(one) for one in value]
     return value

@@ -55,10 +55,22 @@ def test_each_value_has_its_origin(
     assert "alpha = 2.0 # command line" in lines
     assert 'models = "/m" # ENCORE_MODELS' in lines
     assert 'weighting = "bm25" # default' in lines
-    lines = printed(capsys, "--linear-rank", "9").splitlines()
+    lines = printed(capsys, "--preset", "reference", "--linear-rank", "9").splitlines()
     assert "linear_rank = 9 # command line" in lines
     assert "linear_share = 0.6 # default" in lines
-    assert 'linear_weighting = "log" # default' in lines
+    assert 'linear_weighting = "binary" # default' in lines
+
+
+def test_what_the_data_decide_has_no_value_before_they_are_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = printed(capsys, "--alpha", "2", "--linear-rank", "9").splitlines()
+    assert "# by the data: relative_regularization, linear_weight" in lines
+    assert "factors = 128 # default" in lines
+    lines = printed(capsys, "--linear-rank", "0", "--alpha", "2").splitlines()
+    assert "# by the data: relative_regularization" in lines
+    lines = printed(capsys, "--preset", "reference").splitlines()
+    assert not any("by the data" in line for line in lines)
 
 
 def test_what_is_not_set_is_said_shortly(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,8 +80,8 @@ def test_what_is_not_set_is_said_shortly(capsys: pytest.CaptureFixture[str]) -> 
     comments = [line for line in lines if line.startswith("#")]
     assert comments == [
         "# not set: data, user_id, events, data_until",
-        "# not set: top_users, regularization, linear_rank, linear_share, linear_c, linear_beta,",
-        "# linear_item_exponent, linear_weighting, linear_weight, linear_user_exponent",
+        "# by the data: relative_regularization, alpha, linear_rank, linear_weight",
+        "# not set: top_users, regularization",
         "# not set: folds, at, patience, contenders",
         "# not set: search, json",
     ]
