@@ -17,22 +17,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import svds
 
 from app.events.activity import activity_of
 from app.events.event import Event, StoredEvent
 from app.events.event_types import EventRules
-from app.model.blocks import LinearBlock
 from app.model.model import Model
 from app.model.new_items import NewItemDirections
-from app.model.weighting import Weighting, WeightingName
 from app.ranking.scoring import top_items
 from app.recommend.ladder import Recommender
 from app.recommend.newcomer_rules import DEFAULT_NEWCOMER_RULES, NewcomerRules
@@ -41,8 +37,8 @@ from app.recommend.query import Query
 from benchmarks.conditions import conditions
 from benchmarks.preset import load
 from training.data.interactions import Interactions
-from training.fitting.assembling import Frame, model_of, solve_users
 from training.fitting.fit import fit_model
+from training.fitting.hyperparameters import LinearParameters
 from training.presets import DEFAULT
 
 RESULTS: Final = Path(__file__).parent / "results" / "newcomers.json"
@@ -110,16 +106,17 @@ def measure(interactions: Interactions, seed: int) -> dict[str, dict[str, float]
 def measure_blocks(interactions: Interactions, seed: int) -> dict[str, dict[str, float]]:
     """Returns the share of other listeners who see single artists, by the blocks of the model."""
     part = _hide(interactions, seed)
-    als = fit_model(part.train, DEFAULT.parameters)
     queries = _queries(interactions, part.played)
-    models = {
-        "als": als,
-        "als and linear": _with_linear(als),
-        "als and linear, weight 4": _with_linear(als, weight=4.0),
-        "linear": _with_linear(als, alone=True),
+    both = DEFAULT.parameters
+    recipes = {
+        "als": replace(both, linear=None),
+        "als and linear, the preset": both,
+        "als and linear, rank 256, weight 4": replace(both, linear=_strong(4.0)),
+        "linear, rank 256": replace(both, factors=0, linear=_strong(1.0)),
     }
     figures: dict[str, dict[str, float]] = {}
-    for name, model in models.items():
+    for name, parameters in recipes.items():
+        model = fit_model(part.train, parameters)
         recommender, directions = Recommender(model), NewItemDirections(model)
         tastes = [
             recommender.tastes([queries[user] for user in users.tolist()])
@@ -136,44 +133,15 @@ def measure_blocks(interactions: Interactions, seed: int) -> dict[str, dict[str,
     return figures
 
 
+def _strong(weight: float) -> LinearParameters:
+    return LinearParameters(rank=_RANK, weight=weight)
+
+
 def _unit_sum(listeners: NDArray[np.float32]) -> NDArray[np.float64]:
     lengths = np.linalg.norm(listeners.astype(np.float64), axis=1)
     known = listeners[lengths > 0] / lengths[lengths > 0, None]
     direction = known.sum(axis=0)
     return np.asarray(direction / max(np.linalg.norm(direction), 1e-300))
-
-
-def _with_linear(model: Model, *, weight: float = 1.0, alone: bool = False) -> Model:
-    """Returns a model with a linear block, by a sparse SVD of the weights.
-
-    With L = 0.6 mean(n) + n for the summed weights n of each item, D those of each user, and
-    D^-0.3 X L^-1/2 = U S V^T: A = n^0.1 L^-1/2 V S and C = n^-0.1 L^1/2 V S (1 + S^2)^-1.
-    """
-    user_items = model.user_items
-    weighting = Weighting.fit(user_items, WeightingName.LOG)
-    weights = sparse.csr_matrix(
-        (weighting.weigh(user_items).astype(np.float64), user_items.indices, user_items.indptr),
-        shape=(user_items.n_users, user_items.n_items),
-    )
-    of_users, of_items = (np.asarray(weights.sum(axis=axis)).ravel() for axis in (1, 0))
-    listened = (of_items > 0).astype(np.float64)
-    added = 0.6 * of_items[of_items > 0].mean() + of_items
-    spread = np.where(listened, of_items, 1.0) ** 0.1 / np.sqrt(added)
-    scaled = sparse.diags(np.where(of_users > 0, of_users, 1.0) ** -0.3) @ weights
-    scaled = scaled @ sparse.diags(added**-0.5)
-    _, singular, right = svds(scaled, k=_RANK, random_state=0)
-    right = right.T * listened[:, None]
-    history = (right * spread[:, None] * singular).astype(np.float32)
-    items = (right / spread[:, None] * singular / (1 + singular**2)).astype(np.float32)
-    linear = LinearBlock(history, weighting, 0.5, weight)
-    blocks = (linear,) if alone else (*model.blocks, linear)
-    item_factors = items if alone else np.concatenate([model.item_factors, items], axis=1)
-    return model_of(
-        Frame(model.users, model.items, user_items, model.popularity),
-        user_factors=solve_users(user_items, item_factors, blocks),
-        item_factors=item_factors,
-        blocks=blocks,
-    )
 
 
 def _alone(

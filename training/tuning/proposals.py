@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 # Trials with random or given values before the estimator has enough data.
 _STARTUP_TRIALS: Final = 10
-# Trials that start slowly may still be the best; after this many iterations they are not behind.
+# Trials that start slowly may still be the best; after this many iterations they are not far
+# behind.
 _ITERATIONS_BEFORE_PRUNING: Final = 5
+_HOPELESS: Final = 0.96
 _ATTEMPTS: Final = 20
 # Times the factors of the start, in the anchor of many.
 _MANY: Final = 4
@@ -84,8 +86,17 @@ def sampler_of(seed: int) -> optuna.samplers.BaseSampler:
         )
 
 
-def pruner() -> optuna.pruners.BasePruner:
-    """Returns the pruner: it gives up trials whose curve lies below the median of earlier ones."""
-    import optuna  # noqa: PLC0415
+def is_hopeless(curve: Sequence[float], finished: Sequence[optuna.trial.FrozenTrial]) -> bool:
+    """Returns whether a trial is given up: it is far behind the best one after as many iterations.
 
-    return optuna.pruners.MedianPruner(n_warmup_steps=_ITERATIONS_BEFORE_PRUNING)
+    Not the median of earlier trials decides: most steps are close to the best trial, and half of
+    them would be given up for a slow start.
+
+    Args:
+        curve: NDCG after each iteration so far.
+        finished: the trials so far.
+    """
+    if len(curve) < _ITERATIONS_BEFORE_PRUNING or not finished:
+        return False
+    best: list[float] = max((trial.user_attrs["curve"] for trial in finished), key=max)
+    return max(curve) < _HOPELESS * max(best[: len(curve)])

@@ -3,7 +3,7 @@
 Optuna's tree-structured Parzen estimator (Bergstra et al., Algorithms for Hyper-Parameter
 Optimization, 2011) proposes every other trial; the others are small steps away from the best one,
 since forty trials are few for the estimator alone. A trial is measured after every iteration. It is
-given up if its curve lies below the median of earlier trials, and ends if it no longer improves.
+given up if its curve stays far behind that of the best one, and ends if it no longer improves.
 So the number of iterations is no dimension of the search: the curve gives it.
 """
 
@@ -20,7 +20,7 @@ from training.errors import TrainingError, WriteError
 from training.fitting.hyperparameters import Parameters
 from training.measuring.convergence import Validation, follow, is_exhausted
 from training.presets import DEFAULT
-from training.tuning.proposals import anchors_of, near_the_best, sampler_of
+from training.tuning.proposals import anchors_of, is_hopeless, near_the_best, sampler_of
 from training.tuning.signals import signals_held
 from training.tuning.space import Space
 from training.tuning.state import (
@@ -136,7 +136,7 @@ def _search(
         if values and not study.get_trials(states=[TrialState.WAITING]):
             study.enqueue_trial(values)
         pause()
-        _run(study, validation, space, seed, pause)
+        _run(study, finished, validation, space, seed=seed, pause=pause)
         if told:
             result = result_of(study, objective)
             told(result.trials[-1], result)
@@ -151,8 +151,10 @@ def _is_spent(done: int, budget: Budget, end: float | None) -> bool:
 
 def _run(
     study: optuna.Study,
+    finished: Sequence[optuna.trial.FrozenTrial],
     validation: Validation,
     space: Space,
+    *,
     seed: int,
     pause: Callable[[], None],
 ) -> None:
@@ -167,8 +169,8 @@ def _run(
     def judge(curve: Sequence[float]) -> bool:
         nonlocal pruned
         pause()
-        trial.report(curve[-1], step=len(curve))
-        pruned = trial.should_prune()
+        trial.report(curve[-1], step=len(curve))  # the estimator ranks what was given up by it
+        pruned = is_hopeless(curve, finished)
         return pruned or is_exhausted(curve, PATIENCE, gain=GAIN)
 
     try:

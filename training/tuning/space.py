@@ -174,7 +174,7 @@ class Space(BaseModel):
     linear_c: PositiveRange = (0.1, 4.0)
     linear_beta: ShareRange = (0.3, 0.9)
     linear_item_exponent: ExponentRange = (-0.1, 0.4)
-    linear_weight: PositiveRange = (0.1, 16.0)
+    linear_weight: PositiveRange = (0.03, 16.0)
 
     @classmethod
     def for_data(cls, user_items: UserItems) -> Self:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from training.errors import SearchMismatch, TrainingError, WriteError
 from training.fitting.hyperparameters import Parameters
 from training.measuring.convergence import Validation
-from training.tuning.proposals import pruner
 from training.tuning.space import Space, rounded
 from training.tuning.trials import Search, Trial
 
@@ -81,9 +80,7 @@ def open_state(state: Path, objective: dict[str, Any]) -> optuna.Study:
     import optuna  # noqa: PLC0415
 
     if state.stat().st_size == 0:
-        study = optuna.create_study(
-            storage=_storage(state), study_name=STUDY, direction="maximize", pruner=pruner()
-        )
+        study = optuna.create_study(storage=_storage(state), study_name=STUDY, direction="maximize")
     else:
         study = _load(state)
     if not study.trials and "objective" not in study.user_attrs:
@@ -108,7 +105,7 @@ def _load(state: Path) -> optuna.Study:
             raise TrainingError(f"{state} is in use by another program; try again later") from error
         raise TrainingError(f"{state} holds no search ({error}); name another file") from error
     with _reading(state):
-        return optuna.load_study(storage=_storage(state), study_name=STUDY, pruner=pruner())
+        return optuna.load_study(storage=_storage(state), study_name=STUDY)
 
 
 @contextmanager
