@@ -17,6 +17,7 @@ import pytest
 
 from app.model.weighting import WeightingName
 from tests.builders import interactions_of, random_plays
+from training.data.shape import Shape
 from training.errors import SearchMismatch, TrainingError, WriteError
 from training.measuring.convergence import Validation, enough, follow
 from training.presets import DEFAULT, WIDE, changed
@@ -352,7 +353,8 @@ def test_values_that_make_the_numbers_run_away_are_a_bad_trial_and_no_error(
 @pytest.mark.slow
 def test_a_search_begins_at_the_preset_and_says_the_same_to_json(tmp_path: Path) -> None:
     found = run(tmp_path / "x.search", 1)
-    assert found.trials[0].parameters == rounded(SPACE.clip(DEFAULT.parameters))
+    preset = DEFAULT.for_data(Shape.of(validation_of().train.user_items)).parameters
+    assert found.trials[0].parameters == rounded(SPACE.clip(preset))
     entry = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert entry["objective"] == "NDCG@5"
     assert entry["users"] == found.users
@@ -404,7 +406,7 @@ def test_the_first_trials_are_recipes_for_all_kinds_of_data() -> None:
     assert wide.linear is not None
     assert (wide.linear.rank, wide.linear.weight, wide.alpha) == (500, 4.0, 60.0)
     weakest = anchors_of(space, replace(DEFAULT.parameters, linear=None))[4]
-    assert (weakest["linear_rank"], weakest["linear_weight"]) == (16, 0.1)
+    assert (weakest["linear_rank"], weakest["linear_weight"]) == (16, 0.03)
     of_wide = anchors_of(space, WIDE.parameters)
     assert of_wide[:2] == [anchors[1], anchors[0]]
     assert [values["weighting"] for values in anchors[3:]] == ["log", "binary", "bm25"]
