@@ -262,7 +262,9 @@ def test_how_columns_were_understood_is_said_in_one_line(
     table.write_text("user_id,item_id,hours\nu,x,3\nu,y,4\nv,x,5\n")
     train = ["train", *of_table(table), *QUICK, "--no-evaluation", "--models", str(tmp_path / "m")]
     assert main([*train, "--json"]) == 0
-    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("note: ")]
+    (line,) = [
+        one for one in capsys.readouterr().err.splitlines() if one.startswith(f"note: {table}: ")
+    ]
     assert line.startswith(f"note: {table}: each row counts as one play, since no column is called")
     assert "the file also has 'hours'" in line
 
