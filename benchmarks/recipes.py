@@ -37,7 +37,7 @@ _RATINGS: Final = "recbole/dataset_example/ml-100k/ml-100k.inter"
 RECIPES: Final[Mapping[str, Parameters]] = {
     "usual, ALS alone": replace(DEFAULT.parameters, linear=None),
     USUAL: DEFAULT.parameters,
-    **{recipe.name: recipe.parameters for recipe in DEFAULT.recipes},
+    **{variant.name: variant.parameters for variant in DEFAULT.variants},
 }
 
 

@@ -19,7 +19,7 @@ from training.splitting.split import Split
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Variant:
     """Hyperparameters for data of a certain shape.
 
     Attributes:
@@ -42,11 +42,11 @@ class Preset:
         drop_items_without_id: whether artists without MBID are left out.
         filters: the users and artists that take part.
         split: cuts the test part.
-        parameters: the hyperparameters, unless the data have a recipe of their own.
+        parameters: the hyperparameters, unless a variant fits the data.
         contenders: the contenders; the last one is compared with each of the others.
-        recipes: hyperparameters for data of certain shapes; the first that fits is taken.
+        variants: hyperparameters for data of certain shapes; the first that fits is taken.
         changes: the hyperparameters that were changed, which hold with each of them.
-        choice: the taken recipe and the shape of the data, in words; empty before ``for_data``,
+        choice: what was taken, and the shape of the data, in words; empty before ``for_data``,
             and where there is no choice.
     """
 
@@ -56,7 +56,7 @@ class Preset:
     split: Split
     parameters: Parameters
     contenders: Mapping[str, GivesLists]
-    recipes: Sequence[Recipe] = ()
+    variants: Sequence[Variant] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
     choice: str = ""
 
@@ -65,20 +65,20 @@ class Preset:
 
         A second call returns the same.
         """
-        if not self.recipes:
+        if not self.variants:
             return self
-        usual = Recipe(USUAL, lambda _: True, self.parameters)
-        chosen = next(recipe for recipe in (*self.recipes, usual) if recipe.fits(shape))
+        usual = Variant(USUAL, lambda _: True, self.parameters)
+        chosen = next(one for one in (*self.variants, usual) if one.fits(shape))
         fitting = self._with(_of_bounded_size(chosen.parameters, shape))
         return replace(fitting, choice=f"{chosen.name}: {shape}")
 
     def possible(self) -> list[Parameters]:
         """Returns the hyperparameters among which the data decide, with the changes."""
-        others = [self._with(recipe.parameters).parameters for recipe in self.recipes]
+        others = [self._with(one.parameters).parameters for one in self.variants]
         return [self.parameters, *others]
 
     def _with(self, parameters: Parameters) -> Preset:
-        return changed(replace(self, parameters=parameters, recipes=()), self.changes)
+        return changed(replace(self, parameters=parameters, variants=()), self.changes)
 
 
 def _of_bounded_size(parameters: Parameters, shape: Shape) -> Parameters:
@@ -114,7 +114,7 @@ _USUAL: Final = Parameters(
     seed=0,
     linear=LinearParameters(rank=_USUAL_RANK, weight=0.25),
 )
-DENSE: Final = Recipe(
+DENSE: Final = Variant(
     "dense",
     lambda shape: shape.density >= DENSE_FROM,
     replace(
@@ -123,7 +123,7 @@ DENSE: Final = Recipe(
         linear=LinearParameters(rank=_USUAL_RANK, weight=0.4),
     ),
 )
-WIDE: Final = Recipe(
+WIDE: Final = Variant(
     "wide",
     lambda shape: shape.is_bare and shape.width >= WIDE_FROM,
     replace(
@@ -141,7 +141,7 @@ DEFAULT: Final = Preset(
     split=RandomPerUser(),
     parameters=_USUAL,
     contenders=named("popularity", "popularity with seen", "item-knn", "als"),
-    recipes=(WIDE, DENSE),
+    variants=(WIDE, DENSE),
 )
 
 # The public study, step by step: raw plays are weights; popularity is by plays, with seen artists.

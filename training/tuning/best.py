@@ -99,4 +99,4 @@ def with_winner(preset: Preset, found: Search) -> Preset:
     values = found.options()
     if "weighting" in values:
         values["weighting"] = WeightingName(values["weighting"])
-    return replace(changed(preset, values), recipes=(), choice=f"searched: the best of {trials}")
+    return replace(changed(preset, values), variants=(), choice=f"searched: the best of {trials}")

@@ -11,7 +11,7 @@ import pytest
 from app.artifacts.models_folder import ModelsFolder
 from app.artifacts.reading import read_report
 from tests.builders import interactions_of
-from tests.training.cli.commands import error_of, of_sample, of_table
+from tests.training.cli.commands import error_of, of_sample
 from tests.training.cli.configuration.printed import config, holds
 from training.cli import main
 from training.datasets import load_dataset
@@ -55,25 +55,6 @@ def test_the_winner_of_a_search_is_measured_trained_and_shown(
     shown = capsys.readouterr().out
     assert "The best of " in shown
     assert list((tmp_path / "left").glob("encore-search-*")) == []
-
-
-@pytest.mark.parametrize(
-    ("tokens", "message"),
-    [
-        (["--search", "0s"], "--search has to be longer than 0 s; give it a time such as 5m"),
-        (["--search", "5m", "--no-evaluation"], "--search needs the evaluation"),
-        (["--search", "5m", "--alpha", "3"], "--alpha does nothing beside a search"),
-        (["--search", "5m", "--linear-rank", "0"], "--linear-rank does nothing beside a search"),
-        (["--search", "5 minutes"], "5 minutes: there is no such search; `tune` makes one, and a"),
-    ],
-)
-def test_what_does_not_go_with_a_search_is_refused_before_the_data_are_read(
-    tokens: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = [*of_table(tmp_path / "missing.csv"), "--models", str(tmp_path / "models")]
-    assert main(["train", *source, *tokens]) == 1
-    assert message in error_of(capsys)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_of_options_has_a_time_or_a_file(

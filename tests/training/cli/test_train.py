@@ -173,6 +173,11 @@ def test_the_model_is_trained_on_everything_whatever_the_split(
         (["--no-evaluation", "--search", "x"], "--search does nothing without an evaluation"),
         (["--no-report", "--search", "x"], "--search does nothing without a report"),
         (["--search", "/no/such.search"], "/no/such.search: there is no such search"),
+        (["--search", "5 minutes"], "5 minutes: there is no such search; `tune` makes one, and a"),
+        (["--search", "0s"], "--search has to be longer than 0 s; give it a time such as 5m"),
+        (["--search", "5m", "--no-evaluation"], "--search needs the evaluation"),
+        (["--search", "5m", "--alpha", "3"], "--alpha does nothing beside a search"),
+        (["--search", "5m", "--linear-rank", "0"], "--linear-rank does nothing beside a search"),
         (["--config", "/no/such.toml"], "/no/such.toml: No such file"),
     ],
 )

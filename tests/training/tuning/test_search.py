@@ -23,7 +23,7 @@ from training.measuring.convergence import Validation, enough, follow
 from training.presets import DEFAULT, WIDE, changed
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
-from training.tuning.proposals import anchors_of
+from training.tuning.proposals import anchors_of, is_hopeless
 from training.tuning.search import Budget, search
 from training.tuning.space import BlockName, Space, rounded
 from training.tuning.state import read_search
@@ -443,3 +443,19 @@ def test_a_search_from_before_there_were_blocks_is_one_of_als(tmp_path: Path) ->
     assert read_search(state).space["blocks"] == "als"
     with pytest.raises(SearchMismatch, match="in another space"):
         run(state, 2)
+
+
+def test_only_a_trial_far_behind_the_best_one_is_given_up() -> None:
+    def finished(*curve: float) -> optuna.trial.FrozenTrial:
+        trial = optuna.trial.create_trial(value=max(curve), params={}, distributions={})
+        trial.user_attrs["curve"] = list(curve)
+        return trial
+
+    best = finished(0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    others = [finished(0.5, 0.5, 0.5, 0.5, 0.55), best]
+    assert not is_hopeless([0.1] * 5, [])
+    assert not is_hopeless([0.1] * 4, others)  # too early
+    assert not is_hopeless([0.1, 0.2, 0.3, 0.4, 0.481], others)
+    assert is_hopeless([0.1, 0.2, 0.3, 0.4, 0.479], others)
+    assert not is_hopeless([0.49, 0.2, 0.2, 0.2, 0.2], others)
+    assert is_hopeless([0.49, 0.2, 0.2, 0.2, 0.2, 0.2], others)
