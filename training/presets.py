@@ -87,14 +87,14 @@ def _of_bounded_size(parameters: Parameters, shape: Shape) -> Parameters:
     if linear is None:
         return parameters
     most = _MOST_NUMBERS // (shape.users + shape.items) - parameters.factors
-    rank = max(min(linear.rank, _USUAL_RANK), min(linear.rank, most))
+    rank = max(min(linear.rank, _LEAST_RANK), min(linear.rank, most))
     return replace(parameters, linear=replace(linear, rank=rank))
 
 
 USUAL: Final = "usual"
-_USUAL_RANK: Final = 128
 # The vectors of a model have at most this many numbers (1 GiB), unless there are so many vectors
-# that the usual rank alone makes more.
+# that the least rank alone makes more.
+_LEAST_RANK: Final = 128
 _MOST_NUMBERS: Final = 2**28
 # From this density on data are dense, and from this width on the catalogue of bare pairs is wide.
 DENSE_FROM: Final = 0.02
@@ -109,10 +109,10 @@ _USUAL: Final = Parameters(
     regularization=0.48,
     regularization_is_relative=True,
     fold_in_share=0.35,
-    alpha=9.9,
+    alpha=12.0,
     iterations=15,
     seed=0,
-    linear=LinearParameters(rank=_USUAL_RANK, weight=0.25),
+    linear=LinearParameters(rank=256, weight=0.5, item_exponent=0.4),
 )
 DENSE: Final = Variant(
     "dense",
@@ -120,7 +120,8 @@ DENSE: Final = Variant(
     replace(
         _USUAL,
         regularization=0.42,
-        linear=LinearParameters(rank=_USUAL_RANK, weight=0.4),
+        alpha=9.9,
+        linear=LinearParameters(rank=128, weight=0.4),
     ),
 )
 WIDE: Final = Variant(
@@ -130,9 +131,10 @@ WIDE: Final = Variant(
         _USUAL,
         regularization=0.12,
         alpha=60.0,
-        linear=LinearParameters(rank=1024, weight=4.0),
+        linear=LinearParameters(rank=1024, weight=4.0, item_exponent=0.3),
     ),
 )
+BARE: Final = Variant("bare", lambda shape: shape.is_bare, replace(_USUAL, alpha=20.0))
 
 DEFAULT: Final = Preset(
     name="default",
@@ -141,7 +143,7 @@ DEFAULT: Final = Preset(
     split=RandomPerUser(),
     parameters=_USUAL,
     contenders=named("popularity", "popularity with seen", "item-knn", "als"),
-    variants=(WIDE, DENSE),
+    variants=(WIDE, DENSE, BARE),
 )
 
 # The public study, step by step: raw plays are weights; popularity is by plays, with seen artists.

@@ -19,7 +19,7 @@ from training.fitting.fit import fit_model
 from training.measuring.evaluation import evaluate
 from training.measuring.experiment import Plan, measure
 from training.numbers import percent
-from training.presets import DEFAULT, DENSE, PRESETS, REFERENCE, WIDE, changed
+from training.presets import BARE, DEFAULT, DENSE, PRESETS, REFERENCE, WIDE, changed
 from training.splitting.drawn import RandomPerUser
 from training.splitting.split import Fold
 
@@ -113,28 +113,28 @@ def test_default_is_the_winner_of_the_committed_search() -> None:
     assert parameters_of(best["trial"], share) == replace(DENSE.parameters, linear=None)
 
 
-BARE = Shape(users=5000, items=17_000, pairs=200_000, is_bare=True, width=2500.0)
+PAIRS = Shape(users=5000, items=17_000, pairs=200_000, is_bare=True, width=2500.0)
 
 
 def test_data_have_the_recipe_for_their_shape() -> None:
-    recipe = DEFAULT.for_data(BARE)
+    recipe = DEFAULT.for_data(PAIRS)
     assert recipe.parameters == WIDE.parameters
     assert recipe.choice == (
         f"wide: bare pairs, {percent(0.00235294)} of all possible ones, with the variety of 2,500 "
         "equally popular artists"
     )
-    assert recipe.for_data(replace(BARE, is_bare=False)) == recipe  # chosen once
+    assert recipe.for_data(replace(PAIRS, is_bare=False)) == recipe  # chosen once
     for shape, name, parameters in (
-        (replace(BARE, pairs=5_000_000), "wide", WIDE.parameters),
-        (replace(BARE, width=2499.0), "usual", DEFAULT.parameters),
-        (replace(BARE, is_bare=False), "usual", DEFAULT.parameters),
-        (replace(BARE, is_bare=False, pairs=1_700_000), "dense", DENSE.parameters),
-        (replace(BARE, width=2499.0, pairs=1_700_000), "dense", DENSE.parameters),
+        (replace(PAIRS, pairs=5_000_000), "wide", WIDE.parameters),
+        (replace(PAIRS, width=2499.0), "bare", BARE.parameters),
+        (replace(PAIRS, is_bare=False), "usual", DEFAULT.parameters),
+        (replace(PAIRS, is_bare=False, pairs=1_700_000), "dense", DENSE.parameters),
+        (replace(PAIRS, width=2499.0, pairs=1_700_000), "dense", DENSE.parameters),
     ):
         recipe = DEFAULT.for_data(shape)
         assert recipe.parameters == parameters
         assert recipe.choice.startswith(f"{name}: ")
-    assert REFERENCE.for_data(BARE) == REFERENCE
+    assert REFERENCE.for_data(PAIRS) == REFERENCE
 
 
 def test_changes_hold_with_each_recipe() -> None:
@@ -145,16 +145,16 @@ def test_changes_hold_with_each_recipe() -> None:
     expected = replace(
         WIDE.parameters, regularization=0.2, factors=9, seed=7, linear=replace(linear, weight=2.0)
     )
-    assert recipe.for_data(BARE).parameters == expected
-    assert recipe.for_data(BARE).filters == Filters(min_user_records=2)
-    assert recipe.for_data(replace(BARE, is_bare=False)).parameters == recipe.parameters
-    without = changed(recipe, {"linear_rank": 0}).for_data(BARE)
+    assert recipe.for_data(PAIRS).parameters == expected
+    assert recipe.for_data(PAIRS).filters == Filters(min_user_records=2)
+    assert recipe.for_data(replace(PAIRS, is_bare=False)).parameters == recipe.parameters
+    without = changed(recipe, {"linear_rank": 0}).for_data(PAIRS)
     assert without.parameters == replace(expected, linear=None)
 
 
 def test_a_model_of_many_vectors_has_fewer_columns() -> None:
     def rank(users: int, items: int, **changes: int) -> int:
-        shape = replace(BARE, users=users, items=items)
+        shape = replace(PAIRS, users=users, items=items)
         linear = changed(DEFAULT, changes).for_data(shape).parameters.linear
         assert linear is not None
         return linear.rank

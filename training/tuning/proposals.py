@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from training.fitting.hyperparameters import LinearParameters, Parameters
-from training.presets import DEFAULT
 from training.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -27,14 +26,17 @@ _ATTEMPTS: Final = 20
 _MANY: Final = 4
 
 
-def anchors_of(space: Space, start: Parameters) -> list[dict[str, Any]]:
-    """Returns the first trials: the start of the search, and variants of it for other data.
+def anchors_of(
+    space: Space, start: Parameters, others: Sequence[Parameters] = ()
+) -> list[dict[str, Any]]:
+    """Returns the first trials: the start of the search, others, and variants of the start.
 
     Args:
         space: the ranges of values; the closest values that it has are tried.
         start: hyperparameters to begin with.
+        others: hyperparameters to go on with.
     """
-    starts = [start, *(replace(one, seed=start.seed) for one in DEFAULT.possible())]
+    starts = [start, *others]
     if start.linear is None:  # the least of a linear block, since the space may have no less
         weakest = LinearParameters(rank=space.linear_rank[0], weight=space.linear_weight[0])
         starts.append(replace(start, linear=weakest))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -76,7 +76,7 @@ def search(
         state: file with the finished trials, from which a search is continued.
         budget: limits of the search.
         start: the hyperparameters of the first trial; None for those that the preset ``default``
-            has for the training part.
+            has for the training part, and then for other data.
         seed: of the trials and of the factors.
         told: called after each trial, and once at the beginning for each trial of earlier runs.
 
@@ -94,19 +94,32 @@ def search(
     if space.half_life is not None:
         validation.train.records()  # refused before the first trial
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if start is None:
-        start = DEFAULT.for_data(Shape.of(validation.train.user_items)).parameters
-    objective = objective_of(validation, space, start, seed)
+    first, *others = _starts(validation) if start is None else [start]
+    objective = objective_of(validation, space, first, seed)
     if not state.parent.is_dir():
         raise TrainingError(f"{state.parent}: there is no such folder; make it first")
     try:
         with alone_in(state), signals_held() as deliver:
             study = open_state(state, objective)
+            anchors = anchors_of(space, first, others)
             return _search(
-                study, objective, validation, space, budget, start=start, told=told, pause=deliver
+                study,
+                objective,
+                validation,
+                space,
+                budget,
+                anchors=anchors,
+                told=told,
+                pause=deliver,
             )
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         raise WriteError(state, innermost(error)) from error
+
+
+def _starts(validation: Validation) -> list[Parameters]:
+    """Returns what the preset ``default`` has for a training part, and what it has for others."""
+    own = DEFAULT.for_data(Shape.of(validation.train.user_items)).parameters
+    return [own, *(replace(one, seed=own.seed) for one in DEFAULT.possible())]
 
 
 def _search(
@@ -116,7 +129,7 @@ def _search(
     space: Space,
     budget: Budget,
     *,
-    start: Parameters,
+    anchors: Sequence[dict[str, Any]],
     told: Told | None,
     pause: Callable[[], None],
 ) -> Search:
@@ -128,7 +141,6 @@ def _search(
         result = result_of(study, objective)
         for number in range(before):
             told(result.trials[number], result)
-    anchors = anchors_of(space, start)
     end = None if budget.minutes is None else time.monotonic() + 60 * budget.minutes
     while not _is_spent(done := len(finished := finished_trials(study)), budget, end):
         study.sampler = sampler_of(seed + done)

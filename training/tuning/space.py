@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import optuna
 
 _LEAST_COLUMNS: Final = 32
-# So many may be searched on any data, since the preset has them on any data.
-_USUAL_COLUMNS: Final = 128
+# So many of each block may be searched on any data, since the preset has them.
+_USUAL_FACTORS: Final = 128
+_USUAL_RANK: Final = 256
 _MOST_COLUMNS: Final = 1024
 # With fewer rows of the smaller side of the matrix for each factor, factors fit noise; the
 # directions of the linear block, which are shrunken, fit it later.
@@ -173,7 +174,7 @@ class Space(BaseModel):
     linear_share: PositiveRange = (0.1, 3.0)
     linear_c: PositiveRange = (0.1, 4.0)
     linear_beta: ShareRange = (0.3, 0.9)
-    linear_item_exponent: ExponentRange = (-0.1, 0.4)
+    linear_item_exponent: ExponentRange = (-0.1, 0.6)
     linear_weight: PositiveRange = (0.03, 16.0)
 
     @classmethod
@@ -185,8 +186,8 @@ class Space(BaseModel):
         """
         smaller_side = min(int((user_items.row_lengths() > 0).sum()), user_items.n_items)
         space = cls(
-            factors=(_LEAST_COLUMNS, _most(smaller_side // _ROWS_PER_FACTOR)),
-            linear_rank=(_LEAST_COLUMNS, _most(smaller_side // _ROWS_PER_DIRECTION)),
+            factors=(_LEAST_COLUMNS, _most(smaller_side // _ROWS_PER_FACTOR, _USUAL_FACTORS)),
+            linear_rank=(_LEAST_COLUMNS, _most(smaller_side // _ROWS_PER_DIRECTION, _USUAL_RANK)),
         )
         if user_items.nnz and (user_items.plays == user_items.plays[0]).all():
             return space.model_copy(
@@ -328,8 +329,8 @@ class Space(BaseModel):
         return "relative_regularization" if self.regularization is None else "regularization"
 
 
-def _most(columns: int) -> int:
-    return max(_USUAL_COLUMNS, min(_MOST_COLUMNS, columns))
+def _most(columns: int, usual: int) -> int:
+    return max(usual, min(_MOST_COLUMNS, columns))
 
 
 def _values_of(parameters: Parameters) -> dict[str, Any]:

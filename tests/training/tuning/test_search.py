@@ -335,7 +335,7 @@ def test_bare_pairs_are_searched_without_weightings_of_counts(tmp_path: Path) ->
     space = Space.for_data(fold.train.user_items).model_copy(
         update={"factors": (4, 6), "iterations": 2}
     )
-    found = run(tmp_path / "x.search", 4, validation=Validation(fold, k=5), space=space)
+    found = run(tmp_path / "x.search", 6, validation=Validation(fold, k=5), space=space)
     assert {trial.parameters["weighting"] for trial in found.trials} == {"bm25", "binary"}
     assert found.winner.ndcg > 0
 
@@ -399,17 +399,18 @@ def test_two_searches_do_not_share_a_state(tmp_path: Path) -> None:
 
 def test_the_first_trials_are_recipes_for_all_kinds_of_data() -> None:
     space = Space(factors=(32, 300), linear_rank=(16, 500))
-    anchors = anchors_of(space, DEFAULT.parameters)
-    first, wide, dense = (space.parameters(values, seed=0) for values in anchors[:3])
+    anchors = anchors_of(space, DEFAULT.parameters, DEFAULT.possible())
+    first, wide, dense, bare = (space.parameters(values, seed=0) for values in anchors[:4])
+    assert bare.alpha == 20.0
     assert dense.regularization < first.regularization
     assert first == replace(DEFAULT.parameters, iterations=space.iterations)
     assert wide.linear is not None
     assert (wide.linear.rank, wide.linear.weight, wide.alpha) == (500, 4.0, 60.0)
-    weakest = anchors_of(space, replace(DEFAULT.parameters, linear=None))[4]
+    weakest = anchors_of(space, replace(DEFAULT.parameters, linear=None))[1]
     assert (weakest["linear_rank"], weakest["linear_weight"]) == (16, 0.03)
-    of_wide = anchors_of(space, WIDE.parameters)
+    of_wide = anchors_of(space, WIDE.parameters, DEFAULT.possible())
     assert of_wide[:2] == [anchors[1], anchors[0]]
-    assert [values["weighting"] for values in anchors[3:]] == ["log", "binary", "bm25"]
+    assert [values["weighting"] for values in anchors[4:]] == ["log", "binary", "bm25"]
     assert anchors[-1]["factors"] == 300
 
 

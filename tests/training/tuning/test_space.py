@@ -160,9 +160,9 @@ def test_a_file_overrules_what_suits_the_data(tmp_path: Path, rng: np.random.Gen
 def test_wide_data_get_more_columns_of_the_linear_block_than_factors(
     rng: np.random.Generator,
 ) -> None:
-    many = interactions_of(random_plays(rng, 600, 560, density=0.02)).user_items
+    many = interactions_of(random_plays(rng, 1300, 1200, density=0.02)).user_items
     space = Space.for_data(many)
-    assert (space.factors, space.linear_rank) == ((32, 128), (32, 140))
+    assert (space.factors, space.linear_rank) == ((32, 128), (32, 300))
     assert Space().factors[1] == Space().linear_rank[1] == 1024
 
 

@@ -65,7 +65,7 @@ def test_what_the_data_decide_has_no_value_before_they_are_read(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lines = printed(capsys, "--alpha", "2", "--linear-rank", "9").splitlines()
-    assert "# by the data: relative_regularization, linear_weight" in lines
+    assert "# by the data: relative_regularization, linear_item_exponent, linear_weight" in lines
     assert "factors = 128 # default" in lines
     lines = printed(capsys, "--linear-rank", "0", "--alpha", "2").splitlines()
     assert "# by the data: relative_regularization" in lines
@@ -80,7 +80,8 @@ def test_what_is_not_set_is_said_shortly(capsys: pytest.CaptureFixture[str]) -> 
     comments = [line for line in lines if line.startswith("#")]
     assert comments == [
         "# not set: data, user_id, events, data_until",
-        "# by the data: relative_regularization, alpha, linear_rank, linear_weight",
+        "# by the data: relative_regularization, alpha, linear_rank, linear_item_exponent, "
+        "linear_weight",
         "# not set: top_users, regularization",
         "# not set: folds, at, patience, contenders",
         "# not set: search, json",
