@@ -27,6 +27,7 @@ LOAD_IMPLICIT = $(BIN)/python -c 'import implicit.cpu.als' || { \
 	echo "encore: implicit does not load; where libgomp.so.1 is missing: apt-get install libgomp1" >&2; exit 1; }
 TRAINING_READY := $(VENV)/.training-installed
 DEV_READY := $(VENV)/.dev-installed
+SPARK_READY := $(VENV)/.spark-installed
 
 # BLAS threads would compete with those of training and of workers.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -51,7 +52,7 @@ train: $(TRAINING_READY) ## Train and publish: DATASET=name DATA=path ARGS="more
 	fi
 	@$(BIN)/python -m training train --dataset "$(TRAINED)" $(if $(LIES_AT),--data "$(LIES_AT)") --models "$(MODELS)" $(ARGS)
 
-test: $(DEV_READY) ## Test everything, with coverage
+test: $(SPARK_READY) ## Test everything, with coverage
 	@$(BIN)/python -m tests.postgres
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
@@ -60,7 +61,7 @@ check: lint fast ## Quick round for every commit: lint and the fast tests
 fast: $(DEV_READY) ## The fast tests; on another Python: PYTHON=python3.13 VENV=.venv-3.13
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow"
 
-lint: $(DEV_READY) ## Format, lint, types, import rules, Dockerfile; changes nothing
+lint: $(SPARK_READY) ## Format, lint, types, import rules, Dockerfile; changes nothing
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -80,7 +81,8 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --
 
 lock: $(UV) ## Pin what pyproject.toml asks for; UPGRADE=1 takes the newest of everything
 	@mkdir -p requirements
-	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
+	@$(LOCK) --extra training --extra postgres --group dev --output-file requirements/dev.txt
+	@$(LOCK) --no-binary pyspark --extra training --extra spark --constraint requirements/dev.txt --output-file requirements/spark.txt
 	@$(LOCK) --extra training --constraint requirements/dev.txt --output-file requirements/training.txt
 	@$(LOCK) --extra postgres --constraint requirements/dev.txt --output-file requirements/postgres.txt
 	@$(LOCK) --constraint requirements/training.txt --output-file requirements/serve.txt
@@ -109,6 +111,12 @@ $(DEV_READY): requirements/dev.txt | $(BIN)/pip
 	@$(INSTALL) -r requirements/dev.txt
 	@$(LOAD_IMPLICIT)
 	@touch $(TRAINING_READY) $@
+
+# PySpark comes as a source archive only, the one exception to wheels.
+$(SPARK_READY): requirements/spark.txt $(DEV_READY)
+	@echo "encore: installing requirements/spark.txt (about 60 s)"
+	@$(INSTALL) --no-binary=pyspark -r requirements/spark.txt
+	@touch $@
 
 build/lock/bin/uv:
 	@"$(PYTHON)" -m venv build/lock

@@ -27,17 +27,18 @@ from hatch_build import renamed
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OURS = {"app", "training", "tests", "benchmarks", "encore", "hatch_build"}
-LOCKS = ("serve", "postgres", "training", "dev")
+LOCKS = ("serve", "postgres", "training", "spark", "dev")
 
 
 def declared() -> dict[str, list[Requirement]]:
     """What pyproject asks for, by the lock that has to hold it."""
     serve = PROJECT["project"]["dependencies"]
     training = serve + PROJECT["project"]["optional-dependencies"]["training"]
-    extras = [r for extra in PROJECT["project"]["optional-dependencies"].values() for r in extra]
-    dev = serve + extras + PROJECT["dependency-groups"]["dev"]
-    postgres = serve + PROJECT["project"]["optional-dependencies"]["postgres"]
-    lines = {"serve": serve, "postgres": postgres, "training": training, "dev": dev}
+    extras = PROJECT["project"]["optional-dependencies"]
+    postgres = serve + extras["postgres"]
+    spark = training + extras["spark"]
+    dev = training + extras["postgres"] + PROJECT["dependency-groups"]["dev"]
+    lines = dict(zip(LOCKS, (serve, postgres, training, spark, dev), strict=True))
     return {lock: [Requirement(line) for line in wanted] for lock, wanted in lines.items()}
 
 
@@ -99,9 +100,12 @@ class TestLocks:
                     assert one.extras <= locked[canonicalize_name(one.name)], f"{name}: {one}"
 
     def test_agree_with_each_other(self) -> None:
-        serve, postgres, training, dev = (pins(lock) for lock in LOCKS)
+        serve, postgres, training, spark, dev = (pins(lock) for lock in LOCKS)
         assert serve.items() < training.items() < dev.items()
         assert serve.items() < postgres.items() < dev.items()
+        assert training.items() < spark.items()
+        # The one package without a wheel is the one that the fast tests go without.
+        assert {"pyspark", "py4j", "pyarrow"} == spark.keys() - dev.keys()
 
     def test_serving_goes_without_what_only_training_needs(self) -> None:
         assert not pins("serve").keys() & {"implicit", "polars", "scipy", "joblib", "pyspark"}
@@ -243,7 +247,7 @@ class TestWheel:
         assert metadata["Version"] == __version__
         assert metadata["Requires-Python"] == ">=3.11"
         assert metadata["License-Expression"] == "MIT"
-        assert sorted(metadata.get_all("Provides-Extra") or []) == ["postgres", "training"]
+        assert sorted(metadata.get_all("Provides-Extra") or []) == ["postgres", "spark", "training"]
         assert "make serve" in str(metadata.get_payload())
 
 

@@ -102,7 +102,7 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
     records = data.records if isinstance(data, Merged) else data
     interactions, steps = preprocess(records, preset.filters)
     if isinstance(data, Records) and len(interactions.user_ids) == 1:
-        raise TrainingError(_one_user(interactions.user_ids[0], len(records.user_ids)))
+        raise TrainingError(one_user(interactions.user_ids[0], len(records.user_ids)))
     if preset.parameters.half_life is not None:
         _check_times(interactions, records.rows)  # refused before anything is measured
     user_items = interactions.user_items
@@ -122,7 +122,8 @@ def prepare(data: Records | Merged, preset: Preset) -> Prepared:
     return Prepared(interactions, provenance)
 
 
-def _one_user(user: str, before: int) -> str:
+def one_user(user: str, before: int) -> str:
+    """Returns the message for data of one user, of whom the filters left so many."""
     what = "the data hold" if before == 1 else f"the filters leave, of {before:,} users,"
     return (
         f"{what} only the user '{shorten(user)}', and a model learns from what many users have in "

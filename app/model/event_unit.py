@@ -13,7 +13,7 @@ from app.model.weighting import Weighting
 
 DEFAULT_UNIT: Final = 3.0
 # The median of this many pairs is close enough to the median of all.
-_SAMPLED_PAIRS: Final = 2**20
+SAMPLED_PAIRS: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class EventUnit:
         cls, user_items: UserItems, weighting: Weighting, multiple: float = DEFAULT_UNIT
     ) -> Self:
         """Takes the median of the training data, or of evenly spaced users where there are many."""
-        step = max(1, -(-user_items.nnz // _SAMPLED_PAIRS))
+        step = max(1, -(-user_items.nnz // SAMPLED_PAIRS))
         sample = user_items.take(np.arange(0, user_items.n_users, step)) if step > 1 else user_items
         weights = weighting.weigh(sample if sample.nnz else user_items)
         return cls(multiple, float(np.median(weights)) if len(weights) else 1.0)

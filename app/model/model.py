@@ -41,8 +41,12 @@ class Popularity:
     @classmethod
     def count(cls, user_items: UserItems) -> Popularity:
         """Counts and ranks the items of a training matrix."""
-        listeners, plays = user_items.listeners(), user_items.total_plays()
-        by_index = np.arange(user_items.n_items)
+        return cls.ranked(user_items.listeners(), user_items.total_plays())
+
+    @classmethod
+    def ranked(cls, listeners: NDArray[np.int64], plays: NDArray[np.float64]) -> Popularity:
+        """Ranks the items by their counts, both of shape (n_items,)."""
+        by_index = np.arange(len(listeners))
         return cls(
             by_listeners=np.lexsort((by_index, -plays, -listeners)).astype(np.int32),
             by_plays=np.lexsort((by_index, -plays)).astype(np.int32),

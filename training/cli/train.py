@@ -14,6 +14,7 @@ from training.cli.configuration.filling import Config
 from training.cli.configuration.printing import effective, to_text
 from training.cli.configuration.sections import EVALUATION, FILE, PUBLISHING
 from training.cli.console import Output
+from training.cli.engine_options import EngineOptions
 from training.cli.options import (
     ColumnOptions,
     EventOptions,
@@ -24,11 +25,11 @@ from training.cli.options import (
 )
 from training.cli.reading import source_of
 from training.cli.tables import convergence_table, figures_table, records_table, search_table
-from training.engines.engine import Built, Engine, Recipe
-from training.engines.in_memory import InMemory
+from training.engines.engine import Built, Recipe
 from training.errors import TrainingError
 from training.files import check_writable
 from training.measuring.experiment import MEASURED_USERS, Plan
+from training.presets import Preset
 from training.publishing.publish import Published, publish
 from training.tuning.state import read_search
 
@@ -36,8 +37,6 @@ _SAMPLE: Final = MEASURED_USERS
 # The exit status of a training whose model was published but not made current.
 NOT_CURRENT: Final = 3
 _PUBLISHED: Final = Parameter(group=PUBLISHING)
-# The engine that reads data and makes models.
-ENGINE: Final[Engine] = InMemory()
 
 
 @cli.command
@@ -50,6 +49,7 @@ def train(
     evaluation: Annotated[bool, Parameter(group=EVALUATION)] = True,
     split: SplitOptions | None = None,
     plan: PlanOptions | None = None,
+    engine_options: EngineOptions | None = None,
     models: Annotated[Models, _PUBLISHED] = Path("models"),
     report: Annotated[bool, _PUBLISHED] = True,
     search: Annotated[timedelta | Path | None, _PUBLISHED, Parameter(metavar="TIME|FILE")] = None,
@@ -70,6 +70,7 @@ def train(
         evaluation: Measure on a split first. Without it there is no report and no early stopping.
         split: The split that cuts the test part.
         plan: How to measure.
+        engine_options: Where the work is done.
         models: The models folder.
         report: Publish a report with the model, at `GET /model/report`.
         search: Search for hyperparameters first, as long as `5m` says; or, for the report, the \
@@ -83,24 +84,28 @@ of the current one of the same dataset. Otherwise it is published only, and the 
         print_options: Only print the options that hold, as a file for `--config`.
     """
     _refuse_without(split, plan, options, search, evaluation=evaluation, report=report)
-    preset = (split or SplitOptions()).apply((options or RecipeOptions()).recipe())
-    preset = (plan or PlanOptions()).compare(preset)
+    preset = _preset(options or RecipeOptions(), split, plan)
     how = (plan or PlanOptions()).plan(sample=_SAMPLE, convergence=report) if evaluation else None
     if print_options and config is not None:
         Output().print_lines(to_text(config, effective(preset, how)))
         return 0
-    output = Output(json_to, overwrite)
+    engine, output = (engine_options or EngineOptions()).chosen(), Output(json_to, overwrite)
     check_writable(models)
     events = event_options or EventOptions()
     where = source_of(source or SourceOptions(), columns or ColumnOptions(), events)
-    loaded = ENGINE.read(where, preset, output)
+    loaded = engine.read(where, preset, output)
     output.show(records_table(loaded.provenance))
-    recipe = Recipe(preset, how, report, search, top_lists, events.event_unit)
-    built = loaded.build(recipe, output)
+    built = loaded.build(Recipe(preset, how, report, search, top_lists, events.event_unit), output)
     published = publish(built.model, models, card=built.card, report=built.report, force=force)
     _show(output, built, how, published, models)
     output.warn(loaded.provenance.rows.warning)
     return 0 if published.is_current else NOT_CURRENT
+
+
+def _preset(options: RecipeOptions, split: SplitOptions | None, plan: PlanOptions | None) -> Preset:
+    """Returns the preset with the changes, the split and the contenders of the options."""
+    preset = (split or SplitOptions()).apply(options.recipe())
+    return (plan or PlanOptions()).compare(preset)
 
 
 def _refuse_without(

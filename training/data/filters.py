@@ -93,7 +93,7 @@ def preprocess(records: Records, filters: Filters) -> tuple[Interactions, list[S
         steps.append(_count(f"the {filters.top_users} users with most", records, remaining))
 
     if not remaining.any():
-        raise TrainingError(_nothing_left(filters, steps))
+        raise TrainingError(nothing_left(filters, steps))
     interactions = _sum(records, remaining)
     steps.append(
         Step(
@@ -156,7 +156,8 @@ def _compact(codes: NDArray[np.int32], size: int) -> tuple[NDArray[np.int64], ND
     return np.flatnonzero(present), position[codes]
 
 
-def _nothing_left(filters: Filters, steps: list[Step]) -> str:
+def nothing_left(filters: Filters, steps: list[Step]) -> str:
+    """Returns the message for filters that leave nothing."""
     options = ", ".join(
         f"--{name.replace('_', '-')} {value}"
         for name, value in filters.to_manifest().items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from app.errors import StoreUnavailable
 from app.store.address import open_store
 from app.store.upkeep import MaintainableStore
 from training.data.interactions import Interactions
-from training.data.records import Records
+from training.data.records import Records, RowCounts
 from training.data.shape import Shape
 from training.datasets import ensure_dataset, load_dataset
 from training.datasets.reading.ids import close_ids
@@ -71,9 +72,21 @@ def check_readable(
     Raises:
         DatasetError: too many rows are unreadable, and ``allow_unreadable`` is false.
     """
-    for remark in filter(None, (records.remark, records.advice)):
+    remarks = (records.remark, records.advice)
+    check_rows(records.rows, path, observer, remarks=remarks, allow_unreadable=allow_unreadable)
+
+
+def check_rows(
+    rows: RowCounts,
+    path: Path,
+    observer: Observer,
+    *,
+    remarks: Sequence[str],
+    allow_unreadable: bool,
+) -> None:
+    """Shows remarks, and refuses data with too many unreadable rows; see ``check_readable``."""
+    for remark in filter(None, remarks):
         observer.note(f"{shown_path(path)}: {remark}")
-    rows = records.rows
     if not rows.are_mostly_readable and not allow_unreadable:
         raise DatasetError(
             f"{shown_path(path)}: {rows.warning}, so the file is not used. Correct "
@@ -124,9 +137,13 @@ def leave_out_erased(records: Records, erased: frozenset[bytes], observer: Obser
     """Returns the records without those of erased users, and says how many those were."""
     rest = without_erased(records, erased)
     if rest is not records:
-        rows = plural(len(records) - len(rest), "row")
-        observer.note(f"{rows} left out, of users who were erased from the event store")
+        observer.note(erased_left_out(len(records) - len(rest)))
     return rest
+
+
+def erased_left_out(count: int) -> str:
+    """Returns how many rows of erased users are left out, in words."""
+    return f"{plural(count, 'row')} left out, of users who were erased from the event store"
 
 
 def _check_overlap(source: Source, log: EventLog, records: Records | None) -> None:

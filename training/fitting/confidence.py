@@ -23,8 +23,13 @@ def confidence_matrix(
         exact = 1.0 + alpha * weighting.weigh(user_items).astype(np.float64)
         confidence = exact.astype(np.float32)
     if not np.isfinite(confidence).all():
-        raise TrainingError(f"the confidence exceeds float32 (alpha={alpha}); try a smaller alpha")
+        raise TrainingError(too_large(alpha))
     return matrix_of(user_items, confidence)
+
+
+def too_large(alpha: float) -> str:
+    """Returns the message for a confidence that float32 does not hold."""
+    return f"the confidence exceeds float32 (alpha={alpha}); try a smaller alpha"
 
 
 def matrix_of(user_items: UserItems, values: NDArray[np.float32]) -> sparse.csr_matrix[np.float32]:

@@ -58,10 +58,18 @@ def fit_weighting(
         TrainingError: the median of the plays is no usual number.
     """
     weighting = Weighting.fit(user_items, name, k1=k1, b=b)
-    if not 1 / LARGEST <= weighting.median_plays <= LARGEST:
-        raise TrainingError(
-            f"the median of the plays is {weighting.median_plays:g}, and a model holds "
-            f"{1 / LARGEST:g} to {LARGEST:g}; multiply the plays by a number that makes them "
-            "usual ones"
-        )
+    check_median(weighting.median_plays)
     return weighting
+
+
+def check_median(median_plays: float) -> None:
+    """Refuses plays that a model cannot hold.
+
+    Raises:
+        TrainingError: the median of the plays is no usual number.
+    """
+    if not 1 / LARGEST <= median_plays <= LARGEST:
+        raise TrainingError(
+            f"the median of the plays is {median_plays:g}, and a model holds {1 / LARGEST:g} to "
+            f"{LARGEST:g}; multiply the plays by a number that makes them usual ones"
+        )

@@ -236,14 +236,14 @@ def evaluate(
         NothingToMeasure: k or the sample is out of range, or no user has a test item.
     """
     listeners = np.asarray(model.popularity.listeners)
-    wanted = _cutoffs(k, cutoffs, int((listeners > 0).sum()))
+    wanted = cutoffs_of(k, cutoffs, int((listeners > 0).sum()))
     users_with_test = np.flatnonzero(fold.test.user_items.row_lengths() > 0)
-    users = _sample(users_with_test, sample, seed, len(model.users))
+    users = sample_of(users_with_test, sample, seed, len(model.users))
     tested = fold.test.user_items.take(users)
     history = (fold.given or fold.train).user_items
     done = (progress or NoProgress()).step("evaluation", len(users) * len(contenders))
     lists = {
-        name: _within(listeners, contender.lists(model, fold, users, wanted[-1], done))
+        name: within_training(listeners, contender.lists(model, fold, users, wanted[-1], done))
         for name, contender in contenders.items()
     }
     return Evaluation(
@@ -257,7 +257,7 @@ def evaluate(
         listeners=listeners,
         n_training_users=int((fold.train.user_items.row_lengths() > 0).sum()),
         lists=lists,
-        hits={name: _hits(made, tested) for name, made in lists.items()},
+        hits={name: hits_of(made, tested) for name, made in lists.items()},
         asked={name: contender.to_manifest() for name, contender in contenders.items()},
         measures=measures,
     )
@@ -332,14 +332,30 @@ def check_cutoff(k: int, n_items: int) -> None:
         )
 
 
-def _cutoffs(k: int, cutoffs: Sequence[int], n_items: int) -> Sequence[int]:
+def cutoffs_of(k: int, cutoffs: Sequence[int], n_items: int) -> Sequence[int]:
+    """Returns the cut-offs that are measured, ascending.
+
+    Raises:
+        NothingToMeasure: ``k`` is out of range.
+    """
     check_cutoff(k, n_items)
     return sorted({k, *(cutoff for cutoff in cutoffs if 1 <= cutoff <= n_items)})
 
 
-def _sample(
+def sample_of(
     users: NDArray[np.int64], sample: int | None, seed: int, n_users: int
 ) -> NDArray[np.int64]:
+    """Draws the measured users.
+
+    Args:
+        users: indices of the users with a test item.
+        sample: how many; None for all.
+        seed: of the draw.
+        n_users: number of all users.
+
+    Raises:
+        NothingToMeasure: there is no user, or the sample is out of range.
+    """
     if len(users) == 0:
         raise NothingToMeasure("no user has a test item, so there is nothing to measure")
     if sample is None:
@@ -351,13 +367,14 @@ def _sample(
     return np.sort(users[np.argsort(place)[:sample]])
 
 
-def _within(listeners: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.int32]:
+def within_training(listeners: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Returns lists without items that no training user has."""
     # A list as long as the catalogue ends with items that only the test part has. A served model
     # has only items that it was trained on, so these must not be hits.
     return np.where((lists >= 0) & (listeners[lists] > 0), lists, -1).astype(np.int32)
 
 
-def _hits(lists: NDArray[np.int32], tested: UserItems) -> NDArray[np.bool_]:
+def hits_of(lists: NDArray[np.int32], tested: UserItems) -> NDArray[np.bool_]:
     """Marks the listed items that are test items of their user, in the shape of ``lists``."""
     # Rows, and the indices in each row, are ascending, so the keys are sorted.
     test_keys = tested.row_of_each_pair() * tested.n_items + tested.indices

@@ -62,10 +62,15 @@ class RandomPerUser(OneFold):
         """
         lengths = interactions.user_items.row_lengths()
         refuse_short_histories(lengths, self.min_items)
+        rng = np.random.default_rng(self.seed)
+        is_test = draw(interactions.user_items, self.wanted(lengths), rng)
+        return interactions.with_pairs(~is_test), interactions.without_times().with_pairs(is_test)
+
+    def wanted(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns how many items each user gives, for the number of their items."""
         wanted = np.maximum(1, floored(self.test_fraction * lengths))
         wanted[lengths < self.min_items] = 0
-        is_test = _draw(interactions.user_items, wanted, np.random.default_rng(self.seed))
-        return interactions.with_pairs(~is_test), interactions.without_times().with_pairs(is_test)
+        return wanted
 
     def folds(self, interactions: Interactions) -> Iterator[Fold]:
         """Yields the one fold; see ``Split``."""
@@ -167,7 +172,7 @@ class HeldOutUsers(OneFold):
         rng = np.random.default_rng(self.seed)
         held_out = self._choose_users(lengths, rng)
         wanted = np.clip(floored((1 - self.given_fraction) * lengths), 1, lengths - 1)
-        is_test = _draw(user_items, np.where(held_out, wanted, 0), rng)
+        is_test = draw(user_items, np.where(held_out, wanted, 0), rng)
         is_told = held_out[user_items.row_of_each_pair()]
         if is_told.all():
             raise NothingToMeasure(
@@ -197,10 +202,16 @@ class HeldOutUsers(OneFold):
 Drawn: TypeAlias = RandomPerUser | KFold | HeldOutUsers
 
 
-def _draw(
+def draw(
     user_items: UserItems, wanted: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Marks ``wanted`` (n_users,) random pairs of each user; shape (nnz,)."""
+    """Marks random pairs of each user; shape (nnz,).
+
+    Args:
+        user_items: the pairs.
+        wanted: shape (n_users,), how many of each user.
+        rng: gives one number for each pair, in the order of the pairs.
+    """
     rows = user_items.row_of_each_pair()
     # Each row is shuffled, and its first pairs are drawn.
     shuffled = np.lexsort((rng.random(user_items.nnz), rows))

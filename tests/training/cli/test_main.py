@@ -97,7 +97,7 @@ def test_help_is_in_groups_and_fits_the_terminal(
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line) for line in lines) <= width
     titles = [line.strip("╭─╮ ") for line in lines if line.startswith("╭")]
-    assert titles == ["Data", "Recipe", "Evaluation", "Publishing", "File of options"]
+    assert titles == ["Data", "Recipe", "Evaluation", "Engine", "Publishing", "File of options"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from cyclopts.argument import Argument
 DATA: Final = Group.create_ordered("Data")
 RECIPE: Final = Group.create_ordered("Recipe")
 EVALUATION: Final = Group.create_ordered("Evaluation")
+ENGINE: Final = Group.create_ordered("Engine")
 SEARCH: Final = Group.create_ordered("Search")
 PUBLISHING: Final = Group.create_ordered("Publishing")
 OUTPUT: Final = Group.create_ordered("Output")
@@ -19,7 +20,13 @@ FILE: Final = Group.create_ordered("File of options")
 
 # The table of sections. An option is in the file if its group is here.
 SECTIONS: Final[Mapping[str, Group]] = MappingProxyType(
-    {"data": DATA, "recipe": RECIPE, "evaluation": EVALUATION, "publish": PUBLISHING}
+    {
+        "data": DATA,
+        "recipe": RECIPE,
+        "evaluation": EVALUATION,
+        "engine": ENGINE,
+        "publish": PUBLISHING,
+    }
 )
 
 

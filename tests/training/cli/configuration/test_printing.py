@@ -84,6 +84,7 @@ def test_what_is_not_set_is_said_shortly(capsys: pytest.CaptureFixture[str]) -> 
         "linear_weight",
         "# not set: top_users, regularization",
         "# not set: folds, at, patience, contenders",
+        "# not set: spark_master, spark_conf",
         "# not set: search, json",
     ]
     assert not any("user_column" in line for line in lines)

@@ -39,9 +39,9 @@ def test_the_help_shows_the_groups_in_the_order_of_use() -> None:
         arguments = cli[command].assemble_argument_collection()
         assert all(one.parameter.group for one in arguments)
         groups = [group.name for group in arguments.groups]
-        order = ["Data", "Recipe", "Evaluation", "Search", "Publishing", "Output"]
+        order = ["Data", "Recipe", "Evaluation", "Engine", "Search", "Publishing", "Output"]
         assert set(groups) <= {*order, "File of options", "Parameters"}
         leaves = [one for one in arguments if not one.children]
         assert not [one.name for one in leaves if "Parameters" in str(one.parameter.group)]
     names = [group.name for group in SECTIONS.values()]
-    assert names == ["Data", "Recipe", "Evaluation", "Publishing"]
+    assert names == ["Data", "Recipe", "Evaluation", "Engine", "Publishing"]
