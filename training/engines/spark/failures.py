@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -74,7 +74,8 @@ def told(session: SparkSession | None = None) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if session is not None:
-            session.sparkContext.cancelAllJobs()
+            with suppress(Exception):  # the connection may have been in use
+                session.sparkContext.cancelAllJobs()
         raise
     except EncoreError:
         raise

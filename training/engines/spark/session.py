@@ -6,9 +6,11 @@ import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +87,7 @@ def open_session(settings: SparkSettings, observer: Observer) -> SparkSession:
         builder = builder.config(name, value)
     log = Path(mkdtemp(prefix="encore-spark-")) / "spark.log"
     _loggers_to(log)
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         with _streams_to(log):
             session = builder.getOrCreate()
@@ -92,6 +95,9 @@ def open_session(settings: SparkSettings, observer: Observer) -> SparkSession:
         said = f"{error}\n{log.read_text(errors='replace')}"
         known = sentence_for(said) or f"Spark does not start: {_last_reason(said)}"
         raise TrainingError(f"{known}. The log of Spark is {log}") from error
+    if threading.current_thread() is threading.main_thread():
+        # That of PySpark speaks to Java first, which fails where another call is under way.
+        signal.signal(signal.SIGINT, on_ctrl_c)
     session.sparkContext.setLogLevel("WARN")
     page = session.sparkContext.uiWebUrl
     shown = f"web page {page}, " if page else ""
@@ -171,10 +177,13 @@ def _local_memory() -> int:
 
 def _loggers_to(log: Path) -> None:
     """Lets the Python side of Spark log to the file as well, with its tracebacks."""
+    to_file = logging.FileHandler(log, delay=True)
     for name in ("py4j", "pyspark"):
         logger = logging.getLogger(name)
-        logger.handlers = [logging.FileHandler(log, delay=True)]
+        logger.handlers = [to_file]
         logger.propagate = False
+    if not logging.root.handlers:  # py4j also logs there, which would go to stderr
+        logging.root.addHandler(to_file)
 
 
 @contextmanager
