@@ -125,11 +125,27 @@ class TestDependencies:
         distributions = packages_distributions()
         wanted = {canonicalize_name(requirement.name) for requirement in declared()[lock]}
         drivers = {ROOT / "app/store" / name for name in POSTGRESQL}
-        for path in sorted({*(ROOT / package).rglob("*.py")} - drivers):
+        of_spark = {
+            *(ROOT / "training/engines/spark").glob("*.py"),
+            *(ROOT / "benchmarks").glob("spark*"),
+        }
+        for path in sorted({*(ROOT / package).rglob("*.py")} - drivers - of_spark):
             # "compression" is of Python 3.14.
             for module in imported(path) - sys.stdlib_module_names - OURS - {"compression"}:
                 names = {canonicalize_name(name) for name in distributions.get(module, [])}
                 assert names & wanted, f"{path.relative_to(ROOT)} imports {module}"
+
+    def test_spark_is_imported_by_its_engine_alone(self) -> None:
+        folders = [ROOT / "app", ROOT / "training"]
+        paths = [path for folder in folders for path in folder.rglob("*.py")]
+        spark = [path for path in paths if imported(path) & {"pyspark", "pyarrow"}]
+        assert {path.parent for path in spark} == {ROOT / "training/engines/spark"}
+        # Where it is used, since the command line goes without it.
+        for path in spark:
+            at_the_top = [
+                line for line in path.read_text().splitlines() if line.startswith("import")
+            ]
+            assert not modules_of("\n".join(at_the_top)) & {"pyspark", "pyarrow"}
 
     def test_the_driver_of_postgresql_is_imported_by_the_store_in_it_alone(self) -> None:
         sources = sorted((ROOT / "app").rglob("*.py"))

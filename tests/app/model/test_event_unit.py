@@ -16,7 +16,7 @@ def test_the_median_is_that_of_the_trained_weights() -> None:
 
 
 def test_of_many_pairs_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.model.event_unit._SAMPLED_PAIRS", 3)
+    monkeypatch.setattr("app.model.event_unit.SAMPLED_PAIRS", 3)
     user_items = user_items_of([[1, 1], [2, 2], [2, 2], [9, 9]])
     weighting = Weighting.fit(user_items, WeightingName.RAW)
     assert EventUnit.of(user_items, weighting).median_weight == 5.0

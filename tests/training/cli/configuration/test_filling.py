@@ -162,7 +162,8 @@ PASSWORD = "postgresql://u:secret@h/db"
         ("[recpie]\nfactors = 1", "there is no section [recpie]; did you mean [recipe]?"),
         (
             "[als]\nfactors = 1",
-            "there is no section [als]; known are [data], [recipe], [evaluation], [publish]",
+            "there is no section [als]; known are [data], [recipe], [evaluation], [engine], "
+            "[publish]",
         ),
         ("factor = 3", "there is no option 'factor'; did you mean 'factors'?"),
         ("factors = 3\n[recipe]\nfactors = 4", "factors stands above the sections and in [recipe]"),
